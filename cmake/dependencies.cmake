@@ -1,0 +1,42 @@
+# Every library that uvic stands on, found or refused with a hint.
+
+# LibTorch: CMAKE_PREFIX_PATH, then Debian's package, then the one inside a Python wheel.
+find_package(Torch QUIET)
+if(NOT Torch_FOUND)
+  find_program(UVIC_PYTHON NAMES python3 python)
+  if(UVIC_PYTHON)
+    execute_process(
+      COMMAND ${UVIC_PYTHON} -c "import torch; print(torch.utils.cmake_prefix_path)"
+      OUTPUT_VARIABLE UVIC_TORCH_WHEEL OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+    if(UVIC_TORCH_WHEEL)
+      list(APPEND CMAKE_PREFIX_PATH ${UVIC_TORCH_WHEEL})
+      find_package(Torch QUIET)
+    endif()
+  endif()
+endif()
+if(NOT Torch_FOUND)
+  message(FATAL_ERROR
+    "LibTorch not found. Install it (Debian 12: apt-get install libtorch-dev libopenblas0-openmp), "
+    "or unpack the archive from pytorch.org and pass -DCMAKE_PREFIX_PATH=/path/to/libtorch, "
+    "or activate a Python environment that has torch.")
+endif()
+message(STATUS "LibTorch ${Torch_VERSION}: ${TORCH_INSTALL_PREFIX}")
+
+find_package(OpenCV REQUIRED COMPONENTS core imgproc)
+find_package(CLI11 REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(libzip QUIET)
+if(NOT TARGET libzip::zip)
+  find_path(LIBZIP_INCLUDE_DIR zip.h REQUIRED)
+  find_library(LIBZIP_LIBRARY zip REQUIRED)
+  add_library(libzip::zip UNKNOWN IMPORTED)
+  set_target_properties(libzip::zip PROPERTIES
+    IMPORTED_LOCATION ${LIBZIP_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${LIBZIP_INCLUDE_DIR})
+endif()
+find_path(STB_INCLUDE_DIR NAMES stb_image.h PATH_SUFFIXES stb REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Threads REQUIRED)
+if(UVIC_TESTS)
+  find_package(Catch2 REQUIRED)
+endif()

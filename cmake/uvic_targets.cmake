@@ -1,0 +1,55 @@
+# uvic_library(NAME SOURCES a.cpp ... LINK uvic::x ...) and uvic_test(NAME ...): one place for the flags of our code.
+
+add_library(uvic_flags INTERFACE)
+target_compile_features(uvic_flags INTERFACE cxx_std_17)
+target_include_directories(uvic_flags INTERFACE ${PROJECT_SOURCE_DIR})
+target_include_directories(uvic_flags SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS} ${STB_INCLUDE_DIR})
+target_link_libraries(uvic_flags INTERFACE ${TORCH_LIBRARIES} fmt::fmt Threads::Threads)
+if(UVIC_SANITIZE)
+  target_compile_options(uvic_flags INTERFACE -fsanitize=${UVIC_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(uvic_flags INTERFACE -fsanitize=${UVIC_SANITIZE})
+endif()
+if(UVIC_COVERAGE)
+  target_compile_options(uvic_flags INTERFACE --coverage -O1 -fprofile-update=atomic)
+  target_link_options(uvic_flags INTERFACE --coverage)
+endif()
+
+add_library(uvic_warnings INTERFACE)
+target_compile_options(uvic_warnings INTERFACE -Wall -Wextra)
+if(UVIC_WERROR)
+  target_compile_options(uvic_warnings INTERFACE -Werror)
+endif()
+
+find_program(UVIC_CCACHE ccache)
+if(UVIC_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+    ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+    CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} ${UVIC_CCACHE})
+  add_compile_options(-fpch-preprocess)
+endif()
+
+# One precompiled header for the whole tree: torch/torch.h alone takes ten seconds.
+file(WRITE ${CMAKE_BINARY_DIR}/pch.cpp "")
+add_library(uvic_pch OBJECT ${CMAKE_BINARY_DIR}/pch.cpp)
+target_link_libraries(uvic_pch PRIVATE uvic_flags uvic_warnings)
+target_precompile_headers(uvic_pch PRIVATE
+  <torch/torch.h> <fmt/format.h> <algorithm> <cmath> <filesystem> <functional> <map> <memory>
+  <optional> <stdexcept> <string> <vector>)
+
+function(uvic_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  add_library(uvic_${name} STATIC ${ARG_SOURCES})
+  add_library(uvic::${name} ALIAS uvic_${name})
+  target_link_libraries(uvic_${name} PUBLIC uvic_flags ${ARG_LINK} PRIVATE uvic_warnings)
+  target_precompile_headers(uvic_${name} REUSE_FROM uvic_pch)
+endfunction()
+
+# uvic_test(NAME SOURCES ... LINK ...): binary NAME_test, one ctest entry for each of its test cases.
+function(uvic_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name}_test ${ARG_SOURCES})
+  target_link_libraries(${name}_test PRIVATE uvic_test_support uvic_warnings ${ARG_LINK})
+  target_precompile_headers(${name}_test REUSE_FROM uvic_pch)
+  target_compile_definitions(${name}_test PRIVATE UVIC_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
+  catch_discover_tests(${name}_test TEST_PREFIX "${name}: " PROPERTIES TIMEOUT 600)
+endfunction()
