@@ -1,0 +1,25 @@
+#include "model/attention/scores.h"
+
+namespace uvic::model {
+namespace {
+
+/// m [B, H, 1, D]: how much each coordinate of the values moved since the last block, the largest
+/// set to 1.
+torch::Tensor coordinate_relevance(const torch::Tensor& v, const torch::Tensor& v_previous) {
+  torch::NoGradGuard no_grad;
+  const auto wide = v.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  const auto d = (v.to(wide) - v_previous.to(wide)).abs().mean(-2, true);  // [B, H, 1, D]
+  const auto largest = d.amax(-1, true);                                   // [B, H, 1, 1]
+  return torch::where(largest > 0, d / largest, torch::ones_like(d));
+}
+
+}  // namespace
+
+torch::Tensor elliptical_attention(const AttentionInput& in) {
+  if (!in.v_previous.defined()) return softmax_attention(in);
+  AttentionInput stretched = in;
+  stretched.q = in.q * coordinate_relevance(in.v, in.v_previous).to(in.q.scalar_type());
+  return softmax_attention(stretched);
+}
+
+}  // namespace uvic::model

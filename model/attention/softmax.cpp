@@ -1,0 +1,9 @@
+#include "model/attention/scores.h"
+
+namespace uvic::model {
+
+torch::Tensor softmax_attention(const AttentionInput& in) {
+  return apply_weights(attention_scores(in).softmax(-1), in);
+}
+
+}  // namespace uvic::model

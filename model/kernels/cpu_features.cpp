@@ -1,0 +1,111 @@
+#include "model/kernels/cpu_features.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "model/kernels/kernel_table.h"
+
+namespace uvic::model {
+namespace {
+
+struct IsaRow {
+  Isa isa;
+  const char* name;
+  bool (*runs_here)();
+};
+
+// __builtin_cpu_supports asks the CPU and, for wide registers, the operating system.
+#if defined(__x86_64__)
+const IsaRow kRows[] = {
+    {Isa::portable, "portable", [] { return true; }},
+    {Isa::avx2, "avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
+    {Isa::avx512,
+     "avx512",
+     [] {
+       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+     }},
+    {Isa::avx512_bf16,
+     "avx512_bf16",
+     [] {
+       return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+     }},
+};
+#else
+const IsaRow kRows[] = {{Isa::portable, "portable", [] { return true; }}};
+#endif
+
+std::string available_names() {
+  std::string names;
+  for (const Isa isa : available_isas()) names += (names.empty() ? "" : ", ") + std::string(isa_name(isa));
+  return names;
+}
+
+/// -1: not chosen yet.
+std::atomic<int> g_active{-1};
+
+}  // namespace
+
+const char* isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::portable: return "portable";
+    case Isa::avx2: return "avx2";
+    case Isa::avx512: return "avx512";
+    case Isa::avx512_bf16: return "avx512_bf16";
+  }
+  return "?";
+}
+
+const std::vector<Isa>& available_isas() {
+  static const std::vector<Isa> isas = [] {
+    std::vector<Isa> found;
+    for (const auto& row : kRows)
+      if (row.runs_here()) found.push_back(row.isa);
+    return found;
+  }();
+  return isas;
+}
+
+Isa isa_by_name(const std::string& name) {
+  for (const Isa isa : available_isas())
+    if (name == isa_name(isa)) return isa;
+  throw std::invalid_argument(
+      fmt::format("instruction set: {} is unknown or not available on this machine; choose one of {}", name, available_names()));
+}
+
+Isa active_isa() {
+  const int chosen = g_active.load(std::memory_order_relaxed);
+  if (chosen >= 0) return static_cast<Isa>(chosen);
+  const char* wanted = std::getenv("UVIC_ISA");
+  const Isa isa = wanted && *wanted ? isa_by_name(wanted) : available_isas().back();
+  g_active.store(static_cast<int>(isa), std::memory_order_relaxed);
+  return isa;
+}
+
+void force_isa(Isa isa) {
+  const auto& isas = available_isas();
+  if (std::find(isas.begin(), isas.end(), isa) == isas.end())
+    throw std::invalid_argument(
+        fmt::format("instruction set: this machine has no {}; choose one of {}", isa_name(isa), available_names()));
+  g_active.store(static_cast<int>(isa), std::memory_order_relaxed);
+}
+
+void force_isa(const std::string& name) { force_isa(isa_by_name(name)); }
+
+const KernelTable& active_kernels() {
+  switch (active_isa()) {
+#if defined(__x86_64__)
+    case Isa::avx2: return avx2::kKernels;
+    case Isa::avx512: return avx512::kKernels;
+    case Isa::avx512_bf16: return avx512_bf16::kKernels;
+#endif
+    default: return portable::kKernels;
+  }
+}
+
+}  // namespace uvic::model

@@ -1,0 +1,170 @@
+// Vectors of float32 as wide as the instruction set that the including file is built for. Included by isa_*.cpp alone, each of
+// which defines UVIC_ISA, the namespace that keeps its copy apart from the others'.
+//
+// GCC's vector types give + - * / & | ^ << >> and comparisons; this file adds what they lack.
+#pragma once
+
+#include <stdint.h>
+#if defined(__AVX2__) || defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#ifndef UVIC_ISA
+#error "simd.h is for the isa_*.cpp files, which define UVIC_ISA"
+#endif
+
+#define UVIC_INLINE static inline __attribute__((always_inline))
+
+namespace uvic::model::UVIC_ISA {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+constexpr int kRegisters = 32;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+constexpr int kRegisters = 16;
+#else
+constexpr int kLanes = 4;
+constexpr int kRegisters = 16;
+#endif
+
+typedef float Vec __attribute__((vector_size(4 * kLanes)));
+typedef int32_t IVec __attribute__((vector_size(4 * kLanes)));
+typedef uint32_t UVec __attribute__((vector_size(4 * kLanes)));
+typedef uint16_t HVec __attribute__((vector_size(2 * kLanes)));
+// In memory: anywhere, and beside any other type.
+typedef float VecMem __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+typedef uint16_t HVecMem __attribute__((vector_size(2 * kLanes), aligned(2), may_alias));
+typedef uint32_t WordMem __attribute__((aligned(2), may_alias));
+
+UVIC_INLINE Vec load(const float* p) { return *reinterpret_cast<const VecMem*>(p); }
+UVIC_INLINE void store(float* p, Vec x) { *reinterpret_cast<VecMem*>(p) = x; }
+UVIC_INLINE Vec splat(float x) { return x - Vec{}; }
+
+UVIC_INLINE UVec bits(Vec x) { return (UVec)x; }
+UVIC_INLINE Vec from_bits(UVec x) { return (Vec)x; }
+UVIC_INLINE UVec splat_bits(uint32_t x) { return x - UVec{}; }
+
+/// max(a, b), and b where either is NaN.
+UVIC_INLINE Vec max(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+  return a > b ? a : b;
+#endif
+}
+
+/// min(a, b), and b where either is NaN.
+UVIC_INLINE Vec min(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+  return a < b ? a : b;
+#endif
+}
+
+UVIC_INLINE Vec abs(Vec x) { return from_bits(bits(x) & 0x7fffffffu); }
+UVIC_INLINE UVec sign_bit(Vec x) { return bits(x) & 0x80000000u; }
+/// x where keep, else 0.
+UVIC_INLINE Vec zero_unless(IVec keep, Vec x) { return from_bits(bits(x) & (UVec)keep); }
+
+UVIC_INLINE IVec lane_numbers() {
+  IVec lanes;
+  for (int i = 0; i < kLanes; ++i) lanes[i] = i;
+  return lanes;
+}
+/// True in lanes 0 to n - 1.
+UVIC_INLINE IVec first_lanes(int64_t n) { return lane_numbers() < (static_cast<int32_t>(n) - IVec{}); }
+
+UVIC_INLINE float sum_of_lanes(Vec x) {
+  float lanes[kLanes];
+  store(lanes, x);
+  for (int width = kLanes / 2; width; width /= 2)
+    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
+  return lanes[0];
+}
+UVIC_INLINE float max_of_lanes(Vec x) {
+  float lanes[kLanes];
+  store(lanes, x);
+  for (int width = kLanes / 2; width; width /= 2)
+    for (int i = 0; i < width; ++i) lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
+  return lanes[0];
+}
+
+/// 2^x to 1.2e-7 (relative) for x in [-126, 127]; 2^-126 below; NaN for NaN.
+///
+/// x = n + f with f in [-1/2, 1/2]; 2^f by the polynomial of degree 6 of least relative error there (3e-9), 2^n through
+/// the exponent's bits.
+UVIC_INLINE Vec exp2(Vec x) {
+  x = max(splat(-126.f), x);
+  const Vec magic = splat(12582912.f);  // 1.5 * 2^23: adding it rounds to an integer, which lands in the low bits
+  const Vec shifted = x + magic;
+  const Vec f = x - (shifted - magic);
+  Vec y = f * 0.000154033f + 0.00133906296f;
+  y = y * f + 0.00961816964f;
+  y = y * f + 0.0555035725f;
+  y = y * f + 0.240226515f;
+  y = y * f + 0.693147182f;
+  y = y * f + 1.f;
+  return from_bits(bits(y) + (bits(shifted) << 23));
+}
+
+UVIC_INLINE Vec widen(HVec x) { return from_bits(__builtin_convertvector(x, UVec) << 16); }
+
+/// The nearest bf16, ties to even; a NaN stays one.
+UVIC_INLINE HVec narrow(Vec x) {
+#if defined(__AVX512BF16__)
+  return (HVec)_mm512_cvtneps_pbh((__m512)x);
+#else
+  const UVec u = bits(x);
+  const UVec rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+  const UVec nan = (u >> 16) | 0x40u;
+  return __builtin_convertvector((x == x) ? rounded : nan, HVec);
+#endif
+}
+
+// Elements in memory, float32 or bf16, as float32 vectors.
+UVIC_INLINE Vec load_as_float(const float* p) { return load(p); }
+UVIC_INLINE Vec load_as_float(const uint16_t* p) { return widen(*reinterpret_cast<const HVecMem*>(p)); }
+UVIC_INLINE void store_float(float* p, Vec x) { store(p, x); }
+UVIC_INLINE void store_float(uint16_t* p, Vec x) { *reinterpret_cast<HVecMem*>(p) = narrow(x); }
+
+/// The first n of kLanes elements, 0 in the other lanes; nothing beyond them is touched.
+UVIC_INLINE Vec load_as_float(const float* p, int64_t n) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+#else
+  float copy[kLanes] = {};
+  for (int64_t i = 0; i < n; ++i) copy[i] = p[i];
+  return load(copy);
+#endif
+}
+UVIC_INLINE Vec load_as_float(const uint16_t* p, int64_t n) {
+#if defined(__AVX512F__)
+  return widen((HVec)_mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << n) - 1), p));
+#else
+  uint16_t copy[kLanes] = {};
+  for (int64_t i = 0; i < n; ++i) copy[i] = p[i];
+  return load_as_float(copy);
+#endif
+}
+template <class T>
+UVIC_INLINE void store_float(T* p, Vec x, int64_t n) {
+  T copy[kLanes];
+  store_float(copy, x);
+  for (int64_t i = 0; i < n; ++i) p[i] = copy[i];
+}
+
+/// What a row of n elements is worked through as: f(offset, lanes) for each vector, lanes < kLanes in the last one if n is uneven.
+template <class F>
+UVIC_INLINE void for_each_vector(int64_t n, F&& f) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) f(i, int64_t{kLanes});
+  if (i < n) f(i, n - i);
+}
+
+}  // namespace uvic::model::UVIC_ISA

@@ -1,0 +1,228 @@
+#include "model/uvit.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <stdexcept>
+
+#include "model/placement.h"
+#include "model/recompute.h"
+
+namespace uvic::model {
+namespace {
+
+template <class... Args>
+void require(bool holds, fmt::format_string<Args...> message, Args&&... args) {
+  if (!holds)
+    throw std::invalid_argument("model: " + fmt::format(message, std::forward<Args>(args)...));
+}
+
+std::string shape(const torch::Tensor& x) {
+  return x.defined() ? fmt::format("[{}]", fmt::join(x.sizes().vec(), ", ")) : "none";
+}
+
+}  // namespace
+
+void UViTConfig::validate() const {
+  for (const auto& [name, value] : {std::pair("img_size", img_size),
+                                    {"patch_size", patch_size},
+                                    {"in_chans", in_chans},
+                                    {"embed_dim", embed_dim},
+                                    {"num_heads", num_heads}})
+    require(value > 0, "{} is {}; give a positive number", name, value);
+  require(img_size % patch_size == 0,
+          "img_size {} is not a multiple of patch_size {}; change one of them",
+          img_size,
+          patch_size);
+  require(embed_dim % num_heads == 0,
+          "embed_dim {} is not a multiple of num_heads {}; change one of them",
+          embed_dim,
+          num_heads);
+  require(depth >= 2 && depth % 2 == 0, "depth is {}; give an even number from 2 on", depth);
+  require(std::isfinite(mlp_ratio) && mlp_hidden() > 0,
+          "mlp_ratio is {}; give a positive number, 4 in the published models",
+          mlp_ratio);
+  require(std::isfinite(qk_scale) && qk_scale >= 0,
+          "qk_scale is {}; give a positive number, or 0 for 1/sqrt(head width)",
+          qk_scale);
+  require(num_classes == -1 || num_classes > 0,
+          "num_classes is {}; give a positive number, or -1 for none",
+          num_classes);
+  require(clip_dim >= 0 && num_clip_token >= 0 && (clip_dim > 0) == (num_clip_token > 0),
+          "clip_dim {} and num_clip_token {} disagree; give both, or 0 and 0 for no context",
+          clip_dim,
+          num_clip_token);
+  require(num_classes <= 0 || clip_dim == 0,
+          "num_classes {} and clip_dim {}: choose labels or context, not both",
+          num_classes,
+          clip_dim);
+  attention_kind(attention);
+  place_attention(placement, blocks());
+}
+
+UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
+  const auto& c = config_;
+  c.validate();
+  const int64_t dim = c.embed_dim;
+
+  pos_embed = register_parameter("pos_embed", torch::empty({1, c.extras() + c.patches(), dim}));
+  trunc_normal_(pos_embed, 0.02);
+  patch_embed = register_module("patch_embed", PatchEmbed(c.patch_size, c.in_chans, dim));
+  if (c.mlp_time_embed)
+    time_embed = register_module(
+        "time_embed",
+        torch::nn::Sequential(Linear(dim, 4 * dim), torch::nn::SiLU(), Linear(4 * dim, dim)));
+  if (c.num_classes > 0)
+    label_emb = register_module("label_emb", torch::nn::Embedding(c.num_classes, dim));
+  if (c.clip_dim > 0) context_embed = register_module("context_embed", Linear(c.clip_dim, dim));
+
+  const auto picked = place_attention(c.placement, c.blocks());
+  const double scale =
+      c.qk_scale > 0 ? c.qk_scale : 1 / std::sqrt(static_cast<double>(dim / c.num_heads));
+  size_t index = 0;
+  const auto make_block = [&](bool skip) {
+    const auto& kind = attention_kind(picked[index++] ? c.attention : "softmax");
+    passes_values_ |= kind.reads_v_previous;
+    return Block(dim, c.mlp_hidden(), Attention(dim, c.num_heads, c.qkv_bias, scale, kind), skip);
+  };
+  in_blocks = register_module("in_blocks", torch::nn::ModuleList());
+  for (int64_t i = 0; i < c.depth / 2; ++i) in_blocks->push_back(make_block(false));
+  mid_block = register_module("mid_block", make_block(false));
+  out_blocks = register_module("out_blocks", torch::nn::ModuleList());
+  for (int64_t i = 0; i < c.depth / 2; ++i) out_blocks->push_back(make_block(c.skip));
+
+  norm = register_module("norm", LayerNorm(dim));
+  decoder_pred =
+      register_module("decoder_pred", Linear(dim, c.patch_size * c.patch_size * c.in_chans));
+  if (c.conv)
+    final_layer = register_module(
+        "final_layer",
+        torch::nn::Conv2d(torch::nn::Conv2dOptions(c.in_chans, c.in_chans, 3).padding(1)));
+}
+
+torch::Tensor UViTImpl::embed(const torch::Tensor& x,
+                              const torch::Tensor& timesteps,
+                              const torch::Tensor& condition) {
+  const auto& c = config_;
+  const auto dtype = pos_embed.scalar_type();
+  const int64_t batch = x.dim() == 4 ? x.size(0) : 0;
+  require(x.sizes() == torch::IntArrayRef({batch, c.in_chans, c.img_size, c.img_size}),
+          "x is {}, the config wants [batch, {}, {}, {}]; pass the config of this data",
+          shape(x),
+          c.in_chans,
+          c.img_size,
+          c.img_size);
+  require(timesteps.defined() && timesteps.sizes() == torch::IntArrayRef({batch}),
+          "timesteps is {}, wanted [{}], one for each image",
+          shape(timesteps),
+          batch);
+
+  auto time = timestep_embedding(timesteps, c.embed_dim).to(dtype);
+  if (time_embed) time = time_embed->forward(time);
+  time = time.unsqueeze(1);                                                       // [B, 1, D]
+  std::vector<torch::Tensor> tokens = {time, patch_embed->forward(x.to(dtype))};  // [B, patches, D]
+  if (label_emb) {
+    require(condition.defined() && condition.sizes() == torch::IntArrayRef({batch}) &&
+                condition.scalar_type() == torch::kInt64,
+            "labels are {}, wanted int64 [{}]: this is a class-conditional model",
+            shape(condition),
+            batch);
+    tokens.insert(tokens.begin(),
+                  label_emb->forward(condition).unsqueeze(1));  // [label, time, patches]
+  } else if (context_embed) {
+    require(condition.defined() &&
+                condition.sizes() == torch::IntArrayRef({batch, c.num_clip_token, c.clip_dim}),
+            "context is {}, wanted [{}, {}, {}]: this is a context-conditional model",
+            shape(condition),
+            batch,
+            c.num_clip_token,
+            c.clip_dim);
+    tokens.insert(tokens.begin() + 1,
+                  context_embed->forward(condition.to(dtype)));  // [time, context, patches]
+  } else {
+    require(!condition.defined(),
+            "a condition {} was given to an unconditional model; set num_classes or clip_dim",
+            shape(condition));
+  }
+  return torch::cat(tokens, 1) + pos_embed;  // [B, L, D]
+}
+
+torch::Tensor UViTImpl::run_block(Block& block,
+                                  const torch::Tensor& x,
+                                  const torch::Tensor& skip,
+                                  torch::Tensor* values) {
+  const auto compute = compute_dtype();
+  if (!config_.use_checkpoint) return block->forward(x, skip, values, compute);
+  const auto run = [block, compute, values](const std::vector<torch::Tensor>& in) mutable {
+    // In the backward pass `values` of the caller is gone: work on a copy, hand it over only while
+    // the caller waits.
+    auto own = in[2];
+    auto out = block->forward(in[0], in[1], values || own.defined() ? &own : nullptr, compute);
+    if (values) *values = own;
+    values = nullptr;
+    return out;
+  };
+  return recompute_in_backward(
+      run, {x, skip, values ? *values : torch::Tensor()}, block->parameters());
+}
+
+torch::Tensor UViTImpl::forward(const torch::Tensor& x,
+                                const torch::Tensor& timesteps,
+                                const torch::Tensor& condition) {
+  auto h = embed(x, timesteps, condition);  // [B, L, D]
+  torch::Tensor values;
+  auto* const pass = passes_values_ ? &values : nullptr;
+
+  std::vector<torch::Tensor> skips;
+  for (const auto& block : *in_blocks) {
+    Block b(std::static_pointer_cast<BlockImpl>(block));
+    h = run_block(b, h, {}, pass);
+    if (config_.skip) skips.push_back(h);
+  }
+  h = run_block(mid_block, h, {}, pass);
+  for (const auto& block : *out_blocks) {
+    Block b(std::static_pointer_cast<BlockImpl>(block));
+    torch::Tensor skip;
+    if (config_.skip) skip = skips.back(), skips.pop_back();
+    h = run_block(b, h, skip, pass);
+  }
+
+  // Norm and decoder work token by token, so that the extra tokens can go first.
+  h = h.slice(1, config_.extras());
+  h = decoder_pred->forward(norm->forward(h, pos_embed.scalar_type()));  // [B, patches, p p C]
+  auto image = unpatchify(h, config_.in_chans);                          // [B, C, H, W]
+  if (final_layer) image = final_layer->forward(image);
+  return image.to(x.scalar_type());
+}
+
+int64_t parameter_count(const UViTConfig& c) {
+  const auto linear = [](int64_t in, int64_t out) { return in * out + out; };
+  const int64_t dim = c.embed_dim, patch = c.patch_size * c.patch_size * c.in_chans;
+  const int64_t attention = 3 * dim * dim + (c.qkv_bias ? 3 * dim : 0) + linear(dim, dim);
+  const int64_t block =
+      4 * dim + attention + linear(dim, c.mlp_hidden()) + linear(c.mlp_hidden(), dim);
+  int64_t total = (c.extras() + c.patches()) * dim + linear(patch, dim) + c.blocks() * block +
+                  2 * dim + linear(dim, patch);
+  if (c.skip) total += c.depth / 2 * linear(2 * dim, dim);
+  if (c.mlp_time_embed) total += linear(dim, 4 * dim) + linear(4 * dim, dim);
+  if (c.num_classes > 0) total += c.num_classes * dim;
+  if (c.clip_dim > 0) total += linear(c.clip_dim, dim);
+  if (c.conv) total += linear(9 * c.in_chans, c.in_chans);
+  return total;
+}
+
+double forward_flops(const UViTConfig& c) {
+  const double dim = c.embed_dim, hidden = c.mlp_hidden(), patches = c.patches(),
+               patch = c.patch_size * c.patch_size * c.in_chans;
+  const double tokens = c.extras() + patches;
+  const double block = tokens * (4 * dim * dim + 2 * dim * hidden) +
+                       2 * tokens * tokens * dim;                    // qkv and proj, MLP, attention
+  double products = c.blocks() * block + 2 * patches * patch * dim;  // patch_embed and decoder_pred
+  if (c.skip) products += c.depth / 2 * tokens * 2 * dim * dim;
+  if (c.mlp_time_embed) products += 8 * dim * dim;
+  products += static_cast<double>(c.num_clip_token) * c.clip_dim * dim;
+  if (c.conv) products += 9.0 * c.in_chans * c.in_chans * c.img_size * c.img_size;
+  return 2 * products;
+}
+
+}  // namespace uvic::model
