@@ -9,7 +9,8 @@
 namespace uvic::formats {
 
 /// A file under construction beside its final name; it vanishes unless committed.
-/// Every failure (no space, no permission) throws std::runtime_error that names the final path and the reason.
+/// Every failure (no space, no permission) throws std::runtime_error that names the final path and
+/// the reason.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path final_path);
@@ -30,7 +31,8 @@ class AtomicFile {
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
-/// The whole file; throws std::runtime_error naming it if absent, unreadable or larger than the limit.
+/// The whole file; throws std::runtime_error naming it if absent, unreadable or larger than the
+/// limit.
 std::string read_file(const std::filesystem::path& path, size_t limit_bytes = size_t{1} << 32);
 
 }  // namespace uvic::formats

@@ -16,7 +16,8 @@ struct Image {
 };
 
 /// Decodes PNG, JPEG or BMP; grey and palette pictures become RGB, alpha is dropped.
-/// `name` stands in messages. Throws std::runtime_error if the bytes are no picture or exceed 16384 px a side.
+/// `name` stands in messages. Throws std::runtime_error if the bytes are no picture or exceed 16384
+/// px a side.
 Image decode_image(const uint8_t* bytes, size_t size_bytes, const std::string& name);
 Image read_image(const std::filesystem::path& path);
 

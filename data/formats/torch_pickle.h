@@ -1,4 +1,5 @@
-// .pth, both the zip form and the legacy stream: a pickle interpreted by a whitelist, never executed.
+// .pth, both the zip form and the legacy stream: a pickle interpreted by a whitelist, never
+// executed.
 #pragma once
 
 #include <torch/torch.h>
@@ -15,6 +16,7 @@ namespace uvic::formats {
 std::map<std::string, torch::Tensor> read_pth(const std::filesystem::path& path);
 
 /// A state_dict that torch.load opens (zip form).
-void write_pth(const std::filesystem::path& path, const std::map<std::string, torch::Tensor>& tensors);
+void write_pth(const std::filesystem::path& path,
+               const std::map<std::string, torch::Tensor>& tensors);
 
 }  // namespace uvic::formats

@@ -1,0 +1,156 @@
+#include "data/formats/image_file.h"
+
+#include <fmt/format.h>
+#include <stb_image.h>
+#include <stb_image_write.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+
+#include "data/formats/atomic_file.h"
+#include "data/formats/little_endian.h"
+#include "data/formats/mapped_file.h"
+
+namespace uvic::formats {
+namespace {
+
+constexpr int kMaxSide = 16384;  // px
+
+bool begins_with(const uint8_t* bytes, size_t size, const char* magic, size_t length) {
+  return size >= length && std::memcmp(bytes, magic, length) == 0;
+}
+bool is_png(const uint8_t* b, size_t n) { return begins_with(b, n, "\x89PNG\r\n\x1a\n", 8); }
+bool is_jpeg(const uint8_t* b, size_t n) { return begins_with(b, n, "\xff\xd8\xff", 3); }
+bool is_bmp(const uint8_t* b, size_t n) { return begins_with(b, n, "BM", 2); }
+
+// Whether the markers of a JPEG run to its end-of-image. stb fills what is cut off with grey and
+// tells nobody.
+bool jpeg_is_complete(const uint8_t* bytes, size_t size) {
+  size_t i = 2;
+  while (i + 1 < size) {
+    if (bytes[i] != 0xff) {
+      ++i;  // entropy-coded data, where 0xff stands before 0x00 or a restart marker only
+      continue;
+    }
+    const uint8_t marker = bytes[i + 1];
+    if (marker == 0xd9) return true;
+    if (marker == 0xff) {
+      ++i;
+    } else if (marker <= 0x01 || (marker >= 0xd0 && marker <= 0xd8)) {
+      i += 2;
+    } else {
+      if (i + 3 >= size) return false;
+      i += 2 + (size_t{bytes[i + 2]} << 8 | bytes[i + 3]);
+    }
+  }
+  return false;
+}
+
+// The bytes that the pixels of a BMP take, from its header; stb reads zeros where they are missing.
+uint64_t bmp_bytes(const uint8_t* bytes, size_t size, int width, int height) {
+  if (size < 30) return UINT64_MAX;
+  const auto pixels_at = load_little_endian<uint32_t>(bytes + 10);
+  const bool is_core = load_little_endian<uint32_t>(bytes + 14) == 12;
+  const uint64_t bits = load_little_endian<uint16_t>(bytes + (is_core ? 24 : 28));
+  const uint64_t row = (static_cast<uint64_t>(width) * bits + 31) / 32 * 4;
+  return pixels_at + row * static_cast<uint64_t>(height);
+}
+
+// What stb would allocate for a header alone must stand in proportion to the bytes that came:
+// deflate expands at most 1032-fold, and a block of 64 JPEG samples takes a bit at least.
+void check_bytes_suffice(
+    const uint8_t* bytes, size_t size, int width, int height, const std::string& name) {
+  const uint64_t pixels = static_cast<uint64_t>(width) * static_cast<uint64_t>(height);
+  bool suffice = true;
+  if (is_png(bytes, size)) {
+    const uint64_t depth = size > 25 ? bytes[24] : 1;
+    const uint64_t channels = size > 25 && bytes[25] != 3 ? (bytes[25] & 2 ? 3 : 1) : 1;
+    suffice = pixels * depth * channels / 8 <= 1032 * static_cast<uint64_t>(size);
+  } else if (is_jpeg(bytes, size)) {
+    suffice = pixels <= 1024 * static_cast<uint64_t>(size) && jpeg_is_complete(bytes, size);
+  } else {
+    suffice = bmp_bytes(bytes, size, width, height) <= size;
+  }
+  if (!suffice) {
+    throw std::runtime_error(
+        fmt::format("{}: truncated: {} bytes can't hold the {}x{} picture of its header",
+                    name,
+                    size,
+                    width,
+                    height));
+  }
+}
+
+}  // namespace
+
+Image decode_image(const uint8_t* bytes, size_t size_bytes, const std::string& name) {
+  if (!is_png(bytes, size_bytes) && !is_jpeg(bytes, size_bytes) && !is_bmp(bytes, size_bytes)) {
+    throw std::runtime_error(fmt::format("{}: not a PNG, JPEG or BMP picture", name));
+  }
+  if (size_bytes > INT_MAX) {
+    throw std::runtime_error(
+        fmt::format("{}: {} bytes, the limit is {}", name, size_bytes, INT_MAX));
+  }
+  const int length = static_cast<int>(size_bytes);
+  Image image;
+  int channels = 0;
+  if (!stbi_info_from_memory(bytes, length, &image.width, &image.height, &channels)) {
+    throw std::runtime_error(
+        fmt::format("{}: can't decode the picture: {}", name, stbi_failure_reason()));
+  }
+  image.height = std::abs(image.height);  // a BMP from top to bottom
+  if (image.width < 1 || image.height < 1 || image.width > kMaxSide || image.height > kMaxSide) {
+    throw std::runtime_error(fmt::format("{}: the picture is {}x{} px, the limit is {} a side",
+                                         name,
+                                         image.width,
+                                         image.height,
+                                         kMaxSide));
+  }
+  check_bytes_suffice(bytes, size_bytes, image.width, image.height, name);
+  const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(
+      stbi_load_from_memory(bytes, length, &image.width, &image.height, &channels, 3),
+      stbi_image_free);
+  if (!pixels) {
+    throw std::runtime_error(
+        fmt::format("{}: can't decode the picture: {}", name, stbi_failure_reason()));
+  }
+  image.rgb.assign(pixels.get(), pixels.get() + size_t{3} * image.width * image.height);
+  return image;
+}
+
+Image read_image(const std::filesystem::path& path) {
+  const auto file = MappedFile::open(path);
+  return decode_image(file->data(), file->size(), file->name());
+}
+
+std::vector<uint8_t> encode_png(const Image& image) {
+  if (image.width < 1 || image.height < 1 || image.width > kMaxSide || image.height > kMaxSide ||
+      image.rgb.size() != size_t{3} * image.width * image.height) {
+    throw std::invalid_argument(fmt::format("encode_png: {}x{} px with {} bytes, expected {}",
+                                            image.width,
+                                            image.height,
+                                            image.rgb.size(),
+                                            int64_t{3} * image.width * image.height));
+  }
+  std::vector<uint8_t> png;
+  const auto append = [](void* context, void* data, int size) {
+    const auto* begin = static_cast<const uint8_t*>(data);
+    auto& out = *static_cast<std::vector<uint8_t>*>(context);
+    out.insert(out.end(), begin, begin + size);
+  };
+  if (!stbi_write_png_to_func(
+          append, &png, image.width, image.height, 3, image.rgb.data(), image.width * 3)) {
+    throw std::runtime_error("encode_png: out of memory");
+  }
+  return png;
+}
+
+void write_png(const std::filesystem::path& path, const Image& image) {
+  const auto png = encode_png(image);
+  write_file_atomically(path, {reinterpret_cast<const char*>(png.data()), png.size()});
+}
+
+}  // namespace uvic::formats

@@ -1,0 +1,235 @@
+#include "data/formats/safetensors.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "data/formats/atomic_file.h"
+#include "data/formats/json.h"
+#include "data/formats/little_endian.h"
+
+namespace uvic::formats {
+namespace {
+
+using nlohmann::json;
+
+constexpr uint64_t kHeaderLimit = 100'000'000;  // bytes, that of the reference implementation
+
+struct Dtype {
+  const char* name;
+  torch::ScalarType type;
+};
+constexpr Dtype kDtypes[] = {{"F64", torch::kFloat64},
+                             {"F32", torch::kFloat32},
+                             {"F16", torch::kFloat16},
+                             {"BF16", torch::kBFloat16},
+                             {"I64", torch::kInt64},
+                             {"I32", torch::kInt32},
+                             {"I16", torch::kInt16},
+                             {"I8", torch::kInt8},
+                             {"U8", torch::kUInt8},
+                             {"BOOL", torch::kBool},
+                             {"C64", torch::kComplexFloat}};
+
+std::string dtype_names() {
+  std::string names;
+  for (const auto& dtype : kDtypes) names += (names.empty() ? "" : ", ") + std::string(dtype.name);
+  return names;
+}
+
+/// One row of the header.
+struct Entry {
+  std::string name;
+  torch::ScalarType dtype;
+  std::vector<int64_t> shape;
+  uint64_t begin, end;  // bytes after the header
+};
+
+class Reader {
+ public:
+  explicit Reader(const std::shared_ptr<const MappedFile>& file) : file_(file) {}
+
+  TensorFile read() {
+    const json header = read_header();
+    TensorFile result;
+    std::vector<Entry> entries;
+    for (const auto& [name, row] : header.items()) {
+      if (name == "__metadata__") {
+        result.metadata = read_metadata(row);
+      } else {
+        entries.push_back(read_entry(name, row));
+      }
+    }
+    check_layout(entries);
+    for (const auto& entry : entries) {
+      result.tensors.emplace(entry.name,
+                             tensor_over(file_, data_at_ + entry.begin, entry.shape, entry.dtype));
+    }
+    return result;
+  }
+
+ private:
+  template <class... Args>
+  std::runtime_error fault(fmt::format_string<Args...> text, Args&&... args) const {
+    return std::runtime_error(fmt::format("{}: not a valid safetensors file: {}",
+                                          file_->name(),
+                                          fmt::format(text, std::forward<Args>(args)...)));
+  }
+
+  json read_header() {
+    if (file_->size() < 8)
+      throw fault("{} bytes, the header's length alone takes 8", file_->size());
+    const auto length = load_little_endian<uint64_t>(file_->data());
+    if (length > file_->size() - 8) {
+      throw fault(
+          "its header of {} bytes ends beyond the file's {}; truncated?", length, file_->size());
+    }
+    if (length > kHeaderLimit)
+      throw fault("its header of {} bytes exceeds {}", length, kHeaderLimit);
+    data_at_ = 8 + length;
+    auto header = parse_json({reinterpret_cast<const char*>(file_->data()) + 8, length},
+                             file_->name() + ": safetensors header",
+                             {kHeaderLimit, 8});
+    if (!header.is_object()) throw fault("its header is no JSON object");
+    return header;
+  }
+
+  std::map<std::string, std::string> read_metadata(const json& row) const {
+    if (!row.is_object()) throw fault("__metadata__ is no JSON object");
+    std::map<std::string, std::string> metadata;
+    for (const auto& [key, value] : row.items()) {
+      if (!value.is_string()) throw fault("__metadata__.{} is no string", key);
+      metadata.emplace(key, value.get<std::string>());
+    }
+    return metadata;
+  }
+
+  Entry read_entry(const std::string& name, const json& row) const {
+    const auto has = [&](const char* key, auto is_kind) {
+      return row.is_object() && row.contains(key) && (row[key].*is_kind)();
+    };
+    if (!has("dtype", &json::is_string) || !has("shape", &json::is_array) ||
+        !has("data_offsets", &json::is_array) || row["data_offsets"].size() != 2) {
+      throw fault("{} lacks a dtype, a shape or two data_offsets", name);
+    }
+    const auto number = [&](const json& value) {
+      if (!value.is_number_unsigned() || value.get<uint64_t>() > uint64_t{INT64_MAX}) {
+        throw fault("{}: {} is no size", name, value.dump());
+      }
+      return value.get<int64_t>();
+    };
+    Entry entry{name, dtype_of(name, row["dtype"].get<std::string>()), {}, 0, 0};
+    for (const auto& size : row["shape"]) entry.shape.push_back(number(size));
+    if (entry.shape.size() > 64) throw fault("{} has {} dimensions", name, entry.shape.size());
+    entry.begin = static_cast<uint64_t>(number(row["data_offsets"][0]));
+    entry.end = static_cast<uint64_t>(number(row["data_offsets"][1]));
+    const uint64_t available = file_->size() - data_at_;
+    if (entry.begin > entry.end || entry.end > available) {
+      throw fault(
+          "{} stands at bytes {} to {} of {}; truncated?", name, entry.begin, entry.end, available);
+    }
+    const int64_t numel = checked_numel(entry.shape);
+    const uint64_t size = entry.end - entry.begin;
+    if (numel < 0 || static_cast<uint64_t>(numel) * c10::elementSize(entry.dtype) != size) {
+      throw fault(
+          "{} is {} {} but has {} bytes", name, row["dtype"].dump(), row["shape"].dump(), size);
+    }
+    return entry;
+  }
+
+  torch::ScalarType dtype_of(const std::string& tensor, const std::string& name) const {
+    for (const auto& dtype : kDtypes) {
+      if (name == dtype.name) return dtype.type;
+    }
+    throw fault("{} has dtype {}; known are {}", tensor, name, dtype_names());
+  }
+
+  // The format allows no overlap and no gap, so that a file means one thing only.
+  void check_layout(std::vector<Entry>& entries) const {
+    std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+      return std::tie(a.begin, a.end) < std::tie(b.begin, b.end);
+    });
+    uint64_t at = 0;
+    for (const auto& entry : entries) {
+      if (entry.begin != at) {
+        throw fault(
+            "{} begins at byte {}, the tensor before it ends at {}", entry.name, entry.begin, at);
+      }
+      at = entry.end;
+    }
+    if (at != file_->size() - data_at_) {
+      throw fault("the tensors end at byte {} of {}", at, file_->size() - data_at_);
+    }
+  }
+
+  std::shared_ptr<const MappedFile> file_;
+  uint64_t data_at_ = 0;
+};
+
+std::string dtype_name(const std::string& tensor, torch::ScalarType type) {
+  for (const auto& dtype : kDtypes) {
+    if (type == dtype.type) return dtype.name;
+  }
+  throw std::invalid_argument(fmt::format("write_safetensors: {} is {}; the format has {}",
+                                          tensor,
+                                          c10::toString(type),
+                                          dtype_names()));
+}
+
+}  // namespace
+
+TensorFile read_safetensors(const std::filesystem::path& path) {
+  return read_safetensors(MappedFile::open(path));
+}
+
+TensorFile read_safetensors(const std::shared_ptr<const MappedFile>& file) {
+  return Reader(file).read();
+}
+
+void write_safetensors(const std::filesystem::path& path, const TensorFile& file) {
+  // Widest elements first, so that each tensor is aligned to its element size.
+  std::vector<std::pair<std::string, torch::Tensor>> order(file.tensors.begin(),
+                                                           file.tensors.end());
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
+    return a.second.element_size() > b.second.element_size();
+  });
+  json header = json::object();
+  if (!file.metadata.empty()) header["__metadata__"] = file.metadata;
+  uint64_t at = 0;
+  for (const auto& [name, tensor] : order) {
+    if (name == "__metadata__") {
+      throw std::invalid_argument("write_safetensors: a tensor can't be named __metadata__");
+    }
+    const uint64_t end = at + static_cast<uint64_t>(tensor.numel()) * tensor.element_size();
+    header[name] = {{"dtype", dtype_name(name, tensor.scalar_type())},
+                    {"shape", tensor.sizes().vec()},
+                    {"data_offsets", {at, end}}};
+    at = end;
+  }
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const json::exception&) {
+    throw std::invalid_argument("write_safetensors: a tensor's name or the metadata is not UTF-8");
+  }
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+
+  AtomicFile out(path);
+  std::string length;
+  append_little_endian<uint64_t>(length, text.size());
+  out.write(length.data(), length.size());
+  out.write(text.data(), text.size());
+  for (const auto& [name, tensor] : order) {
+    const auto plain = tensor.detach().to(torch::kCPU).contiguous();
+    out.write(plain.data_ptr(), plain.nbytes());
+  }
+  out.commit();
+}
+
+}  // namespace uvic::formats
