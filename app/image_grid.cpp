@@ -123,6 +123,18 @@ Image side_by_side(const std::vector<Image>& pictures, const std::vector<std::st
   return to_image(canvas);
 }
 
+Image at_most_wide(const Image& picture, int width_px) {
+  if (picture.width <= width_px) return picture;
+  cv::Mat small;
+  cv::resize(view(picture),
+             small,
+             {width_px, std::max(1, picture.height * width_px / picture.width)},
+             0,
+             0,
+             cv::INTER_AREA);
+  return to_image(small);
+}
+
 std::vector<Image> to_images(const torch::Tensor& images) {
   if (images.dim() != 4 || images.size(1) != 3 || images.scalar_type() != torch::kUInt8)
     throw std::invalid_argument(

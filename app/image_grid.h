@@ -32,6 +32,9 @@ formats::Image image_grid(const torch::Tensor& images, const GridOptions& option
 formats::Image side_by_side(const std::vector<formats::Image>& pictures,
                             const std::vector<std::string>& headings);
 
+/// Shrunk to at most that width (area average), or as it is where it is no wider.
+formats::Image at_most_wide(const formats::Image& picture, int width_px);
+
 /// uint8 [N, 3, H, W] -> N interleaved pictures. Throws std::invalid_argument on another dtype or
 /// shape.
 std::vector<formats::Image> to_images(const torch::Tensor& images);

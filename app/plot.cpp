@@ -132,6 +132,7 @@ std::pair<std::string, double> legend(const LinePlot& plot, const Palette& palet
   std::string svg;
   double x = 10, y = 16;
   for (const auto& series : plot.series) {
+    if (series.name.empty()) continue;
     const double width = 34 + kGlyphWidth * static_cast<double>(series.name.size()) + 14;
     if (x > 10 && x + width > kWidth) x = 10, y += kLineHeight;
     svg += line(x,

@@ -20,7 +20,7 @@ Palette page_palette();   ///< var(--ink) and so on, for a page that defines --p
                           ///< --grid --series-1..6
 
 struct Series {
-  std::string name;
+  std::string name;  ///< empty: not in the legend
   std::vector<double> x, y;
   size_t colour = 0;
   std::vector<double> raw_x = {}, raw_y = {};  ///< the unsmoothed data, drawn faint behind the line

@@ -1,0 +1,40 @@
+// What a report says, as data: read from the folders of runs and samples, then reckoned.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace uvic::app {
+
+/// One column of the report: a trained config, its samples and its scores.
+struct ReportEntry {
+  std::string name;
+  std::filesystem::path run;      ///< run folder, as `uvic train` leaves it
+  std::filesystem::path samples;  ///< as `uvic sample` leaves it; may be empty: no samples
+  std::vector<nlohmann::json>
+      scores;  ///< as `uvic fid` returns them, one per training seed; may be empty
+  std::vector<std::filesystem::path> repeats = {};  ///< runs of the same config with other seeds
+};
+
+/// Everything that the report says: what the runs recorded (long curves as means of neighbours),
+/// every metric's mean and spread, comparisons with their p-values, what was held equal and what
+/// was not, and the verdict. `baselines` are scores with one more key, "name": what else was
+/// scored, as "real, held out" or "noise". A file that a run lacks leaves its part out; a damaged
+/// one throws std::runtime_error that names it.
+nlohmann::json report_data(const std::string& title,
+                           const std::vector<ReportEntry>& entries,
+                           const std::vector<nlohmann::json>& baselines);
+
+/// IS, precision, recall, density, coverage: true. Distances: false.
+bool higher_is_better(const std::string& metric);
+
+/// "cog in inner blocks, softmax elsewhere".
+std::string attention_text(const std::string& attention, const std::string& placement);
+
+/// The seeds that a samples folder holds, by its samples.json.
+std::vector<int64_t> sample_seeds(const nlohmann::json& samples);
+
+}  // namespace uvic::app
