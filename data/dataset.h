@@ -1,4 +1,5 @@
-// A labelled set of pictures of one size, whatever holds it: folder, zip, CIFAR-10's binary files, a formula.
+// A labelled set of pictures of one size, whatever holds it: folder, zip, CIFAR-10's binary files,
+// a formula.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +17,24 @@ struct DatasetOptions {
   int64_t procedural_images = 50000;
   int64_t procedural_seed = 0;
 
+  /// Throws std::invalid_argument naming the option that is out of range.
+  void validate() const;
+
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("image_size", image_size, "Side of the square pictures, px; others are centre-cropped and resized (antialiased)");
-    visit("skip_bad", skip_bad, "Count files that can't be decoded and go on, instead of stopping at the first");
-    visit("memory_limit_mib", memory_limit_mib, "Sets that fit decoded in this much memory are held there; larger ones stream");
+    visit("image_size",
+          image_size,
+          "Side of the square pictures, px (0: what the command at hand needs); others are centre-cropped and resized (antialiased)");
+    visit("skip_bad",
+          skip_bad,
+          "Count files that can't be decoded and go on, instead of stopping at the first");
+    visit("memory_limit_mib",
+          memory_limit_mib,
+          "Sets that fit decoded in this much memory are held there; larger ones stream");
     visit("procedural_images", procedural_images, "Length of the embedded procedural set");
-    visit("procedural_seed", procedural_seed, "Seed of the embedded procedural set; another seed is a disjoint set");
+    visit("procedural_seed",
+          procedural_seed,
+          "Seed of the embedded procedural set; another seed is a disjoint set");
   }
 };
 
@@ -31,17 +43,29 @@ class Dataset {
   virtual ~Dataset() = default;
 
   virtual int64_t size() const = 0;
-  virtual int64_t image_size() const = 0;                            ///< px, height = width
+  virtual int64_t image_size() const = 0;                           ///< px, height = width
   virtual const std::vector<std::string>& class_names() const = 0;  ///< empty: unlabelled
-  virtual std::string describe() const = 0;                          ///< one line for logs and provenance
+  virtual std::string describe() const = 0;  ///< one line for logs and provenance
 
-  /// Writes picture `index` as uint8 RGB planes [3, size, size] to `planes`; returns its class, or -1.
-  /// Safe to call from several threads. Throws std::runtime_error that names a file it can't decode.
+  /// Equal for equal pictures in equal order, as far as the listing tells; a run keeps it and
+  /// compares on resume.
+  virtual std::string fingerprint() const = 0;
+
+  /// Files found so far that can't be decoded; each is replaced by the next good one
+  /// (DatasetOptions::skip_bad).
+  virtual int64_t skipped() const { return 0; }
+
+  /// Writes picture `index` as uint8 RGB planes [3, size, size] to `planes`; returns its class, or
+  /// -1. Safe to call from several threads. Throws std::runtime_error that names a file it can't
+  /// decode.
   virtual int64_t read(int64_t index, uint8_t* planes) const = 0;
 };
 
-/// Opens by content: the word "procedural", a folder of pictures (a subfolder per class, or flat), a folder with
-/// CIFAR-10's binary files, a zip of pictures. Throws std::runtime_error naming what was looked for and not found.
+/// Opens by content: the word "procedural" ("procedural:7" for seed 7), a folder of pictures (a
+/// subfolder per class, or flat), a zip of pictures, a folder with CIFAR-10's binary files
+/// ("PATH:test" for its test part; without it the training part, or the test part where that is all
+/// there is). Throws std::runtime_error naming what was looked for and not found,
+/// std::invalid_argument for bad options.
 std::unique_ptr<Dataset> open_dataset(const std::string& source, const DatasetOptions& options);
 
 }  // namespace uvic::data

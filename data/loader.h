@@ -16,24 +16,43 @@ struct Batch {
 };
 
 struct LoaderOptions {
-  int64_t batch_size = 128;
+  int64_t batch_size = 128;  ///< over all ranks; a multiple of world
   uint64_t seed = 0;
-  bool flip = true;           ///< horizontal flip with probability 1/2
-  int64_t workers = 2;        ///< decoding threads; 0 decodes in the calling thread
+  bool flip = true;     ///< horizontal flip with probability 1/2
+  int64_t workers = 2;  ///< decoding threads; 0 decodes in the calling thread
   int64_t rank = 0, world = 1;
 };
 
-/// Endless batches over an epoch-wise permutation. Two loaders of equal (dataset, options, images_seen) give equal
-/// batches, whatever the number of workers. `images_seen` counts pictures over all ranks.
+/// Endless batches over an epoch-wise permutation. Two loaders of equal (dataset, options,
+/// images_seen) give equal batches, whatever the number of workers. `images_seen` counts pictures
+/// over all ranks.
+///
+/// The picture at position p of the endless sequence is permutation(seed, p / size)(p mod size),
+/// flipped if a bit of hash(seed, p) says so: nothing else is state, so a run may stop at any p and
+/// go on with any batch size. A batch covers positions images_seen .. images_seen + batch_size - 1,
+/// epochs following each other without a gap; rank r gets the r-th of `world` equal slices, so that
+/// all ranks' batches side by side are the batch of one.
 class Loader {
  public:
+  /// The dataset must outlive the loader. Throws std::invalid_argument for options out of range.
   Loader(const Dataset& dataset, const LoaderOptions& options, int64_t images_seen = 0);
   ~Loader();
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+
+  /// [batch_size / world] pictures. Rethrows what reading one of them threw, then and at every
+  /// later call.
   Batch next();
+
+  int64_t images_seen() const;  ///< over all ranks, after the batches that next() has given
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// Pictures `begin` .. `end` - 1 in the dataset's own order, unflipped, read by `threads` threads
+/// (0: all cores).
+Batch read_range(const Dataset& dataset, int64_t begin, int64_t end, int64_t threads = 0);
 
 }  // namespace uvic::data

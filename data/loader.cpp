@@ -1,0 +1,176 @@
+#include "data/loader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "data/parallel.h"
+#include "data/permutation.h"
+#include "data/random.h"
+
+namespace uvic::data {
+namespace {
+
+// Words that keep the loader's uses of one seed apart.
+constexpr uint64_t kOrderStream = 0x6f72646572;  // "order"
+constexpr uint64_t kFlipStream = 0x666c6970;     // "flip"
+
+Batch empty_batch(int64_t pictures, int64_t side) {
+  return {torch::empty({pictures, 3, side, side}, torch::kUInt8),
+          torch::empty({pictures}, torch::kInt64)};
+}
+
+void flip_rows(uint8_t* planes, int64_t side) {
+  for (int64_t row = 0; row < 3 * side; ++row)
+    std::reverse(planes + row * side, planes + (row + 1) * side);
+}
+
+void check(const LoaderOptions& options, int64_t images_seen) {
+  const auto fail = [](const std::string& what) { throw std::invalid_argument("loader: " + what); };
+  if (options.world < 1 || options.rank < 0 || options.rank >= options.world)
+    fail(fmt::format("rank {} of {}, want 0 <= rank < world", options.rank, options.world));
+  if (options.batch_size < 1 || options.batch_size % options.world != 0)
+    fail(fmt::format("batch_size {}, want a positive multiple of the {} ranks",
+                     options.batch_size,
+                     options.world));
+  if (options.workers < 0 || options.workers > 1024)
+    fail(fmt::format("{} workers, want 0 to 1024", options.workers));
+  if (images_seen < 0) fail(fmt::format("images_seen {}, want at least 0", images_seen));
+}
+
+}  // namespace
+
+/// Workers take batch numbers in order, fill batches anywhere, and lay them in `ready`, where
+/// next() finds its own.
+struct Loader::State {
+  const Dataset& dataset;
+  const LoaderOptions options;
+  const int64_t first;  // images_seen at the start
+
+  struct Result {
+    Batch batch;
+    std::exception_ptr error;
+  };
+  std::mutex mutex;
+  std::condition_variable room, filled;
+  std::map<int64_t, Result> ready;  // by batch number
+  int64_t claimed = 0;              // batches that workers have begun
+  int64_t given = 0;                // batches that next() has returned
+  bool stopping = false;
+  std::exception_ptr failed;
+  std::vector<std::thread> threads;
+
+  State(const Dataset& d, const LoaderOptions& o, int64_t images_seen)
+      : dataset(d), options(o), first(images_seen) {}
+
+  ~State() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    room.notify_all();
+    for (auto& thread : threads) thread.join();
+  }
+
+  Batch fill(int64_t number) const {
+    const int64_t side = dataset.image_size(), pictures = options.batch_size / options.world;
+    const int64_t begin = first + number * options.batch_size + options.rank * pictures;
+    auto batch = empty_batch(pictures, side);
+    uint8_t* planes = batch.images.data_ptr<uint8_t>();
+    int64_t* labels = batch.labels.data_ptr<int64_t>();
+    for (int64_t i = 0; i < pictures; ++i, planes += 3 * side * side) {
+      const int64_t position = begin + i, epoch = position / dataset.size();
+      const uint64_t key = hash2(hash2(options.seed, kOrderStream), static_cast<uint64_t>(epoch));
+      const Permutation order(dataset.size(), key);
+      labels[i] = dataset.read(order(position % dataset.size()), planes);
+      const uint64_t coin =
+          hash2(hash2(options.seed, kFlipStream), static_cast<uint64_t>(position));
+      if (options.flip && (coin & 1)) flip_rows(planes, side);
+    }
+    return batch;
+  }
+
+  void work() {
+    const int64_t ahead = 2 * options.workers;  // batches begun and not yet given
+    std::unique_lock lock(mutex);
+    while (true) {
+      room.wait(lock, [&] { return stopping || claimed < given + ahead; });
+      if (stopping) return;
+      const int64_t number = claimed++;
+      lock.unlock();
+      Result result;
+      try {
+        result.batch = fill(number);
+      } catch (...) {
+        result.error = std::current_exception();
+      }
+      lock.lock();
+      ready.emplace(number, std::move(result));
+      filled.notify_one();
+    }
+  }
+};
+
+Loader::Loader(const Dataset& dataset, const LoaderOptions& options, int64_t images_seen) {
+  check(options, images_seen);
+  state_ = std::make_unique<State>(dataset, options, images_seen);
+  for (int64_t w = 0; w < options.workers; ++w)
+    state_->threads.emplace_back([state = state_.get()] { state->work(); });
+}
+
+Loader::~Loader() = default;
+
+Batch Loader::next() {
+  auto& state = *state_;
+  if (state.failed) std::rethrow_exception(state.failed);
+  State::Result result;
+  if (state.options.workers == 0) {
+    try {
+      result.batch = state.fill(state.given);
+    } catch (...) {
+      result.error = std::current_exception();
+    }
+  } else {
+    std::unique_lock lock(state.mutex);
+    state.filled.wait(lock, [&] { return state.ready.count(state.given) > 0; });
+    result = std::move(state.ready.extract(state.given).mapped());
+  }
+  if (result.error) {
+    state.failed = result.error;
+    std::rethrow_exception(result.error);
+  }
+  {
+    const std::lock_guard lock(state.mutex);
+    ++state.given;
+  }
+  state.room.notify_one();
+  return result.batch;
+}
+
+int64_t Loader::images_seen() const {
+  return state_->first + state_->given * state_->options.batch_size;
+}
+
+Batch read_range(const Dataset& dataset, int64_t begin, int64_t end, int64_t threads) {
+  if (begin < 0 || end < begin || end > dataset.size())
+    throw std::invalid_argument(
+        fmt::format("read_range: {} to {} of {} pictures", begin, end, dataset.size()));
+  const int64_t side = dataset.image_size();
+  auto batch = empty_batch(end - begin, side);
+  uint8_t* planes = batch.images.data_ptr<uint8_t>();
+  int64_t* labels = batch.labels.data_ptr<int64_t>();
+  parallel_for(end - begin, threads, [&](int64_t i) {
+    labels[i] = dataset.read(begin + i, planes + i * 3 * side * side);
+  });
+  return batch;
+}
+
+}  // namespace uvic::data
