@@ -20,6 +20,13 @@ std::string significant(double value, int digits) {
   return text;
 }
 
+std::string with_error(double value, double error) {
+  if (!(error > 0) || !std::isfinite(error)) return significant(value);
+  const int exponent = static_cast<int>(std::floor(std::log10(error)));
+  const int decimals = std::max(0, 1 - exponent);  // two digits of the error
+  return fmt::format("{:.{}f} ± {:.{}f}", value, decimals, error, decimals);
+}
+
 std::string si_number(double value, int digits) {
   constexpr const char* kSuffix[] = {"", " k", " M", " G", " T", " P"};
   size_t suffix = 0;

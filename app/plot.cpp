@@ -338,8 +338,8 @@ std::vector<double> moving_average(const std::vector<double>& values, size_t wid
   std::vector<double> sums(values.size() + 1, 0.0), smooth(values.size());
   for (size_t i = 0; i < values.size(); ++i) sums[i + 1] = sums[i] + values[i];
   for (size_t i = 0; i < values.size(); ++i) {
-    const size_t reach = std::min({width / 2, i, values.size() - 1 - i});
-    smooth[i] = (sums[i + reach + 1] - sums[i - reach]) / static_cast<double>(2 * reach + 1);
+    const size_t reach = std::min(width / 2, i), end = std::min(i + reach + 1, values.size());
+    smooth[i] = (sums[end] - sums[i - reach]) / static_cast<double>(end + reach - i);
   }
   return smooth;
 }

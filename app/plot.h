@@ -59,7 +59,8 @@ struct DotPlot {
 std::string to_svg(const LinePlot& plot, const Palette& palette);
 std::string to_svg(const DotPlot& plot, const Palette& palette);
 
-/// Mean over a centred window of `width` points (shorter at both ends).
+/// Mean over a centred window of `width` points; shorter on both sides at the start, where losses
+/// fall steeply, and on the right alone at the end.
 std::vector<double> moving_average(const std::vector<double>& values, size_t width);
 
 /// At most `points` values, each the mean of a bucket of neighbours.

@@ -12,7 +12,9 @@
 #include "app/human.h"
 #include "app/image_grid.h"
 #include "app/plot.h"
-#include "app/run_dir.h"
+#include "app/runtime.h"
+#include "app/sample.h"
+#include "app/sampling.h"
 #include "app/template.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/image_file.h"
@@ -26,6 +28,12 @@ namespace {
 
 constexpr int kSheetColumns = 8, kSheetRows = 10, kFilmFrames = 8;
 constexpr int kEmbeddedSheet_px = 1060, kEmbeddedFrame_px = 640;
+
+const json& at(const json& object, const char* pointer) {
+  static const json kAbsent;
+  const json::json_pointer path(pointer);
+  return object.contains(path) ? object[path] : kAbsent;
+}
 
 std::string base64(const std::vector<uint8_t>& bytes) {
   constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -53,30 +61,26 @@ std::string file_stem(const std::string& name) {
 }
 
 /// Where `uvic sample` put the picture of a seed, or nothing where it is missing.
-std::optional<fs::path> sample_path(const fs::path& folder, int64_t seed) {
-  for (const auto& path :
-       {folder / fmt::format("{:06d}.png", seed),
-        folder / fmt::format("{:05d}", seed / 1000) / fmt::format("{:06d}.png", seed),
-        folder / fmt::format("{:05d}", seed / 1000 * 1000) / fmt::format("{:06d}.png", seed)})
-    if (fs::exists(path)) return path;
-  return std::nullopt;
+std::optional<fs::path> sample_path(const fs::path& folder, uint64_t seed) {
+  const auto path = picture_path(folder, seed);
+  return fs::exists(path) ? std::optional(path) : std::nullopt;
 }
 
-// ---- pictures
-// -------------------------------------------------------------------------------------------------------
+// ---- pictures ----------------------------------------------------------------------------
 
 /// The seeds to show, row by row, and what each row holds.
 struct SheetPlan {
-  std::vector<std::vector<int64_t>> rows;
+  std::vector<std::vector<uint64_t>> rows;
   std::vector<std::string> labels;  ///< empty: unlabelled
 };
 
-std::map<int64_t, int64_t> labels_by_seed(const json& samples) {
-  std::map<int64_t, int64_t> labels;
+std::map<uint64_t, int64_t> labels_by_seed(const json& samples) {
+  std::map<uint64_t, int64_t> labels;
+  const auto& classes = at(samples, "/classes");
+  if (!classes.is_array() || classes.empty()) return labels;
   const auto seeds = sample_seeds(samples);
-  if (samples.is_object() && samples.contains("labels") && samples["labels"].is_array())
-    for (size_t i = 0; i < std::min(seeds.size(), samples["labels"].size()); ++i)
-      if (samples["labels"][i].is_number_integer()) labels[seeds[i]] = samples["labels"][i];
+  const auto dealt = labels_in_turn(seeds, classes.get<std::vector<int64_t>>());
+  for (size_t i = 0; i < seeds.size(); ++i) labels[seeds[i]] = dealt[i];
   return labels;
 }
 
@@ -93,8 +97,8 @@ std::string class_name(const json& entry, int64_t label) {
 
 /// Seeds that every entry with samples has; one row for each class where all agree on the labels.
 SheetPlan plan_sheet(const json& entries) {
-  std::optional<std::vector<int64_t>> shared;
-  std::optional<std::map<int64_t, int64_t>> labels;
+  std::optional<std::vector<uint64_t>> shared;
+  std::optional<std::map<uint64_t, int64_t>> labels;
   const json* first = nullptr;
   for (const auto& entry : entries) {
     const auto seeds = sample_seeds(entry["samples"]);
@@ -104,17 +108,17 @@ SheetPlan plan_sheet(const json& entries) {
       first = &entry, shared = seeds, labels = own_labels;
       continue;
     }
-    const std::set<int64_t> own(seeds.begin(), seeds.end());
+    const std::set<uint64_t> own(seeds.begin(), seeds.end());
     shared->erase(
         std::remove_if(
-            shared->begin(), shared->end(), [&](int64_t seed) { return !own.count(seed); }),
+            shared->begin(), shared->end(), [&](uint64_t seed) { return !own.count(seed); }),
         shared->end());
     if (own_labels != *labels) labels->clear();
   }
   SheetPlan plan;
   if (!shared) return plan;
-  std::map<int64_t, std::vector<int64_t>> by_class;
-  for (const int64_t seed : *shared)
+  std::map<int64_t, std::vector<uint64_t>> by_class;
+  for (const uint64_t seed : *shared)
     if (labels->count(seed)) by_class[labels->at(seed)].push_back(seed);
   if (by_class.size() > 1) {
     for (const auto& [label, seeds] : by_class) {
@@ -231,7 +235,8 @@ json film_view(const json& entries) {
           {{"src",
             data_uri(at_most_wide(formats::read_image(grids[i].at(moment)), kEmbeddedFrame_px))},
            {"moment", si_number(static_cast<double>(moment))}});
-    film["rows"].push_back({{"name", entries[i]["name"]},
+    film["rows"].push_back({{"index", film["rows"].size()},
+                            {"name", entries[i]["name"]},
                             {"colour", i + 1},
                             {"frames", frames},
                             {"final", frames.back()["src"]}});
@@ -239,8 +244,7 @@ json film_view(const json& entries) {
   return film;
 }
 
-// ---- plots
-// ----------------------------------------------------------------------------------------------------------
+// ---- plots -------------------------------------------------------------------------------
 
 struct NamedPlot {
   std::string file, caption;
@@ -257,12 +261,6 @@ std::vector<double> numbers(const json& values) {
   for (const auto& value : values)
     result.push_back(value.is_number() ? value.get<double>() : std::nan(""));
   return result;
-}
-
-double largest(const std::vector<double>& values) {
-  double most = 0;
-  for (const double value : values) most = std::max(most, value);  // NaN never is
-  return most;
 }
 
 /// Seconds as the unit that suits the longest.
@@ -381,8 +379,7 @@ std::vector<NamedPlot> draw_plots(const json& data) {
   return plots;
 }
 
-// ---- tables
-// ---------------------------------------------------------------------------------------------------------
+// ---- tables ------------------------------------------------------------------------------
 
 struct TableRow {
   std::string label, note;
@@ -394,17 +391,22 @@ struct TableGroup {
   std::vector<TableRow> rows;
 };
 
-const json& at(const json& object, const char* pointer) {
-  static const json kAbsent;
-  const json::json_pointer path(pointer);
-  return object.contains(path) ? object[path] : kAbsent;
-}
-
 std::string shown(const json& value) {
   if (value.is_null()) return "";
   if (value.is_string()) return value;
   if (value.is_number_float()) return significant(value, 6);
-  return value.dump();
+  if (!value.is_structured()) return value.dump();
+  std::string list;
+  for (const auto& [key, child] : value.items())
+    list += (list.empty() ? "" : ", ") + (value.is_object() ? key + " " : "") + shown(child);
+  return list;
+}
+
+/// At most `bytes` of it, cut between characters.
+std::string shortened(const std::string& text, size_t bytes) {
+  if (text.size() <= bytes) return text;
+  while (bytes > 0 && (text[bytes] & 0xC0) == 0x80) --bytes;
+  return text.substr(0, bytes) + "…";
 }
 
 /// A row of what each entry says; nothing where none says anything.
@@ -444,8 +446,7 @@ void add_metric_rows(TableGroup& group, const json& data) {
         const double mean = metric["mean"];
         const auto& spread = metric["std_over_seeds"].is_null() ? metric["std_of_one_score"]
                                                                 : metric["std_over_seeds"];
-        row.cells.back() =
-            significant(mean) + (spread.is_number() ? " ± " + significant(spread, 2) : "");
+        row.cells.back() = with_error(mean, spread.is_number() ? spread.get<double>() : 0);
         if (!best || (higher ? mean > *best : mean < *best))
           best = mean, row.best = row.cells.size() - 1;
       }
@@ -566,11 +567,7 @@ json leaves_view(const json& value) {
         walk(key.empty() ? name : key + "." + name, child);
       return;
     }
-    auto text = shown(node);
-    if (text.size() > kLongest)
-      text = fmt::format(
-          "{} … ({} entries)", text.substr(0, 80), node.is_array() ? node.size() : text.size());
-    rows.push_back({{"key", key}, {"value", text}});
+    rows.push_back({{"key", key}, {"value", shortened(shown(node), kLongest)}});
   };
   walk("", value);
   return rows;
@@ -605,14 +602,48 @@ json values_view(const json& rows) {
   json view = json::array();
   for (const auto& row : rows) {
     json cells = json::array();
-    for (const auto& value : row["values"]) {
-      const auto text = value.is_null() ? "–" : shown(value);
-      cells.push_back(text.size() > 60 ? text.substr(0, 57) + "…" : text);
-    }
-    view.push_back({{"name", row["name"]}, {"equal", row.value("equal", false)}, {"cells", cells}});
+    for (const auto& value : row["values"])
+      cells.push_back(value.is_null() ? "–" : shortened(shown(value), 60));
+    view.push_back({{"name", row["name"]},
+                    {"equal", row.value("equal", false)},
+                    {"cells", cells},
+                    {"first", cells[0]}});
   }
   return view;
 }
+
+/// What the error bars are, and how many seeds stand behind them.
+std::string score_caption(const json& data) {
+  size_t seeds = 0;
+  bool single_spread = false;
+  for (const auto& entry : data["entries"]) {
+    seeds = std::max(seeds, entry["scores"].size());
+    for (const auto& metric : entry["metrics"])
+      single_spread = single_spread || metric["std_of_one_score"].is_number();
+  }
+  if (seeds > 1)
+    return fmt::format("Mean and standard deviation over {} training seeds (rings: each seed).",
+                       seeds);
+  return single_spread ? "Bars: standard deviation of the score itself (one training seed)."
+                       : "One training seed each: no error bars.";
+}
+
+std::string numbers_note(const json& data) {
+  const auto caption = score_caption(data);
+  const std::string distance = data["primary_metric"];
+  if (distance.empty()) return "Not scored.";
+  std::string note = caption;
+  if (data["entries"].size() > 1)
+    note += " The best of each quality row is bold, whether or not the difference is significant.";
+  return note;
+}
+
+constexpr const char* kReadingNote =
+    "FD is the Fréchet distance between feature statistics of samples and reference; it is called "
+    "FID only where the features are "
+    "those of the FID Inception network. Distances of different feature networks, references or "
+    "numbers of images can't be compared "
+    "with each other.";
 
 json view_of(const json& data,
              const std::vector<Sheet>& sheets,
@@ -630,10 +661,20 @@ json view_of(const json& data,
                               {"colour", sheet.colour + 1},
                               {"src", data_uri(at_most_wide(sheet.plain, kEmbeddedSheet_px))},
                               {"labels", plan.labels}});
+  view["has_sheets"] = !sheets.empty();
+  view["has_labels"] = !plan.labels.empty();
   view["samples_note"] = plan.labels.empty() ? "Same seeds in the same places."
                                              : "Same seeds in the same places; a row is a class.";
   view["score_plot"] = scores ? to_svg(*scores, page_palette()) : "";
+  view["score_caption"] = score_caption(data);
   view["groups"] = view_of(table_of(data));
+  view["columns"] = data["entries"].size() + 1;
+  view["entry_count"] = data["entries"].size();
+  view["scored_by_fid"] = data["primary_metric"] == "FID";
+  view["numbers_note"] = numbers_note(data);
+  view["version"] = version_text().substr(0, version_text().find('\n'));
+  view["reading_note"] = kReadingNote;
+  view["has_plots"] = !plots.empty();
   view["plots"] = json::array();
   for (const auto& plot : plots)
     view["plots"].push_back(
@@ -642,6 +683,7 @@ json view_of(const json& data,
   view["has_film"] = !view["film"]["rows"].empty();
   view["held"] = values_view(data["held_equal"]);
   view["differences"] = values_view(data["config_differences"]);
+  view["has_differences"] = !view["differences"].empty();
   view["compared"] = data["entries"].size() > 1;
   view["provenance"] = provenance_view(data);
   auto embedded = data.dump(-1, ' ', false, json::error_handler_t::replace);

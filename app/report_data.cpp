@@ -14,9 +14,11 @@
 #include "app/plot.h"
 #include "app/run_dir.h"
 #include "app/runtime.h"
+#include "app/sample.h"
 #include "app/significance.h"
 #include "app/train.h"
 #include "data/formats/atomic_file.h"
+#include "data/formats/json.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -27,12 +29,8 @@ namespace {
 constexpr size_t kCurvePoints = 1000;
 constexpr double kSignificance = 0.05;
 
-json read_json(const fs::path& path) {
-  if (!fs::exists(path)) return nullptr;
-  const auto value = json::parse(formats::read_file(path), nullptr, /*allow_exceptions=*/false);
-  if (value.is_discarded())
-    throw std::runtime_error(fmt::format("{}: not JSON; was it edited by hand?", path.string()));
-  return value;
+json read_if_there(const fs::path& path) {
+  return fs::exists(path) ? formats::read_json(path) : json();
 }
 
 std::optional<double> number(const json& object, const char* key) {
@@ -149,10 +147,10 @@ json metrics_of(const std::vector<json>& scores) {
 json entry_data(const ReportEntry& entry) {
   json data = {
       {"name", entry.name}, {"scores", entry.scores}, {"metrics", metrics_of(entry.scores)}};
-  data["samples"] = entry.samples.empty() ? json() : read_json(entry.samples / "samples.json");
+  data["samples"] = entry.samples.empty() ? json() : read_if_there(entry.samples / "samples.json");
   data["samples_folder"] = entry.samples.string();
   const RunDir run(entry.run);
-  data["run"] = read_json(run.provenance());
+  data["run"] = read_if_there(run.provenance());
   data["run_folder"] = entry.run.string();
   data["config"] = fs::exists(run.config()) ? config_of(run.config()) : json();
   data["config_toml"] = fs::exists(run.config()) ? formats::read_file(run.config()) : "";
@@ -165,8 +163,7 @@ json entry_data(const ReportEntry& entry) {
   return data;
 }
 
-// ---- what the numbers say
-// -------------------------------------------------------------------------------------------
+// ---- what the numbers say ----------------------------------------------------------------
 
 /// The first metric of the first entry that has one: what the verdict is about.
 std::string primary_metric(const json& entries) {
@@ -218,10 +215,10 @@ json comparisons_of(const json& entries, const std::string& metric) {
     }
     comparisons.push_back(comparison);
   }
-  if (p.size() == comparisons.size()) {
-    const auto adjusted = holm_adjusted(p);
-    for (size_t i = 0; i < p.size(); ++i) comparisons[i]["p_adjusted"] = adjusted[i];
-  }
+  const auto adjusted = holm_adjusted(p);
+  size_t tested = 0;
+  for (auto& comparison : comparisons)
+    if (!comparison["p"].is_null()) comparison["p_adjusted"] = adjusted[tested++];
   return comparisons;
 }
 
@@ -295,21 +292,31 @@ json differences_of(const json& entries) {
 }
 
 std::string with_spread(const json& metric) {
-  const auto spread = number(metric, "std_over_seeds");
-  return significant(metric["mean"]) + (spread ? " ± " + significant(*spread, 2) : "");
+  return with_error(metric["mean"], number(metric, "std_over_seeds").value_or(0));
 }
 
-/// " On the same scale, real held-out pictures score 3.1 and noise 250."
+/// " On the same scale: real, held out 3.1; noise 250."
 std::string baseline_sentence(const json& baselines, const std::string& metric) {
   std::string list;
   for (const auto& baseline : baselines)
     for (const auto& found : baseline["metrics"])
       if (found["name"] == metric)
         list += fmt::format("{}{} {}",
-                            list.empty() ? "" : ", ",
+                            list.empty() ? "" : "; ",
                             baseline["name"].get<std::string>(),
                             significant(found["mean"]));
   return list.empty() ? "" : fmt::format(" On the same scale: {}.", list);
+}
+
+/// " It trains at 0.83 times the speed of U-ViT (images/s)."
+std::string speed_sentence(const json& best, const json& other) {
+  const auto speed = number(best["cost"], "images_per_sec"),
+             reference = number(other["cost"], "images_per_sec");
+  if (!speed || !reference || *reference <= 0) return "";
+  return fmt::format(" {} trains at {:.2f} times the speed of {}.",
+                     best["name"].get<std::string>(),
+                     *speed / *reference,
+                     other["name"].get<std::string>());
 }
 
 std::string verdict_of_one(const json& entry, const std::string& metric) {
@@ -326,17 +333,20 @@ std::string verdict_of_one(const json& entry, const std::string& metric) {
       "{} {}: not scored, so judge by the pictures.", entry["name"].get<std::string>(), after);
 }
 
+/// The entry of that name; names are unique.
+const json& entry_named(const json& entries, const std::string& name) {
+  return *std::find_if(
+      entries.begin(), entries.end(), [&](const json& entry) { return entry["name"] == name; });
+}
+
 std::string verdict_of_many(const json& entries,
                             const std::string& metric,
                             const json& comparisons) {
   if (comparisons.empty()) return "No two of these are scored, so judge by the pictures.";
   const auto& first = comparisons[0];
-  const auto find = [&](const std::string& name) {
-    return *std::find_if(
-        entries.begin(), entries.end(), [&](const json& entry) { return entry["name"] == name; });
-  };
   const std::string better = first["better"], other = first["other"];
-  const auto best = *metric_named(find(better), metric), next = *metric_named(find(other), metric);
+  const auto best = *metric_named(entry_named(entries, better), metric),
+             next = *metric_named(entry_named(entries, other), metric);
   const auto numbers =
       fmt::format("{} {} against {}", metric, with_spread(best), with_spread(next));
   const std::string field = entries.size() > 2 ? "the next best, " + other : other;
@@ -359,9 +369,11 @@ std::string verdict_of_many(const json& entries,
         higher_is_better(metric) ? "higher" : "lower");
   }
   const double p = first["p_adjusted"];
-  const auto test = fmt::format("over {} and {} training seeds (Welch's t-test, {})",
-                                best["values"].size(),
-                                next["values"].size(),
+  const size_t seeds = best["values"].size(), other_seeds = next["values"].size();
+  const auto test = fmt::format("over {} training seeds{} (Welch's t-test, {})",
+                                seeds == other_seeds ? fmt::format("{}", seeds)
+                                                     : fmt::format("{} and {}", seeds, other_seeds),
+                                seeds == other_seeds ? " each" : "",
                                 p < 0.001 ? "p < 0.001" : fmt::format("p = {}", significant(p, 2)));
   if (p < kSignificance)
     return fmt::format("{} draws better pictures than {}: {} {}.", better, field, numbers, test);
@@ -391,11 +403,10 @@ std::string attention_text(const std::string& attention, const std::string& plac
   return fmt::format("{} in blocks {}, softmax elsewhere", attention, placement);
 }
 
-std::vector<int64_t> sample_seeds(const json& samples) {
-  std::vector<int64_t> seeds;
-  if (samples.is_object() && samples.contains("seeds"))
-    for (const auto& seed : samples["seeds"]) seeds.push_back(seed.get<int64_t>());
-  return seeds;
+std::vector<uint64_t> sample_seeds(const json& samples) {
+  return samples.is_object() && samples.contains("seeds")
+             ? parse_seeds(samples["seeds"].get<std::string>())
+             : std::vector<uint64_t>();
 }
 
 json report_data(const std::string& title,
@@ -405,7 +416,13 @@ json report_data(const std::string& title,
                {"created", utc_now()},
                {"entries", json::array()},
                {"baselines", json::array()}};
-  for (const auto& entry : entries) data["entries"].push_back(entry_data(entry));
+  std::set<std::string> names;
+  for (const auto& entry : entries) {
+    if (!names.insert(entry.name).second)
+      throw std::invalid_argument(
+          fmt::format("report: two entries are named {}; give each its own name", entry.name));
+    data["entries"].push_back(entry_data(entry));
+  }
   for (const auto& baseline : baselines)
     data["baselines"].push_back({{"name", baseline.value("name", "baseline")},
                                  {"metrics", metrics_of({baseline})},
@@ -420,6 +437,11 @@ json report_data(const std::string& title,
                             ? verdict_of_one(data["entries"][0], metric)
                             : verdict_of_many(data["entries"], metric, data["comparisons"]);
   if (!metric.empty()) verdict += baseline_sentence(data["baselines"], metric);
+  if (!data["comparisons"].empty()) {
+    const auto& first = data["comparisons"][0];
+    verdict += speed_sentence(entry_named(data["entries"], first["better"]),
+                              entry_named(data["entries"], first["other"]));
+  }
   data["verdict"] = verdict;
   return data;
 }

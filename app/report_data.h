@@ -35,6 +35,6 @@ bool higher_is_better(const std::string& metric);
 std::string attention_text(const std::string& attention, const std::string& placement);
 
 /// The seeds that a samples folder holds, by its samples.json.
-std::vector<int64_t> sample_seeds(const nlohmann::json& samples);
+std::vector<uint64_t> sample_seeds(const nlohmann::json& samples);
 
 }  // namespace uvic::app
