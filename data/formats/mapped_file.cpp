@@ -66,6 +66,7 @@ torch::Tensor tensor_over(const std::shared_ptr<const MappedFile>& file,
   if (numel == 0) return torch::empty(sizes, dtype);
   uint8_t* bytes = file->data() + offset_bytes;
   const size_t element_bytes = c10::elementSize(dtype);
+  if (dtype == torch::kBool) normalise_bools(bytes, static_cast<size_t>(numel));
   if (reinterpret_cast<uintptr_t>(bytes) % element_bytes == 0) {
     return torch::from_blob(
         bytes, sizes, [file](void*) {}, dtype);
@@ -73,6 +74,12 @@ torch::Tensor tensor_over(const std::shared_ptr<const MappedFile>& file,
   auto copy = torch::empty(sizes, dtype);
   std::memcpy(copy.data_ptr(), bytes, static_cast<size_t>(numel) * element_bytes);
   return copy;
+}
+
+void normalise_bools(uint8_t* bytes, size_t size) {
+  for (size_t i = 0; i < size; ++i) {
+    if (bytes[i] > 1) bytes[i] = 1;
+  }
 }
 
 int64_t checked_numel(at::IntArrayRef sizes) {

@@ -47,6 +47,10 @@ torch::Tensor tensor_over(const std::shared_ptr<const MappedFile>& file,
                           at::IntArrayRef sizes,
                           torch::ScalarType dtype);
 
+/// Sets every byte above 1 to 1: other values in a bool are undefined behaviour. Untouched pages
+/// stay untouched.
+void normalise_bools(uint8_t* bytes, size_t size);
+
 /// Number of elements, or -1 where a size is negative or the tensor would exceed 2^62 bytes at 16
 /// bytes an element.
 int64_t checked_numel(at::IntArrayRef sizes);

@@ -1,0 +1,342 @@
+#include "data/formats/npy.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <optional>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+
+#include "data/formats/atomic_file.h"
+#include "data/formats/little_endian.h"
+
+namespace uvic::formats {
+namespace {
+
+constexpr std::string_view kMagic("\x93NUMPY", 6);
+
+struct Dtype {
+  std::string_view code;  // after the byte order
+  torch::ScalarType type;
+};
+constexpr Dtype kDtypes[] = {{"b1", torch::kBool},
+                             {"u1", torch::kUInt8},
+                             {"i1", torch::kInt8},
+                             {"i2", torch::kInt16},
+                             {"i4", torch::kInt32},
+                             {"i8", torch::kInt64},
+                             {"f2", torch::kFloat16},
+                             {"f4", torch::kFloat32},
+                             {"f8", torch::kFloat64},
+                             {"c8", torch::kComplexFloat},
+                             {"c16", torch::kComplexDouble}};
+
+/// A stretch of a file that holds one .npy.
+struct Span {
+  std::shared_ptr<const MappedFile> file;
+  size_t begin, size;
+  std::string name;
+};
+
+struct Header {
+  ArrayInfo info;
+  bool is_big_endian = false;
+  size_t data_at = 0;  // after the span's begin
+};
+
+/// Reads the Python literal {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }.
+class HeaderParser {
+ public:
+  HeaderParser(std::string_view text, const std::string& name) : text_(text), name_(name) {}
+
+  Header parse() {
+    Header header;
+    bool has_descr = false, has_order = false, has_shape = false;
+    expect('{');
+    while (!accept('}')) {
+      const auto key = quoted();
+      expect(':');
+      if (key == "descr") {
+        has_descr = true;
+        read_descr(header);
+      } else if (key == "fortran_order") {
+        has_order = true;
+        header.info.is_fortran = read_bool();
+      } else if (key == "shape") {
+        has_shape = true;
+        header.info.shape = read_shape();
+      } else {
+        throw fault(fmt::format("unknown key '{}' in its header", key));
+      }
+      if (!accept(',')) {
+        expect('}');
+        break;
+      }
+    }
+    if (!has_descr || !has_order || !has_shape) {
+      throw fault("its header lacks descr, fortran_order or shape");
+    }
+    return header;
+  }
+
+ private:
+  std::runtime_error fault(const std::string& text) const {
+    return std::runtime_error(fmt::format("{}: not a valid .npy array: {}", name_, text));
+  }
+  void skip_blanks() {
+    while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
+  }
+  bool accept(char wanted) {
+    skip_blanks();
+    if (at_ >= text_.size() || text_[at_] != wanted) return false;
+    ++at_;
+    return true;
+  }
+  void expect(char wanted) {
+    if (!accept(wanted))
+      throw fault(fmt::format("expected '{}' at byte {} of its header", wanted, at_));
+  }
+  std::string_view quoted() {
+    const char quote = accept('\'') ? '\'' : (expect('"'), '"');
+    const size_t end = text_.find(quote, at_);
+    if (end == std::string_view::npos) throw fault("a string in its header does not end");
+    const auto result = text_.substr(at_, end - at_);
+    at_ = end + 1;
+    return result;
+  }
+  bool read_bool() {
+    skip_blanks();
+    for (const bool value : {true, false}) {
+      const std::string_view word = value ? "True" : "False";
+      if (text_.substr(at_, word.size()) == word) {
+        at_ += word.size();
+        return value;
+      }
+    }
+    throw fault("fortran_order is neither True nor False");
+  }
+  std::vector<int64_t> read_shape() {
+    std::vector<int64_t> shape;
+    expect('(');
+    while (!accept(')')) {
+      skip_blanks();
+      int64_t size = 0;
+      const auto [end, error] =
+          std::from_chars(text_.data() + at_, text_.data() + text_.size(), size);
+      if (error != std::errc() || size < 0) throw fault("its shape holds no size");
+      at_ = static_cast<size_t>(end - text_.data());
+      accept('L');  // Python 2
+      shape.push_back(size);
+      if (!accept(',')) {
+        expect(')');
+        break;
+      }
+    }
+    if (shape.size() > 64) throw fault(fmt::format("it has {} dimensions", shape.size()));
+    return shape;
+  }
+  void read_descr(Header& header) {
+    skip_blanks();
+    if (at_ < text_.size() && text_[at_] == '[') throw fault("it is an array of records");
+    const auto descr = quoted();
+    if (!descr.empty() && std::string_view("<>=|").find(descr[0]) != std::string_view::npos) {
+      for (const auto& dtype : kDtypes) {
+        if (descr.substr(1) != dtype.code) continue;
+        header.info.dtype = dtype.type;
+        header.is_big_endian = descr[0] == '>';
+        return;
+      }
+    }
+    throw fault(fmt::format(
+        "its dtype '{}' is not supported; in Python: numpy.save(path, x.astype('float32'))",
+        descr));
+  }
+
+  std::string_view text_;
+  size_t at_ = 0;
+  const std::string& name_;
+};
+
+Header parse_header(const Span& span) {
+  const auto fault = [&](const std::string& text) {
+    return std::runtime_error(fmt::format("{}: not a valid .npy array: {}", span.name, text));
+  };
+  const std::string_view bytes(reinterpret_cast<const char*>(span.file->data()) + span.begin,
+                               span.size);
+  if (bytes.substr(0, kMagic.size()) != kMagic) throw fault("it does not begin as one");
+  const size_t length_at = kMagic.size() + 2;
+  const int version = bytes.size() > kMagic.size() ? bytes[kMagic.size()] : 0;
+  if (version < 1 || version > 3) throw fault(fmt::format("version {}, known are 1 to 3", version));
+  const size_t text_at = length_at + (version == 1 ? 2 : 4);
+  if (bytes.size() < text_at) throw fault("truncated");
+  const size_t length = version == 1 ? load_little_endian<uint16_t>(bytes.data() + length_at)
+                                     : load_little_endian<uint32_t>(bytes.data() + length_at);
+  if (length > bytes.size() - text_at) {
+    throw fault(fmt::format("truncated: a header of {} bytes in {}", length, bytes.size()));
+  }
+  Header header = HeaderParser(bytes.substr(text_at, length), span.name).parse();
+  header.data_at = text_at + length;
+  return header;
+}
+
+torch::Tensor read_span(const Span& span) {
+  const Header header = parse_header(span);
+  const auto& [dtype, shape, is_fortran] = header.info;
+  const int64_t numel = checked_numel(shape);
+  const size_t available = span.size - header.data_at;
+  const size_t element_bytes = c10::elementSize(dtype);
+  if (numel < 0 || static_cast<size_t>(numel) > available / element_bytes) {
+    throw std::runtime_error(
+        fmt::format("{}: truncated: shape [{}] of {} needs more than the {} bytes there are",
+                    span.name,
+                    fmt::join(shape, ", "),
+                    c10::toString(dtype),
+                    available));
+  }
+  std::vector<int64_t> sizes = shape;
+  if (is_fortran) std::reverse(sizes.begin(), sizes.end());
+  auto tensor = tensor_over(span.file, span.begin + header.data_at, sizes, dtype);
+  if (header.is_big_endian && element_bytes > 1) {
+    tensor = tensor.clone();
+    const size_t part = tensor.is_complex() ? element_bytes / 2 : element_bytes;
+    auto* bytes = static_cast<uint8_t*>(tensor.data_ptr());
+    for (size_t i = 0; i < tensor.nbytes(); i += part) std::reverse(bytes + i, bytes + i + part);
+  }
+  if (!is_fortran) return tensor;
+  std::vector<int64_t> reversed(sizes.size());
+  for (size_t i = 0; i < sizes.size(); ++i)
+    reversed[i] = static_cast<int64_t>(sizes.size() - 1 - i);
+  return tensor.permute(reversed);
+}
+
+Span whole(const std::shared_ptr<const MappedFile>& file) {
+  return {file, 0, file->size(), file->name()};
+}
+
+std::string header_of(const torch::Tensor& tensor) {
+  const auto* dtype = std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const Dtype& row) {
+    return row.type == tensor.scalar_type();
+  });
+  if (dtype == std::end(kDtypes)) {
+    throw std::invalid_argument(fmt::format("write_npy: NumPy has no {}; convert to float32 first",
+                                            c10::toString(tensor.scalar_type())));
+  }
+  const char order = tensor.element_size() > 1 ? '<' : '|';
+  std::string text = fmt::format("{{'descr': '{}{}', 'fortran_order': False, 'shape': ({}{}), }}",
+                                 order,
+                                 dtype->code,
+                                 fmt::join(tensor.sizes(), ", "),
+                                 tensor.dim() == 1 ? "," : "");
+  const size_t fixed = kMagic.size() + 4;
+  text.resize((fixed + text.size() + 1 + 63) / 64 * 64 - fixed, ' ');
+  text.back() = '\n';
+  std::string header(kMagic);
+  append_little_endian<uint16_t>(header, 1);  // version 1.0
+  append_little_endian<uint16_t>(header, static_cast<uint16_t>(text.size()));
+  return header + text;
+}
+
+}  // namespace
+
+torch::Tensor read_npy(const std::filesystem::path& path) {
+  return read_npy(MappedFile::open(path));
+}
+
+torch::Tensor read_npy(const std::shared_ptr<const MappedFile>& file) {
+  return read_span(whole(file));
+}
+
+ArrayInfo read_npy_info(const std::filesystem::path& path) {
+  return parse_header(whole(MappedFile::open(path))).info;
+}
+
+void write_npy(const std::filesystem::path& path, const torch::Tensor& tensor) {
+  const auto plain = tensor.detach().to(torch::kCPU).contiguous();
+  const std::string header = header_of(plain);
+  AtomicFile file(path);
+  file.write(header.data(), header.size());
+  file.write(plain.data_ptr(), plain.nbytes());
+  file.commit();
+}
+
+NpzFile::NpzFile(const std::filesystem::path& path) : NpzFile(MappedFile::open(path)) {}
+
+NpzFile::NpzFile(std::shared_ptr<const MappedFile> file) : archive_(std::move(file)) {
+  constexpr std::string_view suffix = ".npy";
+  for (size_t i = 0; i < archive_.entries().size(); ++i) {
+    const std::string& entry = archive_.entries()[i].name;
+    if (entry.size() <= suffix.size() ||
+        entry.compare(entry.size() - suffix.size(), suffix.size(), suffix) != 0) {
+      throw std::runtime_error(
+          fmt::format("{}: not an .npz: its entry '{}' is no .npy", path(), entry));
+    }
+    entries_[entry.substr(0, entry.size() - suffix.size())] = i;
+  }
+}
+
+std::vector<std::string> NpzFile::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, index] : entries_) names.push_back(name);
+  return names;
+}
+
+size_t NpzFile::entry(const std::string& name) const {
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) {
+    throw std::runtime_error(
+        fmt::format("{}: no array '{}'; it holds {}", path(), name, fmt::join(names(), ", ")));
+  }
+  return found->second;
+}
+
+namespace {
+
+Span span_of(const ZipReader& archive, size_t index) {
+  const auto& entry = archive.entries()[index];
+  std::string name = archive.name() + ": " + entry.name;
+  if (const auto at = archive.stored_at(index)) {
+    return {archive.file(), *at, entry.size_bytes, std::move(name)};
+  }
+  auto content = MappedFile::from_bytes(archive.read(index, uint64_t{1} << 40), name);
+  const size_t size = content->size();
+  return {std::move(content), 0, size, std::move(name)};
+}
+
+}  // namespace
+
+torch::Tensor NpzFile::read(const std::string& name) const {
+  return read_span(span_of(archive_, entry(name)));
+}
+
+ArrayInfo NpzFile::info(const std::string& name) const {
+  return parse_header(span_of(archive_, entry(name))).info;
+}
+
+std::map<std::string, torch::Tensor> read_npz(const std::filesystem::path& path) {
+  return read_npz(MappedFile::open(path));
+}
+
+std::map<std::string, torch::Tensor> read_npz(const std::shared_ptr<const MappedFile>& file) {
+  const NpzFile npz(file);
+  std::map<std::string, torch::Tensor> arrays;
+  for (const auto& name : npz.names()) arrays.emplace(name, npz.read(name));
+  return arrays;
+}
+
+void write_npz(const std::filesystem::path& path,
+               const std::map<std::string, torch::Tensor>& arrays) {
+  ZipWriter archive(path);
+  for (const auto& [name, tensor] : arrays) {
+    const auto plain = tensor.detach().to(torch::kCPU).contiguous();
+    std::string content = header_of(plain);
+    content.append(static_cast<const char*>(plain.data_ptr()), plain.nbytes());
+    archive.add(name + ".npy", content, /*alignment=*/64);
+  }
+  archive.commit();
+}
+
+}  // namespace uvic::formats
