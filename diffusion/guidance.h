@@ -1,0 +1,61 @@
+// Guidance: the difference between a good prediction and a worse one, exaggerated.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <functional>
+#include <memory>
+
+#include "diffusion/denoiser.h"
+
+namespace uvic::diffusion {
+
+struct GuidanceConfig {
+  double guidance_scale = 1;
+  double guidance_t_low = 0;
+  double guidance_t_high = 0;
+
+  template <class Visitor>
+  void fields(Visitor&& visit) {
+    visit("guidance_scale",
+          guidance_scale,
+          "w in eps_u + w (eps_c - eps_u): 1 is no guidance, 0 drops the condition; U-ViT's scale "
+          "is w - 1");
+    visit("guidance_t_low",
+          guidance_t_low,
+          "Guide only where t > guidance_t_low (edm: t is sigma); elsewhere w = 1");
+    visit("guidance_t_high",
+          guidance_t_high,
+          "Guide only where t <= guidance_t_high; 0: no upper limit");
+  }
+
+  /// Throws std::invalid_argument on an empty interval or a scale that is no number.
+  void validate() const;
+
+  /// w at time t: guidance_scale within the interval, 1 outside.
+  /// Source of the interval: Kynkaanniemi et al. 2024, arXiv:2404.07724.
+  double scale_at(double t) const;
+};
+
+/// Raw network output for x [N, C, H, W], network_time [N], condition [N, ...].
+using ConditionalNetwork = std::function<torch::Tensor(
+    const torch::Tensor& x, const torch::Tensor& network_time, const torch::Tensor& condition)>;
+
+/// Classifier-free guidance: eps_u + w (eps_c - eps_u).
+///
+/// `condition` and `null_condition` are [B, ...] (class indices, or context features); both halves
+/// run as one batch of 2 B, unconditional first. Where w is 1 only the conditional half runs, where
+/// it is 0 only the unconditional. The denoiser then takes x of exactly B pictures. Source: Ho &
+/// Salimans 2022, arXiv:2207.12598.
+Denoiser make_guided_denoiser(ConditionalNetwork network,
+                              torch::Tensor condition,
+                              torch::Tensor null_condition,
+                              std::shared_ptr<const NoiseSchedule> schedule,
+                              const DiffusionConfig& config,
+                              const GuidanceConfig& guidance);
+
+/// Autoguidance: eps_weak + w (eps - eps_weak), the weaker network being a smaller or less trained
+/// one. Source: Karras et al. 2024, arXiv:2406.02507.
+Denoiser autoguide(Denoiser denoiser, Denoiser weaker, const GuidanceConfig& guidance);
+
+}  // namespace uvic::diffusion

@@ -1,0 +1,228 @@
+#include "diffusion/sampler.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+#include "diffusion/linear.h"
+#include "diffusion/names.h"
+#include "diffusion/samplers/ddim.h"
+#include "diffusion/samplers/ddpm.h"
+#include "diffusion/samplers/dpm_solver.h"
+#include "diffusion/samplers/sampler_call.h"
+#include "diffusion/timestep_grid.h"
+
+namespace uvic::diffusion {
+namespace {
+
+struct Row {
+  SamplerInfo info;
+  torch::Tensor (*run)(const SamplerCall&, torch::Tensor);
+};
+
+const std::vector<Row>& rows() {
+  static const std::vector<Row> table = {
+      {{"ddpm",
+        "Ancestral sampling: the learned reverse chain, noise in every step; wants hundreds of "
+        "steps",
+        "Ho et al. 2020, arXiv:2006.11239",
+        "uniform",
+        true,
+        true},
+       sample_ddpm},
+      {{"ddim",
+        "First-order ODE step along eps; eta > 0 puts noise back, eta = 1 is ddpm",
+        "Song et al. 2021, arXiv:2010.02502",
+        "uniform",
+        false,
+        true},
+       sample_ddim},
+      {{"dpm_solver",
+        "Exponential integrator for eps, order 1 to 3: multistep, singlestep (the official fast "
+        "version), adaptive",
+        "Lu et al. 2022, arXiv:2206.00927",
+        "logsnr",
+        false,
+        false},
+       sample_dpm_solver},
+      {{"dpm_solver_pp",
+        "Exponential integrator for x0, order 1 to 3; 2M is the default: good from 10 steps, "
+        "stable under guidance",
+        "Lu et al. 2022, arXiv:2211.01095",
+        "uniform",
+        false,
+        false},
+       sample_dpm_solver_pp},
+      {{"dpm_solver_pp_sde",
+        "DPM-Solver++ on the reverse SDE, multistep: noise in every step, good from 20 steps",
+        "Lu et al. 2022, arXiv:2211.01095",
+        "uniform",
+        true,
+        false},
+       sample_dpm_solver_pp_sde},
+  };
+  return table;
+}
+
+const Row& row(const std::string& name) {
+  for (const auto& candidate : rows())
+    if (name == candidate.info.name) return candidate;
+  std::vector<std::string> names;
+  for (const auto& candidate : rows()) names.push_back(candidate.info.name);
+  check_name("sampler", name, names);
+  throw std::logic_error("unreachable");
+}
+
+bool ends_at_zero(const SamplerConfig& config) {
+  return config.last_step == "auto" ? sampler_info(config.sampler).ends_at_zero
+                                    : config.last_step == "zero";
+}
+
+void require(bool fine, const std::string& message) {
+  if (!fine) throw std::invalid_argument(message);
+}
+
+}  // namespace
+
+std::vector<double> SamplerCall::times(int64_t intervals) const {
+  return timestep_grid(grid, schedule, t_start, t_end, intervals, config.rho);
+}
+
+std::vector<double> SamplerCall::step_times() const {
+  if (!to_zero) return times(config.steps);
+  auto points = config.steps > 1 ? times(config.steps - 1) : std::vector<double>{t_start};
+  points.push_back(0);
+  return points;
+}
+
+torch::Tensor SamplerCall::draw_like(const torch::Tensor& x) const {
+  return noise.draw(x.size(1), x.size(2), x.size(3)).to(x.options());
+}
+
+Knot knot(const NoiseSchedule& schedule, double t) {
+  if (t == 0) return {0, 0, 1, 0, std::numeric_limits<double>::infinity()};
+  const double log_alpha = schedule.log_alpha(t), log_sigma = schedule.log_sigma(t);
+  return {t, log_alpha, std::exp(log_alpha), std::exp(log_sigma), log_alpha - log_sigma};
+}
+
+const std::vector<SamplerInfo>& samplers() {
+  static const std::vector<SamplerInfo> infos = [] {
+    std::vector<SamplerInfo> all;
+    for (const auto& r : rows()) all.push_back(r.info);
+    return all;
+  }();
+  return infos;
+}
+
+const SamplerInfo& sampler_info(const std::string& name) { return row(name).info; }
+
+const std::vector<SamplerPreset>& sampler_presets() {
+  static const std::vector<SamplerPreset> presets = {};
+  return presets;
+}
+
+const SamplerPreset& sampler_preset(const std::string& name) {
+  std::vector<std::string> names;
+  for (const auto& preset : sampler_presets()) {
+    if (name == preset.name) return preset;
+    names.push_back(preset.name);
+  }
+  check_name("preset", name, names);
+  throw std::logic_error("unreachable");
+}
+
+void SamplerConfig::validate() const {
+  row(sampler);
+  check_name("grid", grid, {"auto", "uniform", "quadratic", "logsnr", "karras"});
+  check_name("last_step", last_step, {"auto", "zero", "t_end"});
+  check_name("method", method, {"multistep", "singlestep", "singlestep_fixed", "adaptive"});
+  check_name("inner_grid", inner_grid, {"same", "logsnr"});
+  check_name("solver_type", solver_type, {"dpmsolver", "taylor"});
+  check_name("lower_order_final", lower_order_final, {"auto", "always", "never"});
+  check_name("unipc_variant", unipc_variant, {"bh1", "bh2"});
+  check_name("ddpm_variance", ddpm_variance, {"small", "large"});
+  check_name("thresholding", thresholding, {"none", "clip", "dynamic"});
+  require(steps >= 1, fmt::format("steps = {}; give at least 1", steps));
+  require(rho > 0, fmt::format("rho = {}; give a positive number", rho));
+  require(order >= 1 && order <= 3, fmt::format("order = {}; give 1, 2 or 3", order));
+  require(t_start >= 0 && t_end >= 0 && (t_start == 0 || t_end < t_start),
+          fmt::format(
+              "t_start = {}, t_end = {}; give 0 (default) or 0 < t_end < t_start", t_start, t_end));
+  require(eta >= 0 && eta <= 1, fmt::format("eta = {}; give a number in [0, 1]", eta));
+  require(atol > 0 && rtol > 0,
+          fmt::format("atol = {}, rtol = {}; give positive numbers", atol, rtol));
+  require(thresholding_ratio > 0 && thresholding_ratio <= 1,
+          fmt::format("thresholding_ratio = {}; give a number in (0, 1]", thresholding_ratio));
+  require(thresholding_max > 0,
+          fmt::format("thresholding_max = {}; give a positive number", thresholding_max));
+}
+
+double start_time(const SamplerConfig& config, const NoiseSchedule& schedule) {
+  return config.t_start > 0 ? config.t_start : schedule.t_max();
+}
+
+double end_time(const SamplerConfig& config, const NoiseSchedule& schedule) {
+  if (config.t_end > 0) return config.t_end;
+  const bool fine = !sampler_info(config.sampler).ends_at_zero && config.steps > 15;
+  return fine ? schedule.t_min_fine() : schedule.t_min();
+}
+
+int64_t function_evaluations(const SamplerConfig& config) {
+  const bool family = !sampler_info(config.sampler).ends_at_zero;
+  return config.steps + (family && ends_at_zero(config) ? 1 : 0);
+}
+
+torch::Tensor initial_noise(const NoiseSchedule& schedule,
+                            const SamplerConfig& config,
+                            NoiseSource& noise,
+                            int64_t channels,
+                            int64_t height,
+                            int64_t width) {
+  return combine(
+      {{schedule.prior_std(start_time(config, schedule)), noise.draw(channels, height, width)}});
+}
+
+torch::Tensor sample(const Denoiser& denoiser,
+                     const NoiseSchedule& schedule,
+                     const SamplerConfig& config,
+                     torch::Tensor x_T,
+                     NoiseSource& noise,
+                     const Progress& progress) {
+  torch::NoGradGuard no_grad;
+  config.validate();
+  require(x_T.dim() == 4 && x_T.size(0) == noise.size(),
+          fmt::format("sample: x_T has {} dimensions and {} pictures for {} seeds; give [B, C, H, "
+                      "W] and B seeds",
+                      x_T.dim(),
+                      x_T.dim() ? x_T.size(0) : 0,
+                      noise.size()));
+  if (x_T.scalar_type() != torch::kFloat64) x_T = x_T.to(torch::kFloat32);
+  const auto& sampler = row(config.sampler);
+  SamplerCall call{with_thresholding(denoiser,
+                                     schedule,
+                                     config.thresholding,
+                                     config.thresholding_ratio,
+                                     config.thresholding_max),
+                   schedule,
+                   config,
+                   noise,
+                   config.grid == "auto" ? sampler.info.default_grid : config.grid,
+                   start_time(config, schedule),
+                   end_time(config, schedule),
+                   ends_at_zero(config),
+                   {}};
+  require(
+      call.t_end < call.t_start,
+      fmt::format(
+          "sample: t_start = {}, t_end = {}; t_end must be the smaller", call.t_start, call.t_end));
+  if (progress)
+    call.after_step = [&](int64_t step, int64_t steps, double, torch::Tensor& x) {
+      progress(step, steps, x);
+    };
+  return sampler.run(call, std::move(x_T));
+}
+
+}  // namespace uvic::diffusion
