@@ -159,20 +159,23 @@ std::optional<Image> draw_sheet(const SheetPlan& plan, const fs::path& samples, 
 
 struct Sheet {
   std::string name;
-  size_t colour;
+  size_t colour;   ///< from 1; 0 is a baseline
   Image plain;     ///< for the page, which writes the class names itself
   Image labelled;  ///< for the file
 };
 
-std::vector<Sheet> draw_sheets(const SheetPlan& plan, const json& entries) {
+std::vector<Sheet> draw_sheets(const SheetPlan& plan, const json& data) {
   std::vector<Sheet> sheets;
   if (plan.rows.empty()) return sheets;
-  for (size_t i = 0; i < entries.size(); ++i) {
-    const fs::path samples = entries[i]["samples_folder"].get<std::string>();
-    if (samples.empty()) continue;
-    if (const auto plain = draw_sheet(plan, samples, false))
-      sheets.push_back({entries[i]["name"], i, *plain, *draw_sheet(plan, samples, true)});
-  }
+  const auto add = [&](const std::string& name, size_t colour, const std::string& folder) {
+    if (folder.empty()) return;
+    if (const auto plain = draw_sheet(plan, folder, false))
+      sheets.push_back({name, colour, *plain, *draw_sheet(plan, folder, true)});
+  };
+  for (size_t i = 0; i < data["entries"].size(); ++i)
+    add(data["entries"][i]["name"], i + 1, data["entries"][i]["samples_folder"]);
+  for (const auto& baseline : data["baselines"])
+    add(baseline["name"], 0, baseline["score"].value("pictures", ""));
   return sheets;
 }
 
@@ -658,13 +661,14 @@ json view_of(const json& data,
   view["sheets"] = json::array();
   for (const auto& sheet : sheets)
     view["sheets"].push_back({{"name", sheet.name},
-                              {"colour", sheet.colour + 1},
+                              {"colour", sheet.colour},
                               {"src", data_uri(at_most_wide(sheet.plain, kEmbeddedSheet_px))},
                               {"labels", plan.labels}});
   view["has_sheets"] = !sheets.empty();
   view["has_labels"] = !plan.labels.empty();
-  view["samples_note"] = plan.labels.empty() ? "Same seeds in the same places."
-                                             : "Same seeds in the same places; a row is a class.";
+  view["samples_note"] = plan.labels.empty()
+                             ? "Same seeds in the same places of each sheet."
+                             : "Same seeds in the same places of each sheet; a row is a class.";
   view["score_plot"] = scores ? to_svg(*scores, page_palette()) : "";
   view["score_caption"] = score_caption(data);
   view["groups"] = view_of(table_of(data));
@@ -711,7 +715,7 @@ void write_report(const std::string& title,
                   const fs::path& out) {
   const auto data = report_data(title, entries, baselines);
   const auto plan = plan_sheet(data["entries"]);
-  const auto sheets = draw_sheets(plan, data["entries"]);
+  const auto sheets = draw_sheets(plan, data);
   const auto plots = draw_plots(data);
   const auto scores = score_plot(data);
   const auto page = render_template(formats::read_file(asset("assets/report.html")),

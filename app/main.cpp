@@ -1,0 +1,56 @@
+// uvic: the commands, and the one place where exceptions become exit codes: 2 usage, 1 run time.
+#include <torch/torch.h>
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+
+#include "app/commands.h"
+#include "app/options.h"
+#include "app/runtime.h"
+
+namespace {
+
+int fail(int code, std::string what) {
+  // LibTorch appends a C++ backtrace; the first line says what is wrong.
+  if (const auto end = what.find("\nException raised from"); end != std::string::npos)
+    what.resize(end);
+  std::fprintf(stderr, "uvic: %s\n", what.c_str());
+  return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  uvic::app::restart_with_library_settings(argv);
+  try {
+    uvic::app::set_up_process(0);
+    CLI::App app("Train, sample and score diffusion transformers: U-ViT and U-ViC", "uvic");
+    app.set_version_flag("--version", uvic::app::version_text);
+    app.require_subcommand(1);
+    app.fallthrough();
+    uvic::app::enable_config_file(app);
+    uvic::app::add_commands(app);
+    auto arguments = uvic::app::normalized_arguments(argc, argv);
+    std::reverse(arguments.begin(), arguments.end());
+    try {
+      app.parse(arguments);
+      return uvic::app::exit_code();
+    } catch (const CLI::CallForHelp& e) {
+      return app.exit(e);
+    } catch (const CLI::CallForAllHelp& e) {
+      return app.exit(e);
+    } catch (const CLI::CallForVersion& e) {
+      return app.exit(e);
+    } catch (const CLI::ParseError& e) {
+      return fail(2, e.what());
+    }
+  } catch (const std::invalid_argument& e) {
+    return fail(2, e.what());
+  } catch (const c10::Error& e) {
+    return fail(1, e.what_without_backtrace());
+  } catch (const std::exception& e) {
+    return fail(1, e.what());
+  }
+}

@@ -1,0 +1,223 @@
+#include "app/options.h"
+
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <fstream>
+#include <numeric>
+#include <sstream>
+#include <stdexcept>
+
+#include "app/assets.h"
+
+namespace uvic::app {
+namespace {
+
+size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t change = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
+    }
+  }
+  return row.back();
+}
+
+struct Leaf {
+  std::string name;  // dotted
+  const toml::node* node;
+};
+
+void collect_leaves(const toml::table& table,
+                    const std::string& prefix,
+                    std::vector<Leaf>& leaves) {
+  for (const auto& [key, node] : table) {
+    auto name = prefix + std::string(key.str());
+    std::replace(name.begin(), name.end(), '-', '_');
+    if (const auto* inner = node.as_table())
+      collect_leaves(*inner, name + ".", leaves);
+    else
+      leaves.push_back({name, &node});
+  }
+}
+
+// The words that CLI11 would have seen on the command line for this value.
+std::vector<std::string> words(const toml::node& node, const std::string& where) {
+  if (const auto* array = node.as_array()) {
+    std::vector<std::string> all;
+    for (const auto& element : *array) {
+      const auto inner = words(element, where);
+      all.insert(all.end(), inner.begin(), inner.end());
+    }
+    return all;
+  }
+  if (const auto* s = node.as_string()) return {s->get()};
+  if (const auto* i = node.as_integer()) return {fmt::format("{}", i->get())};
+  if (const auto* f = node.as_floating_point()) return {fmt::format("{}", f->get())};
+  if (const auto* b = node.as_boolean()) return {b->get() ? "true" : "false"};
+  throw CLI::ConfigError(where + ": dates and times are not used here",
+                         CLI::ExitCodes::InvalidError);
+}
+
+const char* type_of(const toml::node& node) {
+  if (node.is_string()) return "a string";
+  if (node.is_integer()) return "an integer";
+  if (node.is_floating_point()) return "a number";
+  if (node.is_boolean()) return "a boolean";
+  if (node.is_array()) return "an array";
+  return "a date or time";
+}
+
+// What the option wants, or nullptr if the value will do.
+const char* wanted_instead(const CLI::Option& option, const toml::node& node) {
+  if (option.get_expected_min() == 0) return node.is_boolean() ? nullptr : "true or false";
+  const auto type = option.get_type_name();
+  if (type == "INT" || type == "UINT") return node.is_integer() ? nullptr : "an integer";
+  if (type == "FLOAT") return node.is_number() ? nullptr : "a number";
+  if (option.get_expected_max() > 1) return nullptr;
+  return node.is_string() ? nullptr : "a string in quotes";
+}
+
+class TomlConfig : public CLI::Config {
+ public:
+  explicit TomlConfig(const CLI::App* app, bool keep_unknown = false)
+      : app_(app), keep_unknown_(keep_unknown) {}
+
+  std::string to_config(const CLI::App*, bool, bool, std::string) const override {
+    throw std::logic_error("to_toml() writes the record of a run");
+  }
+
+  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    const auto* option = app_->get_config_ptr();
+    const auto file = option && !option->empty() ? option->results().back() : std::string("config");
+    std::ostringstream text;
+    text << input.rdbuf();
+    toml::table table;
+    try {
+      table = toml::parse(text.str(), file);
+    } catch (const toml::parse_error& e) {
+      throw error(file, e.source().begin.line, std::string(e.description()));
+    }
+    const auto called = app_->get_subcommands();
+    const CLI::App& target = called.empty() ? *app_ : *called.front();
+    std::vector<Leaf> leaves;
+    collect_leaves(table, "", leaves);
+    std::vector<CLI::ConfigItem> items;
+    for (const auto& [name, node] : leaves) {
+      const auto line = node->source().begin.line;
+      const auto* known = target.get_option_no_throw("--" + name);
+      if (!known || !known->get_configurable()) {
+        if (keep_unknown_) continue;
+        std::vector<std::string> names;
+        for (const auto* o : target.get_options())
+          if (o->get_configurable() && !o->get_lnames().empty())
+            names.push_back(o->get_lnames().front());
+        const auto near = nearest(name, names);
+        throw error(file,
+                    line,
+                    "unknown key " + name + (near.empty() ? "" : "; did you mean " + near + "?"));
+      }
+      if (const char* wanted = wanted_instead(*known, *node))
+        throw error(file, line, fmt::format("{} wants {}, got {}", name, wanted, type_of(*node)));
+      CLI::ConfigItem item;
+      if (&target != app_) item.parents = {target.get_name()};
+      item.name = name;
+      item.inputs = words(*node, fmt::format("{}:{}: {}", file, line, name));
+      items.push_back(std::move(item));
+    }
+    return items;
+  }
+
+ private:
+  static CLI::ConfigError error(const std::string& file,
+                                toml::source_index line,
+                                const std::string& what) {
+    return {fmt::format("{}:{}: {}", file, line, what), CLI::ExitCodes::ConfigError};
+  }
+
+  const CLI::App* app_;
+  bool keep_unknown_;
+};
+
+}  // namespace
+
+namespace detail {
+
+std::string toml_value(const std::string& value) {
+  std::ostringstream quoted;
+  quoted << toml::value<std::string>(value);
+  return quoted.str();
+}
+
+std::string toml_value(double value) {
+  std::ostringstream text;
+  text << toml::value<double>(value);
+  return text.str();
+}
+
+}  // namespace detail
+
+void enable_config_file(CLI::App& app) {
+  app.set_config("--config",
+                 "",
+                 "TOML file of options, or the name of a shipped one; flags on the command line "
+                 "win over it")
+      ->transform([](std::string name) { return find_config(name).string(); });
+  app.config_formatter(std::make_shared<TomlConfig>(&app));
+}
+
+void read_toml_into(CLI::App& app, const std::filesystem::path& path, bool keep_unknown) {
+  app.set_config("--config", "", "", true);
+  app.config_formatter(std::make_shared<TomlConfig>(&app, keep_unknown));
+  try {
+    app.parse(std::vector<std::string>{path.string(), "--config"});  // CLI11 reads from the back
+  } catch (const CLI::FileError&) {
+    throw std::invalid_argument(fmt::format("{}: no such config file", path.string()));
+  } catch (const CLI::ParseError& e) {
+    throw std::invalid_argument(e.what());
+  }
+}
+
+void parse_given(CLI::App& app, const CLI::App& command) {
+  std::vector<std::string> arguments;
+  for (const auto* option : command.get_options()) {
+    if (option->empty() || option->get_lnames().empty()) continue;
+    const auto name = "--" + option->get_lnames().front();
+    if (app.get_option_no_throw(name)) arguments.push_back(name + "=" + option->results().back());
+  }
+  app.parse(arguments);
+}
+
+std::vector<std::string> normalized_arguments(int argc, const char* const* argv) {
+  std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+  for (auto& argument : arguments) {
+    if (argument == "--") break;
+    if (argument.rfind("--", 0) != 0) continue;
+    const auto end = std::min(argument.find('='), argument.size());
+    std::replace(
+        argument.begin() + 2, argument.begin() + static_cast<std::ptrdiff_t>(end), '-', '_');
+  }
+  return arguments;
+}
+
+std::string nearest(const std::string& word, const std::vector<std::string>& candidates) {
+  std::string best;
+  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
+  const auto last_part = [](const std::string& s) { return s.substr(s.rfind('.') + 1); };
+  for (const auto& candidate : candidates) {
+    size_t distance = edit_distance(word, candidate);
+    // a right key in the wrong section
+    if (last_part(word) == last_part(candidate)) distance = std::min<size_t>(distance, 1);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+}  // namespace uvic::app

@@ -1,0 +1,115 @@
+// fields() of a struct -> flags, TOML keys, the record of a run. One list, four uses.
+#pragma once
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include <filesystem>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace uvic::app {
+
+namespace detail {
+struct AnyVisitor {
+  template <class Field>
+  void operator()(const char*, Field&, const char*) const {}
+};
+}  // namespace detail
+
+template <class T, class = void>
+struct has_fields : std::false_type {};
+template <class T>
+struct has_fields<T, std::void_t<decltype(std::declval<T&>().fields(detail::AnyVisitor{}))>>
+    : std::true_type {};
+
+/// Visits every leaf of a struct and of the structs inside it with its dotted name:
+/// visit("model.depth", field, help).
+template <class Config, class Visitor>
+void visit_leaves(Config& config, Visitor&& visit, const std::string& prefix = "") {
+  config.fields([&](const char* name, auto& field, const char* help) {
+    if constexpr (has_fields<std::decay_t<decltype(field)>>::value)
+      visit_leaves(field, visit, prefix + name + ".");
+    else
+      visit(prefix + name, field, help);
+  });
+}
+
+/// One option for each leaf: --model.depth 12; a bool is a flag that also takes a value:
+/// --skip_bad, --flip=false.
+template <class Config>
+void add_fields(CLI::App& app, Config& config) {
+  visit_leaves(config, [&](const std::string& name, auto& field, const char* help) {
+    const auto dot = name.find('.');
+    CLI::Option* option = nullptr;
+    if constexpr (std::is_same_v<std::decay_t<decltype(field)>, bool>)
+      option = app.add_flag("--" + name, field, help)->default_str(field ? "true" : "false");
+    else
+      option = app.add_option("--" + name, field, help)->capture_default_str();
+    if (dot != std::string::npos) option->group("[" + name.substr(0, dot) + "]");
+  });
+}
+
+namespace detail {
+std::string toml_value(const std::string& value);
+std::string toml_value(double value);
+inline std::string toml_value(bool value) { return value ? "true" : "false"; }
+template <class Integer, class = std::enable_if_t<std::is_integral_v<Integer>>>
+std::string toml_value(Integer value) {
+  return fmt::format("{}", value);
+}
+}  // namespace detail
+
+/// Every leaf with its value, as TOML that reads back to the same values. A leaf of section "model"
+/// stands under [model].
+template <class Config>
+std::string to_toml(Config config) {
+  std::string top, sections, section;
+  visit_leaves(config, [&](const std::string& name, auto& field, const char*) {
+    const auto dot = name.rfind('.');
+    const auto own_section = dot == std::string::npos ? "" : name.substr(0, dot);
+    if (!own_section.empty() && own_section != section)
+      sections += fmt::format("\n[{}]\n", section = own_section);
+    (own_section.empty() ? top : sections) +=
+        fmt::format("{} = {}\n", name.substr(dot + 1), detail::toml_value(field));
+  });
+  return top + sections;
+}
+
+/// Gives `app` the option --config FILE; keys of the file are the names of the options of the
+/// subcommand that was called (of `app` itself if it has none), sections fold into dotted names.
+/// Default < file < command line. An unknown key or a value of the wrong type throws
+/// CLI::ConfigError that names file, line and key.
+void enable_config_file(CLI::App& app);
+
+/// Fills `config` from a TOML file; keys that the file lacks keep their values. Errors are
+/// std::invalid_argument. `keep_unknown`: keys that `config` lacks are passed over (reading one
+/// part of a larger file).
+void read_toml_into(CLI::App& app, const std::filesystem::path& path, bool keep_unknown);
+template <class Config>
+void read_toml(const std::filesystem::path& path, Config& config, bool keep_unknown = false) {
+  CLI::App app;
+  add_fields(app, config);
+  read_toml_into(app, path, keep_unknown);
+}
+
+/// Overwrites in `config` what was given on the command line that `command` parsed, and nothing else: for settings whose
+/// defaults become known only after parsing.
+void parse_given(CLI::App& app, const CLI::App& command);
+template <class Config>
+void apply_given(const CLI::App& command, Config& config) {
+  CLI::App app;
+  add_fields(app, config);
+  parse_given(app, command);
+}
+
+/// argv[1..] with `-` and `_` in option names read alike: --dry-run becomes --dry_run. Values stay
+/// as they are.
+std::vector<std::string> normalized_arguments(int argc, const char* const* argv);
+
+/// The candidate nearest to `word` by edit distance, or "" if none is near.
+std::string nearest(const std::string& word, const std::vector<std::string>& candidates);
+
+}  // namespace uvic::app

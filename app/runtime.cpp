@@ -1,0 +1,136 @@
+#include "app/runtime.h"
+
+#include <fmt/format.h>
+#include <malloc.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <torch/torch.h>
+#include <torch/version.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
+#include <opencv2/core.hpp>
+#include <opencv2/core/version.hpp>
+#include <stdexcept>
+#include <string>
+
+#include "model/kernels/cpu_features.h"
+
+namespace uvic::app {
+namespace {
+
+std::atomic<int> stop_signal{0};
+
+void on_stop_signal(int signal) {
+  if (stop_signal.exchange(signal) != 0) _exit(128 + signal);
+}
+
+// cgroup v2: "max 100000" or "150000 100000" (quota and period, microseconds).
+int64_t quota_cores() {
+  std::ifstream file("/sys/fs/cgroup/cpu.max");
+  std::string quota;
+  double period = 0;
+  if (!(file >> quota >> period) || quota == "max" || period <= 0) return INT64_MAX;
+  return std::max<int64_t>(1, std::llround(std::atof(quota.c_str()) / period));
+}
+
+}  // namespace
+
+void restart_with_library_settings(char** argv) {
+  constexpr const char* kDone = "UVIC_LIBRARY_SETTINGS";
+  if (std::getenv(kDone)) return;
+  setenv(kDone, "1", 0);
+  if (std::getenv("OPENBLAS_CORETYPE") || !__builtin_cpu_supports("avx512f") ||
+      !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512bw") ||
+      !__builtin_cpu_supports("avx512vl"))
+    return;
+  setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
+  execv("/proc/self/exe", argv);  // where it fails, the program goes on, slower
+}
+
+int64_t usable_cores() {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  int64_t cores = sched_getaffinity(0, sizeof mask, &mask) == 0 ? CPU_COUNT(&mask) : 1;
+  return std::max<int64_t>(1, std::min(cores, quota_cores()));
+}
+
+void set_up_process(int64_t threads) {
+  if (threads < 0)
+    throw std::invalid_argument(fmt::format("--threads {}: 0 (all usable cores) or more", threads));
+  at::set_num_threads(static_cast<int>(threads > 0 ? threads : usable_cores()));
+  cv::setNumThreads(1);
+  at::globalContext().setFlushDenormal(true);
+  // A training step frees and asks again for the same large blocks: returned to the kernel, each
+  // would be paged in anew.
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+}
+
+void catch_stop_signals() {
+  struct sigaction action = {};
+  action.sa_handler = on_stop_signal;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+int stop_requested() { return stop_signal.load(); }
+
+double resident_mib() {
+  std::ifstream file("/proc/self/statm");
+  double total = 0, resident = 0;
+  file >> total >> resident;
+  return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 20);
+}
+
+double peak_resident_mib() {
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+std::string choose_device(const std::string& wanted) {
+  if (wanted == "cpu") return wanted;
+  const bool cuda = torch::cuda::is_available();
+  if (wanted == "auto") return cuda ? "cuda" : "cpu";
+  if (wanted != "cuda")
+    throw std::invalid_argument(fmt::format("--device {}: one of auto, cpu, cuda", wanted));
+  if (!cuda)
+    throw std::invalid_argument(
+        "--device cuda: this LibTorch sees no CUDA device; use --device cpu");
+  return wanted;
+}
+
+std::string version_text() {
+  std::string devices = "cpu";
+  for (size_t i = 0; i < torch::cuda::device_count(); ++i) devices += fmt::format(", cuda:{}", i);
+  return fmt::format(
+      "uvic {}\nLibTorch {}, OpenCV {}\ndevices: {}\nkernels: {}\nthreads: {} of {} usable cores",
+      UVIC_VERSION,
+      TORCH_VERSION,
+      CV_VERSION,
+      devices,
+      model::isa_name(model::active_isa()),
+      at::get_num_threads(),
+      usable_cores());
+}
+
+std::string utc_now() {
+  const auto now = std::time(nullptr);
+  std::tm parts = {};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+}  // namespace uvic::app

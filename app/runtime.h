@@ -1,0 +1,43 @@
+// The process and its machine: threads, denormals, memory, signals, version.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace uvic::app {
+
+/// Settings that libraries read when they are loaded can only be made by starting the program anew:
+/// does that once where it pays. (OpenBLAS older than a CPU takes it for a lesser one; with AVX-512
+/// that halves fp32 products.)
+void restart_with_library_settings(char** argv);
+
+/// Cores that this process may use: its affinity mask, bounded by its control group's quota. At
+/// least 1.
+int64_t usable_cores();
+
+/// Threads for tensor work (0: usable_cores()), one for OpenCV, denormals flushed, freed memory
+/// kept for reuse.
+void set_up_process(int64_t threads);
+
+/// After this, SIGINT and SIGTERM only raise a flag; a second one ends the process at once.
+void catch_stop_signals();
+/// The signal that asked to stop, or 0.
+int stop_requested();
+/// Thrown from inside a long computation once a stop was requested, by those who check.
+struct StopRequested {};
+
+/// Resident memory of this process, now and at its highest, MiB.
+double resident_mib();
+double peak_resident_mib();
+
+/// "cpu" or "cuda", with `wanted` one of auto, cpu, cuda; throws std::invalid_argument where cuda
+/// is not to be had.
+std::string choose_device(const std::string& wanted);
+
+/// What `uvic --version` prints: versions, devices, kernels, threads.
+std::string version_text();
+
+/// Now, as 2026-01-31T23:59:59Z.
+std::string utc_now();
+
+}  // namespace uvic::app

@@ -1,0 +1,205 @@
+#include "app/train.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "app/human.h"
+#include "app/options.h"
+#include "app/precision.h"
+#include "app/run_dir.h"
+#include "app/runtime.h"
+#include "app/train_state.h"
+#include "app/trainer.h"
+#include "data/formats/atomic_file.h"
+#include "data/formats/json.h"
+
+namespace uvic::app {
+namespace {
+
+void require(bool fine, const std::string& message) {
+  if (!fine) throw std::invalid_argument(message);
+}
+
+std::map<std::string, std::string> leaves(TrainOptions options) {
+  std::map<std::string, std::string> values;
+  visit_leaves(options, [&](const std::string& name, auto& field, const char*) { values[name] = detail::toml_value(field); });
+  return values;
+}
+
+// Whether another value gives another run; the rest only changes where, how fast and how often it is reported.
+bool shapes_the_run(const std::string& key) {
+  for (const auto* harmless : {"data", "out", "device", "threads", "workers", "log_images", "grid_images",
+                               "checkpoint_images", "grid_count", "score_images", "score_ref", "score_count",
+                               "score_extractor", "inception", "dry_run", "total_images", "guidance_scale",
+                               "guidance_t_low", "guidance_t_high"})
+    if (key == harmless) return false;
+  return key.rfind("sample.", 0) != 0 && key != "dataset.memory_limit_mib";
+}
+
+// The record of an earlier sitting against the options of this one: another model is refused, the rest is told.
+void compare_with_record(const TrainOptions& options, const RunDir& run) {
+  if (!std::filesystem::exists(run.config())) return;
+  TrainOptions recorded;
+  read_toml(run.config(), recorded);
+  const auto before = leaves(recorded), now = leaves(options);
+  for (const auto& [key, value] : now) {
+    if (!shapes_the_run(key) || before.at(key) == value) continue;
+    const auto change = fmt::format("{} was {}, is {}", key, before.at(key), value);
+    require(key.rfind("model.", 0) != 0,
+            fmt::format("{}: trained with another network: {}; choose another --out", run.path().string(), change));
+    run.log("note: " + change + "; from here on this is another run");
+  }
+}
+
+void check_data(const TrainOptions& options, const data::Dataset& dataset) {
+  const auto classes = static_cast<int64_t>(dataset.class_names().size());
+  if (options.model.num_classes > 0) {
+    require(classes > 0,
+            fmt::format("{}: no labels, but model.num_classes is {}; give a folder per class or set it to -1",
+                        options.data,
+                        options.model.num_classes));
+    const int64_t real = options.model.num_classes - (options.label_dropout > 0 ? 1 : 0);
+    require(classes <= real,
+            fmt::format("{}: {} classes, but model.num_classes {} leaves room for {}{}",
+                        options.data,
+                        classes,
+                        options.model.num_classes,
+                        real,
+                        options.label_dropout > 0 ? " beside the null class of label_dropout" : ""));
+  }
+  require(dataset.size() > 0, fmt::format("{}: holds no picture", options.data));
+}
+
+std::string summary(const TrainOptions& options) {
+  return fmt::format("{} parameters, {:.3f} GFLOP a picture forward, {} training",
+                     model::parameter_count(options.model),
+                     model::forward_flops(options.model) / 1e9,
+                     si_number(3 * model::forward_flops(options.model) * static_cast<double>(options.total_images)) + "FLOP");
+}
+
+}  // namespace
+
+void OptimizerConfig::validate() const {
+  require(lr >= 0, fmt::format("optimizer.lr {}: 0 or more", lr));
+  require(weight_decay >= 0, fmt::format("optimizer.weight_decay {}: 0 or more", weight_decay));
+  require(beta1 >= 0 && beta1 < 1, fmt::format("optimizer.beta1 {}: in [0, 1)", beta1));
+  require(beta2 >= 0 && beta2 < 1, fmt::format("optimizer.beta2 {}: in [0, 1)", beta2));
+  require(eps > 0, fmt::format("optimizer.eps {}: above 0", eps));
+  require(warmup_images >= 0, fmt::format("optimizer.warmup_images {}: 0 or more", warmup_images));
+  require(grad_clip >= 0, fmt::format("optimizer.grad_clip {}: 0 (none) or more", grad_clip));
+  require(lr_decay == "none" || lr_decay == "linear" || lr_decay == "cosine",
+          fmt::format("optimizer.lr_decay {}: one of none, linear, cosine", lr_decay));
+}
+
+void TrainOptions::validate() const {
+  model.validate();
+  diffusion.validate();
+  optimizer.validate();
+  sample.validate();
+  guidance.validate();
+  require(dataset.image_size == 0 || dataset.image_size == model.img_size,
+          fmt::format("dataset.image_size {} differs from model.img_size {}", dataset.image_size, model.img_size));
+  require(model.in_chans == 3, fmt::format("model.in_chans {}: pictures have 3", model.in_chans));
+  require(model.clip_dim == 0, "model.clip_dim: training on context features needs a set of them, pictures have none");
+  require(total_images > 0, fmt::format("--total_images {}: above 0", total_images));
+  require(batch_size > 0, fmt::format("--batch_size {}: above 0", batch_size));
+  require(accumulate > 0 && accumulate <= batch_size,
+          fmt::format("--accumulate {}: from 1 to batch_size {}", accumulate, batch_size));
+  require(label_dropout >= 0 && label_dropout < 1, fmt::format("--label_dropout {}: in [0, 1)", label_dropout));
+  require(label_dropout == 0 || model.num_classes > 1,
+          "--label_dropout: needs model.num_classes, the classes plus one null class");
+  require(guidance.guidance_scale == 1 || label_dropout > 0,
+          "--guidance_scale: needs a null class; train with --label_dropout 0.1 or so");
+  require(ema_decay >= 0 && ema_decay < 1, fmt::format("--ema_decay {}: in [0, 1)", ema_decay));
+  require(ema_rampup >= 0, fmt::format("--ema_rampup {}: 0 (none) or more", ema_rampup));
+  require(threads >= 0, fmt::format("--threads {}: 0 (all usable cores) or more", threads));
+  require(workers >= 0, fmt::format("--workers {}: 0 or more", workers));
+  require(log_images > 0, fmt::format("--log_images {}: above 0", log_images));
+  require(checkpoint_images > 0, fmt::format("--checkpoint_images {}: above 0", checkpoint_images));
+  require(grid_images >= 0, fmt::format("--grid_images {}: 0 (none) or more", grid_images));
+  require(grid_count > 0, fmt::format("--grid_count {}: above 0", grid_count));
+  require(score_images >= 0, fmt::format("--score_images {}: 0 (none) or more", score_images));
+  require(score_count > 1, fmt::format("--score_count {}: 2 or more", score_count));
+  require(score_extractor == "embedded" || score_extractor == "inception",
+          fmt::format("--score_extractor {}: one of embedded, inception", score_extractor));
+  resolve_precision(precision, torch::kCPU);
+}
+
+TrainResult run_train(const TrainOptions& options) {
+  options.validate();
+  if (options.dry_run) {
+    fmt::print("{}\n# {}\n", to_toml(options), summary(options));
+    return {};
+  }
+  require(!options.data.empty(), "--data: needed; \"procedural\" is the embedded set");
+  require(!options.out.empty(), "--out: needed, the folder of the run");
+  set_up_process(options.threads);
+  catch_stop_signals();
+  const torch::Device device(choose_device(options.device));
+
+  auto dataset_options = options.dataset;
+  dataset_options.image_size = options.model.img_size;
+  const auto dataset = data::open_dataset(options.data, dataset_options);
+  check_data(options, *dataset);
+
+  RunDir run(options.out);
+  run.open_for_training();
+  TrainState state(options.model, options.seed, device);
+  const bool resumed = std::filesystem::exists(run.state());
+  if (resumed) {
+    compare_with_record(options, run);
+    const auto trained_on = read_metadata(run.state())["uvic.data_fingerprint"];
+    require(trained_on.empty() || trained_on == dataset->fingerprint(),
+            fmt::format("{}: trained on other pictures than {}; choose another --out", options.out, options.data));
+    state.load(run.state());
+    run.log(fmt::format("resumed at {} images", state.images_seen));
+  } else {
+    formats::write_json(run.provenance(),
+                        {{"name", std::filesystem::absolute(options.out).lexically_normal().filename().string()},
+                         {"version", UVIC_VERSION},
+                         {"libtorch", TORCH_VERSION},
+                         {"device", device.str()},
+                         {"threads", at::get_num_threads()},
+                         {"precision", resolve_precision(options.precision, device)},
+                         {"data",
+                          {{"source", options.data},
+                           {"describe", dataset->describe()},
+                           {"fingerprint", dataset->fingerprint()},
+                           {"class_names", dataset->class_names()}}},
+                         {"parameters", model::parameter_count(options.model)},
+                         {"forward_gflop_per_image", model::forward_flops(options.model) / 1e9},
+                         {"total_images", options.total_images},
+                         {"started", utc_now()}});
+  }
+  run.truncate_stats(state.images_seen);
+  formats::write_file_atomically(run.config(), to_toml(options));
+  run.log(fmt::format("{}: {}; {} threads, {}",
+                      dataset->describe(),
+                      summary(options),
+                      at::get_num_threads(),
+                      resolve_precision(options.precision, device)));
+
+  if (state.images_seen < options.total_images) train(options, *dataset, state, run);
+  const bool finished = state.images_seen >= options.total_images;
+  run.log(fmt::format("{} at {} images after {} of training: {}",
+                      finished ? "finished" : "stopped and saved",
+                      state.images_seen,
+                      duration_text(state.elapsed_sec),
+                      finished ? run.weights(state.images_seen).string() : "the same command goes on"));
+  if (dataset->skipped() > 0) run.log(fmt::format("{} files could not be decoded and were skipped", dataset->skipped()));
+  return {state.images_seen, finished, state.elapsed_sec};
+}
+
+void add_train_command(CLI::App& app) {
+  auto options = std::make_shared<TrainOptions>();
+  options->dataset.image_size = 0;
+  auto* command = app.add_subcommand("train", "Train a U-ViT or a U-ViC; the same command resumes");
+  add_fields(*command, *options);
+  command->callback([options] { run_train(*options); });
+}
+
+}  // namespace uvic::app

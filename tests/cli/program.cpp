@@ -1,0 +1,95 @@
+#include "tests/cli/program.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+#include "tests/support/scratch.h"
+
+namespace uvic::test {
+namespace {
+
+std::string quoted(const std::string& word) {
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return text + "'";
+}
+
+std::string slurp(const std::filesystem::path& path) {
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+int code_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
+
+}  // namespace
+
+Outcome run_uvic(const std::vector<std::string>& arguments, const std::string& shell_prefix) {
+  const Scratch scratch;
+  std::string command = shell_prefix + " " + quoted(UVIC_PROGRAM);
+  for (const auto& argument : arguments) command += " " + quoted(argument);
+  command += " >" + quoted((scratch / "out").string()) + " 2>" + quoted((scratch / "err").string());
+  Outcome outcome;
+  outcome.exit_code = code_of(std::system(command.c_str()));
+  outcome.out = slurp(scratch / "out");
+  outcome.err = slurp(scratch / "err");
+  return outcome;
+}
+
+Running::Running(const std::vector<std::string>& arguments) {
+  pid_ = fork();
+  if (pid_ < 0) throw std::runtime_error("fork failed");
+  if (pid_ == 0) {
+    const int null = open("/dev/null", O_RDWR);
+    dup2(null, 1);
+    dup2(null, 2);
+    std::vector<char*> argv = {const_cast<char*>(UVIC_PROGRAM)};
+    for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+    argv.push_back(nullptr);
+    execv(UVIC_PROGRAM, argv.data());
+    _exit(127);
+  }
+}
+
+Running::~Running() {
+  if (code_ >= 0) return;
+  kill(pid_, SIGKILL);
+  wait();
+}
+
+void Running::signal(int number) const { kill(pid_, number); }
+
+int Running::wait() {
+  int status = 0;
+  if (code_ < 0 && waitpid(pid_, &status, 0) == pid_) code_ = code_of(status);
+  return code_;
+}
+
+bool Running::finished() {
+  int status = 0;
+  if (code_ < 0 && waitpid(pid_, &status, WNOHANG) == pid_) code_ = code_of(status);
+  return code_ >= 0;
+}
+
+std::vector<std::string> tiny_training(const std::filesystem::path& out, int64_t total_images) {
+  return {"train", "--data", "procedural", "--out", out.string(), "--total_images", std::to_string(total_images),
+          "--batch_size", "16", "--dataset.image_size", "8", "--dataset.procedural_images", "100",
+          "--model.img_size", "8", "--model.patch_size", "2", "--model.embed_dim", "16", "--model.depth", "2",
+          "--model.num_heads", "2", "--model.num_classes", "10", "--optimizer.warmup_images", "64",
+          "--ema_decay", "0.9", "--log_images", "160", "--checkpoint_images", "160", "--grid_images", "320",
+          "--grid_count", "4", "--sample.steps", "4", "--precision", "fp32"};
+}
+
+std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+}  // namespace uvic::test

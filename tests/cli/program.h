@@ -1,0 +1,40 @@
+// The program as a user runs it: arguments in, exit code and text out.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace uvic::test {
+
+struct Outcome {
+  int exit_code = 0;  ///< 128 + signal where one ended it
+  std::string out, err;
+};
+
+/// Runs uvic to its end; `shell_prefix` stands before it in the shell, as in "ulimit -f 100;".
+Outcome run_uvic(const std::vector<std::string>& arguments, const std::string& shell_prefix = "");
+
+/// A uvic that runs beside the test.
+class Running {
+ public:
+  explicit Running(const std::vector<std::string>& arguments);
+  ~Running();
+  void signal(int number) const;
+  int wait();  ///< exit code, 128 + signal
+  bool finished();
+
+ private:
+  pid_t pid_ = -1;
+  int code_ = -1;
+};
+
+/// Options of a training that takes a second: a U-ViC of two blocks' width on 8 px pictures.
+std::vector<std::string> tiny_training(const std::filesystem::path& out, int64_t total_images = 640);
+
+/// a followed by b.
+std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b);
+
+}  // namespace uvic::test
