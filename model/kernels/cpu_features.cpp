@@ -22,7 +22,9 @@ struct IsaRow {
 #if defined(__x86_64__)
 const IsaRow kRows[] = {
     {Isa::portable, "portable", [] { return true; }},
-    {Isa::avx2, "avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
+    {Isa::avx2,
+     "avx2",
+     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
     {Isa::avx512,
      "avx512",
      [] {
@@ -42,7 +44,8 @@ const IsaRow kRows[] = {{Isa::portable, "portable", [] { return true; }}};
 
 std::string available_names() {
   std::string names;
-  for (const Isa isa : available_isas()) names += (names.empty() ? "" : ", ") + std::string(isa_name(isa));
+  for (const Isa isa : available_isas())
+    names += (names.empty() ? "" : ", ") + std::string(isa_name(isa));
   return names;
 }
 
@@ -53,10 +56,14 @@ std::atomic<int> g_active{-1};
 
 const char* isa_name(Isa isa) {
   switch (isa) {
-    case Isa::portable: return "portable";
-    case Isa::avx2: return "avx2";
-    case Isa::avx512: return "avx512";
-    case Isa::avx512_bf16: return "avx512_bf16";
+    case Isa::portable:
+      return "portable";
+    case Isa::avx2:
+      return "avx2";
+    case Isa::avx512:
+      return "avx512";
+    case Isa::avx512_bf16:
+      return "avx512_bf16";
   }
   return "?";
 }
@@ -74,8 +81,10 @@ const std::vector<Isa>& available_isas() {
 Isa isa_by_name(const std::string& name) {
   for (const Isa isa : available_isas())
     if (name == isa_name(isa)) return isa;
-  throw std::invalid_argument(
-      fmt::format("instruction set: {} is unknown or not available on this machine; choose one of {}", name, available_names()));
+  throw std::invalid_argument(fmt::format(
+      "instruction set: {} is unknown or not available on this machine; choose one of {}",
+      name,
+      available_names()));
 }
 
 Isa active_isa() {
@@ -91,7 +100,9 @@ void force_isa(Isa isa) {
   const auto& isas = available_isas();
   if (std::find(isas.begin(), isas.end(), isa) == isas.end())
     throw std::invalid_argument(
-        fmt::format("instruction set: this machine has no {}; choose one of {}", isa_name(isa), available_names()));
+        fmt::format("instruction set: this machine has no {}; choose one of {}",
+                    isa_name(isa),
+                    available_names()));
   g_active.store(static_cast<int>(isa), std::memory_order_relaxed);
 }
 
@@ -100,11 +111,15 @@ void force_isa(const std::string& name) { force_isa(isa_by_name(name)); }
 const KernelTable& active_kernels() {
   switch (active_isa()) {
 #if defined(__x86_64__)
-    case Isa::avx2: return avx2::kKernels;
-    case Isa::avx512: return avx512::kKernels;
-    case Isa::avx512_bf16: return avx512_bf16::kKernels;
+    case Isa::avx2:
+      return avx2::kKernels;
+    case Isa::avx512:
+      return avx512::kKernels;
+    case Isa::avx512_bf16:
+      return avx512_bf16::kKernels;
 #endif
-    default: return portable::kKernels;
+    default:
+      return portable::kKernels;
   }
 }
 

@@ -12,8 +12,8 @@ enum class Isa { portable, avx2, avx512, avx512_bf16 };
 /// "portable", "avx2", "avx512" or "avx512_bf16".
 const char* isa_name(Isa isa);
 
-/// The instruction set of that name. Throws std::invalid_argument, with the list of those that run here, for a name that is
-/// unknown, or known but beyond this CPU.
+/// The instruction set of that name. Throws std::invalid_argument, with the list of those that run
+/// here, for a name that is unknown, or known but beyond this CPU.
 Isa isa_by_name(const std::string& name);
 
 /// What runs here, slowest first; never empty.

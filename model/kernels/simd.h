@@ -1,5 +1,6 @@
-// Vectors of float32 as wide as the instruction set that the including file is built for. Included by isa_*.cpp alone, each of
-// which defines UVIC_ISA, the namespace that keeps its copy apart from the others'.
+// Vectors of float32 as wide as the instruction set that the including file is built for. Included
+// by isa_*.cpp alone, each of which defines UVIC_ISA, the namespace that keeps its copy apart from
+// the others'.
 //
 // GCC's vector types give + - * / & | ^ << >> and comparisons; this file adds what they lack.
 #pragma once
@@ -78,7 +79,9 @@ UVIC_INLINE IVec lane_numbers() {
   return lanes;
 }
 /// True in lanes 0 to n - 1.
-UVIC_INLINE IVec first_lanes(int64_t n) { return lane_numbers() < (static_cast<int32_t>(n) - IVec{}); }
+UVIC_INLINE IVec first_lanes(int64_t n) {
+  return lane_numbers() < (static_cast<int32_t>(n) - IVec{});
+}
 
 UVIC_INLINE float sum_of_lanes(Vec x) {
   float lanes[kLanes];
@@ -91,23 +94,25 @@ UVIC_INLINE float max_of_lanes(Vec x) {
   float lanes[kLanes];
   store(lanes, x);
   for (int width = kLanes / 2; width; width /= 2)
-    for (int i = 0; i < width; ++i) lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
+    for (int i = 0; i < width; ++i)
+      lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
   return lanes[0];
 }
 
 /// 2^x to 1.2e-7 (relative) for x in [-126, 127]; 2^-126 below; NaN for NaN.
 ///
-/// x = n + f with f in [-1/2, 1/2]; 2^f by the polynomial of degree 6 of least relative error there (3e-9), 2^n through
-/// the exponent's bits.
+/// x = n + f with f in [-1/2, 1/2]; 2^f by the polynomial of degree 6 of least relative error there
+/// (2e-9), 2^n through the exponent's bits.
 UVIC_INLINE Vec exp2(Vec x) {
   x = max(splat(-126.f), x);
-  const Vec magic = splat(12582912.f);  // 1.5 * 2^23: adding it rounds to an integer, which lands in the low bits
+  const Vec magic =
+      splat(12582912.f);  // 1.5 * 2^23: adding it rounds to an integer, which lands in the low bits
   const Vec shifted = x + magic;
   const Vec f = x - (shifted - magic);
-  Vec y = f * 0.000154033f + 0.00133906296f;
-  y = y * f + 0.00961816964f;
-  y = y * f + 0.0555035725f;
-  y = y * f + 0.240226515f;
+  Vec y = f * 0.000153533620f + 0.00133988750f;
+  y = y * f + 0.00961843692f;
+  y = y * f + 0.0555033237f;
+  y = y * f + 0.240226477f;
   y = y * f + 0.693147182f;
   y = y * f + 1.f;
   return from_bits(bits(y) + (bits(shifted) << 23));
@@ -129,7 +134,9 @@ UVIC_INLINE HVec narrow(Vec x) {
 
 // Elements in memory, float32 or bf16, as float32 vectors.
 UVIC_INLINE Vec load_as_float(const float* p) { return load(p); }
-UVIC_INLINE Vec load_as_float(const uint16_t* p) { return widen(*reinterpret_cast<const HVecMem*>(p)); }
+UVIC_INLINE Vec load_as_float(const uint16_t* p) {
+  return widen(*reinterpret_cast<const HVecMem*>(p));
+}
 UVIC_INLINE void store_float(float* p, Vec x) { store(p, x); }
 UVIC_INLINE void store_float(uint16_t* p, Vec x) { *reinterpret_cast<HVecMem*>(p) = narrow(x); }
 
@@ -159,7 +166,8 @@ UVIC_INLINE void store_float(T* p, Vec x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = copy[i];
 }
 
-/// What a row of n elements is worked through as: f(offset, lanes) for each vector, lanes < kLanes in the last one if n is uneven.
+/// What a row of n elements is worked through as: f(offset, lanes) for each vector, lanes < kLanes
+/// in the last one if n is uneven.
 template <class F>
 UVIC_INLINE void for_each_vector(int64_t n, F&& f) {
   int64_t i = 0;
