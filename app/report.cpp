@@ -665,10 +665,12 @@ json view_of(const json& data,
                               {"src", data_uri(at_most_wide(sheet.plain, kEmbeddedSheet_px))},
                               {"labels", plan.labels}});
   view["has_sheets"] = !sheets.empty();
+  view["three_sheets"] = sheets.size() == 3;
   view["has_labels"] = !plan.labels.empty();
-  view["samples_note"] = plan.labels.empty()
-                             ? "Same seeds in the same places of each sheet."
-                             : "Same seeds in the same places of each sheet; a row is a class.";
+  view["samples_note"] =
+      std::string("Same seeds in the same places of each sheet") +
+      (plan.labels.empty() ? "." : "; a row is a class.") +
+      (!sheets.empty() && sheets.back().colour == 0 ? " Real pictures belong to no seed." : "");
   view["score_plot"] = scores ? to_svg(*scores, page_palette()) : "";
   view["score_caption"] = score_caption(data);
   view["groups"] = view_of(table_of(data));

@@ -36,6 +36,8 @@ struct Comparison {
     baselines = {made_up_score(4.1), made_up_score(310)};
     baselines[0]["name"] = "real, held out";
     baselines[1]["name"] = "noise";
+    write_made_up_samples(scratch / "real", {}, 40, 1);
+    baselines[0]["pictures"] = (scratch / "real").string();
   }
 
   void add(const std::string& name,
@@ -222,13 +224,14 @@ TEST_CASE("the page is one file that asks nothing of the network", "[report]") {
   CHECK_FALSE(has(plain, "http://"));
   CHECK_FALSE(has(plain, "https://"));
   CHECK_FALSE(has(page, "src=\"\""));
-  CHECK(count_of(page, "data:image/png;base64,") >= 2 + 2 * 8);
+  CHECK(count_of(page, "data:image/png;base64,") >= 3 + 2 * 8);
   for (const auto* name : {"disc", "stripes", "real, held out", "noise", "cog in the inner blocks"})
     CHECK(has(page, name));
   for (const auto* file : {"report.json",
                            "samples.png",
                            "samples_u_vit.png",
                            "samples_u_vic.png",
+                           "samples_real__held_out.png",
                            "scores.svg",
                            "loss_by_images.svg",
                            "loss_by_time.svg",
