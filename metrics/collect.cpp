@@ -1,0 +1,79 @@
+#include "metrics/collect.h"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <string>
+
+namespace uvic::metrics {
+namespace {
+
+constexpr int64_t kBlocks = 10;
+
+void require(bool present, const FeatureExtractor& extractor, const char* what) {
+  if (!present)
+    throw std::invalid_argument(fmt::format(
+        "{} gives no {}; use the Inception network with 2048 features", extractor.name(), what));
+}
+
+/// Statistics of all rows, and, with error bars, of each block of rows.
+class Sums {
+ public:
+  Sums(int64_t dimensions, bool blocks) {
+    for (int64_t k = 0; k < (blocks ? kBlocks : 1); ++k) parts_.emplace_back(dimensions);
+  }
+
+  void add(const torch::Tensor& rows, int64_t first) {
+    const auto n = static_cast<int64_t>(parts_.size());
+    for (int64_t k = 0; k < n; ++k) {
+      const int64_t offset =
+          ((k - first) % n + n) % n;  // the first row here with (first + row) mod n = k
+      if (offset < rows.size(0)) parts_[k].add(rows.slice(0, offset, torch::nullopt, n));
+    }
+  }
+
+  FeatureStatistics whole() const { return without(-1); }
+
+  FeatureStatistics without(int64_t block) const {
+    StatisticsAccumulator sum(parts_[0].dimensions());
+    for (size_t k = 0; k < parts_.size(); ++k)
+      if (static_cast<int64_t>(k) != block) sum.merge(parts_[k]);
+    return sum.finish();
+  }
+
+ private:
+  std::vector<StatisticsAccumulator> parts_;
+};
+
+}  // namespace
+
+Collected collect(const FeatureExtractor& extractor,
+                  const ImageStream& stream,
+                  const CollectOptions& options,
+                  const std::function<void(int64_t)>& progress) {
+  if (options.spatial) require(extractor.spatial_dimensions() > 0, extractor, "spatial features");
+  if (options.logits) require(extractor.num_classes() > 0, extractor, "logits");
+  Collected result;
+  Sums sums(extractor.dimensions(), options.error_bars);
+  Sums spatial(options.spatial ? extractor.spatial_dimensions() : 0, false);
+  std::vector<torch::Tensor> features, logits;
+  for (auto images = stream(); images.defined(); images = stream()) {
+    if (images.size(0) == 0) continue;
+    const auto activations = extractor.activations(images);
+    sums.add(activations.features, result.count);
+    if (options.spatial) spatial.add(activations.spatial, result.count);
+    if (options.features) features.push_back(activations.features);
+    if (options.logits) logits.push_back(activations.logits);
+    result.count += images.size(0);
+    if (progress) progress(result.count);
+  }
+  result.statistics = sums.whole();
+  if (options.spatial) result.spatial = spatial.whole();
+  if (options.error_bars && result.count >= 2 * kBlocks)
+    for (int64_t k = 0; k < kBlocks; ++k) result.without_block.push_back(sums.without(k));
+  if (options.features) result.features = torch::cat(features);
+  if (options.logits) result.logits = torch::cat(logits);
+  return result;
+}
+
+}  // namespace uvic::metrics

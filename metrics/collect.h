@@ -1,0 +1,42 @@
+// One pass over pictures that gathers all that the metrics need.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "metrics/features.h"
+#include "metrics/image_stream.h"
+#include "metrics/statistics.h"
+
+namespace uvic::metrics {
+
+/// What to keep beside the statistics, which take the same memory for any number of pictures.
+struct CollectOptions {
+  bool features = false;    ///< every feature vector: KID, precision and recall
+  bool spatial = false;     ///< statistics of the spatial features: sFID
+  bool logits = false;      ///< every vector of logits: Inception Score
+  bool error_bars = false;  ///< statistics of each tenth of the pictures: jackknife
+};
+
+struct Collected {
+  int64_t count = 0;
+  FeatureStatistics statistics;
+  std::optional<FeatureStatistics> spatial;
+  /// Statistics of all pictures but those of block k: picture i is in block i mod 10, so that every
+  /// block is a fair sample of pictures sorted by class.
+  std::vector<FeatureStatistics> without_block;
+  torch::Tensor features;  ///< float32 [N, D]
+  torch::Tensor logits;    ///< float32 [N, K]
+};
+
+/// Reads the stream to its end; `progress`, if given, hears the number of pictures done after each
+/// batch. The result is the same bit for bit however the stream is cut into batches. Throws
+/// std::invalid_argument if the extractor lacks what is asked for, and what the stream throws.
+Collected collect(const FeatureExtractor& extractor,
+                  const ImageStream& stream,
+                  const CollectOptions& options = {},
+                  const std::function<void(int64_t)>& progress = {});
+
+}  // namespace uvic::metrics

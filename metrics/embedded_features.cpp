@@ -1,0 +1,146 @@
+#include "metrics/embedded_features.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <utility>
+
+#include "data/formats/safetensors.h"
+#include "data/formats/sha256.h"
+
+namespace uvic::metrics {
+namespace {
+
+constexpr int64_t kGroup = 32;  // pictures of one forward pass on one thread
+
+torch::nn::Conv2d conv3x3(int64_t in, int64_t out, int64_t stride) {
+  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).stride(stride).padding(1));
+}
+
+class EmbeddedExtractor : public FeatureExtractor {
+ public:
+  EmbeddedExtractor(EmbeddedWeights weights, std::string sha256, const torch::Device& device)
+      : weights_(std::move(weights)), sha256_(std::move(sha256)), device_(device) {
+    weights_.net->to(device);
+    weights_.feature_mean = weights_.feature_mean.to(device);
+    weights_.feature_std = weights_.feature_std.to(device);
+  }
+
+  std::string name() const override { return "embedded"; }
+  std::string distance_name() const override { return "FD"; }
+  std::string weights_sha256() const override { return sha256_; }
+  std::string resize() const override { return "antialiased bilinear to 32x32"; }
+  int64_t dimensions() const override { return kEmbeddedDimensions; }
+  int64_t num_classes() const override { return static_cast<int64_t>(weights_.class_names.size()); }
+
+  Activations activations(const torch::Tensor& images) const override {
+    check_images(images, "embedded");
+    return in_groups(images, kGroup, device_, [this](const torch::Tensor& group) {
+      auto net = weights_.net;
+      const auto out = net->forward(embedded_input(group));
+      const auto features = (out.features - weights_.feature_mean) / weights_.feature_std;
+      return Activations{features, {}, out.logits};
+    });
+  }
+
+ private:
+  EmbeddedWeights weights_;
+  std::string sha256_;
+  torch::Device device_;
+};
+
+}  // namespace
+
+EmbeddedNetImpl::EmbeddedNetImpl(int64_t num_classes)
+    : conv1_(register_module("conv1", conv3x3(3, 32, 1))),
+      conv2_(register_module("conv2", conv3x3(32, 64, 2))),
+      conv3_(register_module("conv3", conv3x3(64, 64, 1))),
+      conv4_(register_module("conv4", conv3x3(64, 128, 2))),
+      conv5_(register_module("conv5", conv3x3(128, 128, 1))),
+      hidden_(register_module("hidden", torch::nn::Linear(128, 128))),
+      classify_(register_module("classify", torch::nn::Linear(128, num_classes))) {
+  for (auto& parameter : parameters())
+    if (parameter.dim() > 1)
+      torch::nn::init::kaiming_normal_(parameter, 0, torch::kFanIn, torch::kReLU);
+    else
+      torch::nn::init::zeros_(parameter);
+}
+
+EmbeddedNetImpl::Output EmbeddedNetImpl::forward(const torch::Tensor& x) {
+  const auto first = conv1_(x).relu();                           // [N, 32, 32, 32]
+  const auto third = conv3_(conv2_(first).relu()).relu();        // [N, 64, 16, 16]
+  const auto fifth = conv5_(conv4_(third).relu()).relu();        // [N, 128, 8, 8]
+  const auto hidden = hidden_(fifth.mean({2, 3}));               // [N, 128]
+  const auto grain = first.var({2, 3}, false).add(1e-6).sqrt();  // [N, 32]
+  const auto features = torch::cat({first.mean({2, 3}), grain, third.mean({2, 3}), hidden}, 1);
+  return {features, classify_(hidden.relu())};
+}
+
+torch::Tensor embedded_input(const torch::Tensor& images) {
+  auto x = images.to(torch::kFloat32) / 127.5 - 1;
+  if (x.size(2) != kEmbeddedImageSize || x.size(3) != kEmbeddedImageSize)
+    x = torch::_upsample_bilinear2d_aa(x, {kEmbeddedImageSize, kEmbeddedImageSize}, false);
+  return x;
+}
+
+void write_embedded_weights(const std::filesystem::path& path, const EmbeddedWeights& weights) {
+  formats::TensorFile file;
+  for (const auto& item : weights.net->named_parameters())
+    file.tensors[item.key()] = item.value().detach().to(torch::kFloat16);
+  file.tensors["feature_mean"] = weights.feature_mean;
+  file.tensors["feature_std"] = weights.feature_std;
+  file.metadata["format"] = "uvic embedded feature network 1";
+  file.metadata["trained_on"] = weights.trained_on;
+  file.metadata["class_names"] = nlohmann::json(weights.class_names).dump();
+  formats::write_safetensors(path, file);
+}
+
+EmbeddedWeights read_embedded_weights(const std::filesystem::path& path) {
+  torch::NoGradGuard no_grad;
+  const auto file = formats::read_safetensors(path);
+  const auto fail = [&](const std::string& what) {
+    throw std::runtime_error(
+        fmt::format("{}: {}; make the file with `uvic train-features`", path.string(), what));
+  };
+  const auto tensor = [&](const std::string& name, at::IntArrayRef shape) {
+    const auto found = file.tensors.find(name);
+    if (found == file.tensors.end()) fail("no tensor " + name);
+    if (found->second.sizes() != shape)
+      fail(fmt::format("{} has {} values in {} dimensions, which is not its shape",
+                       name,
+                       found->second.numel(),
+                       found->second.dim()));
+    const auto value = found->second.to(torch::kFloat32).clone();
+    if (!value.isfinite().all().item<bool>()) fail(name + " holds NaN or infinity");
+    return value;
+  };
+
+  EmbeddedWeights weights;
+  const auto names = file.metadata.find("class_names");
+  const auto json = names == file.metadata.end()
+                        ? nlohmann::json()
+                        : nlohmann::json::parse(names->second, nullptr, false);
+  if (!json.is_array() || json.empty()) fail("no class_names in its metadata");
+  for (const auto& name : json)
+    weights.class_names.push_back(name.is_string() ? name.get<std::string>() : "");
+  weights.net = EmbeddedNet(static_cast<int64_t>(weights.class_names.size()));
+  for (auto& item : weights.net->named_parameters())
+    item.value().set_requires_grad(false).copy_(tensor(item.key(), item.value().sizes()));
+  weights.feature_mean = tensor("feature_mean", {kEmbeddedDimensions});
+  weights.feature_std = tensor("feature_std", {kEmbeddedDimensions});
+  const auto trained_on = file.metadata.find("trained_on");
+  if (trained_on != file.metadata.end()) weights.trained_on = trained_on->second;
+  weights.net->eval();
+  return weights;
+}
+
+std::unique_ptr<FeatureExtractor> load_embedded_extractor(const std::filesystem::path& path,
+                                                          const torch::Device& device) {
+  auto weights = read_embedded_weights(path);
+  return std::make_unique<EmbeddedExtractor>(
+      std::move(weights), formats::sha256_file(path), device);
+}
+
+}  // namespace uvic::metrics

@@ -1,0 +1,65 @@
+// The feature network that comes with the program, so that scoring works offline: a small
+// convolutional classifier. Its distance is "FD (embedded)". It is no FID: other features, other
+// scale.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "metrics/features.h"
+
+namespace uvic::metrics {
+
+constexpr int64_t kEmbeddedImageSize = 32;    // px, what the network sees
+constexpr int64_t kEmbeddedDimensions = 256;  // 32 + 32 + 64 + 128, see EmbeddedNetImpl::forward
+
+/// Five convolutions, a hidden layer, a classifier.
+class EmbeddedNetImpl : public torch::nn::Module {
+ public:
+  struct Output {
+    torch::Tensor features;  ///< [N, 256], not yet standardised
+    torch::Tensor logits;    ///< [N, num_classes]
+  };
+
+  explicit EmbeddedNetImpl(int64_t num_classes);
+
+  /// x [N, 3, 32, 32] in [-1, 1]. Features join four views of the picture, so that a distance sees
+  /// colour and grain as well as content: mean and standard deviation over places of the first
+  /// layer's 32 channels, mean of the third layer's 64, and the hidden layer's 128 before its
+  /// rectifier.
+  Output forward(const torch::Tensor& x);
+
+ private:
+  torch::nn::Conv2d conv1_, conv2_, conv3_, conv4_, conv5_;
+  torch::nn::Linear hidden_, classify_;
+};
+TORCH_MODULE(EmbeddedNet);
+
+/// A trained network with what turns its features into standard scores over its training pictures.
+struct EmbeddedWeights {
+  EmbeddedNet net{nullptr};
+  torch::Tensor feature_mean, feature_std;  ///< float32 [256]
+  std::vector<std::string> class_names;
+  std::string trained_on;  ///< the data set in words
+};
+
+/// One file of safetensors, weights in float16. Reading throws std::runtime_error naming the file
+/// and what it lacks.
+void write_embedded_weights(const std::filesystem::path& path, const EmbeddedWeights& weights);
+EmbeddedWeights read_embedded_weights(const std::filesystem::path& path);
+
+/// uint8 [N, 3, H, W] -> float32 [N, 3, 32, 32] in [-1, 1]; other sizes by antialiased bilinear
+/// resampling.
+torch::Tensor embedded_input(const torch::Tensor& images);
+
+/// The extractor "embedded": features are standard scores, (f - mean) / std over the network's
+/// training set.
+std::unique_ptr<FeatureExtractor> load_embedded_extractor(
+    const std::filesystem::path& path, const torch::Device& device = torch::kCPU);
+
+}  // namespace uvic::metrics

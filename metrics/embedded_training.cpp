@@ -1,0 +1,125 @@
+#include "metrics/embedded_training.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <stdexcept>
+
+#include "data/loader.h"
+#include "metrics/image_stream.h"
+
+namespace uvic::metrics {
+namespace {
+
+constexpr double kLabelSmoothing = 0.05;
+constexpr double kPi = 3.14159265358979323846;
+
+/// Linear rise over the first tenth, then half a cosine to 0; `progress` in [0, 1].
+double learning_rate_factor(double progress) {
+  return progress < 0.1 ? progress / 0.1 : 0.5 * (1 + std::cos(kPi * (progress - 0.1) / 0.9));
+}
+
+/// Sets feature_mean and feature_std from the head of the set.
+void standardise(EmbeddedWeights& weights, const data::Dataset& dataset) {
+  torch::NoGradGuard no_grad;
+  std::vector<torch::Tensor> rows;
+  const auto next = stream_dataset(dataset, std::min<int64_t>(dataset.size(), 10000), 250);
+  for (auto images = next(); images.defined(); images = next())
+    rows.push_back(weights.net->forward(embedded_input(images)).features);
+  const auto features = torch::cat(rows).to(torch::kFloat64);
+  const auto std = features.std(0, false);
+  weights.feature_mean = features.mean(0).to(torch::kFloat32);
+  // A unit that never moved on the training pictures keeps its own scale.
+  weights.feature_std = torch::where(std > 1e-6, std, torch::ones_like(std)).to(torch::kFloat32);
+}
+
+}  // namespace
+
+void EmbeddedTrainingOptions::validate() const {
+  if (images < 1 || batch_size < 2)
+    throw std::invalid_argument(fmt::format(
+        "train-features: images = {}, batch_size = {}; want at least 1 and 2", images, batch_size));
+  if (!(learning_rate > 0) || !(weight_decay >= 0))
+    throw std::invalid_argument(
+        fmt::format("train-features: learning_rate = {}, weight_decay = {}; want > 0 and >= 0",
+                    learning_rate,
+                    weight_decay));
+}
+
+EmbeddedWeights train_embedded(const data::Dataset& dataset,
+                               const EmbeddedTrainingOptions& options,
+                               const std::function<void(const EmbeddedTrainingProgress&)>& report) {
+  options.validate();
+  if (dataset.class_names().size() < 2)
+    throw std::invalid_argument(
+        fmt::format("train-features: {} has {} classes; a classifier needs at least 2",
+                    dataset.describe(),
+                    dataset.class_names().size()));
+  torch::manual_seed(options.seed);
+  EmbeddedWeights weights;
+  weights.class_names = dataset.class_names();
+  weights.trained_on = dataset.describe();
+  weights.net = EmbeddedNet(static_cast<int64_t>(weights.class_names.size()));
+  torch::optim::AdamW optimizer(
+      weights.net->parameters(),
+      torch::optim::AdamWOptions(options.learning_rate).weight_decay(options.weight_decay));
+
+  data::LoaderOptions loading;
+  loading.batch_size = options.batch_size;
+  loading.seed = static_cast<uint64_t>(options.seed);
+  data::Loader loader(dataset, loading);
+
+  using Clock = std::chrono::steady_clock;
+  auto last_report = Clock::now();
+  EmbeddedTrainingProgress progress;
+  int64_t steps_since = 0, images_since = 0;
+  const int64_t steps = (options.images + options.batch_size - 1) / options.batch_size;
+  for (int64_t step = 0; step < steps; ++step) {
+    const double factor =
+        learning_rate_factor(static_cast<double>(step + 1) / static_cast<double>(steps));
+    for (auto& group : optimizer.param_groups())
+      static_cast<torch::optim::AdamWOptions&>(group.options()).lr(options.learning_rate * factor);
+
+    const auto batch = loader.next();
+    if (batch.labels.min().item<int64_t>() < 0)
+      throw std::invalid_argument(
+          fmt::format("train-features: {} has pictures without a class", dataset.describe()));
+    const auto logits = weights.net->forward(embedded_input(batch.images)).logits;
+    const auto loss = torch::nn::functional::cross_entropy(
+        logits,
+        batch.labels,
+        torch::nn::functional::CrossEntropyFuncOptions().label_smoothing(kLabelSmoothing));
+    optimizer.zero_grad();
+    loss.backward();
+    optimizer.step();
+
+    progress.images_seen += batch.images.size(0);
+    progress.loss += loss.item<double>();
+    progress.accuracy += logits.argmax(1).eq(batch.labels).sum().item<double>();
+    ++steps_since;
+    images_since += batch.images.size(0);
+    if (step + 1 < steps && Clock::now() - last_report < std::chrono::seconds(2)) continue;
+    progress.loss /= static_cast<double>(steps_since);
+    progress.accuracy /= static_cast<double>(images_since);
+    if (!std::isfinite(progress.loss))
+      throw std::runtime_error(
+          fmt::format("train-features: the loss is {} after {} pictures; lower learning_rate",
+                      progress.loss,
+                      progress.images_seen));
+    if (report) report(progress);
+    progress = {progress.images_seen, 0, 0};
+    steps_since = images_since = 0;
+    last_report = Clock::now();
+  }
+
+  torch::NoGradGuard no_grad;
+  for (auto& parameter : weights.net->parameters())
+    parameter.set_requires_grad(false).copy_(parameter.to(torch::kFloat16));
+  weights.net->eval();
+  standardise(weights, dataset);
+  return weights;
+}
+
+}  // namespace uvic::metrics

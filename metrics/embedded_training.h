@@ -1,0 +1,49 @@
+// Trains the embedded feature network on a labelled set of pictures.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "data/dataset.h"
+#include "metrics/embedded_features.h"
+
+namespace uvic::metrics {
+
+struct EmbeddedTrainingOptions {
+  int64_t images = 150000;
+  int64_t batch_size = 128;
+  double learning_rate = 2e-3;
+  double weight_decay = 0.02;
+  int64_t seed = 0;
+
+  template <class Visitor>
+  void fields(Visitor&& visit) {
+    visit("images", images, "Pictures to train on, repeats counted");
+    visit("batch_size", batch_size, "Pictures per step");
+    visit("learning_rate",
+          learning_rate,
+          "Peak of the learning rate, after a tenth of the run; it ends at 0 (cosine)");
+    visit("weight_decay", weight_decay, "AdamW's decoupled weight decay");
+    visit("seed", seed, "Of the first weights and of the order of pictures");
+  }
+
+  /// Throws std::invalid_argument on values out of range.
+  void validate() const;
+};
+
+struct EmbeddedTrainingProgress {
+  int64_t images_seen = 0;
+  double loss = 0;      ///< cross-entropy with label smoothing, mean since the last report
+  double accuracy = 0;  ///< in [0, 1], since the last report
+};
+
+/// AdamW on the cross-entropy of the classes, then the mean and deviation of each feature over the
+/// first 10,000 pictures. `report` is called about every two seconds, and at the end. Weights come
+/// back rounded to float16, as stored. Throws std::invalid_argument for a set without at least two
+/// classes.
+EmbeddedWeights train_embedded(
+    const data::Dataset& dataset,
+    const EmbeddedTrainingOptions& options,
+    const std::function<void(const EmbeddedTrainingProgress&)>& report = {});
+
+}  // namespace uvic::metrics

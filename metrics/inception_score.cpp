@@ -1,0 +1,30 @@
+#include "metrics/inception_score.h"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <vector>
+
+namespace uvic::metrics {
+
+InceptionScore inception_score(const torch::Tensor& logits, int64_t splits) {
+  torch::NoGradGuard no_grad;
+  if (logits.dim() != 2 || splits < 1 || logits.size(0) < splits)
+    throw std::invalid_argument(fmt::format(
+        "inception_score: logits {} in {} splits; want [N, K], a picture for each split",
+        c10::str(logits.sizes()),
+        splits));
+  const auto log_p = logits.to(torch::kFloat64).log_softmax(1);
+  std::vector<double> scores;
+  for (int64_t split = 0; split < splits; ++split) {
+    const auto part = log_p.slice(0, split, torch::nullopt, splits);  // [n, K]
+    const auto p = part.exp();
+    const auto divergence =
+        (p * (part - p.mean(0, true).log())).nan_to_num(0).sum(1);  // 0 log 0 = 0
+    scores.push_back(divergence.mean().exp().item<double>());
+  }
+  const auto values = torch::tensor(scores, torch::kFloat64);
+  return {values.mean().item<double>(), values.std(0, false).item<double>()};
+}
+
+}  // namespace uvic::metrics

@@ -1,0 +1,22 @@
+// Inception Score.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+
+namespace uvic::metrics {
+
+struct InceptionScore {
+  double mean = 0;
+  double std = 0;  ///< over splits, divisor n
+};
+
+/// exp(mean_i KL(p(y | x_i) || p(y))) in each of `splits` equal parts, p = softmax(logits), p(y)
+/// its mean. Between 1 and the number of classes. Picture i is in part i mod splits, as pictures
+/// sorted by class would else make parts of few classes. logits [N, K]. Throws
+/// std::invalid_argument for fewer pictures than splits. Source: Salimans et al. 2016,
+/// arXiv:1606.03498.
+InceptionScore inception_score(const torch::Tensor& logits, int64_t splits = 10);
+
+}  // namespace uvic::metrics
