@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <set>
@@ -50,6 +51,21 @@ std::string common_folder(const std::vector<StoredFile>& files) {
   return std::string(slash == std::string_view::npos ? "" : common.substr(0, slash + 1));
 }
 
+/// Whether picture 12345 stands in folder 12: 012/012345.png of uvic sample, 00012/img00012345.png
+/// of EDM's tools.
+bool is_in_folder_of_thousand(const std::string& folder, const std::string& path) {
+  const auto number = [](std::string_view digits) -> int64_t {
+    int64_t value = -1;
+    const auto* end = digits.data() + digits.size();
+    const auto result = std::from_chars(digits.data(), end, value);
+    return result.ec == std::errc() && result.ptr == end ? value : -1;
+  };
+  const auto name = std::string_view(path).substr(path.rfind('/') + 1);
+  const auto first = std::min(name.find_first_of("0123456789"), name.size());
+  const int64_t picture = number(name.substr(first, name.rfind('.') - first));
+  return folder.size() >= 3 && picture >= 0 && number(folder) == picture / 1000;
+}
+
 void label_by_folder(const FileContainer& container, size_t prefix, Listing& listing) {
   const auto folder_of = [&](const StoredFile& file) {
     const auto slash = file.path.find('/', prefix);
@@ -57,12 +73,17 @@ void label_by_folder(const FileContainer& container, size_t prefix, Listing& lis
   };
   std::set<std::string> names;
   const StoredFile *beside = nullptr, *inside = nullptr;
+  bool only_thousands = true;
   for (const auto& file : listing.files) {
-    if (const auto folder = folder_of(file); !folder.empty())
-      names.insert(folder), inside = &file;
-    else
+    const auto folder = folder_of(file);
+    if (folder.empty()) {
       beside = &file;
+      continue;
+    }
+    names.insert(folder), inside = &file;
+    only_thousands = only_thousands && is_in_folder_of_thousand(folder, file.path);
   }
+  if (only_thousands) return;
   if (beside && inside)
     throw std::runtime_error(fmt::format(
         "{}: {} lies in a subfolder and {} beside it; make every subfolder a class with "
@@ -70,7 +91,6 @@ void label_by_folder(const FileContainer& container, size_t prefix, Listing& lis
         container.name(),
         inside->path,
         beside->path));
-  if (!inside) return;
 
   listing.class_names.assign(names.begin(), names.end());
   for (const auto& file : listing.files) {

@@ -40,11 +40,14 @@ struct Listing {
 
 /// Finds pictures by the endings .png, .jpg, .jpeg, .bmp, in any case; hidden files and folders are
 /// left out, and so are folders that all pictures share. Classes come from, first that applies:
-/// 1. dataset.json as EDM's dataset_tool writes it: {"labels": [["00000/img00000000.png", 6],
-/// ...]}, or null for
-///    an unlabelled set; our own writer adds "class_names", a list that others ignore;
+///
+/// 1. dataset.json as EDM's dataset_tool writes it, {"labels": [["00000/img00000000.png", 6],
+/// ...]},
+///    labels null for an unlabelled set; our writer adds "class_names", a list that others ignore;
 /// 2. the subfolders that hold the pictures, in alphabetical order, where there are at least two;
-/// 3. none: pictures side by side are an unlabelled set.
+/// 3. none: pictures side by side are an unlabelled set, and so are those in folders of a thousand
+///    (012/012345.png), which need not hold all of them.
+///
 /// Throws std::runtime_error if there are no pictures, if some lie in subfolders and some beside
 /// them, or if dataset.json lacks a picture or gives it anything but a class 0 .. 1048575.
 Listing list_pictures(const FileContainer& container);

@@ -89,6 +89,24 @@ TEST_CASE("image folder: folders that hold everything are no classes", "[folder]
   CHECK(open_at_8px(classes.path())->class_names() == std::vector<std::string>{"b", "bc"});
 }
 
+TEST_CASE("image folder: folders of a thousand, numbered alike, are no classes", "[folder]") {
+  const Scratch samples, edm, digits;
+  write_grey(samples / "000042.png",
+             1);  // as uvic sample leaves them: the first ten thousand outside
+  write_grey(samples / "010/010000.png", 2);
+  write_grey(samples / "012/012345.png", 3);
+  CHECK(open_at_8px(samples.path())->class_names().empty());
+  CHECK(shades(*open_at_8px(samples.path())) == std::vector<int>{1, 2, 3});
+  write_grey(edm / "00000/img00000999.png", 1);
+  write_grey(edm / "00001/img00001000.png", 2);
+  CHECK(open_at_8px(edm.path())->class_names().empty());
+  write_grey(digits / "0/000.png", 1);
+  write_grey(digits / "1/001.png", 2);
+  CHECK(open_at_8px(digits.path())->class_names() == std::vector<std::string>{"0", "1"});
+  write_grey(edm / "00001/img00003000.png", 2);
+  CHECK(open_at_8px(edm.path())->class_names() == std::vector<std::string>{"00000", "00001"});
+}
+
 TEST_CASE("image folder: the format is told by content, the size is brought to the set's",
           "[folder]") {
   const Scratch scratch;
