@@ -2,8 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <stdexcept>
 
+#include "model/attention/scores.h"
+#include "model/kernels/attention_kernels.h"
+#include "model/ops.h"
 #include "model/torch_compat.h"
 
 namespace uvic::model {
@@ -39,6 +43,13 @@ void check(const AttentionInput& in) {
                     describe(in.v)));
 }
 
+/// The fused CPU kernels' word for this kind, where they have one.
+std::optional<ScoreKind> score_kind(const AttentionKind& kind) {
+  if (kind.reference == softmax_attention) return ScoreKind::softmax;
+  if (kind.reference == cog_attention) return ScoreKind::cog;
+  return std::nullopt;
+}
+
 }  // namespace
 
 const std::vector<AttentionKind>& attention_kinds() {
@@ -63,11 +74,41 @@ const AttentionKind& attention_kind(const std::string& name) {
 
 torch::Tensor attention(const AttentionKind& kind, const AttentionInput& in) {
   check(in);
+  if (!fused_kernels()) return kind.reference(in);
+  if (kind.reference == elliptical_attention)
+    return attention(attention_kind("softmax"), stretch_queries(in));
+  if (const auto score = score_kind(kind); score && fused_attention_serves(in.q))
+    return fused_attention(*score, in.q, in.k, in.v, in.scale);
   if (kind.reference == softmax_attention) {
     const auto out = library_softmax_attention(in.q, in.k, in.v, in.scale);
     if (out.defined()) return out;
   }
   return kind.reference(in);
+}
+
+torch::Tensor self_attention(const AttentionKind& kind,
+                             const torch::Tensor& qkv,
+                             int64_t heads,
+                             double scale,
+                             const torch::Tensor& v_previous) {
+  if (qkv.dim() != 3 || heads <= 0 || qkv.size(2) % (3 * heads) != 0)
+    throw std::invalid_argument(
+        fmt::format("attention: qkv {} with {} heads; give [batch, tokens, 3 heads width]",
+                    describe(qkv),
+                    heads));
+  if (const auto score = score_kind(kind); score && fused_kernels() && fused_attention_serves(qkv))
+    return fused_attention(*score, qkv, heads, scale);
+  const auto parts = split_heads(qkv, heads);
+  AttentionInput in;
+  in.q = parts[0], in.k = parts[1], in.v = parts[2];
+  in.v_previous = v_previous;
+  in.scale = scale;
+  return attention(kind, in).transpose(1, 2).flatten(2);  // [B, L, H D]
+}
+
+std::vector<torch::Tensor> split_heads(const torch::Tensor& qkv, int64_t heads) {
+  const int64_t width = qkv.size(2) / (3 * heads);
+  return qkv.view({qkv.size(0), qkv.size(1), 3, heads, width}).permute({2, 0, 3, 1, 4}).unbind();
 }
 
 }  // namespace uvic::model

@@ -61,4 +61,18 @@ const AttentionKind& attention_kind(const std::string& name);
 /// Throws std::invalid_argument if shapes, dtypes or devices disagree.
 torch::Tensor attention(const AttentionKind& kind, const AttentionInput& in);
 
+/// The same for a block's own tokens, read where the projection left them and written where the
+/// next one reads.
+///
+/// qkv [B, L, 3 H D] in the order (K H D), K = 3; v_previous [B, H, L, D] or undefined; returns [B,
+/// L, H D].
+torch::Tensor self_attention(const AttentionKind& kind,
+                             const torch::Tensor& qkv,
+                             int64_t heads,
+                             double scale,
+                             const torch::Tensor& v_previous = {});
+
+/// q, k and v, each [B, H, L, D], inside qkv [B, L, 3 H D]; no copy.
+std::vector<torch::Tensor> split_heads(const torch::Tensor& qkv, int64_t heads);
+
 }  // namespace uvic::model

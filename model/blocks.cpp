@@ -59,20 +59,10 @@ AttentionImpl::AttentionImpl(
 }
 
 torch::Tensor AttentionImpl::forward(const torch::Tensor& x, torch::Tensor* values) {
-  const int64_t batch = x.size(0), tokens = x.size(1), dim = x.size(2);
-  const auto split = qkv->forward(x)
-                         .view({batch, tokens, 3, num_heads_, dim / num_heads_})
-                         .permute({2, 0, 3, 1, 4})
-                         .unbind();
-  AttentionInput in;
-  in.q = split[0], in.k = split[1], in.v = split[2];  // [B, H, L, D]
-  in.scale = scale_;
-  if (values) {
-    in.v_previous = *values;
-    *values = in.v.detach();
-  }
-  const auto heads = attention(*kind_, in);                                   // [B, H, L, D]
-  return proj->forward(heads.transpose(1, 2).reshape({batch, tokens, dim}));  // [B, L, dim]
+  const auto projected = qkv->forward(x);  // [B, L, 3 dim]
+  const auto v_previous = values ? *values : torch::Tensor();
+  if (values) *values = split_heads(projected.detach(), num_heads_)[2];
+  return proj->forward(self_attention(*kind_, projected, num_heads_, scale_, v_previous));
 }
 
 BlockImpl::BlockImpl(int64_t dim, int64_t hidden, Attention attention, bool skip) {

@@ -12,7 +12,7 @@ namespace {
 int64_t parse_block(const std::string& text, const std::string& rule, int64_t blocks) {
   int64_t value = -1;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size())
+  if (error != std::errc() || end != text.data() + text.size() || text[0] == '-')
     throw std::invalid_argument(fmt::format(
         "model.placement: unknown rule {}; choose inner, all, none, or a list of blocks as 1-5,7",
         rule));

@@ -1,5 +1,7 @@
 #include "model/recompute.h"
 
+#include <algorithm>
+
 namespace uvic::model {
 namespace {
 
@@ -9,34 +11,41 @@ using TensorFunction = std::function<torch::Tensor(const std::vector<torch::Tens
 
 /// Carries the function through the autograd graph, whose saved values are IValues.
 struct FunctionHolder : torch::CustomClassHolder {
-  FunctionHolder(TensorFunction f, size_t n) : fn(std::move(f)), inputs(n) {}
   TensorFunction fn;
-  size_t inputs;
+  std::vector<bool> given;  ///< which inputs are defined; autograd takes no undefined ones
+
+  /// fn on the inputs, which stand at the head of `tensors` without the undefined ones.
+  torch::Tensor operator()(at::TensorList tensors) const {
+    std::vector<torch::Tensor> inputs(given.size());
+    for (size_t i = 0, next = 0; i < given.size(); ++i)
+      if (given[i]) inputs[i] = tensors[next++];
+    return fn(inputs);
+  }
 };
 
 struct Recompute : torch::autograd::Function<Recompute> {
-  /// `tensors`: the inputs, then the parameters.
+  /// `tensors`: the defined inputs, then the parameters.
   static torch::Tensor forward(AutogradContext* ctx,
                                const c10::intrusive_ptr<FunctionHolder>& holder,
-                               const variable_list& tensors) {
-    ctx->save_for_backward(tensors);
+                               at::TensorList tensors) {
+    ctx->save_for_backward(tensors.vec());
     ctx->saved_data["fn"] = c10::IValue::make_capsule(holder);
-    return holder->fn({tensors.begin(), tensors.begin() + holder->inputs});
+    return (*holder)(tensors);
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grad_outputs) {
     const auto holder =
         c10::static_intrusive_pointer_cast<FunctionHolder>(ctx->saved_data["fn"].toCapsule());
     variable_list tensors = ctx->get_saved_variables();
-    for (size_t i = 0; i < holder->inputs; ++i)
-      if (tensors[i].defined())
-        tensors[i] = tensors[i].detach().set_requires_grad(tensors[i].requires_grad());
+    const auto inputs = std::count(holder->given.begin(), holder->given.end(), true);
+    for (auto t = tensors.begin(); t != tensors.begin() + inputs; ++t)
+      *t = t->detach().set_requires_grad(t->requires_grad());
 
     torch::AutoGradMode with_grad(true);
-    const auto out = holder->fn({tensors.begin(), tensors.begin() + holder->inputs});
+    const auto out = (*holder)(tensors);
     variable_list wanted;
     for (const auto& t : tensors)
-      if (t.defined() && t.requires_grad()) wanted.push_back(t);
+      if (t.requires_grad()) wanted.push_back(t);
     const auto grads = torch::autograd::grad({out},
                                              wanted,
                                              grad_outputs,
@@ -47,7 +56,7 @@ struct Recompute : torch::autograd::Function<Recompute> {
     variable_list result(1);  // nothing for the function itself
     size_t next = 0;
     for (const auto& t : tensors)
-      result.push_back(t.defined() && t.requires_grad() ? grads[next++] : torch::Tensor());
+      result.push_back(t.requires_grad() ? grads[next++] : torch::Tensor());
     return result;
   }
 };
@@ -58,9 +67,16 @@ torch::Tensor recompute_in_backward(const TensorFunction& fn,
                                     const std::vector<torch::Tensor>& inputs,
                                     const std::vector<torch::Tensor>& parameters) {
   if (!torch::GradMode::is_enabled()) return fn(inputs);
-  variable_list tensors = inputs;
+  auto holder = c10::make_intrusive<FunctionHolder>();
+  holder->fn = fn;
+  variable_list tensors;
+  for (const auto& input : inputs) {
+    holder->given.push_back(input.defined());
+    if (input.defined()) tensors.push_back(input);
+  }
   tensors.insert(tensors.end(), parameters.begin(), parameters.end());
-  return Recompute::apply(c10::make_intrusive<FunctionHolder>(fn, inputs.size()), tensors);
+  return Recompute::apply(holder,
+                          at::TensorList(tensors));  // a plain vector would not count as tensors
 }
 
 }  // namespace uvic::model

@@ -127,6 +127,13 @@ torch::Tensor UViTImpl::embed(const torch::Tensor& x,
             "labels are {}, wanted int64 [{}]: this is a class-conditional model",
             shape(condition),
             batch);
+    if (condition.is_cpu() && batch > 0) {
+      const auto low = condition.min().item<int64_t>(), high = condition.max().item<int64_t>();
+      require(low >= 0 && high < c.num_classes,
+              "label {}, the model has classes 0 to {}",
+              low < 0 ? low : high,
+              c.num_classes - 1);
+    }
     tokens.insert(tokens.begin(),
                   label_emb->forward(condition).unsqueeze(1));  // [label, time, patches]
   } else if (context_embed) {

@@ -15,11 +15,15 @@ torch::Tensor coordinate_relevance(const torch::Tensor& v, const torch::Tensor& 
 
 }  // namespace
 
-torch::Tensor elliptical_attention(const AttentionInput& in) {
-  if (!in.v_previous.defined()) return softmax_attention(in);
+AttentionInput stretch_queries(const AttentionInput& in) {
+  if (!in.v_previous.defined()) return in;
   AttentionInput stretched = in;
   stretched.q = in.q * coordinate_relevance(in.v, in.v_previous).to(in.q.scalar_type());
-  return softmax_attention(stretched);
+  return stretched;
+}
+
+torch::Tensor elliptical_attention(const AttentionInput& in) {
+  return softmax_attention(stretch_queries(in));
 }
 
 }  // namespace uvic::model

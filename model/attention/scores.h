@@ -19,4 +19,7 @@ inline torch::Tensor apply_weights(const torch::Tensor& weights, const Attention
   return weights.to(in.v.scalar_type()).matmul(in.v);  // [B, H, L, D]
 }
 
+/// Elliptical attention as a softmax attention: its input with the queries stretched by m.
+AttentionInput stretch_queries(const AttentionInput& in);
+
 }  // namespace uvic::model
