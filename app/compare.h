@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,58 +20,61 @@ struct CompareOptions {
   std::string title;
   int64_t seeds_per_config = 1;
   std::string held_out;
+  std::string metrics = "fd";
   int64_t first_sample_seed = 0;
   int64_t sample_batch_size = 64;
+  int64_t num_ref = 0;
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("config",
-          config,
-          "A training config, by path or shipped name; give it once for each column");
+    visit("config", config, "A training config, by path or shipped name; once for each column");
     visit("name",
           name,
-          "Names of the columns in the order of --config; default: the configs' file names");
+          "Names of the columns, in the order of --config; default: the configs' names");
     visit("title", title, "Title of the report; default: the names");
     visit("seeds_per_config",
           seeds_per_config,
-          "Training runs of each config, seeds seed, seed + 1, ...; from 3 on the report tests for "
-          "chance");
+          "Training runs of each config, with seeds seed, seed + 1, ...; from 2 on, differences "
+          "are tested against chance");
     visit("held_out",
           held_out,
-          "Real pictures that are scored and shown as the baseline, kept out of training");
+          "Real pictures kept out of training: scored and shown as the baseline");
+    visit("metrics", metrics, "As of uvic fid: fd, and of kid, pr, sfid, is; or all");
     visit("first_sample_seed",
           first_sample_seed,
-          "The samples of all have seeds from here on, score_count of them");
+          "Samples have seeds from here on, score_count of them, the same for all");
     visit("sample_batch_size",
           sample_batch_size,
           "Samples drawn at once; changes speed and memory, never a picture");
+    visit("num_ref", num_ref, "Use that many reference pictures, spread evenly; 0: all");
   }
 
   /// Throws std::invalid_argument.
   void validate() const;
 };
 
-/// One training run of a comparison: what is trained, and where all that comes of it stands.
+/// One training run of a comparison, and where all that comes of it stands.
 struct ComparedRun {
-  std::string column;
+  std::string column;             ///< name of its config in the report
   TrainOptions training;          ///< out is the run's folder
   std::filesystem::path samples;  ///< folder
-  std::filesystem::path score;    ///< JSON file
+  std::filesystem::path score;    ///< JSON
 };
 
-/// The runs in the order in which they are done: every config with the first seed, then with the
-/// second, so that a comparison stopped early has compared like with like. `overrides` changes in
-/// each config what the command line gave. Throws std::invalid_argument where configs can't be read
-/// or compared (unequal picture size, names that clash).
-std::vector<ComparedRun> plan_comparison(const CompareOptions& options,
-                                         const std::string& out,
-                                         const std::function<void(TrainOptions&)>& overrides);
+/// The runs in the order of doing: every config with the first seed, then with the next, so that a
+/// comparison that is stopped early has compared like with like. `override_with_flags` changes in
+/// each config what the command line gave. Throws std::invalid_argument where a config can't be
+/// read or names clash.
+std::vector<ComparedRun> plan_comparison(
+    const CompareOptions& options,
+    const std::filesystem::path& out,
+    const std::function<void(TrainOptions&)>& override_with_flags);
 
-/// Does of the plan what isn't done yet, reports after each round of seeds. Returns false if a
-/// signal stopped it.
+/// Does of the plan what isn't done yet; writes the report after each round of seeds. Returns false
+/// if a signal stopped it: the same call goes on from there.
 ///
-///   out/runs/NAME-seed0  run folders         out/scores/NAME-seed0.json   scores, each kept with
-///   what it was made from out/samples/NAME-seed0  pictures         out/report.html ... see
+///   out/runs/NAME-seed0     run folders      out/scores/NAME-seed0.json  scores, each with what it
+///   was made from out/samples/NAME-seed0  pictures         out/report.html, ...        see
 ///   report.h
 bool run_comparison(const CompareOptions& options,
                     const std::filesystem::path& out,
