@@ -29,6 +29,7 @@ class FeatureExtractor {
       const = 0;  ///< "FID" for the Inception protocols, "FD" for every other
   virtual std::string weights_sha256() const = 0;
   virtual std::string resize() const = 0;  ///< how pictures are brought to the network's size
+  virtual std::string precision() const { return "fp32"; }
   virtual int64_t dimensions() const = 0;
   virtual int64_t spatial_dimensions() const { return 0; }  ///< 0: no spatial features
   virtual int64_t num_classes() const { return 0; }         ///< 0: no logits

@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
-#include <tuple>
+#include <utility>
 
 namespace uvic::metrics {
 namespace {
@@ -36,25 +37,42 @@ void check(const FeatureStatistics& s, const char* side) {
 
 }  // namespace
 
-double frechet_distance(const FeatureStatistics& a, const FeatureStatistics& b) {
+FrechetReference::FrechetReference(FeatureStatistics reference) : reference_(std::move(reference)) {
   torch::NoGradGuard no_grad;
-  check(a, "the first");
-  check(b, "the second");
-  if (a.mean.size(0) != b.mean.size(0))
-    throw std::invalid_argument(fmt::format(
-        "frechet_distance: {} features against {}; were both made by the same extractor?",
-        a.mean.size(0),
-        b.mean.size(0)));
-  if (a.mean.equal(b.mean) && a.covariance.equal(b.covariance)) return 0.0;
+  check(reference_, "the reference");
+  factor_ = factor(reference_.covariance);
+}
 
-  const auto l = factor(b.covariance);
-  const auto product = l.t().mm(a.covariance).mm(l);
+double FrechetReference::distance(const FeatureStatistics& s) const {
+  torch::NoGradGuard no_grad;
+  check(s, "the picture");
+  if (s.mean.size(0) != reference_.mean.size(0))
+    throw std::invalid_argument(
+        fmt::format("frechet_distance: {} features against {} of the reference; were both made by "
+                    "the same extractor?",
+                    s.mean.size(0),
+                    reference_.mean.size(0)));
+  if (s.mean.equal(reference_.mean) && s.covariance.equal(reference_.covariance)) return 0.0;
+
+  const auto product = factor_.t().mm(s.covariance).mm(factor_);
   const auto eigenvalues = torch::linalg_eigvalsh((product + product.t()) / 2, "L");
   const double trace_of_root = eigenvalues.clamp_min(0).sqrt().sum().item<double>();
-  const double distance = (a.mean - b.mean).square().sum().item<double>() +
-                          a.covariance.trace().item<double>() +
-                          b.covariance.trace().item<double>() - 2 * trace_of_root;
+  const double distance = (s.mean - reference_.mean).square().sum().item<double>() +
+                          s.covariance.trace().item<double>() +
+                          reference_.covariance.trace().item<double>() - 2 * trace_of_root;
   return std::max(distance, 0.0);
+}
+
+double frechet_distance(const FeatureStatistics& a, const FeatureStatistics& b) {
+  return FrechetReference(b).distance(a);
+}
+
+JackknifeEstimate jackknife(double whole, const std::vector<double>& without_part) {
+  const auto g = static_cast<double>(without_part.size());
+  double mean = 0, squares = 0;
+  for (const double d : without_part) mean += d / g;
+  for (const double d : without_part) squares += (d - mean) * (d - mean);
+  return {std::sqrt((g - 1) / g * squares), g * whole - (g - 1) * mean};
 }
 
 }  // namespace uvic::metrics

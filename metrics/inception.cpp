@@ -312,11 +312,12 @@ class InceptionExtractor : public FeatureExtractor {
   std::string name() const override {
     auto name = "inception-v3/" + options_.protocol;
     if (options_.dimensions != 2048) name += fmt::format("/{}", options_.dimensions);
-    return dtype_ == torch::kFloat32 ? name : name + "/bf16";
+    return name;
   }
   std::string distance_name() const override { return "FID"; }
   std::string weights_sha256() const override { return sha256_; }
   std::string resize() const override { return protocol_.resize; }
+  std::string precision() const override { return options_.precision; }
   int64_t dimensions() const override { return options_.dimensions; }
   int64_t spatial_dimensions() const override { return whole() ? kSpatialChannels * 17 * 17 : 0; }
   int64_t num_classes() const override { return whole() ? kNumClasses : 0; }

@@ -86,3 +86,21 @@ TEST_CASE("frechet: NaN and unequal dimensions are errors", "[frechet]") {
   CHECK_THROWS_WITH(frechet_distance(gaussian(torch::zeros({2}), torch::full({2, 2}, INFINITY)), a),
                     Catch::Contains("NaN or infinity"));
 }
+
+TEST_CASE("frechet: the jackknife finds the error of a mean and takes away a bias of 1 / N",
+          "[frechet]") {
+  // 100 numbers in ten parts of ten: without a part, the mean m moves by (m - part's mean) / 9
+  torch::manual_seed(8);
+  const auto x = torch::randn({10, 10}, torch::kFloat64);
+  const double mean = x.mean().item<double>();
+  std::vector<double> without, biased;
+  for (int64_t k = 0; k < 10; ++k) {
+    without.push_back((x.sum() - x[k].sum()).item<double>() / 90);
+    biased.push_back(without.back() + 5. / 90);
+  }
+  const double error =
+      x.mean(1).std().item<double>() / std::sqrt(10.);  // standard error over the parts' means
+  CHECK(jackknife(mean, without).std == Approx(error));
+  CHECK(jackknife(mean, without).extrapolated == Approx(mean));
+  CHECK(jackknife(mean + 5. / 100, biased).extrapolated == Approx(mean));
+}

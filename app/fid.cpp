@@ -1,0 +1,305 @@
+#include "app/fid.h"
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+#include <utility>
+
+#include "app/assets.h"
+#include "app/human.h"
+#include "app/options.h"
+#include "app/runtime.h"
+#include "data/formats/json.h"
+#include "metrics/collect.h"
+#include "metrics/embedded_features.h"
+#include "metrics/image_stream.h"
+#include "metrics/inception.h"
+#include "metrics/picture_source.h"
+#include "metrics/score.h"
+
+namespace uvic::app {
+namespace {
+
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+/// A set of pictures as the metrics see it, and where it came from.
+struct Side {
+  metrics::Collected collected;
+  json provenance;
+  int64_t image_size = 0;  // px; 0: unknown, as of statistics from elsewhere
+};
+
+std::unique_ptr<metrics::FeatureExtractor> open_extractor(const FidOptions& options) {
+  const torch::Device device(choose_device(options.device));
+  if (options.extractor == "embedded")
+    return metrics::load_embedded_extractor(options.weights.empty()
+                                                ? asset("assets/embedded_features.safetensors")
+                                                : std::filesystem::path(options.weights),
+                                            device);
+  metrics::InceptionOptions inception;
+  inception.protocol = options.protocol;
+  inception.dimensions = options.dimensions;
+  inception.precision = options.precision;
+  inception.device = device;
+  return metrics::load_inception(options.inception, inception);
+}
+
+/// "scored 1200 of 5000", at most every five seconds.
+std::function<void(int64_t)> progress_line(const char* what, int64_t total) {
+  return [what, total, begin = Clock::now(), said = Clock::now()](int64_t done) mutable {
+    const auto now = Clock::now();
+    if (done < total && now - said < std::chrono::seconds(5)) return;
+    const double elapsed = std::chrono::duration<double>(now - begin).count();
+    if (done == total && elapsed < 5) return;
+    said = now;
+    fmt::print(stderr,
+               "{}: {} of {} pictures, {:.1f} images/s\n",
+               what,
+               done,
+               total,
+               static_cast<double>(done) / elapsed);
+  };
+}
+
+Side side_of_statistics(const std::string& path,
+                        const metrics::FeatureExtractor& extractor,
+                        std::vector<std::string>& warnings) {
+  Side side;
+  side.collected.statistics = metrics::read_statistics(path);
+  const auto& statistics = side.collected.statistics;
+  side.collected.count = statistics.count;
+  if (statistics.mean.size(0) != extractor.dimensions())
+    throw std::invalid_argument(
+        fmt::format("{}: statistics of {} features, {} gives {}; make them with the same extractor",
+                    path,
+                    statistics.mean.size(0),
+                    extractor.name(),
+                    extractor.dimensions()));
+  if (statistics.provenance.empty()) {
+    warnings.push_back(
+        fmt::format("{} does not tell which extractor, resize and pictures made it", path));
+    side.provenance = {{"statistics", path}};
+    return side;
+  }
+  side.provenance = formats::parse_json(statistics.provenance, path + ": provenance");
+  if (!side.provenance.is_object())
+    throw std::runtime_error(path + ": its provenance is no JSON object");
+  const auto text = [&](const char* key) { return side.provenance.value(key, std::string()); };
+  if (text("extractor") != extractor.name() ||
+      text("extractor_sha256") != extractor.weights_sha256())
+    throw std::invalid_argument(fmt::format(
+        "{}: made by {} (weights {:.12}...), scored by {} (weights {:.12}...); use one extractor",
+        path,
+        text("extractor"),
+        text("extractor_sha256"),
+        extractor.name(),
+        extractor.weights_sha256()));
+  if (text("precision") != extractor.precision())
+    warnings.push_back(fmt::format("{} was made in {}, the pictures are scored in {}",
+                                   path,
+                                   text("precision"),
+                                   extractor.precision()));
+  side.image_size = side.provenance.value("image_size", int64_t{0});
+  side.provenance["statistics"] = path;
+  return side;
+}
+
+Side side_of_pictures(const std::string& source,
+                      const data::DatasetOptions& dataset,
+                      int64_t wanted,
+                      int64_t batch_size,
+                      const char* what,
+                      const metrics::FeatureExtractor& extractor,
+                      const metrics::CollectOptions& collect) {
+  auto opened = metrics::open_pictures(source, dataset);
+  const auto& pictures = *opened.pictures;
+  if (wanted > pictures.size())
+    throw std::invalid_argument(
+        fmt::format("{}: {} pictures wanted, there are {}", source, wanted, pictures.size()));
+  const int64_t count = wanted > 0 ? wanted : pictures.size();
+  Side side;
+  side.image_size = pictures.image_size();
+  side.collected = metrics::collect(extractor,
+                                    metrics::stream_dataset(pictures, count, batch_size),
+                                    collect,
+                                    progress_line(what, count));
+  side.provenance = {{"source", source},
+                     {"description", pictures.describe()},
+                     {"fingerprint", pictures.fingerprint()},
+                     {"count", count},
+                     {"image_size", side.image_size},
+                     {"fit", "centre crop, then resize, where a picture has another size"},
+                     {"skipped", pictures.skipped()}};
+  if (!opened.samples.is_null()) side.provenance["samples"] = opened.samples;
+  return side;
+}
+
+json extractor_record(const metrics::FeatureExtractor& extractor) {
+  return {{"extractor", extractor.name()},
+          {"extractor_sha256", extractor.weights_sha256()},
+          {"resize", extractor.resize()},
+          {"precision", extractor.precision()},
+          {"version", UVIC_VERSION}};
+}
+
+void warn_of_counts(const Side& side,
+                    const char* what,
+                    const metrics::FeatureExtractor& extractor,
+                    std::vector<std::string>& warnings) {
+  const int64_t enough = 10 * extractor.dimensions();
+  if (side.collected.count > 0 && side.collected.count < enough)
+    warnings.push_back(
+        fmt::format("{} {} pictures: with fewer than {} the distance is biased upwards; compare it "
+                    "only with scores of as many",
+                    side.collected.count,
+                    what,
+                    enough));
+}
+
+json or_null(const std::optional<double>& value) { return value ? json(*value) : json(); }
+
+json records(const std::vector<metrics::MetricValue>& values) {
+  auto list = json::array();
+  for (const auto& metric : values)
+    list.push_back({{"name", metric.name},
+                    {"value", metric.value},
+                    {"std", or_null(metric.std)},
+                    {"extrapolated", or_null(metric.extrapolated)},
+                    {"how", metric.how}});
+  return list;
+}
+
+}  // namespace
+
+void FidOptions::validate() const {
+  const auto require = [](bool fine, const std::string& message) {
+    if (!fine) throw std::invalid_argument(message);
+  };
+  require(!images.empty(), "fid: --images is missing; give the pictures to score");
+  require(!ref.empty() || !save_stats.empty(),
+          "fid: --ref is missing; give a reference, or --save_stats to make one");
+  require(extractor == "embedded" || extractor == "inception",
+          fmt::format("--extractor {}: one of embedded, inception", extractor));
+  require(precision == "fp32" || (precision == "bf16" && extractor == "inception"),
+          fmt::format("--precision {}: fp32, or bf16 with the Inception network", precision));
+  require(weights.empty() || extractor == "embedded",
+          "--weights: for --extractor embedded; Inception's are --inception");
+  require(
+      num_images >= 0 && num_ref >= 0 && batch_size >= 1 && threads >= 0 && dataset.image_size >= 0,
+      fmt::format("fid: num_images {}, num_ref {}, threads {}, dataset.image_size {} want 0 or "
+                  "more, batch_size {} 1 or more",
+                  num_images,
+                  num_ref,
+                  threads,
+                  dataset.image_size,
+                  batch_size));
+  require(save_stats.empty() || !metrics::is_statistics_file(images),
+          fmt::format("--save_stats: {} are statistics already", images));
+}
+
+FidResult run_fid(const FidOptions& options) {
+  options.validate();
+  set_up_process(options.threads);
+  const auto begin = Clock::now();
+  const auto extractor = open_extractor(options);
+  const auto choice = metrics::parse_metrics(options.metrics, *extractor);
+  std::vector<std::string> warnings;
+
+  const auto side = [&](const std::string& source,
+                        const data::DatasetOptions& dataset,
+                        int64_t count,
+                        const char* what,
+                        const metrics::CollectOptions& collect) {
+    return metrics::is_statistics_file(source)
+               ? side_of_statistics(source, *extractor, warnings)
+               : side_of_pictures(
+                     source, dataset, count, options.batch_size, what, *extractor, collect);
+  };
+  const auto pictures = side(
+      options.images, options.dataset, options.num_images, "images", needed_of_pictures(choice));
+  if (!options.save_stats.empty()) {
+    auto statistics = pictures.collected.statistics;
+    auto provenance = extractor_record(*extractor);
+    provenance.update(pictures.provenance);
+    statistics.provenance = provenance.dump(-1, ' ', false, json::error_handler_t::replace);
+    metrics::write_statistics(options.save_stats, statistics);
+  }
+  FidResult result;
+  result.value = result.std = std::numeric_limits<double>::quiet_NaN();
+  if (options.ref.empty()) return result;
+
+  // Reference pictures are brought to the size of those scored, as the training did.
+  auto like_pictures = options.dataset;
+  if (like_pictures.image_size == 0) like_pictures.image_size = pictures.image_size;
+  const auto reference =
+      side(options.ref, like_pictures, options.num_ref, "reference", needed_of_reference(choice));
+  const auto values = metrics::score(*extractor, reference.collected, pictures.collected, choice);
+  warn_of_counts(pictures, "scored", *extractor, warnings);
+  warn_of_counts(reference, "reference", *extractor, warnings);
+  if (pictures.image_size != reference.image_size && pictures.image_size > 0 &&
+      reference.image_size > 0)
+    warnings.push_back(
+        fmt::format("the pictures are {} px, the reference was {} px: the distance counts that too",
+                    pictures.image_size,
+                    reference.image_size));
+
+  result.name = values[0].name;
+  result.value = values[0].value;
+  result.std = values[0].std.value_or(std::numeric_limits<double>::quiet_NaN());
+  result.json = extractor_record(*extractor);
+  result.json["metrics"] = records(values);
+  result.json["image_size"] = pictures.image_size;
+  result.json["images"] = pictures.provenance;
+  result.json["reference"] = reference.provenance;
+  result.json["samples"] = pictures.provenance.value("samples", json());
+  result.json["images"].erase("samples");
+  result.json["warnings"] = warnings;
+  result.json["created"] = utc_now();
+  result.json["elapsed_sec"] = std::chrono::duration<double>(Clock::now() - begin).count();
+  for (const auto& warning : warnings) fmt::print(stderr, "warning: {}\n", warning);
+  if (!options.report.empty()) {
+    std::filesystem::create_directories(options.report);
+    formats::write_json(std::filesystem::path(options.report) / "score.json", result.json);
+  }
+  return result;
+}
+
+namespace {
+
+/// "FD (embedded) = 12.34 +- 0.05 (12.1 extrapolated to endless pictures)", a line for each metric.
+void print_result(const FidResult& result) {
+  for (const auto& metric : result.json["metrics"]) {
+    auto line =
+        fmt::format("{} = {}", metric["name"].get<std::string>(), significant(metric["value"], 6));
+    if (!metric["std"].is_null()) line += fmt::format(" +- {}", significant(metric["std"], 2));
+    if (!metric["extrapolated"].is_null())
+      line += fmt::format(" ({} extrapolated to endless pictures)",
+                          significant(metric["extrapolated"], 6));
+    fmt::print("{}\n", line);
+  }
+}
+
+}  // namespace
+
+void add_fid_command(CLI::App& app) {
+  auto options = std::make_shared<FidOptions>();
+  auto* command = app.add_subcommand("fid", "Score pictures against a reference");
+  add_fields(*command, *options);
+  command->callback([options] {
+    const auto result = run_fid(*options);
+    if (!options->ref.empty()) print_result(result);
+    if (!options->report.empty() && !options->ref.empty())
+      fmt::print(stderr, "{}/score.json\n", options->report);
+    if (!options->save_stats.empty()) fmt::print(stderr, "{}\n", options->save_stats);
+  });
+}
+
+}  // namespace uvic::app

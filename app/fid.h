@@ -1,0 +1,92 @@
+// uvic fid: how far pictures are from a reference, with what is needed to believe the number.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "data/dataset.h"
+
+namespace uvic::app {
+
+struct FidOptions {
+  std::string ref;
+  std::string images;
+  std::string extractor = "embedded";
+  std::string weights;
+  std::string inception;
+  std::string protocol = "pytorch-fid";
+  int64_t dimensions = 2048;
+  std::string metrics = "fd";
+  int64_t num_images = 0;
+  int64_t num_ref = 0;
+  int64_t batch_size = 256;
+  std::string precision = "fp32";
+  std::string device = "auto";
+  int64_t threads = 0;
+  std::string report;
+  std::string save_stats;
+  data::DatasetOptions dataset;
+
+  FidOptions() { dataset.image_size = 0; }
+
+  template <class Visitor>
+  void fields(Visitor&& visit) {
+    visit("ref", ref, "Reference: pictures, or statistics (.npz with mu and sigma)");
+    visit("images",
+          images,
+          "Pictures to score: a folder, a zip, CIFAR-10's binary folder, procedural; or statistics "
+          "(.npz)");
+    visit("extractor", extractor, "Feature network: embedded (gives FD) | inception (gives FID)");
+    visit("weights",
+          weights,
+          "Weights of an embedded network other than the shipped one, from uvic train-features");
+    visit("inception", inception, "Path of pt_inception-2015-12-05-6726825d.pth");
+    visit("protocol", protocol, "How pictures come to Inception's size: pytorch-fid | tf1 | clean");
+    visit("dimensions", dimensions, "Inception's features: 2048 | 768 | 192 | 64");
+    visit("metrics",
+          metrics,
+          "fd, and of: kid, pr (precision, recall, density, coverage), sfid, is; or all");
+    visit(
+        "num_images", num_images, "Score that many pictures, spread evenly over --images; 0: all");
+    visit("num_ref", num_ref, "Use that many reference pictures, spread evenly over --ref; 0: all");
+    visit("batch_size",
+          batch_size,
+          "Pictures decoded ahead at a time; changes memory, never a number");
+    visit("precision", precision, "Of the Inception network: fp32 | bf16");
+    visit("device", device, "auto | cpu | cuda");
+    visit("threads", threads, "Threads for tensor work; 0: all usable cores");
+    visit("report", report, "Folder for score.json: numbers and provenance");
+    visit("save_stats",
+          save_stats,
+          "Write the statistics of --images to this .npz, a --ref for later");
+    visit("dataset", dataset, "");
+  }
+
+  /// Throws std::invalid_argument where options contradict each other.
+  void validate() const;
+};
+
+/// What `uvic fid` prints, and its record.
+///
+/// `json`: "metrics" (a list of name, value, std or null, extrapolated or null, how; the Fréchet
+/// distance first), "extractor", "extractor_sha256", "resize", "precision", "image_size", "images"
+/// and "reference" (source, fingerprint, count, ...), "samples" (samples.json of a folder of
+/// samples), "warnings", "elapsed_sec", "version".
+struct FidResult {
+  std::string name;  ///< "FD (embedded)", "FID (inception-v3/pytorch-fid)"
+  double value = 0;
+  double std = 0;
+  nlohmann::json json;
+};
+
+/// Scores options.images against options.ref, writes options.report/score.json and
+/// options.save_stats if asked to. Progress and warnings go to stderr. Without a reference it only
+/// makes statistics: value is NaN.
+FidResult run_fid(const FidOptions& options);
+
+void add_fid_command(CLI::App& app);
+
+}  // namespace uvic::app

@@ -1,0 +1,53 @@
+// uvic train-features: the embedded feature network from any labelled set of pictures.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <string>
+
+#include "data/dataset.h"
+#include "metrics/embedded_training.h"
+
+namespace uvic::app {
+
+struct TrainFeaturesOptions {
+  std::string data = "procedural";
+  std::string test;
+  std::string out;
+  int64_t test_images = 2000;
+  int64_t threads = 0;
+  metrics::EmbeddedTrainingOptions training;
+  data::DatasetOptions dataset;
+
+  template <class Visitor>
+  void fields(Visitor&& visit) {
+    visit("data",
+          data,
+          "Labelled pictures: procedural, a folder with a subfolder per class, a zip, CIFAR-10's "
+          "binary folder");
+    visit("test",
+          test,
+          "Pictures of the same classes to test on; for procedural data another seed of it is the "
+          "default");
+    visit("out", out, "The network's file (.safetensors)");
+    visit("test_images", test_images, "Test on at most that many");
+    visit("threads", threads, "Threads for tensor work; 0: all usable cores");
+    visit("training", training, "");
+    visit("dataset", dataset, "");
+  }
+
+  /// Throws std::invalid_argument.
+  void validate() const;
+};
+
+struct TrainFeaturesResult {
+  double train_accuracy = 0;  ///< over the last report of training
+  double test_accuracy = -1;  ///< -1: there was no test set
+};
+
+TrainFeaturesResult run_train_features(const TrainFeaturesOptions& options);
+
+void add_train_features_command(CLI::App& app);
+
+}  // namespace uvic::app
