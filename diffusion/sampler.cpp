@@ -1,6 +1,7 @@
 #include "diffusion/sampler.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -12,7 +13,11 @@
 #include "diffusion/samplers/ddim.h"
 #include "diffusion/samplers/ddpm.h"
 #include "diffusion/samplers/dpm_solver.h"
+#include "diffusion/samplers/dpm_solver_singlestep.h"
+#include "diffusion/samplers/euler_maruyama.h"
+#include "diffusion/samplers/heun.h"
 #include "diffusion/samplers/sampler_call.h"
+#include "diffusion/samplers/unipc.h"
 #include "diffusion/timestep_grid.h"
 
 namespace uvic::diffusion {
@@ -40,6 +45,27 @@ const std::vector<Row>& rows() {
         false,
         true},
        sample_ddim},
+      {{"euler_maruyama",
+        "Euler-Maruyama on the reverse SDE; U-ViT's 1000-step recipe for pixels",
+        "Song et al. 2021, arXiv:2011.13456",
+        "uniform",
+        true,
+        true},
+       sample_euler_maruyama},
+      {{"euler",
+        "Euler on the probability flow ODE in t: the plain baseline",
+        "Song et al. 2021, arXiv:2011.13456",
+        "uniform",
+        false,
+        true},
+       sample_euler},
+      {{"heun",
+        "Second-order steps in sigma / alpha, two evaluations each; s_churn > 0 adds EDM's noise",
+        "Karras et al. 2022, arXiv:2206.00364",
+        "karras",
+        false,
+        true},
+       sample_heun},
       {{"dpm_solver",
         "Exponential integrator for eps, order 1 to 3: multistep, singlestep (the official fast "
         "version), adaptive",
@@ -63,6 +89,13 @@ const std::vector<Row>& rows() {
         true,
         false},
        sample_dpm_solver_pp_sde},
+      {{"unipc",
+        "Predictor and corrector of order + 1 at one evaluation a step; for 5 to 20 steps",
+        "Zhao et al. 2023, arXiv:2302.04867",
+        "uniform",
+        false,
+        false},
+       sample_unipc},
   };
   return table;
 }
@@ -119,19 +152,8 @@ const std::vector<SamplerInfo>& samplers() {
 
 const SamplerInfo& sampler_info(const std::string& name) { return row(name).info; }
 
-const std::vector<SamplerPreset>& sampler_presets() {
-  static const std::vector<SamplerPreset> presets = {};
-  return presets;
-}
-
-const SamplerPreset& sampler_preset(const std::string& name) {
-  std::vector<std::string> names;
-  for (const auto& preset : sampler_presets()) {
-    if (name == preset.name) return preset;
-    names.push_back(preset.name);
-  }
-  check_name("preset", name, names);
-  throw std::logic_error("unreachable");
+bool is_stochastic(const SamplerConfig& config) {
+  return sampler_info(config.sampler).stochastic || config.eta > 0 || config.s_churn > 0;
 }
 
 void SamplerConfig::validate() const {
@@ -143,21 +165,51 @@ void SamplerConfig::validate() const {
   check_name("solver_type", solver_type, {"dpmsolver", "taylor"});
   check_name("lower_order_final", lower_order_final, {"auto", "always", "never"});
   check_name("unipc_variant", unipc_variant, {"bh1", "bh2"});
+  check_name("unipc_model", unipc_model, {"x0", "eps"});
   check_name("ddpm_variance", ddpm_variance, {"small", "large"});
   check_name("thresholding", thresholding, {"none", "clip", "dynamic"});
   require(steps >= 1, fmt::format("steps = {}; give at least 1", steps));
   require(rho > 0, fmt::format("rho = {}; give a positive number", rho));
   require(order >= 1 && order <= 3, fmt::format("order = {}; give 1, 2 or 3", order));
+  require(method != "adaptive" || order >= 2,
+          fmt::format("order = {}; method adaptive takes 2 or 3", order));
+  require(method != "singlestep_fixed" || steps >= order,
+          fmt::format("steps = {}; method singlestep_fixed of order {} needs at least {}",
+                      steps,
+                      order,
+                      order));
   require(t_start >= 0 && t_end >= 0 && (t_start == 0 || t_end < t_start),
           fmt::format(
               "t_start = {}, t_end = {}; give 0 (default) or 0 < t_end < t_start", t_start, t_end));
   require(eta >= 0 && eta <= 1, fmt::format("eta = {}; give a number in [0, 1]", eta));
-  require(atol > 0 && rtol > 0,
-          fmt::format("atol = {}, rtol = {}; give positive numbers", atol, rtol));
+  require(
+      s_churn >= 0 && s_tmin >= 0 && s_tmax >= 0 && s_noise > 0 && (s_tmax == 0 || s_tmin < s_tmax),
+      fmt::format("s_churn = {}, s_tmin = {}, s_tmax = {}, s_noise = {}; give 0 <= s_tmin < s_tmax "
+                  "(or s_tmax = 0), "
+                  "s_churn >= 0, s_noise > 0",
+                  s_churn,
+                  s_tmin,
+                  s_tmax,
+                  s_noise));
+  require(atol > 0 && rtol >= 0,
+          fmt::format("atol = {}, rtol = {}; give atol > 0, rtol >= 0", atol, rtol));
   require(thresholding_ratio > 0 && thresholding_ratio <= 1,
           fmt::format("thresholding_ratio = {}; give a number in (0, 1]", thresholding_ratio));
   require(thresholding_max > 0,
           fmt::format("thresholding_max = {}; give a positive number", thresholding_max));
+
+  const auto only_for =
+      [&](const char* field, bool changed, const std::vector<std::string>& readers) {
+        require(!changed || std::find(readers.begin(), readers.end(), sampler) != readers.end(),
+                fmt::format("{}: sampler {} does not read it; choose {} or leave it out",
+                            field,
+                            sampler,
+                            fmt::join(readers, ", ")));
+      };
+  only_for("eta", eta != 0, {"ddim"});
+  only_for("s_churn", s_churn != 0, {"heun"});
+  only_for("ddpm_variance", ddpm_variance != "small", {"ddpm"});
+  only_for("method", method != "multistep", {"dpm_solver", "dpm_solver_pp"});
 }
 
 double start_time(const SamplerConfig& config, const NoiseSchedule& schedule) {
@@ -171,8 +223,16 @@ double end_time(const SamplerConfig& config, const NoiseSchedule& schedule) {
 }
 
 int64_t function_evaluations(const SamplerConfig& config) {
-  const bool family = !sampler_info(config.sampler).ends_at_zero;
-  return config.steps + (family && ends_at_zero(config) ? 1 : 0);
+  const auto& info = sampler_info(config.sampler);
+  if (max_batch_size(config) == 1) return 0;
+  int64_t count = config.steps;
+  if (config.sampler == "heun") count = 2 * config.steps - (ends_at_zero(config) ? 1 : 0);
+  if (config.method == "singlestep_fixed") count = config.steps / config.order * config.order;
+  return count + (!info.ends_at_zero && ends_at_zero(config) ? 1 : 0);
+}
+
+int64_t max_batch_size(const SamplerConfig& config) {
+  return config.method == "adaptive" ? 1 : std::numeric_limits<int64_t>::max();
 }
 
 torch::Tensor initial_noise(const NoiseSchedule& schedule,
@@ -185,22 +245,12 @@ torch::Tensor initial_noise(const NoiseSchedule& schedule,
       {{schedule.prior_std(start_time(config, schedule)), noise.draw(channels, height, width)}});
 }
 
-torch::Tensor sample(const Denoiser& denoiser,
-                     const NoiseSchedule& schedule,
-                     const SamplerConfig& config,
-                     torch::Tensor x_T,
-                     NoiseSource& noise,
-                     const Progress& progress) {
-  torch::NoGradGuard no_grad;
+SamplerCall make_call(const Denoiser& denoiser,
+                      const NoiseSchedule& schedule,
+                      const SamplerConfig& config,
+                      NoiseSource& noise) {
   config.validate();
-  require(x_T.dim() == 4 && x_T.size(0) == noise.size(),
-          fmt::format("sample: x_T has {} dimensions and {} pictures for {} seeds; give [B, C, H, "
-                      "W] and B seeds",
-                      x_T.dim(),
-                      x_T.dim() ? x_T.size(0) : 0,
-                      noise.size()));
-  if (x_T.scalar_type() != torch::kFloat64) x_T = x_T.to(torch::kFloat32);
-  const auto& sampler = row(config.sampler);
+  const std::string default_grid = sampler_info(config.sampler).default_grid;
   SamplerCall call{with_thresholding(denoiser,
                                      schedule,
                                      config.thresholding,
@@ -209,7 +259,7 @@ torch::Tensor sample(const Denoiser& denoiser,
                    schedule,
                    config,
                    noise,
-                   config.grid == "auto" ? sampler.info.default_grid : config.grid,
+                   config.grid == "auto" ? default_grid : config.grid,
                    start_time(config, schedule),
                    end_time(config, schedule),
                    ends_at_zero(config),
@@ -218,11 +268,37 @@ torch::Tensor sample(const Denoiser& denoiser,
       call.t_end < call.t_start,
       fmt::format(
           "sample: t_start = {}, t_end = {}; t_end must be the smaller", call.t_start, call.t_end));
+  return call;
+}
+
+torch::Tensor run_sampler(const SamplerCall& call, torch::Tensor x_T) {
+  torch::NoGradGuard no_grad;
+  require(x_T.dim() == 4,
+          fmt::format("sample: x_T has {} dimensions, expected [B, C, H, W]", x_T.dim()));
+  require(x_T.size(0) <= max_batch_size(call.config),
+          fmt::format("sample: {} pictures with method adaptive, which has other steps for each; "
+                      "give one at a time",
+                      x_T.size(0)));
+  return row(call.config.sampler)
+      .run(call, x_T.scalar_type() == torch::kFloat64 ? x_T : x_T.to(torch::kFloat32));
+}
+
+torch::Tensor sample(const Denoiser& denoiser,
+                     const NoiseSchedule& schedule,
+                     const SamplerConfig& config,
+                     torch::Tensor x_T,
+                     NoiseSource& noise,
+                     const Progress& progress) {
+  auto call = make_call(denoiser, schedule, config, noise);
+  require(x_T.size(0) == noise.size(),
+          fmt::format("sample: x_T holds {} pictures, noise {} seeds; give one seed per picture",
+                      x_T.size(0),
+                      noise.size()));
   if (progress)
     call.after_step = [&](int64_t step, int64_t steps, double, torch::Tensor& x) {
       progress(step, steps, x);
     };
-  return sampler.run(call, std::move(x_T));
+  return run_sampler(call, std::move(x_T));
 }
 
 }  // namespace uvic::diffusion

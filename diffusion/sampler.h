@@ -28,6 +28,7 @@ struct SamplerConfig {
   std::string solver_type = "dpmsolver";
   std::string lower_order_final = "auto";
   std::string unipc_variant = "bh2";
+  std::string unipc_model = "x0";
   double eta = 0;
   std::string ddpm_variance = "small";
   double s_churn = 0;
@@ -48,7 +49,8 @@ struct SamplerConfig {
           "dpm_solver_pp_sde | unipc");
     visit("steps",
           steps,
-          "Network evaluations (heun: steps of up to two); ignored by method adaptive");
+          "Network evaluations (heun: steps of two each but the last); method adaptive takes as "
+          "many as it needs");
     visit("grid",
           grid,
           "Times visited: uniform | quadratic | logsnr | karras | auto (the sampler's usual one)");
@@ -57,35 +59,33 @@ struct SamplerConfig {
     visit("t_end",
           t_end,
           "Time to end at (edm: sigma); 0: 1e-3 for continuous VP (1e-4 for dpm_solver* and unipc "
-          "beyond 15 steps), 1/N for discrete, sigma_min for edm, 1e-3 for rectified_flow");
+          "beyond 15 steps), 1/N for discrete ones, sigma_min for edm, 1e-3 for rectified_flow");
     visit("last_step",
           last_step,
           "What is returned: zero (a last step from t_end to an x0 prediction) | t_end (x at "
           "t_end) | auto (t_end for dpm_solver* and unipc, zero for the others)");
-    visit("order",
-          order,
-          "Order of dpm_solver, dpm_solver_pp and unipc (1 to 3), of dpm_solver_pp_sde (1 to 3, "
-          "multistep); adaptive takes 2 or 3");
+    visit("order", order, "Order of dpm_solver*, unipc: 1 to 3; method adaptive: 2 or 3");
     visit("method",
           method,
-          "dpm_solver, dpm_solver_pp: multistep | singlestep (steps split into 3 + ... + 3 + "
-          "remainder, the official 'fast') | singlestep_fixed (steps / order whole steps) | "
-          "adaptive");
+          "dpm_solver, dpm_solver_pp: multistep | singlestep (3 + ... + 3 + remainder, the "
+          "official 'fast') | singlestep_fixed (steps / order whole steps) | adaptive");
     visit("inner_grid",
           inner_grid,
           "Where singlestep methods evaluate within a step: same (as grid) | logsnr (halves or "
-          "thirds of half_logsnr)");
+          "thirds in half_logsnr)");
     visit("solver_type",
           solver_type,
-          "Coefficients of dpm_solver's higher orders: dpmsolver | taylor");
+          "Coefficients of the higher orders of dpm_solver*: dpmsolver (as published) | taylor "
+          "(exact expansion)");
     visit("lower_order_final",
           lower_order_final,
-          "Multistep methods fall to lower order in the last steps: auto (below 10 steps) | always "
-          "| never");
+          "Multistep methods fall to lower order in the last steps: auto (below 10 steps; unipc "
+          "always) | always | never");
     visit("unipc_variant", unipc_variant, "bh1 | bh2");
+    visit("unipc_model", unipc_model, "What unipc extrapolates: x0 | eps");
     visit("eta", eta, "ddim: 0 is deterministic, 1 as noisy as ddpm");
     visit("ddpm_variance", ddpm_variance, "ddpm: small (the posterior's given x0) | large (beta)");
-    visit("s_churn", s_churn, "heun: total noise added and removed again along the way; 0: none");
+    visit("s_churn", s_churn, "heun: noise added and removed again along the way, in all; 0: none");
     visit("s_tmin", s_tmin, "heun: churn only where sigma / alpha >= s_tmin");
     visit("s_tmax", s_tmax, "heun: churn only where sigma / alpha <= s_tmax; 0: no upper limit");
     visit("s_noise", s_noise, "heun: standard deviation of the churn noise");
@@ -98,10 +98,12 @@ struct SamplerConfig {
     visit("thresholding_ratio",
           thresholding_ratio,
           "dynamic thresholding: quantile of |x0| over a picture");
-    visit("thresholding_max", thresholding_max, "Largest |x0| let through by thresholding");
+    visit("thresholding_max", thresholding_max, "Largest |x0| that thresholding lets through");
   }
 
-  /// Throws std::invalid_argument that names the field, its value and the values allowed.
+  /// Throws std::invalid_argument that names the field, its value and the values allowed; also
+  /// where a field was set
+  /// that the chosen sampler does not read.
   void validate() const;
 };
 
@@ -111,7 +113,8 @@ struct SamplerInfo {
   const char* summary;
   const char* paper;
   const char* default_grid;
-  bool stochastic;  ///< draws noise along the way (ddim and heun: where eta or s_churn is above 0)
+  bool stochastic;  ///< draws noise along the way by default; ddim and heun do where eta or s_churn
+                    ///< is above 0
   bool ends_at_zero;  ///< last_step = auto means zero
 };
 
@@ -119,6 +122,9 @@ const std::vector<SamplerInfo>& samplers();
 
 /// The row of that name; throws std::invalid_argument that lists the names.
 const SamplerInfo& sampler_info(const std::string& name);
+
+/// Whether this run draws noise after x_T; if not, it can be inverted (editing.h).
+bool is_stochastic(const SamplerConfig& config);
 
 /// A published recipe: sampler options, and the guidance scale that goes with them.
 struct SamplerPreset {
@@ -134,7 +140,7 @@ const std::vector<SamplerPreset>& sampler_presets();
 const SamplerPreset& sampler_preset(const std::string& name);
 
 /// Told after every step: step counts from 1 to steps; x is the state [B, C, H, W] then.
-/// Of the adaptive method steps is 0: their number is not known ahead.
+/// With method adaptive steps is 0: their number is not known ahead.
 using Progress = std::function<void(int64_t step, int64_t steps, const torch::Tensor& x)>;
 
 /// Integrates from x_T at t_start down to t_end (or on to x0, by config.last_step) and returns the
@@ -160,9 +166,11 @@ torch::Tensor initial_noise(const NoiseSchedule& schedule,
                             int64_t height,
                             int64_t width);
 
-/// Calls of the denoiser that sample() makes; 0 for the adaptive method, where it depends on the
-/// picture.
+/// Calls of the denoiser that sample() makes; 0 for method adaptive, where it depends on the picture.
 int64_t function_evaluations(const SamplerConfig& config);
+
+/// The most pictures that one call of sample() takes: 1 for method adaptive, where each has its own steps.
+int64_t max_batch_size(const SamplerConfig& config);
 
 /// t_start and t_end with the defaults filled in.
 double start_time(const SamplerConfig& config, const NoiseSchedule& schedule);

@@ -1,12 +1,12 @@
 #include "diffusion/samplers/dpm_solver.h"
 
 #include <algorithm>
-#include <cmath>
 #include <deque>
 
 #include "diffusion/linear.h"
+#include "diffusion/samplers/dpm_solver_adaptive.h"
+#include "diffusion/samplers/dpm_solver_singlestep.h"
 #include "diffusion/samplers/exponential.h"
-#include "diffusion/timestep_grid.h"
 
 namespace uvic::diffusion {
 namespace {
@@ -17,8 +17,8 @@ struct Evaluation {
   torch::Tensor m;
 };
 
-/// Multistep update of order 1 to 3 from the latest evaluations (newest first). Source:
-/// arXiv:2211.01095, algorithm 2.
+/// Update of order 1 to 3 from the latest evaluations, newest first. Source: arXiv:2211.01095,
+/// algorithm 2.
 torch::Tensor multistep_update(const SamplerConfig& config,
                                ModelKind kind,
                                const torch::Tensor& x,
@@ -26,19 +26,22 @@ torch::Tensor multistep_update(const SamplerConfig& config,
                                const Knot& t,
                                int64_t order) {
   const auto& e0 = history[0];
-  const auto step = exponential_step(kind, e0.at, t);
-  const double p1 = phi_1(step.k);
-  if (order == 1) return combine({{step.decay, x}, {-step.gain * p1, e0.m}});
+  if (order == 1) return first_order(kind, x, e0.m, e0.at, t);
   const auto& e1 = history[1];
+  const auto step = exponential_step(kind, e0.at, t);
+  const double p1 = phi(1, step.k), p2 = phi(2, step.k);
   const double r0 = (e0.at.lambda - e1.at.lambda) / step.h;
-  if (order == 2) {  // m' = (m0 - m1) / r0 in units of h
-    const double c = (config.solver_type == "taylor" ? phi_2(step.k) : p1 / 2) / r0;
+  if (order == 2) {  // m' = (m0 - m1) / r0
+    const double c = (config.solver_type == "taylor" ? p2 : p1 / 2) / r0;
     return combine({{step.decay, x}, {-step.gain * (p1 + c), e0.m}, {step.gain * c, e1.m}});
   }
   const auto& e2 = history[2];
-  // m' and m'' from the divided differences d0 = (m0 - m1) / r0, d1 = (m1 - m2) / r1
+  // m' and m'' of the parabola through m0, m1, m2; d0 = (m0 - m1) / r0, d1 = (m1 - m2) / r1:
+  //   m' = d0 + r0 (d0 - d1) / (r0 + r1),  m'' = 2 (d0 - d1) / (r0 + r1)
+  // The published code (solver_type dpmsolver) leaves out the 2, which lowers its order from 3
+  // to 2.
   const double r1 = (e1.at.lambda - e2.at.lambda) / step.h;
-  const double p2 = phi_2(step.k), p3 = phi_3(step.k);
+  const double p3 = (config.solver_type == "taylor" ? 2 : 1) * phi(3, step.k);
   const double of_d1 = -(p2 * r0 + p3) / (r0 + r1), of_d0 = p2 - of_d1;
   return combine({{step.decay, x},
                   {-step.gain * (p1 + of_d0 / r0), e0.m},
@@ -46,21 +49,16 @@ torch::Tensor multistep_update(const SamplerConfig& config,
                   {step.gain * of_d1 / r1, e2.m}});
 }
 
-bool lowers_final_order(const SamplerConfig& config) {
-  return config.lower_order_final == "always" ||
-         (config.lower_order_final == "auto" && config.steps < 10);
-}
-
 torch::Tensor multistep(const SamplerCall& call, ModelKind kind, torch::Tensor x) {
-  const auto times = call.times(call.config.steps);
   const int64_t steps = call.config.steps;
+  const auto times = call.times(steps);
   std::deque<Evaluation> history;
   for (int64_t i = 0; i < steps; ++i) {
     const auto s = knot(call.schedule, times[i]), t = knot(call.schedule, times[i + 1]);
     history.push_front({s, evaluate(call, kind, x, s)});
     if (static_cast<int64_t>(history.size()) > call.config.order) history.pop_back();
     auto order = static_cast<int64_t>(history.size());
-    if (lowers_final_order(call.config)) order = std::min(order, steps - i);
+    if (lowers_final_order(call.config, false)) order = std::min(order, steps - i);
     x = multistep_update(call.config, kind, x, history, t, order);
     const double noise = exponential_step(kind, s, t).noise;
     if (noise > 0) x = combine({{1, x}, {noise, call.draw_like(x)}});
@@ -70,9 +68,14 @@ torch::Tensor multistep(const SamplerCall& call, ModelKind kind, torch::Tensor x
 }
 
 torch::Tensor run(const SamplerCall& call, ModelKind kind, torch::Tensor x) {
-  x = multistep(call, kind, std::move(x));
-  if (call.to_zero) x = predict_x0(call.predict_eps, call.schedule, x, call.t_end);
-  return x;
+  const auto& method = call.config.method;
+  if (method == "multistep")
+    x = multistep(call, kind, std::move(x));
+  else if (method == "adaptive")
+    x = dpm_solver_adaptive(call, kind, std::move(x));
+  else
+    x = dpm_solver_singlestep(call, kind, std::move(x));
+  return call.to_zero ? predict_x0(call.predict_eps, call.schedule, x, call.t_end) : x;
 }
 
 }  // namespace

@@ -5,35 +5,22 @@
 #include "diffusion/linear.h"
 
 namespace uvic::diffusion {
-namespace {
 
-/// sum over i >= 0 of k^(i+1) n! / (i + 1 + n)!, the tail of e^k that phi_{n+1} is; where k is too
-/// small to subtract.
-double phi_series(double k, int n) {
-  double sum = 0, term = 1;
-  for (int j = 1; j <= n; ++j) term /= j;
-  for (int i = 1; i < 16; ++i) sum += term *= k / (i + n);
+double phi(int n, double k) {
+  if (n == 1) return std::expm1(k);
+  double factorial = 1;  // (n - 1)!
+  for (int i = 2; i < n; ++i) factorial *= i;
+  if (std::abs(k) > 0.5) return phi(n - 1, k) / k - 1 / factorial;
+  // Where k is too small to subtract: the series sum_{i>=1} k^i / (n - 1 + i)!
+  double sum = 0, term = 1 / factorial;
+  for (int i = 1; i < 16; ++i) sum += term *= k / (n - 1 + i);
   return sum;
 }
 
-constexpr double kSmall = 0.1;
-
-}  // namespace
-
-double phi_1(double k) { return std::expm1(k); }
-double phi_2(double k) { return std::abs(k) < kSmall ? phi_series(k, 1) : std::expm1(k) / k - 1; }
-double phi_3(double k) { return std::abs(k) < kSmall ? phi_series(k, 2) : phi_2(k) / k - 0.5; }
-
 ExponentialStep exponential_step(ModelKind kind, const Knot& s, const Knot& t) {
   const double h = t.lambda - s.lambda;
-  switch (kind) {
-    case ModelKind::eps:
-      return {std::exp(t.log_alpha - s.log_alpha), t.sigma, h, h, 0};
-    case ModelKind::x0:
-      return {t.sigma / s.sigma, t.alpha, -h, h, 0};
-    case ModelKind::x0_sde:
-      break;
-  }
+  if (kind == ModelKind::eps) return {std::exp(t.log_alpha - s.log_alpha), t.sigma, h, h, 0};
+  if (kind == ModelKind::x0) return {t.sigma / s.sigma, t.alpha, -h, h, 0};
   return {t.sigma / s.sigma * std::exp(-h),
           t.alpha,
           -2 * h,
@@ -48,6 +35,17 @@ torch::Tensor evaluate(const SamplerCall& call,
   const auto eps = call.predict_eps(x, t.t);
   if (kind == ModelKind::eps) return eps;
   return combine({{1 / t.alpha, x}, {-t.sigma / t.alpha, eps}});
+}
+
+torch::Tensor first_order(
+    ModelKind kind, const torch::Tensor& x, const torch::Tensor& m, const Knot& s, const Knot& t) {
+  const auto step = exponential_step(kind, s, t);
+  return combine({{step.decay, x}, {-step.gain * phi(1, step.k), m}});
+}
+
+bool lowers_final_order(const SamplerConfig& config, bool usually) {
+  if (config.lower_order_final == "auto") return usually || config.steps < 10;
+  return config.lower_order_final == "always";
 }
 
 }  // namespace uvic::diffusion

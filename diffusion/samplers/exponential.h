@@ -8,22 +8,23 @@
 
 namespace uvic::diffusion {
 
-/// phi_1(k) = e^k - 1, phi_2 = phi_1 / k - 1, phi_3 = phi_2 / k - 1/2: accurate for small k too.
-double phi_1(double k);
-double phi_2(double k);
-double phi_3(double k);
+/// phi(1, k) = e^k - 1, phi(n + 1, k) = phi(n, k) / k - 1 / n!; accurate for small k too.
+double phi(int n, double k);
 
-/// In half_logsnr the diffusion ODE has a linear part that is solved exactly, and a model m (eps or
-/// x0) under an integral:
-///   x_t = decay x_s - gain * sum_n c_n(k) m^(n),   h = lambda_t - lambda_s,   c_1 = phi_1(k), ...
-///          decay                      gain     k
-///   eps    alpha_t / alpha_s          sigma_t  h
-///   x0     sigma_t / sigma_s          alpha_t  -h
-///   SDE    sigma_t / sigma_s e^(-h)   alpha_t  -2h      m = x0, plus sigma_t sqrt(1 - e^(-2h))
-///   noise
-/// Source: Lu et al. 2022, arXiv:2206.00927, eq. 3.4; arXiv:2211.01095, eq. 8 and section 5.
+/// What the integrator expands in a Taylor series: the model m, as eps or as x0, of the ODE or of
+/// the reverse SDE.
 enum class ModelKind { eps, x0, x0_sde };
 
+/// In half_logsnr the diffusion ODE has a linear part that is solved exactly and m under an
+/// integral:
+///   x_t = decay x_s - gain * (phi(1, k) m + phi(2, k) m' + phi(3, k) m'' + ...),   h = lambda_t -
+///   lambda_s,
+/// with the derivatives m', m'' taken in units of h, and
+///            decay                      gain     k
+///   eps      alpha_t / alpha_s          sigma_t  h
+///   x0       sigma_t / sigma_s          alpha_t  -h
+///   x0_sde   sigma_t / sigma_s e^(-h)   alpha_t  -2h      plus sigma_t sqrt(1 - e^(-2h)) noise
+/// Source: Lu et al. 2022, arXiv:2206.00927, eq. 3.4; arXiv:2211.01095, eq. 8 and section 5.
 struct ExponentialStep {
   double decay, gain, k, h;
   double noise;  ///< standard deviation of the noise to add
@@ -35,5 +36,12 @@ torch::Tensor evaluate(const SamplerCall& call,
                        ModelKind kind,
                        const torch::Tensor& x,
                        const Knot& t);
+
+/// The first-order step: m held constant.
+torch::Tensor first_order(
+    ModelKind kind, const torch::Tensor& x, const torch::Tensor& m, const Knot& s, const Knot& t);
+
+/// Whether multistep methods end in steps of lower order; "auto" is short runs only, or `usually`.
+bool lowers_final_order(const SamplerConfig& config, bool usually);
 
 }  // namespace uvic::diffusion

@@ -42,6 +42,16 @@ struct SamplerCall {
   }
 };
 
+/// The call that sample() makes, validated.
+SamplerCall make_call(const Denoiser& denoiser,
+                      const NoiseSchedule& schedule,
+                      const SamplerConfig& config,
+                      NoiseSource& noise);
+
+/// Runs the sampler that the call names, on x_T of the right shape, in float32 or float64, without
+/// autograd.
+torch::Tensor run_sampler(const SamplerCall& call, torch::Tensor x_T);
+
 /// alpha, sigma and half_logsnr at one time. At t = 0: 1, 0 and infinity.
 struct Knot {
   double t, log_alpha, alpha, sigma, lambda;

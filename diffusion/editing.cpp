@@ -1,0 +1,130 @@
+#include "diffusion/editing.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <vector>
+
+#include "diffusion/linear.h"
+#include "diffusion/samplers/sampler_call.h"
+
+namespace uvic::diffusion {
+namespace {
+
+/// alpha(t) x0 + sigma(t) z, z from each picture's own generator.
+torch::Tensor noised(const SamplerCall& call, const torch::Tensor& x0, double t) {
+  const auto at = knot(call.schedule, t);
+  return combine({{at.alpha, x0}, {at.sigma, call.draw_like(x0)}});
+}
+
+void report_to(const Progress& progress, SamplerCall& call) {
+  if (progress)
+    call.after_step = [&](int64_t step, int64_t steps, double, torch::Tensor& x) {
+      progress(step, steps, x);
+    };
+}
+
+void check_pictures(const char* where, const torch::Tensor& pictures, const NoiseSource& noise) {
+  if (pictures.dim() != 4 || pictures.size(0) != noise.size())
+    throw std::invalid_argument(
+        fmt::format("{}: {} dimensions and {} pictures for {} seeds; give [B, C, H, W] and one "
+                    "seed per picture",
+                    where,
+                    pictures.dim(),
+                    pictures.dim() > 0 ? pictures.size(0) : 0,
+                    noise.size()));
+}
+
+}  // namespace
+
+torch::Tensor image_to_image(const Denoiser& denoiser,
+                             const NoiseSchedule& schedule,
+                             const SamplerConfig& config,
+                             const torch::Tensor& x0,
+                             double strength,
+                             NoiseSource& noise,
+                             const Progress& progress) {
+  torch::NoGradGuard no_grad;
+  check_pictures("image_to_image", x0, noise);
+  if (!(strength > 0 && strength <= 1))
+    throw std::invalid_argument(
+        fmt::format("image_to_image: strength = {}; give a number in (0, 1]", strength));
+  auto part = config;
+  part.t_start = std::min(schedule.time_at_fraction(strength), schedule.t_max());
+  if (part.t_start <= end_time(config, schedule))
+    throw std::invalid_argument(fmt::format(
+        "image_to_image: strength = {} starts at t = {}, sampling ends at {}; give more strength",
+        strength,
+        part.t_start,
+        end_time(config, schedule)));
+  auto call = make_call(denoiser, schedule, part, noise);
+  report_to(progress, call);
+  return run_sampler(call, noised(call, x0, call.t_start));
+}
+
+torch::Tensor inpaint(const Denoiser& denoiser,
+                      const NoiseSchedule& schedule,
+                      const SamplerConfig& config,
+                      torch::Tensor x_T,
+                      const torch::Tensor& known,
+                      const torch::Tensor& mask,
+                      NoiseSource& noise,
+                      const Progress& progress) {
+  torch::NoGradGuard no_grad;
+  check_pictures("inpaint", known, noise);
+  if (x_T.sizes() != known.sizes())
+    throw std::invalid_argument("inpaint: x_T and the known picture differ in shape");
+  if (config.method == "adaptive")
+    throw std::invalid_argument(
+        "inpaint: method adaptive compares steps that the mask would change; use another method");
+  auto call = make_call(denoiser, schedule, config, noise);
+  const auto draw = mask.to(x_T.options());
+  const auto blend = [&](const torch::Tensor& x, const torch::Tensor& kept) {
+    return draw * x + (1 - draw) * kept;
+  };
+  call.after_step = [&](int64_t step, int64_t steps, double t, torch::Tensor& x) {
+    if (t > 0) x = blend(x, noised(call, known, t));
+    if (progress) progress(step, steps, x);
+  };
+  const auto start = blend(x_T, noised(call, known, call.t_start));
+  return blend(run_sampler(call, start), known);
+}
+
+torch::Tensor encode(const Denoiser& denoiser,
+                     const NoiseSchedule& schedule,
+                     const SamplerConfig& config,
+                     const torch::Tensor& x0,
+                     const Progress& progress) {
+  if (is_stochastic(config))
+    throw std::invalid_argument(
+        fmt::format("encode: sampler {} draws noise and can't be run backwards; use ddim (eta 0), "
+                    "euler, heun (s_churn 0), "
+                    "dpm_solver, dpm_solver_pp or unipc",
+                    config.sampler));
+  NoiseSource none({}, x0.device());
+  auto call = make_call(denoiser, schedule, config, none);
+  std::swap(call.t_start, call.t_end);
+  call.to_zero = false;
+  report_to(progress, call);
+  return run_sampler(call, x0);
+}
+
+torch::Tensor interpolate_noise(const torch::Tensor& a, const torch::Tensor& b, double u) {
+  if (a.sizes() != b.sizes() || a.dim() < 2)
+    throw std::invalid_argument("interpolate_noise: a and b must be batches of one shape");
+  std::vector<torch::Tensor> pictures;
+  for (int64_t i = 0; i < a.size(0); ++i) {
+    const auto x = a[i].to(torch::kFloat64), y = b[i].to(torch::kFloat64);
+    const double cosine = ((x * y).sum() / (x.norm() * y.norm())).item<double>();
+    const double angle = std::acos(std::clamp(cosine, -1.0, 1.0));
+    const bool parallel = std::sin(angle) < 1e-6;
+    const double of_a = parallel ? 1 - u : std::sin((1 - u) * angle) / std::sin(angle);
+    const double of_b = parallel ? u : std::sin(u * angle) / std::sin(angle);
+    pictures.push_back(combine({{of_a, a[i]}, {of_b, b[i]}}));
+  }
+  return torch::stack(pictures);
+}
+
+}  // namespace uvic::diffusion

@@ -1,0 +1,59 @@
+// Sampling that starts from, or keeps part of, a given picture; and the way back from a picture to
+// its noise.
+#pragma once
+
+#include <torch/torch.h>
+
+#include "diffusion/sampler.h"
+
+namespace uvic::diffusion {
+
+/// SDEdit: noises the picture to the time at `strength` of the way from clean to noise, and samples
+/// from there.
+///
+/// x0 [B, C, H, W] in [-1, 1]; strength in (0, 1]: 0.3 keeps composition and colour, 1 is a fresh
+/// sample. All of config.steps are spent on the part that is sampled; config.t_start is not read.
+/// Throws std::invalid_argument on a strength out of range, or one that ends before t_end.
+/// Source: Meng et al. 2022, arXiv:2108.01073.
+torch::Tensor image_to_image(const Denoiser& denoiser,
+                             const NoiseSchedule& schedule,
+                             const SamplerConfig& config,
+                             const torch::Tensor& x0,
+                             double strength,
+                             NoiseSource& noise,
+                             const Progress& progress = {});
+
+/// Draws what `mask` marks (1: draw, 0: keep), given the rest: after every step the kept part of x
+/// is replaced by `known`, noised afresh to that step's time from the picture's own generator.
+///
+/// known [B, C, H, W] in [-1, 1]; mask broadcasts against it, values in between blend. The kept
+/// part of the result is `known` exactly. Throws std::invalid_argument for method adaptive. Source:
+/// Song et al. 2021, arXiv:2011.13456, appendix I.2.
+torch::Tensor inpaint(const Denoiser& denoiser,
+                      const NoiseSchedule& schedule,
+                      const SamplerConfig& config,
+                      torch::Tensor x_T,
+                      const torch::Tensor& known,
+                      const torch::Tensor& mask,
+                      NoiseSource& noise,
+                      const Progress& progress = {});
+
+/// Runs the sampler's ODE from a picture at t_end up to the noise x_T at t_start that it is drawn
+/// from: sample() with last_step t_end takes the result back to the picture, the more exactly the
+/// more steps.
+///
+/// Throws std::invalid_argument for a sampler that draws noise. Source: Song et al. 2021,
+/// arXiv:2010.02502, section 4.3.
+torch::Tensor encode(const Denoiser& denoiser,
+                     const NoiseSchedule& schedule,
+                     const SamplerConfig& config,
+                     const torch::Tensor& x0,
+                     const Progress& progress = {});
+
+/// Interpolates along the sphere, picture by picture: u = 0 is a, u = 1 is b, and in between the
+/// norm stays that of noise.
+///   sin((1 - u) w) / sin(w) a + sin(u w) / sin(w) b,  w the angle between a and b
+/// Source: Shoemake 1985; for x_T: arXiv:2010.02502, section 5.3.
+torch::Tensor interpolate_noise(const torch::Tensor& a, const torch::Tensor& b, double u);
+
+}  // namespace uvic::diffusion
