@@ -1,0 +1,165 @@
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "data/formats/atomic_file.h"
+#include "tests/cli/program.h"
+#include "tests/support/catch.h"
+#include "tests/support/scratch.h"
+#include "tests/support/skip.h"
+
+using namespace uvic::test;
+using Catch::Matchers::Contains;
+namespace fs = std::filesystem;
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+void write(const fs::path& path, const std::string& text) { std::ofstream(path) << text; }
+
+// One line on stderr, nothing that looks like a stack trace, and the exit code.
+void check_refused(const Outcome& outcome, int exit_code, const std::string& what) {
+  CAPTURE(outcome.err);
+  CHECK(outcome.exit_code == exit_code);
+  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
+  CHECK_THAT(outcome.err, Contains(what));
+}
+
+}  // namespace
+
+TEST_CASE("--version tells versions, devices, kernels and threads", "[usage]") {
+  const auto outcome = run_uvic({"--version"});
+  CHECK(outcome.exit_code == 0);
+  for (const auto* word : {"uvic ", "LibTorch ", "devices: cpu", "kernels: ", "threads: "})
+    CHECK_THAT(outcome.out, Contains(word));
+}
+
+TEST_CASE("help of every command names its options", "[usage]") {
+  CHECK_THAT(run_uvic({"--help"}).out, Contains("train") && Contains("sample") && Contains("fid") && Contains("compare"));
+  CHECK_THAT(run_uvic({"train", "--help"}).out, Contains("--model.embed_dim") && Contains("--optimizer.lr"));
+  CHECK_THAT(run_uvic({"sample", "--help"}).out, Contains("--seeds"));
+}
+
+TEST_CASE("- and _ in option names read alike, and --dry_run prints a config that reads back", "[usage]") {
+  const Scratch scratch;
+  const auto first = run_uvic({"train", "--dry-run", "--model.embed-dim", "64", "--model.num_heads=4"});
+  REQUIRE(first.exit_code == 0);
+  CHECK_THAT(first.out, Contains("embed_dim = 64") && Contains("parameters"));
+  write(scratch / "printed.toml", first.out);
+  const auto again = run_uvic({"train", "--config", (scratch / "printed.toml").string()});
+  CHECK(again.out == first.out);
+}
+
+TEST_CASE("the command line wins over the file, the file over the default", "[usage]") {
+  const Scratch scratch;
+  write(scratch / "a.toml", "batch_size = 7\n[model]\ndepth = 4\nembed_dim = 64\n");
+  const auto outcome =
+      run_uvic({"train", "--config", (scratch / "a.toml").string(), "--model.depth", "6", "--dry_run"});
+  CHECK_THAT(outcome.out, Contains("batch_size = 7") && Contains("depth = 6") && Contains("embed_dim = 64") && Contains("num_heads = 8"));
+}
+
+TEST_CASE("an unknown key names file and line and offers the nearest", "[usage]") {
+  const Scratch scratch;
+  write(scratch / "a.toml", "[model]\nembed_dm = 64\n");
+  check_refused(run_uvic({"train", "--config", (scratch / "a.toml").string(), "--dry_run"}), 2,
+                "a.toml:2: unknown key model.embed_dm; did you mean model.embed_dim?");
+}
+
+TEST_CASE("a value of the wrong type is refused in file and flag", "[usage]") {
+  const Scratch scratch;
+  write(scratch / "a.toml", "[model]\nembed_dim = \"wide\"\n");
+  check_refused(run_uvic({"train", "--config", (scratch / "a.toml").string(), "--dry_run"}), 2,
+                "a.toml:2: model.embed_dim wants an integer, got a string");
+  check_refused(run_uvic({"train", "--model.embed_dim", "wide", "--dry_run"}), 2, "model.embed_dim");
+  write(scratch / "b.toml", "[model\n");
+  check_refused(run_uvic({"train", "--config", (scratch / "b.toml").string(), "--dry_run"}), 2, "b.toml:1");
+}
+
+TEST_CASE("missing things are told by name", "[usage]") {
+  const Scratch scratch;
+  const auto out = (scratch / "run").string();
+  check_refused(run_uvic({}), 2, "subcommand");
+  check_refused(run_uvic({"train", "--no_such_flag"}), 2, "no_such_flag");
+  check_refused(run_uvic({"train", "--data", "procedural"}), 2, "--out");
+  check_refused(run_uvic({"train", "--config", "no-such-config", "--dry_run"}), 2, "no-such-config");
+  check_refused(run_uvic({"train", "--data", (scratch / "nowhere").string(), "--out", out}), 1, "nowhere");
+  fs::create_directory(scratch / "empty");
+  check_refused(run_uvic({"train", "--data", (scratch / "empty").string(), "--out", out}), 1, "empty");
+  check_refused(run_uvic({"sample", "--run", (scratch / "nowhere").string(), "--out", out}), 2, "nowhere");
+  CHECK_FALSE(fs::exists(out));
+}
+
+TEST_CASE("a text file named .png is named and refused; --skip_bad counts it", "[usage]") {
+  const Scratch scratch;
+  fs::create_directory(scratch / "pictures");
+  write(scratch / "pictures" / "a.png", "this is no picture");
+  auto arguments = tiny_training(scratch / "run", 16);
+  arguments[2] = (scratch / "pictures").string();
+  check_refused(run_uvic(arguments), 1, "a.png");
+}
+
+TEST_CASE("an image size that the patch does not divide is refused before any work", "[usage]") {
+  const Scratch scratch;
+  check_refused(run_uvic(tiny_training(scratch / "run") + Words{"--model.patch_size", "3"}), 2, "patch_size");
+  CHECK_FALSE(fs::exists(scratch / "run"));
+}
+
+TEST_CASE("the state of another network is refused and stays as it was", "[usage]") {
+  const Scratch scratch;
+  REQUIRE(run_uvic(tiny_training(scratch / "run", 160)).exit_code == 0);
+  const auto before = uvic::formats::read_file(scratch / "run" / "state.safetensors");
+  const auto outcome = run_uvic(tiny_training(scratch / "run", 320) + Words{"--model.embed_dim", "32"});
+  check_refused(outcome, 2, "model.embed_dim was 16, is 32");
+  CHECK(uvic::formats::read_file(scratch / "run" / "state.safetensors") == before);
+}
+
+TEST_CASE("a truncated checkpoint is named and refused", "[usage]") {
+  const Scratch scratch;
+  REQUIRE(run_uvic(tiny_training(scratch / "run", 160)).exit_code == 0);
+  const auto state = scratch / "run" / "state.safetensors";
+  fs::resize_file(state, fs::file_size(state) / 2);
+  const auto outcome = run_uvic(tiny_training(scratch / "run", 320));
+  CHECK(outcome.exit_code == 1);
+  CHECK_THAT(outcome.err, Contains("state.safetensors"));
+  const auto weights = scratch / "run" / "weights" / "000000160.safetensors";
+  fs::resize_file(weights, 100);
+  const auto sampling = run_uvic({"sample", "--run", (scratch / "run").string(), "--out", (scratch / "s").string()});
+  check_refused(sampling, 1, "000000160.safetensors");
+}
+
+TEST_CASE("an output that can't be written is told before training", "[usage]") {
+  const Scratch scratch;
+  write(scratch / "file", "in the way");
+  check_refused(run_uvic(tiny_training(scratch / "file" / "run")), 1, "file");
+}
+
+TEST_CASE("a full disk ends the run with one line, and no torn file stands under a final name", "[usage]") {
+  if (geteuid() != 0) UVIC_SKIP("mounting a small file system needs root");
+  const Scratch scratch;
+  const auto disk = scratch / "disk";
+  fs::create_directory(disk);
+  if (mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=150k") != 0) UVIC_SKIP("no tmpfs can be mounted here");
+  const auto outcome = run_uvic(tiny_training(disk / "run"));
+  std::vector<std::string> torn;
+  for (const auto& entry : fs::recursive_directory_iterator(disk))
+    if (entry.path().extension() == ".safetensors" && entry.file_size() == 0) torn.push_back(entry.path().string());
+  umount(disk.c_str());
+  CAPTURE(outcome.err);
+  CHECK(outcome.exit_code == 1);
+  CHECK_THAT(outcome.err, Contains("No space left on device"));
+  CHECK(torn.empty());
+}
+
+TEST_CASE("two processes do not train in one folder", "[usage]") {
+  const Scratch scratch;
+  Running first(tiny_training(scratch / "run", 1000000));
+  while (!first.finished() && !fs::exists(scratch / "run" / "stats.jsonl")) usleep(20000);
+  REQUIRE_FALSE(first.finished());
+  check_refused(run_uvic(tiny_training(scratch / "run", 1000000)), 1, "another process trains in this folder");
+}
