@@ -13,6 +13,12 @@ if(UVIC_SANITIZE)
   target_compile_options(uvic_flags INTERFACE -fsanitize=${UVIC_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(uvic_flags INTERFACE -fsanitize=${UVIC_SANITIZE})
 endif()
+if(UVIC_FUZZ)
+  set(UVIC_FUZZ_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=undefined)
+  target_compile_options(uvic_flags INTERFACE
+    ${UVIC_FUZZ_FLAGS} -fsanitize=fuzzer-no-link -fno-omit-frame-pointer)
+  target_link_options(uvic_flags INTERFACE ${UVIC_FUZZ_FLAGS})
+endif()
 if(UVIC_COVERAGE)
   target_compile_options(uvic_flags INTERFACE --coverage -O1 -fprofile-update=atomic)
   target_link_options(uvic_flags INTERFACE --coverage)
@@ -29,7 +35,9 @@ if(UVIC_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER
     ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
     CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} ${UVIC_CCACHE})
-  add_compile_options(-fpch-preprocess)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-fpch-preprocess)
+  endif()
 endif()
 
 # One precompiled header for the whole tree: torch/torch.h alone takes ten seconds.
