@@ -12,6 +12,7 @@
 #include "app/extractors.h"
 #include "app/fid.h"
 #include "app/image_grid.h"
+#include "app/neighbours.h"
 #include "app/options.h"
 #include "app/report.h"
 #include "app/run_dir.h"
@@ -22,6 +23,7 @@
 #include "data/formats/image_file.h"
 #include "data/formats/json.h"
 #include "metrics/collect.h"
+#include "metrics/picture_source.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -220,9 +222,61 @@ SampleOptions sample_options(const CompareOptions& options, const ComparedRun& r
   return sample;
 }
 
+/// Whether the first run of each config draws what it was trained on. Features of the training
+/// pictures are made only where an answer is missing.
+class Memorisation {
+ public:
+  Memorisation(const TrainOptions& training, const data::Dataset* held_out, fs::path folder)
+      : training_(training), held_out_(held_out), folder_(std::move(folder)) {
+    training_.dataset.image_size = training_.model.img_size;
+  }
+
+  json of(const ComparedRun& run) {
+    fs::create_directories(folder_);
+    const auto stem = run.score.stem().string();
+    const auto sheet = folder_ / (stem + ".png");
+    const json key = {{"checkpoint_sha256",
+                       formats::read_json(run.samples / "samples.json").at("checkpoint_sha256")},
+                      {"extractor", training_.score_extractor},
+                      {"held_out", held_out_ ? held_out_->fingerprint() : ""}};
+    auto found = kept_or_new(folder_ / (stem + ".json"), key, [&] {
+      say(fmt::format("nearest training pictures of {}", run.column));
+      load();
+      const auto samples = metrics::open_pictures(run.samples.string(), training_.dataset);
+      json value = features_->compare(*samples.pictures, kQueries, sheet);
+      if (held_out_)
+        value["held_out_median_distance"] =
+            features_->compare(*held_out_, kQueries).at("median_distance");
+      return value;
+    });
+    found["sheet"] = sheet.string();
+    return found;
+  }
+
+ private:
+  static constexpr int64_t kQueries = 1000;
+
+  void load() {
+    if (features_) return;
+    pictures_ = data::open_dataset(training_.data, training_.dataset);
+    extractor_ = open_extractor(training_.score_extractor,
+                                training_.inception,
+                                torch::Device(choose_device(training_.device)));
+    features_ = std::make_unique<TrainingFeatures>(*pictures_, *extractor_, training_.flip);
+  }
+
+  TrainOptions training_;
+  const data::Dataset* held_out_;
+  fs::path folder_;
+  std::unique_ptr<data::Dataset> pictures_;
+  std::unique_ptr<metrics::FeatureExtractor> extractor_;
+  std::unique_ptr<TrainingFeatures> features_;
+};
+
 /// Columns in the order of the plan, each with the runs that have a score.
 std::vector<ReportEntry> entries_of(const std::vector<ComparedRun>& plan,
-                                    const std::vector<json>& scores) {
+                                    const std::vector<json>& scores,
+                                    Memorisation& memorisation) {
   std::vector<ReportEntry> entries;
   for (size_t i = 0; i < scores.size(); ++i) {
     const auto& run = plan[i];
@@ -230,7 +284,8 @@ std::vector<ReportEntry> entries_of(const std::vector<ComparedRun>& plan,
       return entry.name == run.column;
     });
     if (found == entries.end()) {
-      entries.push_back({run.column, run.training.out, run.samples, {scores[i]}});
+      entries.push_back(
+          {run.column, run.training.out, run.samples, {scores[i]}, {}, memorisation.of(run)});
     } else {
       found->scores.push_back(scores[i]);
       found->repeats.emplace_back(run.training.out);
@@ -324,6 +379,7 @@ bool run_comparison(const CompareOptions& options,
   const auto held_out =
       options.held_out.empty() ? nullptr : data::open_dataset(options.held_out, held_out_options);
   const Scoring scoring(options, first, out / "scores");
+  Memorisation memorisation(first, held_out.get(), out / "neighbours");
   std::vector<json> scores, baselines;
   std::string text;
   for (size_t i = 0; i < plan.size(); ++i) {
@@ -348,8 +404,9 @@ bool run_comparison(const CompareOptions& options,
     }
     if (stop_requested()) return false;
     if ((i + 1) % names.size() != 0) continue;
-    write_report(title, entries_of(plan, scores), baselines, out);
-    text = report_text(title, entries_of(plan, scores), baselines);
+    const auto entries = entries_of(plan, scores, memorisation);
+    write_report(title, entries, baselines, out);
+    text = report_text(title, entries, baselines);
     say(fmt::format("{}", (out / "report.html").string()));
   }
   fmt::print("{}", text);

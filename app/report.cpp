@@ -615,6 +615,29 @@ json values_view(const json& rows) {
   return view;
 }
 
+json neighbours_view(const json& entries) {
+  json view = json::array();
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const auto& found = entries[i]["neighbours"];
+    if (found.is_null()) continue;
+    const double median = found["median_distance"];
+    auto text = fmt::format(
+        "Of {} samples, against {} training pictures: median distance to the nearest {}",
+        found["pictures"].get<int64_t>(),
+        found["training_pictures"].get<int64_t>(),
+        significant(median, 3));
+    if (const auto& real = at(found, "/held_out_median_distance");
+        real.is_number() && real.get<double>() > 0)
+      text += fmt::format(", {} times that of real pictures kept out of training",
+                          significant(median / real.get<double>(), 3));
+    view.push_back({{"name", entries[i]["name"]},
+                    {"colour", i + 1},
+                    {"text", text + "."},
+                    {"src", data_uri(formats::read_image(found["sheet"].get<std::string>()))}});
+  }
+  return view;
+}
+
 /// What the error bars are, and how many seeds stand behind them.
 std::string score_caption(const json& data) {
   size_t seeds = 0;
@@ -676,7 +699,8 @@ json view_of(const json& data,
   view["groups"] = view_of(table_of(data));
   view["columns"] = data["entries"].size() + 1;
   view["entry_count"] = data["entries"].size();
-  view["scored_by_fid"] = data["primary_metric"] == "FID";
+  view["scored_by_fid"] = data["primary_metric"].get<std::string>().rfind("FID", 0) == 0;
+  view["warnings"] = data["warnings"];
   view["numbers_note"] = numbers_note(data);
   view["version"] = version_text().substr(0, version_text().find('\n'));
   view["reading_note"] = kReadingNote;
@@ -687,6 +711,8 @@ json view_of(const json& data,
         {{"svg", plot.page_svg}, {"caption", plot.caption}, {"file", plot.file}});
   view["film"] = film_view(data["entries"]);
   view["has_film"] = !view["film"]["rows"].empty();
+  view["neighbours"] = neighbours_view(data["entries"]);
+  view["has_neighbours"] = !view["neighbours"].empty();
   view["held"] = values_view(data["held_equal"]);
   view["differences"] = values_view(data["config_differences"]);
   view["has_differences"] = !view["differences"].empty();

@@ -151,6 +151,7 @@ json entry_data(const ReportEntry& entry) {
   data["samples_folder"] = entry.samples.string();
   const RunDir run(entry.run);
   data["run"] = read_if_there(run.provenance());
+  data["neighbours"] = entry.neighbours;
   data["run_folder"] = entry.run.string();
   data["config"] = fs::exists(run.config()) ? config_of(run.config()) : json();
   data["config_toml"] = fs::exists(run.config()) ? formats::read_file(run.config()) : "";
@@ -274,6 +275,19 @@ json checks_of(const json& entries) {
   return checks;
 }
 
+/// What the scorers warned of, each warning once.
+json warnings_of(const json& data) {
+  std::set<std::string> warnings;
+  const auto add = [&](const json& score) {
+    if (score.contains("warnings"))
+      for (const auto& warning : score["warnings"]) warnings.insert(warning.get<std::string>());
+  };
+  for (const auto& entry : data["entries"])
+    for (const auto& score : entry["scores"]) add(score);
+  for (const auto& baseline : data["baselines"]) add(baseline["score"]);
+  return warnings;
+}
+
 /// Options in which the configs differ: {"name", "values"}.
 json differences_of(const json& entries) {
   json differences = json::array();
@@ -389,10 +403,10 @@ std::string verdict_of_many(const json& entries,
 bool higher_is_better(const std::string& metric) {
   static const std::set<std::string> kHigher = {
       "IS", "inception score", "precision", "recall", "density", "coverage"};
-  std::string lower = metric;
+  std::string lower = metric.substr(0, metric.find(" ("));
   std::transform(
       lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
-  return kHigher.count(metric) || kHigher.count(lower);
+  return kHigher.count(lower) > 0;
 }
 
 std::string attention_text(const std::string& attention, const std::string& placement) {
@@ -443,6 +457,7 @@ json report_data(const std::string& title,
                               entry_named(data["entries"], first["other"]));
   }
   data["verdict"] = verdict;
+  data["warnings"] = warnings_of(data);
   return data;
 }
 

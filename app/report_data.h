@@ -17,6 +17,10 @@ struct ReportEntry {
   std::vector<nlohmann::json>
       scores;  ///< as `uvic fid` returns them, one per training seed; may be empty
   std::vector<std::filesystem::path> repeats = {};  ///< runs of the same config with other seeds
+  /// Nearest training pictures of samples, as TrainingFeatures::compare tells (neighbours.h), with
+  /// "sheet", the path of its picture, and "held_out_median_distance" where real pictures were
+  /// compared too; may be null.
+  nlohmann::json neighbours = nullptr;
 };
 
 /// Everything that the report says: what the runs recorded (long curves as means of neighbours),

@@ -4,8 +4,12 @@
 #include <nlohmann/json.hpp>
 
 #include "app/assets.h"
+#include "app/neighbours.h"
+#include "data/dataset.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
+#include "metrics/features.h"
+#include "tests/support/all_close.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
 #include "tests/support/skip.h"
@@ -123,6 +127,78 @@ TEST_CASE(
     INFO(check.dump());
     CHECK(check["equal"] == true);
   }
+  CHECK(data["entries"][0]["neighbours"]["training_pictures"] == 200);
   CHECK(fs::exists(out / "report.html"));
   CHECK(fs::exists(out / "samples" / "real" / "000023.png"));
+}
+
+TEST_CASE("the nearest rows are those of least Euclidean distance, nearest first", "[neighbours]") {
+  const auto rows = torch::tensor({{0.f, 0.f}, {3.f, 4.f}, {1.f, 0.f}});
+  const auto nearest = nearest_rows(torch::tensor({{0.f, 0.f}, {3.f, 3.f}}), rows, 2);
+  CHECK(torch::equal(nearest.index, torch::tensor({{0, 2}, {1, 2}}, torch::kInt64)));
+  CHECK_THAT(nearest.distance,
+             AllClose(torch::tensor({{0.f, 1.f}, {1.f, std::sqrt(13.f)}}), 0, 1e-5));
+  CHECK_THROWS_AS(nearest_rows(rows, rows, 4), std::invalid_argument);
+  CHECK_THROWS_AS(nearest_rows(rows, rows, 0), std::invalid_argument);
+}
+
+namespace {
+
+/// Features: the mean of each colour in the left and right half. Mirroring swaps halves.
+class HalfMeans : public uvic::metrics::FeatureExtractor {
+ public:
+  std::string name() const override { return "half means"; }
+  std::string distance_name() const override { return "FD"; }
+  std::string weights_sha256() const override { return ""; }
+  std::string resize() const override { return "none"; }
+  int64_t dimensions() const override { return 6; }
+  uvic::metrics::Activations activations(const torch::Tensor& images) const override {
+    const auto halves = images.to(torch::kFloat32).mean(2).chunk(2, 2);  // 2 of [N, 3, W / 2]
+    return {torch::cat({halves[0].mean(2), halves[1].mean(2)}, 1), {}, {}};
+  }
+};
+
+/// Pictures of the procedural set, mirrored.
+class Mirrored : public uvic::data::Dataset {
+ public:
+  explicit Mirrored(const uvic::data::Dataset& of) : of_(of) {}
+  int64_t size() const override { return of_.size(); }
+  int64_t image_size() const override { return of_.image_size(); }
+  const std::vector<std::string>& class_names() const override { return of_.class_names(); }
+  std::string describe() const override { return "mirrored"; }
+  std::string fingerprint() const override { return "mirrored"; }
+  int64_t read(int64_t index, uint8_t* planes) const override {
+    auto picture = torch::empty({3, image_size(), image_size()}, torch::kUInt8);
+    const auto label = of_.read(index, picture.data_ptr<uint8_t>());
+    picture = picture.flip(2).contiguous();
+    std::copy_n(picture.data_ptr<uint8_t>(), picture.numel(), planes);
+    return label;
+  }
+
+ private:
+  const uvic::data::Dataset& of_;
+};
+
+}  // namespace
+
+TEST_CASE(
+    "copies of training pictures are found at distance 0, mirrored ones where training mirrored",
+    "[neighbours]") {
+  uvic::data::DatasetOptions options;
+  options.image_size = 16;
+  options.procedural_images = 300;
+  const auto training = uvic::data::open_dataset("procedural", options),
+             other = uvic::data::open_dataset("procedural:1", options);
+  const HalfMeans extractor;
+  const Mirrored mirrored(*training);
+  Scratch scratch;
+  const TrainingFeatures plain(*training, extractor, false), both(*training, extractor, true);
+  CHECK(plain.compare(*training, 40)["median_distance"] == Approx(0).margin(0.1));
+  CHECK(plain.compare(mirrored, 40)["median_distance"] > 1);
+  CHECK(both.compare(mirrored, 40)["median_distance"] == Approx(0).margin(0.1));
+  const auto real = both.compare(*other, 40, scratch / "sheets" / "other.png");
+  CHECK(real["median_distance"] > 1);
+  CHECK(real["pictures"] == 40);
+  CHECK(real["training_pictures"] == 300);
+  CHECK(fs::exists(scratch / "sheets" / "other.png"));
 }

@@ -205,6 +205,23 @@ TEST_CASE("the report tells what was held equal and where the configs differ", "
   CHECK(data["config_differences"][0]["values"] == json({"softmax", "cog"}));
 }
 
+TEST_CASE("a distance is better lower, precision and the like higher, whatever the extractor",
+          "[report]") {
+  for (const auto* name :
+       {"FD (embedded)", "FID (inception-v3/pytorch-fid)", "KID (inception-v3/tf1)", "sFID"})
+    CHECK_FALSE(higher_is_better(name));
+  for (const auto* name : {"IS", "precision", "recall (embedded)", "coverage"})
+    CHECK(higher_is_better(name));
+}
+
+TEST_CASE("what the scorer warned of stands in the report, once", "[report]") {
+  Comparison made({45}, {41});
+  for (auto& entry : made.entries) entry.scores[0]["warnings"] = {"too few <pictures>"};
+  CHECK(made.data()["warnings"] == json({"too few <pictures>"}));
+  made.write(made.scratch / "report");
+  CHECK(has(read_file(made.scratch / "report" / "report.html"), "too few &lt;pictures&gt;"));
+}
+
 TEST_CASE("cost and curves are those of stats.jsonl", "[report]") {
   const auto entry = Comparison({45}, {41}).data()["entries"][0];
   CHECK(entry["cost"]["images_seen"] == 256000);
@@ -240,6 +257,20 @@ TEST_CASE("the page is one file that asks nothing of the network", "[report]") {
     CHECK(fs::exists(out / file));
   const auto data = json::parse(read_file(out / "report.json"));
   CHECK(data["entries"][1]["metrics"][0]["mean"].get<double>() == Approx(42));
+}
+
+TEST_CASE("nearest training pictures stand in the page with what they tell", "[report]") {
+  Comparison made({45}, {41});
+  const auto sheet = made.scratch / "sheet.png";
+  uvic::formats::write_png(sheet, made_up_picture(0, 1, 1));
+  made.entries[1].neighbours = {{"pictures", 1000},
+                                {"training_pictures", 50000},
+                                {"median_distance", 1.2},
+                                {"least_distance", 0.3},
+                                {"held_out_median_distance", 1.0},
+                                {"sheet", sheet.string()}};
+  made.write(made.scratch / "report");
+  CHECK(has(read_file(made.scratch / "report" / "report.html"), "1.2 times that of real pictures"));
 }
 
 TEST_CASE("names and files from strangers can't inject markup into the page", "[report]") {

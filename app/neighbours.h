@@ -1,0 +1,52 @@
+// Does a model draw new pictures, or those it was trained on? Samples beside their nearest training
+// pictures.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "data/dataset.h"
+#include "metrics/features.h"
+
+namespace uvic::app {
+
+/// For each query the `count` nearest rows, nearest first.
+struct Nearest {
+  torch::Tensor index;     ///< int64 [N, count]
+  torch::Tensor distance;  ///< float32 [N, count], Euclidean
+};
+
+/// queries [N, D], rows [M, D], float32. Throws std::invalid_argument unless 1 <= count <= M.
+Nearest nearest_rows(const torch::Tensor& queries, const torch::Tensor& rows, int64_t count);
+
+/// The training pictures as the extractor sees them; at most 50000, and at most 512 MiB of
+/// features.
+class TrainingFeatures {
+ public:
+  /// `mirrored`: training saw mirror images too. Both references must outlive the object.
+  TrainingFeatures(const data::Dataset& training,
+                   const metrics::FeatureExtractor& extractor,
+                   bool mirrored);
+
+  /// Distances from `count` pictures, spread evenly over the set, to their nearest training picture
+  /// (or its mirror image, where training saw those): "pictures", "training_pictures",
+  /// "median_distance", "least_distance". With a `sheet`, writes there as PNG the eight closest
+  /// pictures, most suspicious first, a row each: the picture, then its four nearest training
+  /// pictures.
+  nlohmann::json compare(const data::Dataset& pictures,
+                         int64_t count,
+                         const std::filesystem::path& sheet = {}) const;
+
+ private:
+  const data::Dataset& training_;
+  const metrics::FeatureExtractor& extractor_;
+  bool mirrored_;
+  std::vector<int64_t> indices_;
+  torch::Tensor features_;  // [M, D], of those
+};
+
+}  // namespace uvic::app
