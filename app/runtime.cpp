@@ -47,7 +47,7 @@ void restart_with_library_settings(char** argv) {
   constexpr const char* kDone = "UVIC_LIBRARY_SETTINGS";
   if (std::getenv(kDone)) return;
   setenv(kDone, "1", 0);
-  if (!std::getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "20000", 0);
+  if (!std::getenv("GOMP_SPINCOUNT")) setenv("OMP_WAIT_POLICY", "passive", 0);
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
     setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);

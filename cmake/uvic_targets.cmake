@@ -8,7 +8,9 @@ add_library(uvic_flags INTERFACE)
 target_compile_features(uvic_flags INTERFACE cxx_std_17)
 target_include_directories(uvic_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_include_directories(uvic_flags SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS} ${STB_INCLUDE_DIR})
-target_link_libraries(uvic_flags INTERFACE ${TORCH_LIBRARIES} fmt::fmt Threads::Threads)
+# OpenMP everywhere: at::parallel_for is compiled in our files, and without it runs in one thread, silently.
+target_link_libraries(uvic_flags INTERFACE
+  ${TORCH_LIBRARIES} fmt::fmt nlohmann_json::nlohmann_json OpenMP::OpenMP_CXX Threads::Threads)
 if(UVIC_SANITIZE)
   target_compile_options(uvic_flags INTERFACE -fsanitize=${UVIC_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(uvic_flags INTERFACE -fsanitize=${UVIC_SANITIZE})
@@ -45,7 +47,7 @@ file(WRITE ${CMAKE_BINARY_DIR}/pch.cpp "")
 add_library(uvic_pch OBJECT ${CMAKE_BINARY_DIR}/pch.cpp)
 target_link_libraries(uvic_pch PRIVATE uvic_flags uvic_warnings)
 target_precompile_headers(uvic_pch PRIVATE
-  <torch/torch.h> <fmt/format.h> <algorithm> <cmath> <filesystem> <functional> <map> <memory>
+  <torch/torch.h> <fmt/format.h> <nlohmann/json.hpp> <algorithm> <cmath> <filesystem> <functional> <map> <memory>
   <optional> <stdexcept> <string> <vector>)
 
 function(uvic_library name)
