@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "metrics/blocks.h"
+
 namespace uvic::metrics {
 namespace {
 
@@ -25,11 +27,10 @@ class Sums {
 
   void add(const torch::Tensor& rows, int64_t first) {
     const auto n = static_cast<int64_t>(parts_.size());
-    for (int64_t k = 0; k < n; ++k) {
-      const int64_t offset =
-          ((k - first) % n + n) % n;  // the first row here with (first + row) mod n = k
-      if (offset < rows.size(0)) parts_[k].add(rows.slice(0, offset, torch::nullopt, n));
-    }
+    std::vector<std::vector<int64_t>> chosen(parts_.size());
+    for (int64_t i = 0; i < rows.size(0); ++i) chosen[part_of(first + i, n)].push_back(i);
+    for (size_t k = 0; k < parts_.size(); ++k)
+      if (!chosen[k].empty()) parts_[k].add(rows.index_select(0, torch::tensor(chosen[k])));
   }
 
   FeatureStatistics whole() const { return without(-1); }

@@ -24,8 +24,8 @@ struct Collected {
   int64_t count = 0;
   FeatureStatistics statistics;
   std::optional<FeatureStatistics> spatial;
-  /// Statistics of all pictures but those of block k: picture i is in block i mod 10, so that every
-  /// block is a fair sample of pictures sorted by class.
+  /// Statistics of all pictures but those of part k of ten (part_of in blocks.h); empty for fewer
+  /// than 20 pictures.
   std::vector<FeatureStatistics> without_block;
   torch::Tensor features;  ///< float32 [N, D]
   torch::Tensor logits;    ///< float32 [N, K]

@@ -15,8 +15,9 @@ namespace {
 
 constexpr int64_t kGroup = 32;  // pictures of one forward pass on one thread
 
-torch::nn::Conv2d conv3x3(int64_t in, int64_t out, int64_t stride) {
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).stride(stride).padding(1));
+torch::nn::Conv2d conv(int64_t in, int64_t out, int64_t size, int64_t stride = 1) {
+  return torch::nn::Conv2d(
+      torch::nn::Conv2dOptions(in, out, size).stride(stride).padding(size / 2));
 }
 
 class EmbeddedExtractor : public FeatureExtractor {
@@ -39,7 +40,7 @@ class EmbeddedExtractor : public FeatureExtractor {
     check_images(images, "embedded");
     return in_groups(images, kGroup, device_, [this](const torch::Tensor& group) {
       auto net = weights_.net;
-      const auto out = net->forward(embedded_input(group));
+      const auto out = net->describe(embedded_input(group));
       const auto features = (out.features - weights_.feature_mean) / weights_.feature_std;
       return Activations{features, {}, out.logits};
     });
@@ -54,28 +55,45 @@ class EmbeddedExtractor : public FeatureExtractor {
 }  // namespace
 
 EmbeddedNetImpl::EmbeddedNetImpl(int64_t num_classes)
-    : conv1_(register_module("conv1", conv3x3(3, 32, 1))),
-      conv2_(register_module("conv2", conv3x3(32, 64, 2))),
-      conv3_(register_module("conv3", conv3x3(64, 64, 1))),
-      conv4_(register_module("conv4", conv3x3(64, 128, 2))),
-      conv5_(register_module("conv5", conv3x3(128, 128, 1))),
-      hidden_(register_module("hidden", torch::nn::Linear(128, 128))),
-      classify_(register_module("classify", torch::nn::Linear(128, num_classes))) {
-  for (auto& parameter : parameters())
-    if (parameter.dim() > 1)
-      torch::nn::init::kaiming_normal_(parameter, 0, torch::kFanIn, torch::kReLU);
-    else
+    : conv1_(register_module("conv1", conv(3, 32, 3))),
+      conv2_(register_module("conv2", conv(32, 64, 3, 2))),
+      conv3_(register_module("conv3", conv(64, 64, 3))),
+      conv4_(register_module("conv4", conv(64, 128, 3, 2))),
+      conv5_(register_module("conv5", conv(128, 128, 3))),
+      hidden_(register_module("hidden", conv(128, 128, 1))),
+      classify_(register_module("classify", conv(128, num_classes, 1))) {
+  for (auto& parameter : parameters()) {
+    if (parameter.dim() == 1) {
       torch::nn::init::zeros_(parameter);
+      continue;
+    }
+    torch::nn::init::kaiming_normal_(parameter, 0, torch::kFanIn, torch::kReLU);
+    parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
+  }
 }
 
-EmbeddedNetImpl::Output EmbeddedNetImpl::forward(const torch::Tensor& x) {
-  const auto first = conv1_(x).relu();                           // [N, 32, 32, 32]
-  const auto third = conv3_(conv2_(first).relu()).relu();        // [N, 64, 16, 16]
-  const auto fifth = conv5_(conv4_(third).relu()).relu();        // [N, 128, 8, 8]
-  const auto hidden = hidden_(fifth.mean({2, 3}));               // [N, 128]
-  const auto grain = first.var({2, 3}, false).add(1e-6).sqrt();  // [N, 32]
-  const auto features = torch::cat({first.mean({2, 3}), grain, third.mean({2, 3}), hidden}, 1);
-  return {features, classify_(hidden.relu())};
+EmbeddedNetImpl::Layers EmbeddedNetImpl::layers(const torch::Tensor& x) {
+  Layers layers;
+  layers.first = conv1_(x.contiguous(at::MemoryFormat::ChannelsLast)).relu_();
+  layers.third = conv3_(conv2_(layers.first).relu_()).relu_();
+  const auto fifth = conv5_(conv4_(layers.third).relu_()).relu_();  // [N, 128, 8, 8]
+  layers.hidden = hidden_(fifth.mean({2, 3}, /*keepdim=*/true));
+  return layers;
+}
+
+torch::Tensor EmbeddedNetImpl::logits(const torch::Tensor& hidden) {
+  return classify_(hidden.relu()).flatten(1);
+}
+
+torch::Tensor EmbeddedNetImpl::forward(const torch::Tensor& x) { return logits(layers(x).hidden); }
+
+EmbeddedNetImpl::Output EmbeddedNetImpl::describe(const torch::Tensor& x) {
+  const auto [first, third, hidden] = layers(x);
+  const auto mean = first.mean({2, 3});
+  const auto variance = first.square().mean({2, 3}) - mean.square();
+  const auto features = torch::cat(
+      {mean, variance.clamp_min(0).add(1e-6).sqrt(), third.mean({2, 3}), hidden.flatten(1)}, 1);
+  return {features, logits(hidden)};
 }
 
 torch::Tensor embedded_input(const torch::Tensor& images) {

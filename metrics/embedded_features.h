@@ -15,28 +15,43 @@
 
 namespace uvic::metrics {
 
-constexpr int64_t kEmbeddedImageSize = 32;    // px, what the network sees
-constexpr int64_t kEmbeddedDimensions = 256;  // 32 + 32 + 64 + 128, see EmbeddedNetImpl::forward
+constexpr int64_t kEmbeddedImageSize = 32;  // px, what the network sees
+constexpr int64_t kEmbeddedGroups[] = {
+    32, 32, 64, 128};  // the views that EmbeddedNetImpl::describe joins
+constexpr int64_t kEmbeddedDimensions = 256;
 
-/// Five convolutions, a hidden layer, a classifier.
+/// Five 3x3 convolutions, a hidden layer on their means over places, a classifier. x is [N, 3, 32,
+/// 32] in [-1, 1].
 class EmbeddedNetImpl : public torch::nn::Module {
  public:
+  explicit EmbeddedNetImpl(int64_t num_classes);
+
+  /// Logits [N, num_classes].
+  torch::Tensor forward(const torch::Tensor& x);
+
   struct Output {
     torch::Tensor features;  ///< [N, 256], not yet standardised
     torch::Tensor logits;    ///< [N, num_classes]
   };
 
-  explicit EmbeddedNetImpl(int64_t num_classes);
-
-  /// x [N, 3, 32, 32] in [-1, 1]. Features join four views of the picture, so that a distance sees
-  /// colour and grain as well as content: mean and standard deviation over places of the first
-  /// layer's 32 channels, mean of the third layer's 64, and the hidden layer's 128 before its
-  /// rectifier.
-  Output forward(const torch::Tensor& x);
+  /// Features join four views of the picture, so that a distance sees colour and grain as well as
+  /// content: mean and standard deviation over places of the first layer's 32 channels, mean of the
+  /// third layer's 64, and the hidden layer's 128 before its rectifier.
+  Output describe(const torch::Tensor& x);
 
  private:
+  struct Layers {
+    torch::Tensor first;   // [N, 32, 32, 32]
+    torch::Tensor third;   // [N, 64, 16, 16]
+    torch::Tensor hidden;  // [N, 128, 1, 1]
+  };
+  Layers layers(const torch::Tensor& x);
+  torch::Tensor logits(const torch::Tensor& hidden);
+
   torch::nn::Conv2d conv1_, conv2_, conv3_, conv4_, conv5_;
-  torch::nn::Linear hidden_, classify_;
+  // 1x1 convolutions rather than linear layers: a row of a matrix product may depend on where it
+  // stands.
+  torch::nn::Conv2d hidden_, classify_;
 };
 TORCH_MODULE(EmbeddedNet);
 

@@ -27,12 +27,21 @@ void standardise(EmbeddedWeights& weights, const data::Dataset& dataset) {
   std::vector<torch::Tensor> rows;
   const auto next = stream_dataset(dataset, std::min<int64_t>(dataset.size(), 10000), 250);
   for (auto images = next(); images.defined(); images = next())
-    rows.push_back(weights.net->forward(embedded_input(images)).features);
+    rows.push_back(weights.net->describe(embedded_input(images)).features);
   const auto features = torch::cat(rows).to(torch::kFloat64);
-  const auto std = features.std(0, false);
+  const auto variance = features.var(0, false);
+  // A unit that hardly ever moved on the training pictures would swamp the others on any other
+  // picture: none is scaled up beyond five times what the root mean square of its group would be.
+  auto std = torch::empty_like(variance);
+  int64_t begin = 0;
+  for (const int64_t size : kEmbeddedGroups) {
+    const auto group = variance.narrow(0, begin, size);
+    std.narrow(0, begin, size)
+        .copy_(group.clamp_min(0.04 * group.mean().item<double>() + 1e-12).sqrt());
+    begin += size;
+  }
   weights.feature_mean = features.mean(0).to(torch::kFloat32);
-  // A unit that never moved on the training pictures keeps its own scale.
-  weights.feature_std = torch::where(std > 1e-6, std, torch::ones_like(std)).to(torch::kFloat32);
+  weights.feature_std = std.to(torch::kFloat32);
 }
 
 }  // namespace
@@ -86,7 +95,7 @@ EmbeddedWeights train_embedded(const data::Dataset& dataset,
     if (batch.labels.min().item<int64_t>() < 0)
       throw std::invalid_argument(
           fmt::format("train-features: {} has pictures without a class", dataset.describe()));
-    const auto logits = weights.net->forward(embedded_input(batch.images)).logits;
+    const auto logits = weights.net->forward(embedded_input(batch.images));
     const auto loss = torch::nn::functional::cross_entropy(
         logits,
         batch.labels,

@@ -251,7 +251,8 @@ struct Network {
   std::vector<MixedC> c;
   std::vector<MixedD> d;
   std::vector<MixedE> e;
-  Tensor classify;  // [1008, 2048]
+  Tensor classify;  // [1008, 2048, 1, 1], a convolution: a row of a matrix product may depend on
+                    // where it stands
 
   Network(const Weights& w, int64_t dimensions) : dimensions(dimensions) {
     stem.push_back(fold(w, "Conv2d_1a_3x3", {3, 32, 3, 3, 2, false}));
@@ -273,7 +274,9 @@ struct Network {
     d.emplace_back(w, "Mixed_7a", 768);
     e.emplace_back(w, "Mixed_7b", 1280, false);
     e.emplace_back(w, "Mixed_7c", 2048, true);
-    classify = w.get("fc.weight", {kNumClasses, 2048}).to(w.device, torch::kFloat32);
+    classify = w.get("fc.weight", {kNumClasses, 2048})
+                   .to(w.device, torch::kFloat32)
+                   .view({kNumClasses, 2048, 1, 1});
   }
 
   /// x [N, 3, 299, 299] in about [-1, 1].
@@ -292,8 +295,9 @@ struct Network {
     x = d[0](x);                               // [N, 1280, 8, 8]
     for (const auto& block : e) x = block(x);  // [N, 2048, 8, 8]
     const auto features = pooled(x);
+    const auto logits = torch::conv2d(features.view({-1, 2048, 1, 1}), classify).flatten(1);
     const auto places = spatial.narrow(1, 0, kSpatialChannels).to(torch::kFloat32).contiguous();
-    return {features, places.flatten(1), features.matmul(classify.t())};
+    return {features, places.flatten(1), logits};
   }
 };
 

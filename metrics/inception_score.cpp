@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include "metrics/blocks.h"
+
 namespace uvic::metrics {
 
 InceptionScore inception_score(const torch::Tensor& logits, int64_t splits) {
@@ -15,9 +17,11 @@ InceptionScore inception_score(const torch::Tensor& logits, int64_t splits) {
         c10::str(logits.sizes()),
         splits));
   const auto log_p = logits.to(torch::kFloat64).log_softmax(1);
+  std::vector<std::vector<int64_t>> rows(splits);
+  for (int64_t i = 0; i < logits.size(0); ++i) rows[part_of(i, splits)].push_back(i);
   std::vector<double> scores;
   for (int64_t split = 0; split < splits; ++split) {
-    const auto part = log_p.slice(0, split, torch::nullopt, splits);  // [n, K]
+    const auto part = log_p.index_select(0, torch::tensor(rows[split]));  // [n, K]
     const auto p = part.exp();
     const auto divergence =
         (p * (part - p.mean(0, true).log())).nan_to_num(0).sum(1);  // 0 log 0 = 0

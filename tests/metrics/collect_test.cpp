@@ -2,7 +2,7 @@
 
 #include <torch/torch.h>
 
-#include "metrics/frechet.h"
+#include "metrics/blocks.h"
 #include "tests/support/all_close.h"
 #include "tests/support/catch.h"
 
@@ -63,14 +63,14 @@ TEST_CASE("collect: the statistics are those of the features, with or without er
   CHECK(!without.features.defined());
 }
 
-TEST_CASE("collect: block k holds the pictures whose number is k mod 10", "[collect]") {
+TEST_CASE("collect: block k holds the pictures that part_of deals to it", "[collect]") {
   const auto images = random_images(95);
   CollectOptions options;
   options.error_bars = true;
   const auto all = collect(MeanColour(), stream_tensor(images, 7), options);
   std::vector<torch::Tensor> rest;
   for (int64_t i = 0; i < 95; ++i)
-    if (i % 10 != 4) rest.push_back(images[i]);
+    if (part_of(i, 10) != 4) rest.push_back(images[i]);
   const auto expected = collect(MeanColour(), stream_tensor(torch::stack(rest), 7)).statistics;
   CHECK(all.without_block[4].count == static_cast<int64_t>(rest.size()));
   CHECK_THAT(all.without_block[4].mean, AllClose(expected.mean, 1e-12, 0));
@@ -91,4 +91,21 @@ TEST_CASE("collect: what an extractor does not give can't be asked of it", "[col
 TEST_CASE("collect: an empty stream has no statistics", "[collect]") {
   CHECK_THROWS_WITH(collect(MeanColour(), [] { return torch::Tensor(); }),
                     Catch::Contains("0 pictures"));
+}
+
+TEST_CASE("collect: parts are equal, whole, and fair to classes in turn and to classes in order",
+          "[collect]") {
+  std::vector<int64_t> in_turn(10), in_order(10), all(10);
+  for (int64_t i = 0; i < 10000; ++i) {
+    const auto part = part_of(i, 10);
+    REQUIRE((part >= 0 && part < 10));
+    ++all[part];
+    if (i % 10 == 3) ++in_turn[part];
+    if (i < 1000) ++in_order[part];
+  }
+  for (int64_t part = 0; part < 10; ++part) {
+    CHECK(all[part] == 1000);
+    CHECK(in_order[part] == 100);
+    CHECK(std::abs(in_turn[part] - 100) < 40);  // four standard deviations of a fair deal
+  }
 }

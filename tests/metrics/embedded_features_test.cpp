@@ -72,7 +72,7 @@ TEST_CASE("embedded: a file gives back the network, its scale and its classes", 
   CHECK(back.class_names == weights.class_names);
   CHECK(back.trained_on == "nothing");
   const auto x = embedded_input(random_images(4));
-  CHECK(back.net->forward(x).features.equal(weights.net->forward(x).features));
+  CHECK(back.net->describe(x).features.equal(weights.net->describe(x).features));
   CHECK(std::filesystem::file_size(scratch / "net.safetensors") <= 1 << 20);
 }
 
@@ -87,7 +87,7 @@ TEST_CASE("embedded: features are standard scores of the network's own", "[embed
   CHECK(extractor->weights_sha256().size() == 64);
   const auto images = random_images(5);
   torch::NoGradGuard no_grad;
-  const auto out = stored.net->forward(embedded_input(images));
+  const auto out = stored.net->describe(embedded_input(images));
   const auto activations = extractor->activations(images);
   CHECK_THAT(activations.features,
              AllClose((out.features - weights.feature_mean) / weights.feature_std, 1e-4, 1e-5));
@@ -154,16 +154,16 @@ TEST_CASE("embedded: training learns, and the same seed learns the same", "[embe
   set.procedural_images = 2000;
   const auto dataset = data::open_dataset("procedural", set);
   EmbeddedTrainingOptions options;
-  options.images = 1920;
+  options.images = 3840;
   options.batch_size = 64;
   std::vector<EmbeddedTrainingProgress> reports;
   auto weights = train_embedded(*dataset, options, [&](const auto& p) { reports.push_back(p); });
   REQUIRE(!reports.empty());
-  CHECK(reports.back().images_seen == 1920);
+  CHECK(reports.back().images_seen == 3840);
   CHECK(reports.back().loss < 2.25);  // ten classes by chance: log 10 = 2.30
   CHECK(weights.class_names.size() == 10);
 
-  const auto features = weights.net->forward(embedded_input(procedural(500, 0))).features;
+  const auto features = weights.net->describe(embedded_input(procedural(500, 0))).features;
   const auto scores = (features - weights.feature_mean) / weights.feature_std;
   CHECK(scores.mean(0).abs().max().item<double>() < 0.3);
 
