@@ -49,6 +49,11 @@ std::vector<std::string> column_names(const CompareOptions& options) {
   return names;
 }
 
+/// Throws StopRequested between two pieces of work if a signal asked for it.
+void stop_if_asked(bool finished = true) {
+  if (!finished || stop_requested()) throw StopRequested();
+}
+
 /// The value kept in `file` if it was made from `key`; else a new one, kept for next time.
 template <class Make>
 json kept_or_new(const fs::path& file, const json& key, Make&& make) {
@@ -113,6 +118,7 @@ class Scoring {
           const auto size = training_.model.img_size;
           auto statistics =
               metrics::collect(*extractor, [&]() -> torch::Tensor {
+                stop_if_asked();
                 const int64_t count = std::min(left, kNoiseBatch);
                 left -= count;
                 return count > 0
@@ -300,6 +306,58 @@ std::string default_title(const std::vector<std::string>& names) {
   return title;
 }
 
+/// The real pictures and the noise, against the same reference as the samples.
+std::vector<json> baselines_of(const Scoring& scoring,
+                               const data::Dataset* held_out,
+                               const fs::path& samples,
+                               const fs::path& real) {
+  std::vector<json> baselines;
+  if (held_out) {
+    write_real_pictures(*held_out, samples, real);
+    baselines.push_back(scoring.of_held_out(*held_out));
+    baselines.back()["name"] = "real, held out";
+    baselines.back()["pictures"] = real.string();
+    stop_if_asked();
+  }
+  baselines.push_back(scoring.of_noise());
+  baselines.back()["name"] = "noise";
+  return baselines;
+}
+
+/// The plan from top to bottom; returns the report as text. Throws StopRequested.
+std::string compare(const CompareOptions& options,
+                    const fs::path& out,
+                    const std::vector<ComparedRun>& plan) {
+  const auto& first = plan.front().training;
+  const auto names = column_names(options);
+  const auto title = options.title.empty() ? default_title(names) : options.title;
+  auto held_out_options = first.dataset;
+  held_out_options.image_size = first.model.img_size;
+  // Opened before any training, so that a wrong path is told at once.
+  const auto held_out =
+      options.held_out.empty() ? nullptr : data::open_dataset(options.held_out, held_out_options);
+  const Scoring scoring(options, first, out / "scores");
+  Memorisation memorisation(first, held_out.get(), out / "neighbours");
+  std::vector<json> scores, baselines;
+  std::string text;
+  for (size_t i = 0; i < plan.size(); ++i) {
+    const auto& run = plan[i];
+    say(fmt::format("{} of {}: {}, seed {}", i + 1, plan.size(), run.column, run.training.seed));
+    stop_if_asked(run_train(run.training).finished);
+    stop_if_asked(run_sample(sample_options(options, run)));
+    scores.push_back(scoring.of_samples(run.samples, run.score));
+    stop_if_asked();
+    if (baselines.empty())
+      baselines = baselines_of(scoring, held_out.get(), run.samples, out / "samples" / "real");
+    if ((i + 1) % names.size() != 0) continue;
+    const auto entries = entries_of(plan, scores, memorisation);
+    write_report(title, entries, baselines, out);
+    text = report_text(title, entries, baselines);
+    say((out / "report.html").string());
+  }
+  return text;
+}
+
 }  // namespace
 
 void CompareOptions::validate() const {
@@ -366,51 +424,16 @@ std::vector<ComparedRun> plan_comparison(
 bool run_comparison(const CompareOptions& options,
                     const fs::path& out,
                     const std::vector<ComparedRun>& plan) {
-  const auto& first = plan.front().training;
-  if (first.dry_run) {
+  if (plan.front().training.dry_run) {
     for (const auto& run : plan) run_train(run.training);
     return true;
   }
-  const auto names = column_names(options);
-  const auto title = options.title.empty() ? default_title(names) : options.title;
-  auto held_out_options = first.dataset;
-  held_out_options.image_size = first.model.img_size;
-  // Opened before any training, so that a wrong path is told at once.
-  const auto held_out =
-      options.held_out.empty() ? nullptr : data::open_dataset(options.held_out, held_out_options);
-  const Scoring scoring(options, first, out / "scores");
-  Memorisation memorisation(first, held_out.get(), out / "neighbours");
-  std::vector<json> scores, baselines;
-  std::string text;
-  for (size_t i = 0; i < plan.size(); ++i) {
-    const auto& run = plan[i];
-    say(fmt::format("{} of {}: {}, seed {}", i + 1, plan.size(), run.column, run.training.seed));
-    if (!run_train(run.training).finished) return false;
-    try {
-      if (!run_sample(sample_options(options, run))) return false;
-    } catch (const StopRequested&) {
-      return false;
-    }
-    scores.push_back(scoring.of_samples(run.samples, run.score));
-    if (i == 0) {
-      if (held_out) {
-        write_real_pictures(*held_out, run.samples, out / "samples" / "real");
-        baselines.push_back(scoring.of_held_out(*held_out));
-        baselines.back()["name"] = "real, held out";
-        baselines.back()["pictures"] = (out / "samples" / "real").string();
-      }
-      baselines.push_back(scoring.of_noise());
-      baselines.back()["name"] = "noise";
-    }
-    if (stop_requested()) return false;
-    if ((i + 1) % names.size() != 0) continue;
-    const auto entries = entries_of(plan, scores, memorisation);
-    write_report(title, entries, baselines, out);
-    text = report_text(title, entries, baselines);
-    say(fmt::format("{}", (out / "report.html").string()));
+  try {
+    fmt::print("{}", compare(options, out, plan));
+    return true;
+  } catch (const StopRequested&) {
+    return false;
   }
-  fmt::print("{}", text);
-  return true;
 }
 
 void add_compare_command(CLI::App& app) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "app/image_grid.h"
+#include "app/runtime.h"
 #include "data/formats/image_file.h"
 #include "metrics/collect.h"
 
@@ -37,6 +38,7 @@ torch::Tensor features_of(const data::Dataset& pictures,
   return metrics::collect(
              extractor,
              [&]() -> torch::Tensor {
+               if (stop_requested()) throw StopRequested();
                const size_t end = std::min(indices.size(), next + static_cast<size_t>(kBatch));
                if (next == end) return {};
                auto images =

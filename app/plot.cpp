@@ -291,7 +291,7 @@ std::string to_svg(const DotPlot& plot, const Palette& palette) {
   const Axis across{low,
                     high,
                     std::min(24 + kGlyphWidth * static_cast<double>(longest), kWidth * 0.45),
-                    kWidth - 74,
+                    kWidth - 96,
                     plot.log_x};
 
   std::string svg = opening(height, plot.title, palette);
@@ -329,7 +329,7 @@ std::string to_svg(const DotPlot& plot, const Palette& palette) {
                 y + 4,
                 "start",
                 row.colour ? palette.ink : palette.muted,
-                significant(row.value));
+                with_error(row.value, error));
   }
   return svg + "</svg>\n";
 }

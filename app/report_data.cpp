@@ -402,7 +402,7 @@ std::string verdict_of_many(const json& entries,
 
 bool higher_is_better(const std::string& metric) {
   static const std::set<std::string> kHigher = {
-      "IS", "inception score", "precision", "recall", "density", "coverage"};
+      "is", "inception score", "precision", "recall", "density", "coverage"};
   std::string lower = metric.substr(0, metric.find(" ("));
   std::transform(
       lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
