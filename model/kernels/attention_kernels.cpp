@@ -158,40 +158,61 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
   static Tensor forward(
       AutogradContext* ctx, Tensor qkv, int64_t heads, int64_t kind, double scale) {
     qkv = qkv.contiguous();
-    const auto in = split_heads(qkv, heads);
-    const auto out = empty_by_token(in.q.size(0), heads, in.q.size(2), in.q.size(3), qkv);
-    const auto stats = empty_stats(in.q);
-    run_forward(static_cast<ScoreKind>(kind), in.q, in.k, in.v, out, scale, stats);
-    const auto flat = out.transpose(1, 2).view({qkv.size(0), qkv.size(1), qkv.size(2) / 3});
-    ctx->save_for_backward({qkv, flat, stats});
+    const auto attended = attention_rows(static_cast<ScoreKind>(kind), qkv, heads, scale);
+    ctx->save_for_backward({qkv, attended.out, attended.row_stats});
     ctx->saved_data["heads"] = heads;
     ctx->saved_data["kind"] = kind;
     ctx->saved_data["scale"] = scale;
-    return flat;
+    return attended.out;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grad_out) {
     const auto saved = ctx->get_saved_variables();
-    const auto heads = ctx->saved_data["heads"].toInt();
-    const auto by_head = [&](const Tensor& x) {
-      return x.unflatten(2, {heads, x.size(2) / heads}).transpose(1, 2);
-    };
-    const auto in = split_heads(saved[0], heads);
-    const auto grad_qkv = torch::empty_like(saved[0]);
-    run_backward(static_cast<ScoreKind>(ctx->saved_data["kind"].toInt()),
-                 in.q,
-                 in.k,
-                 in.v,
-                 by_head(saved[1]),
-                 ctx->saved_data["scale"].toDouble(),
-                 saved[2],
-                 by_head(grad_out[0]),
-                 split_heads(grad_qkv, heads));
+    const auto grad_qkv =
+        attention_rows_grad(static_cast<ScoreKind>(ctx->saved_data["kind"].toInt()),
+                            saved[0],
+                            ctx->saved_data["heads"].toInt(),
+                            ctx->saved_data["scale"].toDouble(),
+                            {saved[1], saved[2]},
+                            grad_out[0]);
     return {grad_qkv, Tensor(), Tensor(), Tensor()};
   }
 };
 
+/// x [B, L, H * D] as [B, H, L, D].
+Tensor by_head(const Tensor& x, int64_t heads) {
+  return x.unflatten(2, {heads, x.size(2) / heads}).transpose(1, 2);
+}
+
 }  // namespace
+
+AttendedRows attention_rows(ScoreKind kind, const Tensor& qkv, int64_t heads, double scale) {
+  const auto in = split_heads(qkv, heads);
+  AttendedRows attended{torch::empty({qkv.size(0), qkv.size(1), qkv.size(2) / 3}, qkv.options()),
+                        empty_stats(in.q)};
+  run_forward(kind, in.q, in.k, in.v, by_head(attended.out, heads), scale, attended.row_stats);
+  return attended;
+}
+
+Tensor attention_rows_grad(ScoreKind kind,
+                           const Tensor& qkv,
+                           int64_t heads,
+                           double scale,
+                           const AttendedRows& attended,
+                           const Tensor& grad_out) {
+  const auto in = split_heads(qkv, heads);
+  const auto grad_qkv = torch::empty_like(qkv);
+  run_backward(kind,
+               in.q,
+               in.k,
+               in.v,
+               by_head(attended.out, heads),
+               scale,
+               attended.row_stats,
+               by_head(grad_out, heads),
+               split_heads(grad_qkv, heads));
+  return grad_qkv;
+}
 
 bool fused_attention_serves(const Tensor& x) {
   return x.is_cpu() && (x.scalar_type() == torch::kFloat32 || x.scalar_type() == torch::kBFloat16);

@@ -33,6 +33,22 @@ torch::Tensor fused_attention(ScoreKind kind,
                               int64_t heads,
                               double scale);
 
+/// What the backward pass wants to know of the forward pass.
+struct AttendedRows {
+  torch::Tensor out;        ///< [B, L, H * D]
+  torch::Tensor row_stats;  ///< [B, H, L, 2] float32, as AttentionCall says
+};
+
+/// The packed form for code that writes its gradients by hand: neither function records a graph or
+/// checks its input.
+AttendedRows attention_rows(ScoreKind kind, const torch::Tensor& qkv, int64_t heads, double scale);
+torch::Tensor attention_rows_grad(ScoreKind kind,
+                                  const torch::Tensor& qkv,
+                                  int64_t heads,
+                                  double scale,
+                                  const AttendedRows& attended,
+                                  const torch::Tensor& grad_out);
+
 /// Whether the functions above take tensors like `x`: float32 or bf16, on the CPU.
 bool fused_attention_serves(const torch::Tensor& x);
 

@@ -180,7 +180,7 @@ void attention_of_head(const AttentionCall& call, int64_t image, int64_t head, f
       T* to = out + (q0 + r) * call.out.token;
       for_each_vector(call.width, [&](int64_t d, int64_t n) {
         const Vec x = load(s.out + r * s.columns + d) * splat(inverse);
-        n == kLanes ? store_float(to + d, x) : store_float(to + d, x, n);
+        store_lanes(to + d, x, n);
       });
       if (stats) {
         stats[2 * (q0 + r)] = s.max[r];
@@ -300,7 +300,7 @@ UVIC_INLINE void write_rows(const float* from,
   for (int64_t r = 0; r < rows; ++r)
     for_each_vector(width, [&](int64_t d, int64_t n) {
       const Vec x = load(from + r * columns + d) * splat(factor);
-      n == kLanes ? store_float(to + r * stride + d, x) : store_float(to + r * stride + d, x, n);
+      store_lanes(to + r * stride + d, x, n);
     });
 }
 
@@ -334,8 +334,7 @@ void attention_grad_of_head(const AttentionGradCall& grad,
     Vec sum = {};
     for_each_vector(width, [&](int64_t d, int64_t n) {
       const T *o = out + r * call.out.token + d, *g = go + r * grad.grad_out.token + d;
-      sum += n == kLanes ? load_as_float(o) * load_as_float(g)
-                         : load_as_float(o, n) * load_as_float(g, n);
+      sum += load_lanes(o, n) * load_lanes(g, n);
     });
     s.delta[r] = sum_of_lanes(sum);
     s.stats[2 * r] = stats[2 * r];

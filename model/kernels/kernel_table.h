@@ -41,14 +41,106 @@ struct AttentionGradCall {
   TokenRows<void> grad_q, grad_k, grad_v;
 };
 
-/// The kernels of one instruction set. A call works on images-and-heads `begin` to `end` of batch *
-/// heads, so that threads can share them out; `scratch` holds at least the said number of floats,
-/// aligned to 64 bytes, one piece per thread.
+/// y = LayerNorm(x) row by row, with statistics in float32, or of the sum x + delta + bias that it
+/// writes along the way.
+struct NormCall {
+  ElementType type;  ///< of delta and y
+  int64_t width;
+  float epsilon;
+  const float* x;       ///< [rows, width], or null for 0 where there is a delta
+  const void* delta;    ///< [rows, width] or null
+  const float* bias;    ///< [width] or null; only beside delta
+  float* sum;           ///< [rows, width]; only beside delta
+  const float* weight;  ///< [width]
+  const float* shift;   ///< [width]
+  void* y;              ///< [rows, width], or null: only the sum is wanted
+  float* row_stats;     ///< [rows, 2] mean and 1 / sqrt(variance + epsilon), or null
+};
+
+/// dx = dx_in + LayerNorm's gradient for dy.
+struct NormGradCall {
+  ElementType type;  ///< of dy and dx_narrow
+  int64_t width;
+  const void* dy;          ///< [rows, width]
+  const float* x;          ///< [rows, width], what was normalised
+  const float* row_stats;  ///< [rows, 2]
+  const float* weight;     ///< [width]
+  const float* dx_in;      ///< [rows, width] or null
+  float* dx;               ///< [rows, width]; may be dx_in
+  void* dx_narrow;         ///< [rows, width] the same as `type`, or null
+};
+
+/// a = gelu(u + bias) = z Phi(z), Phi the normal distribution function.
+struct GeluCall {
+  ElementType type;  ///< of u and a
+  int64_t width;
+  const void* u;      ///< [rows, width]
+  const float* bias;  ///< [width] or null
+  void* a;            ///< [rows, width]; may be u
+};
+
+/// du = da * (Phi(z) + z phi(z)), z = u + bias.
+struct GeluGradCall {
+  ElementType type;  ///< of u, da and du
+  int64_t width;
+  const void* u;      ///< [rows, width]
+  const float* bias;  ///< [width] or null
+  const void* da;     ///< [rows, width]
+  void* du;           ///< [rows, width]; may be u or da
+};
+
+/// x as `type`, row by row.
+struct NarrowCall {
+  ElementType type;
+  int64_t width;
+  const float* x;  ///< [rows, width]
+  void* y;         ///< row r at r * stride, or null: only the column sums are wanted
+  int64_t stride;
+};
+
+/// One parameter's step of AdamW, and what follows it. Null where not wanted: ema, narrow; and grad
+/// (with mean and square) where there is none.
+struct AdamwCall {
+  float* param;
+  const float* grad;
+  float *mean, *square;  ///< running averages of the gradient and of its square
+  float* ema;
+  uint16_t* narrow;                  ///< the new parameter as bf16
+  float grad_factor;                 ///< multiplies the gradient first: what clipping asks for
+  float decay_factor;                ///< 1 - lr * weight_decay
+  float beta1, rest1, beta2, rest2;  ///< rest = 1 - beta
+  float step_size;                   ///< lr / (1 - beta1^t)
+  float inverse_sqrt_correction2, epsilon;  ///< 1 / sqrt(1 - beta2^t)
+  float ema_rest;                           ///< 1 - the average's decay
+};
+
+/// The kernels of one instruction set.
+///
+/// Attention works on images-and-heads `begin` to `end` of batch * heads, so that threads can share
+/// them out; `scratch` holds at least the said number of floats, aligned to 64 bytes, one piece per
+/// thread. Passes over rows work on rows `begin` to `end`; `column_sums` receives this range's sums
+/// alone.
 struct KernelTable {
   int64_t (*attention_scratch)(const AttentionCall&);
   void (*attention)(const AttentionCall&, int64_t begin, int64_t end, float* scratch);
   int64_t (*attention_grad_scratch)(const AttentionGradCall&);
   void (*attention_grad)(const AttentionGradCall&, int64_t begin, int64_t end, float* scratch);
+  void (*norm)(const NormCall&, int64_t begin, int64_t end);
+  void (*norm_grad)(const NormGradCall&,
+                    int64_t begin,
+                    int64_t end,
+                    float* column_sums);  ///< [3, width]: weight, shift, dx
+  void (*gelu)(const GeluCall&, int64_t begin, int64_t end);
+  void (*gelu_grad)(const GeluGradCall&,
+                    int64_t begin,
+                    int64_t end,
+                    float* column_sums);  ///< [width]: du
+  void (*narrow)(const NarrowCall&,
+                 int64_t begin,
+                 int64_t end,
+                 float* column_sums);  ///< [width]: x; may be null
+  void (*adamw)(const AdamwCall&, int64_t begin, int64_t end);
+  double (*sum_of_squares)(const float*, int64_t count);
 };
 
 /// The kernels of active_isa().

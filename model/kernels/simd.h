@@ -73,6 +73,18 @@ UVIC_INLINE UVec sign_bit(Vec x) { return bits(x) & 0x80000000u; }
 /// x where keep, else 0.
 UVIC_INLINE Vec zero_unless(IVec keep, Vec x) { return from_bits(bits(x) & (UVec)keep); }
 
+/// The correctly rounded square root of each lane.
+UVIC_INLINE Vec square_root(Vec x) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_sqrt_ps((__m512)x);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_sqrt_ps((__m256)x);
+#else
+  for (int i = 0; i < kLanes; ++i) x[i] = __builtin_sqrtf(x[i]);
+  return x;
+#endif
+}
+
 UVIC_INLINE IVec lane_numbers() {
   IVec lanes;
   for (int i = 0; i < kLanes; ++i) lanes[i] = i;
@@ -164,6 +176,16 @@ UVIC_INLINE void store_float(T* p, Vec x, int64_t n) {
   T copy[kLanes];
   store_float(copy, x);
   for (int64_t i = 0; i < n; ++i) p[i] = copy[i];
+}
+
+/// The first n lanes, 0 in the others where n < kLanes.
+template <class T>
+UVIC_INLINE Vec load_lanes(const T* p, int64_t n) {
+  return n == kLanes ? load_as_float(p) : load_as_float(p, n);
+}
+template <class T>
+UVIC_INLINE void store_lanes(T* p, Vec x, int64_t n) {
+  n == kLanes ? store_float(p, x) : store_float(p, x, n);
 }
 
 /// What a row of n elements is worked through as: f(offset, lanes) for each vector, lanes < kLanes

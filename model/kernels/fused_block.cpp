@@ -1,0 +1,263 @@
+#include "model/kernels/fused_block.h"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+#include "model/kernels/attention_kernels.h"
+#include "model/kernels/row_kernels.h"
+
+namespace uvic::model {
+namespace {
+
+using torch::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Where each input of the operation stands.
+enum Input : size_t {
+  kX,
+  kSkip,
+  kSkipWeight,
+  kSkipBias,
+  kNorm1Weight,
+  kNorm1Bias,
+  kQkvWeight,
+  kQkvBias,
+  kProjWeight,
+  kProjBias,
+  kNorm2Weight,
+  kNorm2Bias,
+  kFc1Weight,
+  kFc1Bias,
+  kFc2Weight,
+  kFc2Bias,
+  kInputs
+};
+
+/// What the backward pass reads: results of the forward pass [B, L, ...], and the weights in the
+/// dtype of the products.
+struct Kept {
+  Tensor joined;                    ///< [x, skip], if there is a skip
+  Tensor start;                     ///< float32, the residual stream before attention
+  Tensor normal1, stats1;           ///< norm1 of it
+  Tensor qkv, attended, row_stats;  ///< around attention
+  Tensor middle;                    ///< float32, the residual stream before the MLP
+  Tensor normal2, stats2;           ///< norm2 of it
+  Tensor hidden, activated;         ///< fc1's output without bias, and gelu of it with bias
+  Tensor skip_weight, qkv_weight, proj_weight, fc1_weight, fc2_weight;
+  Tensor norm1_weight, norm2_weight, fc1_bias;  ///< float32
+
+  variable_list list() const {
+    return {joined,     start,      normal1,      stats1,       qkv,
+            attended,   row_stats,  middle,       normal2,      stats2,
+            hidden,     activated,  skip_weight,  qkv_weight,   proj_weight,
+            fc1_weight, fc2_weight, norm1_weight, norm2_weight, fc1_bias};
+  }
+  static Kept from(const variable_list& v) {
+    return {v[0],  v[1],  v[2],  v[3],  v[4],  v[5],  v[6],  v[7],  v[8],  v[9],
+            v[10], v[11], v[12], v[13], v[14], v[15], v[16], v[17], v[18], v[19]};
+  }
+};
+
+Tensor flat(const Tensor& x) { return x.view({-1, x.size(-1)}); }
+
+/// LibTorch 1.13 takes no undefined tensors as arguments of an operation: an empty one stands for
+/// it.
+Tensor or_empty(const Tensor& x) { return x.defined() ? x : torch::empty({0}); }
+bool given(const Tensor& x) { return x.numel() > 0; }
+
+/// x w^T, [B, L, out].
+Tensor product(const Tensor& x, const Tensor& weight) {
+  return flat(x).mm(weight.t()).view({x.size(0), x.size(1), -1});
+}
+
+/// dy w, [B, L, in].
+Tensor input_grad(const Tensor& dy, const Tensor& weight) {
+  return flat(dy).mm(weight).view({dy.size(0), dy.size(1), -1});
+}
+
+/// dy^T x, [out, in] float32.
+Tensor weight_grad(const Tensor& dy, const Tensor& x) {
+  return flat(dy).t().mm(flat(x)).to(torch::kFloat32);
+}
+
+struct FusedBlock : torch::autograd::Function<FusedBlock> {
+  // One argument per tensor: that is how autograd learns of them. In the order of Input.
+  static Tensor forward(AutogradContext* ctx,
+                        const Tensor& x,
+                        const Tensor& skip,
+                        const Tensor& skip_weight,
+                        const Tensor& skip_bias,
+                        const Tensor& norm1_weight,
+                        const Tensor& norm1_bias,
+                        const Tensor& qkv_weight,
+                        const Tensor& qkv_bias,
+                        const Tensor& proj_weight,
+                        const Tensor& proj_bias,
+                        const Tensor& norm2_weight,
+                        const Tensor& norm2_bias,
+                        const Tensor& fc1_weight,
+                        const Tensor& fc1_bias,
+                        const Tensor& fc2_weight,
+                        const Tensor& fc2_bias,
+                        const BlockShape& shape,
+                        torch::Dtype compute) {
+    const Norm norm1{norm1_weight, norm1_bias, shape.norm_epsilon},
+        norm2{norm2_weight, norm2_bias, shape.norm_epsilon};
+    Kept kept;
+    kept.norm1_weight = norm1_weight, kept.norm2_weight = norm2_weight, kept.fc1_bias = fc1_bias;
+    kept.qkv_weight = qkv_weight.to(compute);
+    kept.proj_weight = proj_weight.to(compute);
+    kept.fc1_weight = fc1_weight.to(compute);
+    kept.fc2_weight = fc2_weight.to(compute);
+
+    Normalized normal1;
+    if (given(skip)) {
+      kept.skip_weight = skip_weight.to(compute);
+      kept.joined = concatenate_rows(x.contiguous(), skip.contiguous(), compute);
+      auto joined = add_and_norm_rows({}, product(kept.joined, kept.skip_weight), skip_bias, norm1);
+      kept.start = joined.sum;
+      normal1 = joined.normalized;
+    } else {
+      kept.start = x.contiguous();
+      normal1 = norm_rows(kept.start, norm1, compute);
+    }
+    kept.normal1 = normal1.y, kept.stats1 = normal1.stats;
+
+    kept.qkv = product(kept.normal1, kept.qkv_weight);
+    if (given(qkv_bias)) kept.qkv.add_(qkv_bias);
+    const auto attended = attention_rows(shape.kind, kept.qkv, shape.heads, shape.scale);
+    kept.attended = attended.out, kept.row_stats = attended.row_stats;
+
+    const auto middle =
+        add_and_norm_rows(kept.start, product(kept.attended, kept.proj_weight), proj_bias, norm2);
+    kept.middle = middle.sum, kept.normal2 = middle.normalized.y,
+    kept.stats2 = middle.normalized.stats;
+    kept.hidden = product(kept.normal2, kept.fc1_weight);
+    kept.activated = gelu_rows(kept.hidden, fc1_bias);
+    const auto out = add_rows(kept.middle, product(kept.activated, kept.fc2_weight), fc2_bias);
+
+    ctx->save_for_backward(kept.list());
+    ctx->saved_data["heads"] = shape.heads;
+    ctx->saved_data["scale"] = shape.scale;
+    ctx->saved_data["kind"] = static_cast<int64_t>(shape.kind);
+    ctx->saved_data["qkv_bias"] = given(qkv_bias);
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list grad_out) {
+    if (torch::GradMode::is_enabled())
+      throw std::runtime_error(
+          "fused_block: differentiable once only; for second derivatives turn the fused kernels "
+          "off");
+    const Kept kept = Kept::from(ctx->get_saved_variables());
+    const auto compute = kept.normal1.scalar_type();
+    const auto kind = static_cast<ScoreKind>(ctx->saved_data["kind"].toInt());
+    const int64_t heads = ctx->saved_data["heads"].toInt();
+    const double scale = ctx->saved_data["scale"].toDouble();
+    variable_list grads(kInputs + 2);
+
+    const auto d_out = grad_out[0].contiguous();
+    const auto d_mlp = narrow_rows(d_out, compute);
+    grads[kFc2Bias] = d_mlp.columns;
+    grads[kFc2Weight] = weight_grad(d_mlp.y, kept.activated);
+    const auto d_hidden =
+        gelu_rows_grad(kept.hidden, kept.fc1_bias, input_grad(d_mlp.y, kept.fc2_weight));
+    grads[kFc1Bias] = d_hidden.bias;
+    grads[kFc1Weight] = weight_grad(d_hidden.du, kept.normal2);
+    const auto d_middle = norm_rows_grad(input_grad(d_hidden.du, kept.fc1_weight),
+                                         kept.middle,
+                                         kept.stats2,
+                                         Norm{kept.norm2_weight, {}},
+                                         d_out);
+    grads[kNorm2Weight] = d_middle.weight;
+    grads[kNorm2Bias] = d_middle.shift;
+
+    grads[kProjBias] = d_middle.dx_columns;
+    grads[kProjWeight] = weight_grad(d_middle.dx_narrow, kept.attended);
+    const auto d_qkv = attention_rows_grad(kind,
+                                           kept.qkv,
+                                           heads,
+                                           scale,
+                                           {kept.attended, kept.row_stats},
+                                           input_grad(d_middle.dx_narrow, kept.proj_weight));
+    if (ctx->saved_data["qkv_bias"].toBool())
+      grads[kQkvBias] = flat(d_qkv).sum(0, false, torch::kFloat32);
+    grads[kQkvWeight] = weight_grad(d_qkv, kept.normal1);
+    const auto d_start = norm_rows_grad(input_grad(d_qkv, kept.qkv_weight),
+                                        kept.start,
+                                        kept.stats1,
+                                        Norm{kept.norm1_weight, {}},
+                                        d_middle.dx);
+    grads[kNorm1Weight] = d_start.weight;
+    grads[kNorm1Bias] = d_start.shift;
+
+    if (kept.joined.defined()) {
+      grads[kSkipBias] = d_start.dx_columns;
+      grads[kSkipWeight] = weight_grad(d_start.dx_narrow, kept.joined);
+      const auto halves =
+          input_grad(d_start.dx_narrow, kept.skip_weight).to(torch::kFloat32).chunk(2, -1);
+      grads[kX] = halves[0];
+      grads[kSkip] = halves[1];
+    } else {
+      grads[kX] = d_start.dx;
+    }
+    return grads;
+  }
+};
+
+}  // namespace
+
+bool fused_block_serves(const Tensor& x, const Tensor& parameter, torch::Dtype compute) {
+  return x.is_cpu() && x.scalar_type() == torch::kFloat32 && parameter.is_cpu() &&
+         parameter.scalar_type() == torch::kFloat32 &&
+         (compute == torch::kFloat32 || compute == torch::kBFloat16);
+}
+
+Tensor fused_block(const Tensor& x,
+                   const Tensor& skip,
+                   const BlockParameters& p,
+                   const BlockShape& shape,
+                   torch::Dtype compute) {
+  if (!fused_block_serves(x, p.qkv_weight, compute))
+    throw std::invalid_argument(fmt::format(
+        "fused_block: x is {} on {}, parameters {}, products {}; give float32 on the CPU and "
+        "products in float32 or bf16",
+        c10::toString(x.scalar_type()),
+        x.device().str(),
+        c10::toString(p.qkv_weight.scalar_type()),
+        c10::toString(compute)));
+  if (x.dim() != 3 || x.size(2) != p.qkv_weight.size(1) || x.size(2) % shape.heads != 0 ||
+      (skip.defined() && (skip.sizes() != x.sizes() || skip.scalar_type() != x.scalar_type())) ||
+      skip.defined() != p.skip_weight.defined())
+    throw std::invalid_argument(
+        fmt::format("fused_block: x has {} dimensions and width {}, the block is {} wide with {} "
+                    "heads and {}; x and skip must both be "
+                    "[batch, tokens, width]",
+                    x.dim(),
+                    x.size(-1),
+                    p.qkv_weight.size(1),
+                    shape.heads,
+                    p.skip_weight.defined() ? "takes a skip" : "takes no skip"));
+  return FusedBlock::apply(x,
+                           or_empty(skip),
+                           or_empty(p.skip_weight),
+                           or_empty(p.skip_bias),
+                           p.norm1_weight,
+                           p.norm1_bias,
+                           p.qkv_weight,
+                           or_empty(p.qkv_bias),
+                           p.proj_weight,
+                           p.proj_bias,
+                           p.norm2_weight,
+                           p.norm2_bias,
+                           p.fc1_weight,
+                           p.fc1_bias,
+                           p.fc2_weight,
+                           p.fc2_bias,
+                           shape,
+                           compute);
+}
+
+}  // namespace uvic::model

@@ -1,0 +1,76 @@
+// Passes over the rows of activations on the CPU, for code that writes its gradients by hand: none
+// of these records a graph.
+//
+// Activations are [..., width], contiguous, float32 or bf16; parameters, statistics and residual
+// streams are float32. Sums over rows are taken in pieces whose size depends on the number of rows
+// alone, so that the number of threads never shows.
+#pragma once
+
+#include <torch/torch.h>
+
+namespace uvic::model {
+
+/// LayerNorm with weight and shift over the last dimension.
+struct Norm {
+  torch::Tensor weight, shift;  ///< [width]
+  double epsilon = 1e-5;
+};
+
+struct Normalized {
+  torch::Tensor y;      ///< the shape of x, in the wanted dtype
+  torch::Tensor stats;  ///< [rows, 2]: mean and 1 / sqrt(variance + epsilon) of each row
+};
+
+/// y = (x - mean) / sqrt(var + epsilon) * weight + shift, x float32.
+Normalized norm_rows(const torch::Tensor& x, const Norm& norm, torch::Dtype dtype);
+
+/// sum = x + delta + bias in float32, and what norm_rows() gives for it in delta's dtype. x and
+/// bias may be undefined.
+struct ResidualNormalized {
+  torch::Tensor sum;
+  Normalized normalized;
+};
+ResidualNormalized add_and_norm_rows(const torch::Tensor& x,
+                                     const torch::Tensor& delta,
+                                     const torch::Tensor& bias,
+                                     const Norm& norm);
+
+/// x + delta + bias in float32; x and bias may be undefined.
+torch::Tensor add_rows(const torch::Tensor& x,
+                       const torch::Tensor& delta,
+                       const torch::Tensor& bias);
+
+/// The gradients of LayerNorm, and what the layers before it want.
+struct NormGrads {
+  torch::Tensor dx;          ///< dx_in + LayerNorm's gradient, float32
+  torch::Tensor dx_narrow;   ///< the same in dy's dtype; dx itself where that is float32
+  torch::Tensor dx_columns;  ///< [width], the sum of dx over rows
+  torch::Tensor weight, shift;
+};
+
+/// x is what was normalised, stats what norm_rows() told; dx_in may be undefined.
+NormGrads norm_rows_grad(const torch::Tensor& dy,
+                         const torch::Tensor& x,
+                         const torch::Tensor& stats,
+                         const Norm& norm,
+                         const torch::Tensor& dx_in);
+
+/// gelu(u + bias), exact (erf); bias may be undefined.
+torch::Tensor gelu_rows(const torch::Tensor& u, const torch::Tensor& bias);
+
+struct GeluGrads {
+  torch::Tensor du;    ///< in the memory of da
+  torch::Tensor bias;  ///< [width], the sum of du over rows
+};
+GeluGrads gelu_rows_grad(const torch::Tensor& u, const torch::Tensor& bias, torch::Tensor da);
+
+/// x float32 in another dtype, and its sum over rows, [width], in one pass.
+struct Narrowed {
+  torch::Tensor y, columns;
+};
+Narrowed narrow_rows(const torch::Tensor& x, torch::Dtype dtype);
+
+/// [a, b] side by side, float32 to `dtype`: what cat({a, b}, -1).to(dtype) gives, in one pass.
+torch::Tensor concatenate_rows(const torch::Tensor& a, const torch::Tensor& b, torch::Dtype dtype);
+
+}  // namespace uvic::model
