@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
@@ -43,8 +45,11 @@ uint64_t parse_seed(const std::string& source) {
 
 std::unique_ptr<FileContainer> open_file(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
+  if (!file)
+    throw std::runtime_error(
+        fmt::format("{}: can't read: {}", path.string(), std::strerror(errno)));
   char magic[4] = {};
-  if (!file || !file.read(magic, sizeof magic)) magic[0] = 0;
+  file.read(magic, sizeof magic);
   const std::string_view begin(magic, 4);
   if (begin == "PK\3\4" || begin == "PK\5\6") return open_image_zip(path);
   const bool is_gzip = begin.substr(0, 2) == "\x1f\x8b";
