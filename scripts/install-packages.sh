@@ -8,7 +8,8 @@ for group in "$@"; do
   case "$group" in
     tests) packages+=(catch2) ;;
     checks) packages+=(clang-format) ;;
-    *) echo "usage: $0 [tests] [checks]" >&2; exit 2 ;;
+    coverage) packages+=(gcovr) ;;
+    *) echo "usage: $0 [tests] [checks] [coverage]" >&2; exit 2 ;;
   esac
 done
 
