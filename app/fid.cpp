@@ -23,6 +23,7 @@
 #include "metrics/inception.h"
 #include "metrics/picture_source.h"
 #include "metrics/score.h"
+#include "metrics/torchscript.h"
 
 namespace uvic::app {
 namespace {
@@ -44,6 +45,7 @@ std::unique_ptr<metrics::FeatureExtractor> open_extractor(const FidOptions& opti
                                                 ? asset("assets/embedded_features.safetensors")
                                                 : std::filesystem::path(options.weights),
                                             device);
+  if (options.extractor != "inception") return metrics::load_torchscript(options.extractor, device);
   metrics::InceptionOptions inception;
   inception.protocol = options.protocol;
   inception.dimensions = options.dimensions;
@@ -109,6 +111,25 @@ Side side_of_statistics(const std::string& path,
                                    extractor.precision()));
   side.image_size = side.provenance.value("image_size", int64_t{0});
   side.provenance["statistics"] = path;
+  return side;
+}
+
+Side side_of_features(const std::string& path,
+                      const metrics::FeatureExtractor& extractor,
+                      const metrics::CollectOptions& collect,
+                      std::vector<std::string>& warnings) {
+  const auto features = metrics::read_features(path);
+  if (features.size(1) != extractor.dimensions())
+    throw std::invalid_argument(
+        fmt::format("{}: {} features each, {} gives {}; make them with the same extractor",
+                    path,
+                    features.size(1),
+                    extractor.name(),
+                    extractor.dimensions()));
+  warnings.push_back(path + " does not tell which extractor, resize and pictures made it");
+  Side side;
+  side.collected = metrics::collect_features(features, collect);
+  side.provenance = {{"features", path}, {"count", features.size(0)}};
   return side;
 }
 
@@ -186,8 +207,10 @@ void FidOptions::validate() const {
   require(!images.empty(), "fid: --images is missing; give the pictures to score");
   require(!ref.empty() || !save_stats.empty(),
           "fid: --ref is missing; give a reference, or --save_stats to make one");
-  require(extractor == "embedded" || extractor == "inception",
-          fmt::format("--extractor {}: one of embedded, inception", extractor));
+  require(
+      extractor == "embedded" || extractor == "inception" ||
+          std::filesystem::path(extractor).extension() == ".pt",
+      fmt::format("--extractor {}: embedded, inception or a TorchScript file (.pt)", extractor));
   require(precision == "fp32" || (precision == "bf16" && extractor == "inception"),
           fmt::format("--precision {}: fp32, or bf16 with the Inception network", precision));
   require(weights.empty() || extractor == "embedded",
@@ -201,8 +224,6 @@ void FidOptions::validate() const {
                   threads,
                   dataset.image_size,
                   batch_size));
-  require(save_stats.empty() || !metrics::is_statistics_file(images),
-          fmt::format("--save_stats: {} are statistics already", images));
 }
 
 FidResult run_fid(const FidOptions& options) {
@@ -218,10 +239,12 @@ FidResult run_fid(const FidOptions& options) {
                         int64_t count,
                         const char* what,
                         const metrics::CollectOptions& collect) {
-    return metrics::is_statistics_file(source)
-               ? side_of_statistics(source, *extractor, warnings)
-               : side_of_pictures(
-                     source, dataset, count, options.batch_size, what, *extractor, collect);
+    const auto kind = metrics::source_kind(source);
+    if (kind == metrics::SourceKind::kStatistics)
+      return side_of_statistics(source, *extractor, warnings);
+    if (kind == metrics::SourceKind::kFeatures)
+      return side_of_features(source, *extractor, collect, warnings);
+    return side_of_pictures(source, dataset, count, options.batch_size, what, *extractor, collect);
   };
   const auto pictures = side(
       options.images, options.dataset, options.num_images, "images", needed_of_pictures(choice));

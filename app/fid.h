@@ -34,12 +34,18 @@ struct FidOptions {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("ref", ref, "Reference: pictures, or statistics (.npz with mu and sigma)");
+    visit("ref",
+          ref,
+          "Reference: pictures as for --images, statistics (.npz with mu and sigma) or features "
+          "(.npy)");
     visit("images",
           images,
-          "Pictures to score: a folder, a zip, CIFAR-10's binary folder, procedural; or statistics "
-          "(.npz)");
-    visit("extractor", extractor, "Feature network: embedded (gives FD) | inception (gives FID)");
+          "Pictures to score: a folder, a zip, an array (.npz, .npy), CIFAR-10's binary folder, "
+          "procedural; or statistics or features");
+    visit("extractor",
+          extractor,
+          "Feature network: embedded (gives FD) | inception (gives FID) | a TorchScript file "
+          "FILE.pt (gives FD)");
     visit("weights",
           weights,
           "Weights of an embedded network other than the shipped one, from uvic train-features");

@@ -35,6 +35,12 @@ class Sums {
 
   FeatureStatistics whole() const { return without(-1); }
 
+  void put_into(Collected& result) const {
+    result.statistics = whole();
+    if (parts_.size() > 1 && result.count >= 2 * kBlocks)
+      for (int64_t k = 0; k < kBlocks; ++k) result.without_block.push_back(without(k));
+  }
+
   FeatureStatistics without(int64_t block) const {
     StatisticsAccumulator sum(parts_[0].dimensions());
     for (size_t k = 0; k < parts_.size(); ++k)
@@ -68,12 +74,22 @@ Collected collect(const FeatureExtractor& extractor,
     result.count += images.size(0);
     if (progress) progress(result.count);
   }
-  result.statistics = sums.whole();
+  sums.put_into(result);
   if (options.spatial) result.spatial = spatial.whole();
-  if (options.error_bars && result.count >= 2 * kBlocks)
-    for (int64_t k = 0; k < kBlocks; ++k) result.without_block.push_back(sums.without(k));
   if (options.features) result.features = torch::cat(features);
   if (options.logits) result.logits = torch::cat(logits);
+  return result;
+}
+
+Collected collect_features(const torch::Tensor& features, const CollectOptions& options) {
+  if (options.spatial || options.logits)
+    throw std::invalid_argument("an array of features gives neither spatial features nor logits");
+  Collected result;
+  result.count = features.size(0);
+  Sums sums(features.size(1), options.error_bars);
+  sums.add(features, 0);
+  sums.put_into(result);
+  if (options.features) result.features = features;
   return result;
 }
 

@@ -39,4 +39,7 @@ Collected collect(const FeatureExtractor& extractor,
                   const CollectOptions& options = {},
                   const std::function<void(int64_t)>& progress = {});
 
+/// The same of features already computed, float32 [N, D], as far as features go.
+Collected collect_features(const torch::Tensor& features, const CollectOptions& options = {});
+
 }  // namespace uvic::metrics

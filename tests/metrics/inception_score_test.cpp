@@ -12,7 +12,8 @@ TEST_CASE("inception score: sure and evenly spread pictures score the number of 
   const auto score = inception_score(logits, 1);
   CHECK(score.mean == Approx(5.0));
   CHECK(score.std == 0.0);
-  const auto in_parts = inception_score(logits.repeat({100, 1}), 10);  // parts hold each class about equally
+  const auto in_parts =
+      inception_score(logits.repeat({100, 1}), 10);  // parts hold each class about equally
   CHECK(in_parts.mean == Approx(5.0).epsilon(0.02));
   CHECK(in_parts.std > 0);
 }

@@ -6,6 +6,7 @@
 
 #include "data/formats/image_file.h"
 #include "data/formats/json.h"
+#include "data/formats/npy.h"
 #include "metrics/image_stream.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
@@ -99,8 +100,36 @@ TEST_CASE("pictures: one that can't be decoded is named when its batch is due", 
       Catch::Contains("c.png"));
 }
 
-TEST_CASE("pictures: statistics are told by their name", "[source]") {
-  CHECK(is_statistics_file("cifar10.npz"));
-  CHECK(!is_statistics_file("cifar10.zip"));
-  CHECK(!is_statistics_file("procedural"));
+TEST_CASE("pictures: arrays are told apart by what they hold", "[source]") {
+  const Scratch scratch;
+  formats::write_npz(scratch / "stats.npz", {{"mu", torch::zeros({3})}, {"sigma", torch::eye(3)}});
+  formats::write_npz(scratch / "adm.npz",
+                     {{"arr_0", torch::zeros({5, 8, 8, 3}, torch::kUInt8)},
+                      {"arr_1", torch::zeros({5}, torch::kInt64)}});
+  formats::write_npy(scratch / "features.npy", torch::ones({4, 7}, torch::kFloat64));
+  formats::write_npy(scratch / "labels.npy", torch::ones({4}, torch::kInt64));
+  CHECK(source_kind(scratch / "stats.npz") == SourceKind::kStatistics);
+  CHECK(source_kind(scratch / "adm.npz") == SourceKind::kPictures);
+  CHECK(source_kind(scratch / "features.npy") == SourceKind::kFeatures);
+  CHECK(source_kind("procedural") == SourceKind::kPictures);
+  CHECK_THROWS_WITH(source_kind(scratch / "labels.npy"), Catch::Contains("labels.npy"));
+  CHECK(read_features(scratch / "features.npy").equal(torch::ones({4, 7})));
+}
+
+TEST_CASE("pictures: an array is read whichever axis holds the colours", "[source]") {
+  const Scratch scratch;
+  torch::manual_seed(1);
+  const auto rows = torch::randint(256, {5, 6, 8, 3}).to(torch::kUInt8);
+  formats::write_npz(scratch / "adm.npz", {{"arr_0", rows}});
+  formats::write_npy(scratch / "planes.npy", rows.permute({0, 3, 1, 2}));
+  const auto cropped = rows.permute({0, 3, 1, 2}).slice(3, 1, 7);  // the centre 6 x 6 of 6 x 8
+  for (const char* name : {"adm.npz", "planes.npy"}) {
+    const auto source = open_pictures(scratch / name, native());
+    CHECK(source.pictures->size() == 5);
+    REQUIRE(source.pictures->image_size() == 6);
+    CHECK(stream_dataset(*source.pictures, 5, 5)().equal(cropped));
+    CHECK(source.pictures->class_names().empty());
+  }
+  CHECK(open_pictures(scratch / "adm.npz", native()).pictures->fingerprint() !=
+        open_pictures(scratch / "planes.npy", native()).pictures->fingerprint());
 }

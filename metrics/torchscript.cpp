@@ -1,0 +1,100 @@
+#include "metrics/torchscript.h"
+
+#include <fmt/format.h>
+#include <torch/script.h>
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "data/formats/sha256.h"
+
+namespace uvic::metrics {
+namespace {
+
+constexpr int64_t kCpuGroup = 16, kCudaGroup = 64;
+
+class TorchScriptExtractor : public FeatureExtractor {
+ public:
+  TorchScriptExtractor(const std::filesystem::path& path,
+                       torch::jit::Module module,
+                       const torch::Device& device)
+      : path_(path.string()),
+        name_("torchscript/" + path.stem().string()),
+        sha256_(formats::sha256_file(path)),
+        module_(std::move(module)),
+        device_(device) {
+    for (const auto& argument : module_.get_method("forward").function().getSchema().arguments())
+      has_return_features_ |= argument.name() == "return_features";
+    dimensions_ = run(torch::zeros({1, 3, 64, 64}, torch::kUInt8).to(device)).size(1);
+  }
+
+  std::string name() const override { return name_; }
+  std::string distance_name() const override { return "FD"; }
+  std::string weights_sha256() const override { return sha256_; }
+  std::string resize() const override { return "the network's own"; }
+  int64_t dimensions() const override { return dimensions_; }
+
+  Activations activations(const torch::Tensor& images) const override {
+    check_images(images, "torchscript");
+    return in_groups(images,
+                     device_.is_cpu() ? kCpuGroup : kCudaGroup,
+                     device_,
+                     [this](const torch::Tensor& part) {
+                       return Activations{run(part), {}, {}};
+                     });
+  }
+
+ private:
+  torch::Tensor run(const torch::Tensor& images) const {
+    torch::NoGradGuard no_grad;
+    torch::jit::Kwargs keywords;
+    if (has_return_features_) keywords["return_features"] = true;
+    c10::IValue output;
+    try {
+      output = module_.get_method("forward")({images}, keywords);
+    } catch (const std::exception& e) {
+      throw std::runtime_error(
+          fmt::format("{}: its forward failed on uint8 images [{}, 3, {}, {}]: {}",
+                      path_,
+                      images.size(0),
+                      images.size(2),
+                      images.size(3),
+                      e.what()));
+    }
+    if (!output.isTensor() || output.toTensor().dim() < 2 ||
+        output.toTensor().size(0) != images.size(0) ||
+        output.toTensor()[0].numel() != output.toTensor().size(1))
+      throw std::runtime_error(
+          fmt::format("{}: its forward gives {} of {} images, want a tensor [N, D]",
+                      path_,
+                      output.isTensor() ? c10::str(output.toTensor().sizes()) : output.tagKind(),
+                      images.size(0)));
+    return output.toTensor().flatten(1).to(torch::kFloat32);
+  }
+
+  std::string path_, name_, sha256_;
+  torch::jit::Module module_;
+  torch::Device device_;
+  bool has_return_features_ = false;
+  int64_t dimensions_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<FeatureExtractor> load_torchscript(const std::filesystem::path& path,
+                                                   const torch::Device& device) {
+  if (!std::filesystem::is_regular_file(path))
+    throw std::runtime_error(fmt::format("{}: no such file", path.string()));
+  torch::jit::Module module;
+  try {
+    module = torch::jit::load(path.string(), device);
+  } catch (const c10::Error& e) {
+    throw std::runtime_error(
+        fmt::format("{}: no TorchScript file ({})", path.string(), e.what_without_backtrace()));
+  }
+  module.eval();
+  return std::make_unique<TorchScriptExtractor>(path, std::move(module), device);
+}
+
+}  // namespace uvic::metrics
