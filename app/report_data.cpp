@@ -229,26 +229,22 @@ struct Held {
   double tolerance = 0;  ///< relative, for numbers
 };
 
-json at(const json& object, const char* pointer) {
-  const json::json_pointer path(pointer);
-  return object.contains(path) ? object[path] : json();
-}
-
 const Held kHeld[] = {
-    {"training data", [](const json& e) { return at(e, "/run/data/fingerprint"); }},
-    {"images seen", [](const json& e) { return at(e, "/cost/images_seen"); }},
-    {"training seed", [](const json& e) { return at(e, "/config/seed"); }},
-    {"batch size", [](const json& e) { return at(e, "/config/batch_size"); }},
-    {"learning rate", [](const json& e) { return at(e, "/config/optimizer.lr"); }},
-    {"parameters (within 2 %)", [](const json& e) { return at(e, "/run/parameters"); }, 0.02},
-    {"precision", [](const json& e) { return at(e, "/run/precision"); }},
-    {"sampler", [](const json& e) { return at(e, "/samples/sampler"); }},
-    {"sampling steps", [](const json& e) { return at(e, "/samples/steps"); }},
-    {"guidance", [](const json& e) { return at(e, "/samples/guidance_scale"); }},
-    {"sample seeds", [](const json& e) { return at(e, "/samples/seeds"); }},
-    {"feature network", [](const json& e) { return at(e, "/scores/0/extractor_sha256"); }},
-    {"resize to the feature network", [](const json& e) { return at(e, "/scores/0/resize"); }},
-    {"reference", [](const json& e) { return at(e, "/scores/0/reference"); }},
+    {"training data", [](const json& e) { return value_at(e, "/run/data/fingerprint"); }},
+    {"images seen", [](const json& e) { return value_at(e, "/cost/images_seen"); }},
+    {"training seed", [](const json& e) { return value_at(e, "/config/seed"); }},
+    {"batch size", [](const json& e) { return value_at(e, "/config/batch_size"); }},
+    {"learning rate", [](const json& e) { return value_at(e, "/config/optimizer.lr"); }},
+    {"parameters (within 2 %)", [](const json& e) { return value_at(e, "/run/parameters"); }, 0.02},
+    {"precision", [](const json& e) { return value_at(e, "/run/precision"); }},
+    {"sampler", [](const json& e) { return value_at(e, "/samples/sampler"); }},
+    {"sampling steps", [](const json& e) { return value_at(e, "/samples/steps"); }},
+    {"guidance", [](const json& e) { return value_at(e, "/samples/guidance_scale"); }},
+    {"sample seeds", [](const json& e) { return value_at(e, "/samples/seeds"); }},
+    {"feature network", [](const json& e) { return value_at(e, "/scores/0/extractor_sha256"); }},
+    {"resize to the feature network",
+     [](const json& e) { return value_at(e, "/scores/0/resize"); }},
+    {"reference", [](const json& e) { return value_at(e, "/scores/0/reference"); }},
 };
 
 bool equal(const json& a, const json& b, double tolerance) {
@@ -400,6 +396,12 @@ std::string verdict_of_many(const json& entries,
 
 }  // namespace
 
+const json& value_at(const json& object, const char* pointer) {
+  static const json kAbsent;
+  const json::json_pointer path(pointer);
+  return object.contains(path) ? object[path] : kAbsent;
+}
+
 bool higher_is_better(const std::string& metric) {
   static const std::set<std::string> kHigher = {
       "is", "inception score", "precision", "recall", "density", "coverage"};
@@ -411,10 +413,9 @@ bool higher_is_better(const std::string& metric) {
 
 std::string attention_text(const std::string& attention, const std::string& placement) {
   if (attention == "softmax" || placement == "none") return "softmax";
-  if (placement == "all") return attention;
-  if (placement == "inner")
-    return attention + " in the inner blocks, softmax in the first and last";
-  return fmt::format("{} in blocks {}, softmax elsewhere", attention, placement);
+  if (placement == "all") return attention + ", all blocks";
+  if (placement == "inner") return attention + ", inner blocks";
+  return fmt::format("{}, blocks {}", attention, placement);
 }
 
 std::vector<uint64_t> sample_seeds(const json& samples) {

@@ -32,10 +32,13 @@ nlohmann::json report_data(const std::string& title,
                            const std::vector<ReportEntry>& entries,
                            const std::vector<nlohmann::json>& baselines);
 
+/// What stands at a JSON pointer, as "/run/data/describe"; null where nothing does.
+const nlohmann::json& value_at(const nlohmann::json& object, const char* pointer);
+
 /// IS, precision, recall, density, coverage: true. Distances: false.
 bool higher_is_better(const std::string& metric);
 
-/// "cog in inner blocks, softmax elsewhere".
+/// "softmax", "cog, inner blocks", "cog, blocks 1-5": the blocks not named use softmax.
 std::string attention_text(const std::string& attention, const std::string& placement);
 
 /// The seeds that a samples folder holds, by its samples.json.

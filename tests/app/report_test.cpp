@@ -242,7 +242,7 @@ TEST_CASE("the page is one file that asks nothing of the network", "[report]") {
   CHECK_FALSE(has(plain, "https://"));
   CHECK_FALSE(has(page, "src=\"\""));
   CHECK(count_of(page, "data:image/png;base64,") >= 3 + 2 * 8);
-  for (const auto* name : {"disc", "stripes", "real, held out", "noise", "cog in the inner blocks"})
+  for (const auto* name : {"disc", "stripes", "real, held out", "noise", "cog, inner blocks"})
     CHECK(has(page, name));
   for (const auto* file : {"report.json",
                            "samples.png",
