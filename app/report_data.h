@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,8 +36,8 @@ nlohmann::json report_data(const std::string& title,
 /// What stands at a JSON pointer, as "/run/data/describe"; null where nothing does.
 const nlohmann::json& value_at(const nlohmann::json& object, const char* pointer);
 
-/// IS, precision, recall, density, coverage: true. Distances: false.
-bool higher_is_better(const std::string& metric);
+/// The number under a key; nothing where there is none.
+std::optional<double> number_at(const nlohmann::json& object, const char* key);
 
 /// "softmax", "cog, inner blocks", "cog, blocks 1-5": the blocks not named use softmax.
 std::string attention_text(const std::string& attention, const std::string& placement);

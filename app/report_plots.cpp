@@ -8,6 +8,7 @@
 
 #include "app/plot.h"
 #include "app/report_data.h"
+#include "app/report_findings.h"
 
 namespace uvic::app {
 using nlohmann::json;

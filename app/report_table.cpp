@@ -6,6 +6,7 @@
 
 #include "app/human.h"
 #include "app/report_data.h"
+#include "app/report_findings.h"
 
 namespace uvic::app {
 using nlohmann::json;

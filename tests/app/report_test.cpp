@@ -8,6 +8,7 @@
 
 #include "app/human.h"
 #include "app/plot.h"
+#include "app/report_findings.h"
 #include "app/significance.h"
 #include "app/template.h"
 #include "data/formats/atomic_file.h"
@@ -203,6 +204,16 @@ TEST_CASE("the report tells what was held equal and where the configs differ", "
   REQUIRE(data["config_differences"].size() == 1);
   CHECK(data["config_differences"][0]["name"] == "model.attention");
   CHECK(data["config_differences"][0]["values"] == json({"softmax", "cog"}));
+}
+
+TEST_CASE("a comparison of unlike things says so in its verdict", "[report]") {
+  Comparison made({45}, {41});
+  MadeUpRun longer;
+  longer.attention = "cog";
+  longer.total_images = 300000;
+  write_made_up_run(made.entries[1].run, longer);
+  CHECK(has(made.verdict(), "Not held equal: images seen"));
+  CHECK_FALSE(has(Comparison({45}, {41}).verdict(), "Not held equal"));
 }
 
 TEST_CASE("a distance is better lower, precision and the like higher, whatever the extractor",
