@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <optional>
 #include <stdexcept>
 
 #include "model/attention/scores.h"
@@ -43,13 +42,6 @@ void check(const AttentionInput& in) {
                     describe(in.v)));
 }
 
-/// The fused CPU kernels' word for this kind, where they have one.
-std::optional<ScoreKind> score_kind(const AttentionKind& kind) {
-  if (kind.reference == softmax_attention) return ScoreKind::softmax;
-  if (kind.reference == cog_attention) return ScoreKind::cog;
-  return std::nullopt;
-}
-
 }  // namespace
 
 const std::vector<AttentionKind>& attention_kinds() {
@@ -70,6 +62,12 @@ const AttentionKind& attention_kind(const std::string& name) {
   }
   throw std::invalid_argument(
       fmt::format("model.attention: unknown kind {}; choose one of {}", name, known));
+}
+
+std::optional<ScoreKind> score_kind(const AttentionKind& kind) {
+  if (kind.reference == softmax_attention) return ScoreKind::softmax;
+  if (kind.reference == cog_attention) return ScoreKind::cog;
+  return std::nullopt;
 }
 
 torch::Tensor attention(const AttentionKind& kind, const AttentionInput& in) {

@@ -3,8 +3,11 @@
 
 #include <torch/torch.h>
 
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "model/kernels/kernel_table.h"
 
 namespace uvic::model {
 
@@ -56,6 +59,9 @@ const std::vector<AttentionKind>& attention_kinds();
 
 /// The kind of that name; the error for an unknown one lists the known.
 const AttentionKind& attention_kind(const std::string& name);
+
+/// What the fused CPU kernels call this kind, where they know it.
+std::optional<ScoreKind> score_kind(const AttentionKind& kind);
 
 /// The fastest kernel that takes this call; each agrees with its reference (attention_test.cpp).
 /// Throws std::invalid_argument if shapes, dtypes or devices disagree.

@@ -3,6 +3,11 @@
 #include <cmath>
 
 namespace uvic::model {
+namespace {
+
+constexpr double kNormEpsilon = 1e-5;
+
+}  // namespace
 
 torch::Tensor timestep_embedding(const torch::Tensor& timesteps, int64_t dim) {
   const int64_t half = dim / 2;
@@ -39,7 +44,8 @@ LayerNormImpl::LayerNormImpl(int64_t dim) {
 }
 
 torch::Tensor LayerNormImpl::forward(const torch::Tensor& x, torch::Dtype out) {
-  return torch::layer_norm(x.to(weight.scalar_type()), weight.sizes(), weight, bias, 1e-5).to(out);
+  return torch::layer_norm(x.to(weight.scalar_type()), weight.sizes(), weight, bias, kNormEpsilon)
+      .to(out);
 }
 
 MlpImpl::MlpImpl(int64_t dim, int64_t hidden) {
@@ -94,7 +100,7 @@ PatchEmbedImpl::PatchEmbedImpl(int64_t patch_size, int64_t in_chans, int64_t emb
 torch::Tensor PatchEmbedImpl::forward(const torch::Tensor& x) {
   const int64_t batch = x.size(0), channels = x.size(1), p = proj->weight.size(2);
   const int64_t h = x.size(2) / p, w = x.size(3) / p;
-  const auto patches = x.view({batch, channels, h, p, w, p})
+  const auto patches = x.reshape({batch, channels, h, p, w, p})
                            .permute({0, 2, 4, 1, 3, 5})
                            .reshape({batch, h * w, channels * p * p});
   return torch::linear(patches, proj->weight.flatten(1), proj->bias);  // [B, h w, embed_dim]

@@ -56,6 +56,10 @@ class AttentionImpl : public torch::nn::Module {
   /// nothing) and takes this block's, [B, H, L, D], cut off from the graph.
   torch::Tensor forward(const torch::Tensor& x, torch::Tensor* values);
 
+  int64_t num_heads() const { return num_heads_; }
+  double scale() const { return scale_; }
+  const AttentionKind& kind() const { return *kind_; }
+
   Linear qkv{nullptr}, proj{nullptr};
 
  private:

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "model/ops.h"
 #include "model/placement.h"
 #include "model/recompute.h"
 
@@ -100,11 +101,10 @@ UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
         torch::nn::Conv2d(torch::nn::Conv2dOptions(c.in_chans, c.in_chans, 3).padding(1)));
 }
 
-torch::Tensor UViTImpl::embed(const torch::Tensor& x,
-                              const torch::Tensor& timesteps,
-                              const torch::Tensor& condition) {
+void UViTImpl::check(const torch::Tensor& x,
+                     const torch::Tensor& timesteps,
+                     const torch::Tensor& condition) const {
   const auto& c = config_;
-  const auto dtype = pos_embed.scalar_type();
   const int64_t batch = x.dim() == 4 ? x.size(0) : 0;
   require(x.sizes() == torch::IntArrayRef({batch, c.in_chans, c.img_size, c.img_size}),
           "x is {}, the config wants [batch, {}, {}, {}]; pass the config of this data",
@@ -116,11 +116,6 @@ torch::Tensor UViTImpl::embed(const torch::Tensor& x,
           "timesteps is {}, wanted [{}], one for each image",
           shape(timesteps),
           batch);
-
-  auto time = timestep_embedding(timesteps, c.embed_dim).to(dtype);
-  if (time_embed) time = time_embed->forward(time);
-  time = time.unsqueeze(1);                                                       // [B, 1, D]
-  std::vector<torch::Tensor> tokens = {time, patch_embed->forward(x.to(dtype))};  // [B, patches, D]
   if (label_emb) {
     require(condition.defined() && condition.sizes() == torch::IntArrayRef({batch}) &&
                 condition.scalar_type() == torch::kInt64,
@@ -134,8 +129,6 @@ torch::Tensor UViTImpl::embed(const torch::Tensor& x,
               low < 0 ? low : high,
               c.num_classes - 1);
     }
-    tokens.insert(tokens.begin(),
-                  label_emb->forward(condition).unsqueeze(1));  // [label, time, patches]
   } else if (context_embed) {
     require(condition.defined() &&
                 condition.sizes() == torch::IntArrayRef({batch, c.num_clip_token, c.clip_dim}),
@@ -144,20 +137,32 @@ torch::Tensor UViTImpl::embed(const torch::Tensor& x,
             batch,
             c.num_clip_token,
             c.clip_dim);
-    tokens.insert(tokens.begin() + 1,
-                  context_embed->forward(condition.to(dtype)));  // [time, context, patches]
   } else {
     require(!condition.defined(),
             "a condition {} was given to an unconditional model; set num_classes or clip_dim",
             shape(condition));
   }
-  return torch::cat(tokens, 1) + pos_embed;  // [B, L, D]
 }
 
-torch::Tensor UViTImpl::run_block(Block& block,
+torch::Tensor UViTImpl::embed(const torch::Tensor& x,
+                              const torch::Tensor& timesteps,
+                              const torch::Tensor& condition) {
+  const auto dtype = pos_embed.scalar_type();
+  auto time = timestep_embedding(timesteps, config_.embed_dim).to(dtype);
+  if (time_embed) time = time_embed->forward(time);
+  std::vector<torch::Tensor> tokens = {time.unsqueeze(1),                   // [B, 1, D]
+                                       patch_embed->forward(x.to(dtype))};  // [B, patches, D]
+  if (label_emb) tokens.insert(tokens.begin(), label_emb->forward(condition).unsqueeze(1));
+  if (context_embed) tokens.insert(tokens.begin() + 1, context_embed->forward(condition.to(dtype)));
+  return torch::cat(tokens, 1) +
+         pos_embed;  // [B, L, D]: [label, time, patches] or [time, context, patches]
+}
+
+torch::Tensor UViTImpl::run_block(const std::shared_ptr<torch::nn::Module>& module,
                                   const torch::Tensor& x,
                                   const torch::Tensor& skip,
                                   torch::Tensor* values) {
+  const auto block = std::static_pointer_cast<BlockImpl>(module);
   const auto compute = compute_dtype();
   if (!config_.use_checkpoint) return block->forward(x, skip, values, compute);
   const auto run = [block, compute, values](const std::vector<torch::Tensor>& in) mutable {
@@ -173,33 +178,62 @@ torch::Tensor UViTImpl::run_block(Block& block,
       run, {x, skip, values ? *values : torch::Tensor()}, block->parameters());
 }
 
+torch::Tensor UViTImpl::run_blocks(torch::Tensor h) {
+  torch::Tensor values;
+  auto* const pass = passes_values_ ? &values : nullptr;
+  std::vector<torch::Tensor> skips;
+  for (const auto& block : *in_blocks) {
+    h = run_block(block, h, {}, pass);
+    if (config_.skip) skips.push_back(h);
+  }
+  h = run_block(mid_block.ptr(), h, {}, pass);
+  for (const auto& block : *out_blocks) {
+    torch::Tensor skip;
+    if (config_.skip) skip = skips.back(), skips.pop_back();
+    h = run_block(block, h, skip, pass);
+  }
+  return h;  // [B, L, D]
+}
+
+torch::Tensor UViTImpl::decode(const torch::Tensor& h) {
+  // Norm and decoder work token by token, so that the extra tokens can go first.
+  const auto patches = norm->forward(h.slice(1, config_.extras()), pos_embed.scalar_type());
+  const auto image = unpatchify(decoder_pred->forward(patches), config_.in_chans);  // [B, C, H, W]
+  return final_layer ? final_layer->forward(image) : image;
+}
+
+/// Whether the blocks give an image the same bits in any batch. oneDNN's bfloat16 products and our
+/// kernels do; OpenBLAS's float32 products change with the number of rows, plain tensor code with
+/// where a vector ends.
+bool UViTImpl::blocks_keep_images_apart() const {
+  return fused_kernels() && compute_dtype() == torch::kBFloat16 && !passes_values_ &&
+         score_kind(attention_kind(config_.attention));
+}
+
 torch::Tensor UViTImpl::forward(const torch::Tensor& x,
                                 const torch::Tensor& timesteps,
                                 const torch::Tensor& condition) {
-  auto h = embed(x, timesteps, condition);  // [B, L, D]
-  torch::Tensor values;
-  auto* const pass = passes_values_ ? &values : nullptr;
+  check(x, timesteps, condition);
+  if (torch::GradMode::is_enabled() || !x.is_cpu() || x.size(0) < 2)
+    return decode(run_blocks(embed(x, timesteps, condition))).to(x.scalar_type());
 
-  std::vector<torch::Tensor> skips;
-  for (const auto& block : *in_blocks) {
-    Block b(std::static_pointer_cast<BlockImpl>(block));
-    h = run_block(b, h, {}, pass);
-    if (config_.skip) skips.push_back(h);
+  const bool blocks_together = blocks_keep_images_apart();
+  const auto each = [&](auto&& step) {
+    std::vector<torch::Tensor> images(x.size(0));
+    for (size_t i = 0; i < images.size(); ++i)
+      images[i] =
+          step([i](const torch::Tensor& t) { return t.defined() ? t.slice(0, i, i + 1) : t; });
+    return torch::cat(images);
+  };
+  auto h = each([&](auto&& image) {
+    const auto tokens = embed(image(x), image(timesteps), image(condition));
+    return blocks_together ? tokens : decode(run_blocks(tokens));
+  });
+  if (blocks_together) {
+    h = run_blocks(h);
+    h = each([&](auto&& image) { return decode(image(h)); });
   }
-  h = run_block(mid_block, h, {}, pass);
-  for (const auto& block : *out_blocks) {
-    Block b(std::static_pointer_cast<BlockImpl>(block));
-    torch::Tensor skip;
-    if (config_.skip) skip = skips.back(), skips.pop_back();
-    h = run_block(b, h, skip, pass);
-  }
-
-  // Norm and decoder work token by token, so that the extra tokens can go first.
-  h = h.slice(1, config_.extras());
-  h = decoder_pred->forward(norm->forward(h, pos_embed.scalar_type()));  // [B, patches, p p C]
-  auto image = unpatchify(h, config_.in_chans);                          // [B, C, H, W]
-  if (final_layer) image = final_layer->forward(image);
-  return image.to(x.scalar_type());
+  return h.to(x.scalar_type());
 }
 
 int64_t parameter_count(const UViTConfig& c) {

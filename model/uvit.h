@@ -108,13 +108,19 @@ class UViTImpl : public torch::nn::Module {
   torch::nn::Conv2d final_layer{nullptr};  ///< null without conv
 
  private:
+  void check(const torch::Tensor& x,
+             const torch::Tensor& timesteps,
+             const torch::Tensor& condition) const;
   torch::Tensor embed(const torch::Tensor& x,
                       const torch::Tensor& timesteps,
                       const torch::Tensor& condition);
-  torch::Tensor run_block(Block& block,
+  torch::Tensor run_blocks(torch::Tensor h);
+  torch::Tensor run_block(const std::shared_ptr<torch::nn::Module>& block,
                           const torch::Tensor& x,
                           const torch::Tensor& skip,
                           torch::Tensor* values);
+  torch::Tensor decode(const torch::Tensor& h);
+  bool blocks_keep_images_apart() const;
 
   UViTConfig config_;
   std::optional<torch::Dtype> compute_dtype_;
