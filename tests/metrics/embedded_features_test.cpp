@@ -151,15 +151,15 @@ TEST_CASE("embedded: images of another dtype or shape are refused", "[embedded]"
 
 TEST_CASE("embedded: training learns, and the same seed learns the same", "[embedded]") {
   data::DatasetOptions set;
-  set.procedural_images = 2000;
+  set.procedural_images = 960;
   const auto dataset = data::open_dataset("procedural", set);
   EmbeddedTrainingOptions options;
-  options.images = 3840;
-  options.batch_size = 64;
+  options.images = 960;
+  options.batch_size = 16;
   std::vector<EmbeddedTrainingProgress> reports;
   auto weights = train_embedded(*dataset, options, [&](const auto& p) { reports.push_back(p); });
   REQUIRE(!reports.empty());
-  CHECK(reports.back().images_seen == 3840);
+  CHECK(reports.back().images_seen == 960);
   CHECK(reports.back().loss < 2.25);  // ten classes by chance: log 10 = 2.30
   CHECK(weights.class_names.size() == 10);
 
