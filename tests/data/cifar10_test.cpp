@@ -1,5 +1,7 @@
 #include "data/cifar10.h"
 
+#include <fmt/format.h>
+
 #include "tests/data/pictures.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"

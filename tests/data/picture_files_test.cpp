@@ -1,6 +1,8 @@
 #include "data/picture_files.h"
 
-#include <numeric>
+#include <fmt/format.h>
+
+#include <cstdlib>
 #include <thread>
 
 #include "data/formats/zip_archive.h"

@@ -1,8 +1,6 @@
 // Small pictures and folders of them for the tests of data/.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdint>
