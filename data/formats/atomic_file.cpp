@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -66,13 +67,14 @@ void AtomicFile::write(const void* bytes, size_t size_bytes) {
   }
 }
 
-void AtomicFile::commit() {
+void AtomicFile::commit(bool sync_folder) {
   const int closed = ::close(descriptor_);
   descriptor_ = -1;
   if (closed != 0) fail(final_, "write", errno);
   flush_to_disk(temporary_, final_);
   if (::rename(temporary_.c_str(), final_.c_str()) != 0) fail(final_, "create", errno);
   temporary_.clear();
+  if (!sync_folder) return;
   const fs::path folder = final_.has_parent_path() ? final_.parent_path() : fs::path(".");
   const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return;  // a folder that may be written but not read; the rename stands

@@ -19,7 +19,10 @@ class AtomicFile {
   AtomicFile& operator=(const AtomicFile&) = delete;
 
   void write(const void* bytes, size_t size_bytes);
-  void commit();  ///< fsync the file, rename it, fsync its folder
+
+  /// fsync the file, rename it, fsync its folder. Without the last, a power cut may undo the
+  /// rename, so that the old file, or none, stands there: never half a one.
+  void commit(bool sync_folder = true);
 
   /// Where the bytes stand until commit, for libraries that want a path.
   const std::filesystem::path& temporary_path() const { return temporary_; }

@@ -6,11 +6,13 @@
 
 #include <algorithm>
 #include <climits>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
 
 #include "data/formats/atomic_file.h"
+#include "data/formats/crc32.h"
 #include "data/formats/little_endian.h"
 #include "data/formats/mapped_file.h"
 
@@ -25,6 +27,24 @@ bool begins_with(const uint8_t* bytes, size_t size, const char* magic, size_t le
 bool is_png(const uint8_t* b, size_t n) { return begins_with(b, n, "\x89PNG\r\n\x1a\n", 8); }
 bool is_jpeg(const uint8_t* b, size_t n) { return begins_with(b, n, "\xff\xd8\xff", 3); }
 bool is_bmp(const uint8_t* b, size_t n) { return begins_with(b, n, "BM", 2); }
+
+uint32_t load_big_endian(const uint8_t* bytes) {
+  return __builtin_bswap32(load_little_endian<uint32_t>(bytes));
+}
+
+// Whether the chunks of a PNG run to its end and match their checksums, which stb skips.
+bool png_is_whole(const uint8_t* bytes, size_t size) {
+  size_t at = 8;
+  while (size - at >= 12) {
+    const size_t length = load_big_endian(bytes + at);
+    if (length > size - at - 12) return false;
+    const auto* kind = reinterpret_cast<const char*>(bytes) + at + 4;
+    if (crc32({kind, 4 + length}) != load_big_endian(bytes + at + 8 + length)) return false;
+    if (std::memcmp(kind, "IEND", 4) == 0) return true;
+    at += 12 + length;
+  }
+  return false;
+}
 
 // Whether the markers of a JPEG run to its end-of-image. stb fills what is cut off with grey and
 // tells nobody.
@@ -61,26 +81,31 @@ uint64_t bmp_bytes(const uint8_t* bytes, size_t size, int width, int height) {
 
 // What stb would allocate for a header alone must stand in proportion to the bytes that came:
 // deflate expands at most 1032-fold, and a block of 64 JPEG samples takes a bit at least.
-void check_bytes_suffice(
-    const uint8_t* bytes, size_t size, int width, int height, const std::string& name) {
+bool bytes_suffice(const uint8_t* bytes, size_t size, int width, int height) {
   const uint64_t pixels = static_cast<uint64_t>(width) * static_cast<uint64_t>(height);
-  bool suffice = true;
   if (is_png(bytes, size)) {
-    const uint64_t depth = size > 25 ? bytes[24] : 1;
-    const uint64_t channels = size > 25 && bytes[25] != 3 ? (bytes[25] & 2 ? 3 : 1) : 1;
-    suffice = pixels * depth * channels / 8 <= 1032 * static_cast<uint64_t>(size);
-  } else if (is_jpeg(bytes, size)) {
-    suffice = pixels <= 1024 * static_cast<uint64_t>(size) && jpeg_is_complete(bytes, size);
-  } else {
-    suffice = bmp_bytes(bytes, size, width, height) <= size;
+    if (size < 33) return false;  // signature and header chunk
+    const uint64_t depth = bytes[24],
+                   channels = (bytes[25] & 3) == 2 ? 3 : 1;  // of the header chunk
+    return pixels * depth * channels / 8 <= 1032 * static_cast<uint64_t>(size);
   }
-  if (!suffice) {
+  if (is_jpeg(bytes, size)) return pixels <= 1024 * static_cast<uint64_t>(size);
+  return bmp_bytes(bytes, size, width, height) <= size;
+}
+
+void check_whole(
+    const uint8_t* bytes, size_t size, int width, int height, const std::string& name) {
+  if (!bytes_suffice(bytes, size, width, height)) {
     throw std::runtime_error(
         fmt::format("{}: truncated: {} bytes can't hold the {}x{} picture of its header",
                     name,
                     size,
                     width,
                     height));
+  }
+  if ((is_png(bytes, size) && !png_is_whole(bytes, size)) ||
+      (is_jpeg(bytes, size) && !jpeg_is_complete(bytes, size))) {
+    throw std::runtime_error(fmt::format("{}: the picture is truncated or damaged", name));
   }
 }
 
@@ -109,7 +134,7 @@ Image decode_image(const uint8_t* bytes, size_t size_bytes, const std::string& n
                                          image.height,
                                          kMaxSide));
   }
-  check_bytes_suffice(bytes, size_bytes, image.width, image.height, name);
+  check_whole(bytes, size_bytes, image.width, image.height, name);
   const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(
       stbi_load_from_memory(bytes, length, &image.width, &image.height, &channels, 3),
       stbi_image_free);
@@ -150,7 +175,9 @@ std::vector<uint8_t> encode_png(const Image& image) {
 
 void write_png(const std::filesystem::path& path, const Image& image) {
   const auto png = encode_png(image);
-  write_file_atomically(path, {reinterpret_cast<const char*>(png.data()), png.size()});
+  AtomicFile file(path);
+  file.write(png.data(), png.size());
+  file.commit(/*sync_folder=*/false);
 }
 
 }  // namespace uvic::formats

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "data/formats/atomic_file.h"
+#include "data/formats/file_error.h"
 #include "data/formats/mapped_file.h"
 
 namespace uvic::formats {
@@ -26,8 +27,8 @@ std::string reason(const json::exception& error) {
 
 json parse_json(std::string_view text, const std::string& name, JsonLimits limits) {
   if (text.size() > limits.bytes) {
-    throw std::runtime_error(
-        fmt::format("{}: JSON of {} bytes, the limit is {}", name, text.size(), limits.bytes));
+    throw file_error(name,
+                     fmt::format("JSON of {} bytes, the limit is {}", text.size(), limits.bytes));
   }
   std::vector<std::set<std::string>> keys;  // of the objects that are open
   const auto check = [&](int depth, json::parse_event_t event, json& parsed) {
@@ -37,14 +38,13 @@ json parse_json(std::string_view text, const std::string& name, JsonLimits limit
         [[fallthrough]];
       case json::parse_event_t::array_start:
         if (depth >= limits.depth) {
-          throw std::runtime_error(
-              fmt::format("{}: JSON nested deeper than {} levels", name, limits.depth));
+          throw file_error(name, fmt::format("JSON nested deeper than {} levels", limits.depth));
         }
         break;
       case json::parse_event_t::key:
         if (!keys.back().insert(parsed.get<std::string>()).second) {
-          throw std::runtime_error(
-              fmt::format("{}: JSON key {} stands twice in one object", name, parsed.dump()));
+          throw file_error(name,
+                           fmt::format("JSON key {} stands twice in one object", parsed.dump()));
         }
         break;
       case json::parse_event_t::object_end:
@@ -58,7 +58,7 @@ json parse_json(std::string_view text, const std::string& name, JsonLimits limit
   try {
     return json::parse(text.begin(), text.end(), check);
   } catch (const json::exception& error) {
-    throw std::runtime_error(fmt::format("{}: not valid JSON: {}", name, reason(error)));
+    throw file_error(name, "not valid JSON: " + reason(error));
   }
 }
 

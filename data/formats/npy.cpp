@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "data/formats/atomic_file.h"
+#include "data/formats/file_error.h"
 #include "data/formats/little_endian.h"
 
 namespace uvic::formats {
@@ -39,8 +40,12 @@ constexpr Dtype kDtypes[] = {{"b1", torch::kBool},
 struct Span {
   std::shared_ptr<const MappedFile> file;
   size_t begin, size;
-  std::string name;
+  std::string entry;  // of an archive: "mu.npy: "
 };
+
+std::runtime_error array_error(const Span& span, const std::string& text) {
+  return file_error(span.file->name(), span.entry + "not a valid .npy array: " + text);
+}
 
 struct Header {
   ArrayInfo info;
@@ -51,7 +56,7 @@ struct Header {
 /// Reads the Python literal {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }.
 class HeaderParser {
  public:
-  HeaderParser(std::string_view text, const std::string& name) : text_(text), name_(name) {}
+  HeaderParser(std::string_view text, const Span& span) : text_(text), span_(span) {}
 
   Header parse() {
     Header header;
@@ -84,9 +89,7 @@ class HeaderParser {
   }
 
  private:
-  std::runtime_error fault(const std::string& text) const {
-    return std::runtime_error(fmt::format("{}: not a valid .npy array: {}", name_, text));
-  }
+  std::runtime_error fault(const std::string& text) const { return array_error(span_, text); }
   void skip_blanks() {
     while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
   }
@@ -158,13 +161,11 @@ class HeaderParser {
 
   std::string_view text_;
   size_t at_ = 0;
-  const std::string& name_;
+  const Span& span_;
 };
 
 Header parse_header(const Span& span) {
-  const auto fault = [&](const std::string& text) {
-    return std::runtime_error(fmt::format("{}: not a valid .npy array: {}", span.name, text));
-  };
+  const auto fault = [&](const std::string& text) { return array_error(span, text); };
   const std::string_view bytes(reinterpret_cast<const char*>(span.file->data()) + span.begin,
                                span.size);
   if (bytes.substr(0, kMagic.size()) != kMagic) throw fault("it does not begin as one");
@@ -178,7 +179,7 @@ Header parse_header(const Span& span) {
   if (length > bytes.size() - text_at) {
     throw fault(fmt::format("truncated: a header of {} bytes in {}", length, bytes.size()));
   }
-  Header header = HeaderParser(bytes.substr(text_at, length), span.name).parse();
+  Header header = HeaderParser(bytes.substr(text_at, length), span).parse();
   header.data_at = text_at + length;
   return header;
 }
@@ -190,9 +191,9 @@ torch::Tensor read_span(const Span& span) {
   const size_t available = span.size - header.data_at;
   const size_t element_bytes = c10::elementSize(dtype);
   if (numel < 0 || static_cast<size_t>(numel) > available / element_bytes) {
-    throw std::runtime_error(
-        fmt::format("{}: truncated: shape [{}] of {} needs more than the {} bytes there are",
-                    span.name,
+    throw array_error(
+        span,
+        fmt::format("truncated: shape [{}] of {} needs more than the {} bytes there are",
                     fmt::join(shape, ", "),
                     c10::toString(dtype),
                     available));
@@ -213,9 +214,7 @@ torch::Tensor read_span(const Span& span) {
   return tensor.permute(reversed);
 }
 
-Span whole(const std::shared_ptr<const MappedFile>& file) {
-  return {file, 0, file->size(), file->name()};
-}
+Span whole(const std::shared_ptr<const MappedFile>& file) { return {file, 0, file->size(), ""}; }
 
 std::string header_of(const torch::Tensor& tensor) {
   const auto* dtype = std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const Dtype& row) {
@@ -271,8 +270,7 @@ NpzFile::NpzFile(std::shared_ptr<const MappedFile> file) : archive_(std::move(fi
     const std::string& entry = archive_.entries()[i].name;
     if (entry.size() <= suffix.size() ||
         entry.compare(entry.size() - suffix.size(), suffix.size(), suffix) != 0) {
-      throw std::runtime_error(
-          fmt::format("{}: not an .npz: its entry '{}' is no .npy", path(), entry));
+      throw file_error(path(), fmt::format("not an .npz: its entry '{}' is no .npy", entry));
     }
     entries_[entry.substr(0, entry.size() - suffix.size())] = i;
   }
@@ -287,8 +285,8 @@ std::vector<std::string> NpzFile::names() const {
 size_t NpzFile::entry(const std::string& name) const {
   const auto found = entries_.find(name);
   if (found == entries_.end()) {
-    throw std::runtime_error(
-        fmt::format("{}: no array '{}'; it holds {}", path(), name, fmt::join(names(), ", ")));
+    throw file_error(path(),
+                     fmt::format("no array '{}'; it holds {}", name, fmt::join(names(), ", ")));
   }
   return found->second;
 }
@@ -297,13 +295,12 @@ namespace {
 
 Span span_of(const ZipReader& archive, size_t index) {
   const auto& entry = archive.entries()[index];
-  std::string name = archive.name() + ": " + entry.name;
-  if (const auto at = archive.stored_at(index)) {
-    return {archive.file(), *at, entry.size_bytes, std::move(name)};
-  }
-  auto content = MappedFile::from_bytes(archive.read(index, uint64_t{1} << 40), name);
+  const std::string label = entry.name + ": ";
+  if (const auto at = archive.stored_at(index))
+    return {archive.file(), *at, entry.size_bytes, label};
+  auto content = MappedFile::from_bytes(archive.read(index, uint64_t{1} << 40), archive.name());
   const size_t size = content->size();
-  return {std::move(content), 0, size, std::move(name)};
+  return {std::move(content), 0, size, label};
 }
 
 }  // namespace

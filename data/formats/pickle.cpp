@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "data/formats/file_error.h"
 #include "data/formats/little_endian.h"
 
 namespace uvic::formats {
@@ -108,7 +109,7 @@ PickleReader::PickleReader(std::string_view bytes, std::string name, IsAllowed i
     : bytes_(bytes), name_(std::move(name)), is_allowed_(is_allowed) {}
 
 std::runtime_error PickleReader::fault(const std::string& text) const {
-  return std::runtime_error(fmt::format("{}: {} (pickle, byte {})", name_, text, at_));
+  return file_error(name_, fmt::format("{} (pickle, byte {})", text, at_));
 }
 
 std::string_view PickleReader::take(uint64_t size) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "data/formats/atomic_file.h"
+#include "data/formats/file_error.h"
 #include "data/formats/json.h"
 #include "data/formats/little_endian.h"
 
@@ -77,9 +78,9 @@ class Reader {
  private:
   template <class... Args>
   std::runtime_error fault(fmt::format_string<Args...> text, Args&&... args) const {
-    return std::runtime_error(fmt::format("{}: not a valid safetensors file: {}",
-                                          file_->name(),
-                                          fmt::format(text, std::forward<Args>(args)...)));
+    return file_error(
+        file_->name(),
+        "not a valid safetensors file: " + fmt::format(text, std::forward<Args>(args)...));
   }
 
   json read_header() {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "data/formats/crc32.h"
+#include "data/formats/file_error.h"
 #include "data/formats/little_endian.h"
 
 namespace uvic::formats {
@@ -17,10 +18,6 @@ namespace {
 constexpr uint64_t kDeflateRatio = 1032;  // a match of 258 bytes takes two bits at least
 constexpr uint32_t kNone32 = 0xffffffff;  // "see the zip64 field"
 constexpr uint16_t kNone16 = 0xffff;
-
-std::runtime_error fault(const std::string& archive, const std::string& text) {
-  return std::runtime_error(archive + ": " + text);
-}
 
 bool leaves_archive(const std::string& name) {
   if (name.empty() || name[0] == '/' || name[0] == '\\' || (name.size() > 1 && name[1] == ':')) {
@@ -138,11 +135,11 @@ ZipReader::~ZipReader() = default;
 ZipReader::ZipReader(std::shared_ptr<const MappedFile> file)
     : file_(std::move(file)), handle_(std::make_unique<Handle>()) {
   const auto directory = find_directory(*file_);
-  if (!directory) throw fault(name(), "not a zip archive, or truncated");
+  if (!directory) throw file_error(name(), "not a zip archive, or truncated");
   // An entry of the directory takes 46 bytes at least; libzip allocates by the number that the file
   // tells.
   if (directory->entries > file_->size() / 46) {
-    throw fault(
+    throw file_error(
         name(),
         fmt::format(
             "damaged zip archive: {} entries in {} bytes", directory->entries, file_->size()));
@@ -152,7 +149,7 @@ ZipReader::ZipReader(std::shared_ptr<const MappedFile> file)
   const auto refuse = [&](const char* what) {
     const std::string text = fmt::format("{}: {}", what, zip_error_strerror(&error));
     zip_error_fini(&error);
-    return fault(name(), text);
+    return file_error(name(), text);
   };
   zip_source_t* source =
       zip_source_buffer_create(file_->data(), file_->size(), /*freep=*/0, &error);
@@ -171,12 +168,13 @@ ZipReader::ZipReader(std::shared_ptr<const MappedFile> file)
     const auto index = static_cast<zip_uint64_t>(i);
     const char* entry = zip_get_name(handle_->archive, index, ZIP_FL_ENC_RAW);
     if (!entry || zip_stat_index(handle_->archive, index, 0, &stat) != 0) {
-      throw fault(
+      throw file_error(
           name(),
           fmt::format("damaged zip archive: entry {}: {}", i, zip_strerror(handle_->archive)));
     }
     if (leaves_archive(entry)) {
-      throw fault(name(), fmt::format("refused: the path of entry '{}' leaves the archive", entry));
+      throw file_error(name(),
+                       fmt::format("refused: the path of entry '{}' leaves the archive", entry));
     }
     const bool is_stored =
         stat.comp_method == ZIP_CM_STORE && stat.encryption_method == ZIP_EM_NONE;
@@ -211,7 +209,7 @@ std::optional<size_t> ZipReader::stored_at(size_t index) const {
 std::string ZipReader::read(size_t index, uint64_t limit_bytes) const {
   const auto& entry = entries_.at(index);
   const auto refuse = [&](const std::string& text) {
-    return fault(name(), fmt::format("{}: {}", entry.name, text));
+    return file_error(name(), fmt::format("{}: {}", entry.name, text));
   };
   if (entry.size_bytes > limit_bytes) {
     throw refuse(fmt::format("{} bytes, the limit is {}", entry.size_bytes, limit_bytes));

@@ -1,6 +1,8 @@
 """Files of torch.save, in zip form and as the legacy stream. Run here: python3 make_pth.py (PyTorch 1.13, NumPy 1.24)."""
+import argparse
 import collections
 import os
+import pathlib
 import pickle
 
 import numpy as np
@@ -40,6 +42,10 @@ np.savez("training_expected.npz", **{
     **{f"optimizer.state.{i}.{k}": v.numpy() for i, s in optimizer.state_dict()["state"].items() for k, v in s.items()},
     "nested.1.deep": np.full(2, 7.0, dtype="float32"), "parameter": np.ones(2, dtype="float32")})
 
+tensor, parameter = torch.arange(3), torch.nn.Parameter(torch.ones(2))
+tensor.origin = parameter.origin = "a Python attribute"
+torch.save({"tensor": tensor, "parameter": parameter,
+            "args": argparse.Namespace(lr=0.5, out=pathlib.Path("/runs/a"))}, "attributes.zip.pth")
 torch.save(torch.arange(3), "lone.zip.pth")
 torch.save(state, "protocol4.zip.pth", pickle_protocol=4)
 
