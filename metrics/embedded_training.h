@@ -10,7 +10,7 @@
 namespace uvic::metrics {
 
 struct EmbeddedTrainingOptions {
-  int64_t images = 150000;
+  int64_t images = 100000;
   int64_t batch_size = 128;
   double learning_rate = 2e-3;
   double weight_decay = 0.02;
