@@ -2,10 +2,25 @@
 
 #include <cmath>
 
+#include "model/kernels/fused_block.h"
+#include "model/ops.h"
+
 namespace uvic::model {
 namespace {
 
 constexpr double kNormEpsilon = 1e-5;
+
+BlockParameters fused_parameters(const BlockImpl& b) {
+  BlockParameters p;
+  if (b.skip_linear) p.skip_weight = b.skip_linear->weight, p.skip_bias = b.skip_linear->bias;
+  p.norm1_weight = b.norm1->weight, p.norm1_bias = b.norm1->bias;
+  p.qkv_weight = b.attn->qkv->weight, p.qkv_bias = b.attn->qkv->bias;
+  p.proj_weight = b.attn->proj->weight, p.proj_bias = b.attn->proj->bias;
+  p.norm2_weight = b.norm2->weight, p.norm2_bias = b.norm2->bias;
+  p.fc1_weight = b.mlp->fc1->weight, p.fc1_bias = b.mlp->fc1->bias;
+  p.fc2_weight = b.mlp->fc2->weight, p.fc2_bias = b.mlp->fc2->bias;
+  return p;
+}
 
 }  // namespace
 
@@ -83,6 +98,14 @@ torch::Tensor BlockImpl::forward(torch::Tensor x,
                                  const torch::Tensor& skip,
                                  torch::Tensor* values,
                                  torch::Dtype compute) {
+  const auto score = score_kind(attn->kind());
+  if (score && !values && fused_kernels() && fused_block_serves(x, norm1->weight, compute))
+    return fused_block(x,
+                       skip,
+                       fused_parameters(*this),
+                       {attn->num_heads(), attn->scale(), *score, kNormEpsilon},
+                       compute);
+
   const auto residual = x.scalar_type();
   if (skip_linear)
     x = skip_linear->forward(torch::cat({x.to(compute), skip.to(compute)}, -1)).to(residual);
