@@ -11,6 +11,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "data/formats/file_error.h"
 #include "data/formats/image_file.h"
 #include "data/formats/json.h"
 #include "data/formats/sha256.h"
@@ -85,12 +86,13 @@ void label_by_folder(const FileContainer& container, size_t prefix, Listing& lis
   }
   if (only_thousands) return;
   if (beside && inside)
-    throw std::runtime_error(fmt::format(
-        "{}: {} lies in a subfolder and {} beside it; make every subfolder a class with "
-        "its pictures inside, or put all pictures side by side",
+    throw formats::file_error(
         container.name(),
-        inside->path,
-        beside->path));
+        fmt::format(
+            "{} lies in a subfolder and {} beside it; make every subfolder a class with its "
+            "pictures inside, or put all pictures side by side",
+            inside->path,
+            beside->path));
 
   listing.class_names.assign(names.begin(), names.end());
   for (const auto& file : listing.files) {
@@ -103,7 +105,7 @@ void label_by_folder(const FileContainer& container, size_t prefix, Listing& lis
 void label_by_json(const FileContainer& container, const StoredFile& json_file, Listing& listing) {
   const std::string name = container.name() + "/" + json_file.path;
   const size_t prefix = json_file.path.size() - std::strlen("dataset.json");
-  const auto fail = [&](const std::string& what) { throw std::runtime_error(name + ": " + what); };
+  const auto fail = [&](const std::string& what) { throw formats::file_error(name, what); };
   const auto json = formats::parse_json(container.read(json_file), name);
   if (!json.is_object()) fail("want an object with \"labels\"");
   const auto labels = json.find("labels");
