@@ -5,8 +5,8 @@
 #include <stdexcept>
 
 #include "model/attention/scores.h"
+#include "model/kernel_choice.h"
 #include "model/kernels/attention_kernels.h"
-#include "model/ops.h"
 #include "model/torch_compat.h"
 
 namespace uvic::model {

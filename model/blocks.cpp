@@ -2,8 +2,8 @@
 
 #include <cmath>
 
+#include "model/kernel_choice.h"
 #include "model/kernels/fused_block.h"
-#include "model/ops.h"
 
 namespace uvic::model {
 namespace {

@@ -49,7 +49,7 @@ struct Recompute : torch::autograd::Function<Recompute> {
     const auto grads = torch::autograd::grad({out},
                                              wanted,
                                              grad_outputs,
-                                             /*retain_graph=*/c10::nullopt,
+                                             /*retain_graph=*/{},
                                              /*create_graph=*/false,
                                              /*allow_unused=*/true);
 

@@ -1,11 +1,12 @@
 #include "model/uvit.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
 #include <stdexcept>
 
-#include "model/ops.h"
+#include "model/kernel_choice.h"
 #include "model/placement.h"
 #include "model/recompute.h"
 
@@ -40,7 +41,7 @@ void UViTConfig::validate() const {
           embed_dim,
           num_heads);
   require(depth >= 2 && depth % 2 == 0, "depth is {}; give an even number from 2 on", depth);
-  require(std::isfinite(mlp_ratio) && mlp_hidden() > 0,
+  require(mlp_ratio > 0 && mlp_ratio <= 1000 && mlp_hidden() > 0,
           "mlp_ratio is {}; give a positive number, 4 in the published models",
           mlp_ratio);
   require(std::isfinite(qk_scale) && qk_scale >= 0,
@@ -237,6 +238,7 @@ torch::Tensor UViTImpl::forward(const torch::Tensor& x,
 }
 
 int64_t parameter_count(const UViTConfig& c) {
+  c.validate();
   const auto linear = [](int64_t in, int64_t out) { return in * out + out; };
   const int64_t dim = c.embed_dim, patch = c.patch_size * c.patch_size * c.in_chans;
   const int64_t attention = 3 * dim * dim + (c.qkv_bias ? 3 * dim : 0) + linear(dim, dim);
@@ -253,6 +255,7 @@ int64_t parameter_count(const UViTConfig& c) {
 }
 
 double forward_flops(const UViTConfig& c) {
+  c.validate();
   const double dim = c.embed_dim, hidden = c.mlp_hidden(), patches = c.patches(),
                patch = c.patch_size * c.patch_size * c.in_chans;
   const double tokens = c.extras() + patches;

@@ -92,7 +92,9 @@ class UViTImpl : public torch::nn::Module {
 
   /// The dtype of the products and attention inside the blocks; embeddings, the residual stream,
   /// LayerNorm's and softmax's sums and the output layers keep that of the parameters, which is the
-  /// default here too. bfloat16 is the mixed precision of training.
+  /// default here too. bfloat16 is the mixed precision of training. (A bfloat16 residual stream,
+  /// measured on 13 blocks of width 256, would save 3 % of the time in plain tensor code and add 18
+  /// % to the error.)
   void set_compute_dtype(torch::Dtype dtype) { compute_dtype_ = dtype; }
   torch::Dtype compute_dtype() const { return compute_dtype_.value_or(pos_embed.scalar_type()); }
 
@@ -129,7 +131,8 @@ class UViTImpl : public torch::nn::Module {
 };
 TORCH_MODULE(UViT);
 
-/// Parameters of the network that the config describes, without building it.
+/// Parameters of the network that the config describes, without building it. Throws what validate()
+/// throws.
 int64_t parameter_count(const UViTConfig& config);
 
 /// Multiplications and additions of one forward pass for one image, counting matrix products and

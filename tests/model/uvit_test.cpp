@@ -2,7 +2,7 @@
 
 #include <set>
 
-#include "model/ops.h"
+#include "model/kernel_choice.h"
 #include "tests/model/thrown.h"
 #include "tests/support/all_close.h"
 

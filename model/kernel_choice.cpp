@@ -1,4 +1,4 @@
-#include "model/ops.h"
+#include "model/kernel_choice.h"
 
 #include <atomic>
 
