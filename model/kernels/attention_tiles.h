@@ -61,12 +61,6 @@ UVIC_INLINE void store_words(SingleWords, float* row, int64_t key, Vec x) { stor
 UVIC_INLINE void store_words(PairWords, float* row, int64_t key, Vec x) {
   *reinterpret_cast<HVecMem*>(reinterpret_cast<uint16_t*>(row) + key) = narrow(x);
 }
-/// Two rows as one row of words.
-UVIC_INLINE Vec paired(Vec first, Vec second) {
-  const UVec low = __builtin_convertvector(narrow(first), UVec),
-             high = __builtin_convertvector(narrow(second), UVec);
-  return from_bits(low | (high << 16));
-}
 #endif
 
 template <class Words>
@@ -394,12 +388,6 @@ void attention_grad_of_head(const AttentionGradCall& grad,
              queries,
              width);
 }
-
-#if defined(__AVX512BF16__)
-using Bf16Words = PairWords;
-#else
-using Bf16Words = SingleWords;  // widened to float32 as it is packed
-#endif
 
 int64_t attention_scratch(const AttentionCall& call) {
   const ForwardScratch<SingleWords> single(call, nullptr);

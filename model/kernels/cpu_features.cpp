@@ -87,6 +87,14 @@ Isa isa_by_name(const std::string& name) {
       available_names()));
 }
 
+bool cpu_has_amx_bf16() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("amx-bf16");
+#else
+  return false;
+#endif
+}
+
 Isa active_isa() {
   const int chosen = g_active.load(std::memory_order_relaxed);
   if (chosen >= 0) return static_cast<Isa>(chosen);

@@ -23,6 +23,10 @@ const std::vector<Isa>& available_isas();
 /// Throws std::invalid_argument where $UVIC_ISA names none that runs here.
 Isa active_isa();
 
+/// Whether this CPU and operating system have AMX for bf16, which LibTorch's products use and ours
+/// do not.
+bool cpu_has_amx_bf16();
+
 /// Makes the kernels use `isa` from now on, whatever $UVIC_ISA says. Call it while no kernel runs.
 /// Throws std::invalid_argument where this CPU can't.
 void force_isa(Isa isa);

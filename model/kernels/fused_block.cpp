@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "model/kernels/attention_kernels.h"
+#include "model/kernels/product_kernels.h"
 #include "model/kernels/row_kernels.h"
 
 namespace uvic::model {
@@ -35,52 +36,65 @@ enum Input : size_t {
   kInputs
 };
 
-/// What the backward pass reads: results of the forward pass [B, L, ...], and the weights in the
-/// dtype of the products.
+/// What the backward pass reads: results of the forward pass [B, L, ...], and parameters.
 struct Kept {
-  Tensor joined;                    ///< [x, skip], if there is a skip
+  Tensor joined;                    ///< [x, skip] in the dtype of the products, if there is a skip
   Tensor start;                     ///< float32, the residual stream before attention
   Tensor normal1, stats1;           ///< norm1 of it
   Tensor qkv, attended, row_stats;  ///< around attention
   Tensor middle;                    ///< float32, the residual stream before the MLP
   Tensor normal2, stats2;           ///< norm2 of it
-  Tensor hidden, activated;         ///< fc1's output without bias, and gelu of it with bias
-  Tensor skip_weight, qkv_weight, proj_weight, fc1_weight, fc2_weight;
-  Tensor norm1_weight, norm2_weight, fc1_bias;  ///< float32
+  Tensor hidden, activated;         ///< fc1's output, and gelu of it
+  Tensor skip_weight, norm1_weight, qkv_weight, proj_weight, norm2_weight, fc1_weight, fc2_weight;
 
   variable_list list() const {
-    return {joined,     start,      normal1,      stats1,       qkv,
-            attended,   row_stats,  middle,       normal2,      stats2,
-            hidden,     activated,  skip_weight,  qkv_weight,   proj_weight,
-            fc1_weight, fc2_weight, norm1_weight, norm2_weight, fc1_bias};
+    return {joined,
+            start,
+            normal1,
+            stats1,
+            qkv,
+            attended,
+            row_stats,
+            middle,
+            normal2,
+            stats2,
+            hidden,
+            activated,
+            skip_weight,
+            norm1_weight,
+            qkv_weight,
+            proj_weight,
+            norm2_weight,
+            fc1_weight,
+            fc2_weight};
   }
   static Kept from(const variable_list& v) {
-    return {v[0],  v[1],  v[2],  v[3],  v[4],  v[5],  v[6],  v[7],  v[8],  v[9],
-            v[10], v[11], v[12], v[13], v[14], v[15], v[16], v[17], v[18], v[19]};
+    return {v[0],
+            v[1],
+            v[2],
+            v[3],
+            v[4],
+            v[5],
+            v[6],
+            v[7],
+            v[8],
+            v[9],
+            v[10],
+            v[11],
+            v[12],
+            v[13],
+            v[14],
+            v[15],
+            v[16],
+            v[17],
+            v[18]};
   }
 };
-
-Tensor flat(const Tensor& x) { return x.view({-1, x.size(-1)}); }
 
 /// LibTorch 1.13 takes no undefined tensors as arguments of an operation: an empty one stands for
 /// it.
 Tensor or_empty(const Tensor& x) { return x.defined() ? x : torch::empty({0}); }
-bool given(const Tensor& x) { return x.numel() > 0; }
-
-/// x w^T, [B, L, out].
-Tensor product(const Tensor& x, const Tensor& weight) {
-  return flat(x).mm(weight.t()).view({x.size(0), x.size(1), -1});
-}
-
-/// dy w, [B, L, in].
-Tensor input_grad(const Tensor& dy, const Tensor& weight) {
-  return flat(dy).mm(weight).view({dy.size(0), dy.size(1), -1});
-}
-
-/// dy^T x, [out, in] float32.
-Tensor weight_grad(const Tensor& dy, const Tensor& x) {
-  return flat(dy).t().mm(flat(x)).to(torch::kFloat32);
-}
+Tensor or_undefined(const Tensor& x) { return x.numel() > 0 ? x : Tensor(); }
 
 struct FusedBlock : torch::autograd::Function<FusedBlock> {
   // One argument per tensor: that is how autograd learns of them. In the order of Input.
@@ -106,43 +120,34 @@ struct FusedBlock : torch::autograd::Function<FusedBlock> {
     const Norm norm1{norm1_weight, norm1_bias, shape.norm_epsilon},
         norm2{norm2_weight, norm2_bias, shape.norm_epsilon};
     Kept kept;
-    kept.norm1_weight = norm1_weight, kept.norm2_weight = norm2_weight, kept.fc1_bias = fc1_bias;
-    kept.qkv_weight = qkv_weight.to(compute);
-    kept.proj_weight = proj_weight.to(compute);
-    kept.fc1_weight = fc1_weight.to(compute);
-    kept.fc2_weight = fc2_weight.to(compute);
+    kept.skip_weight = or_undefined(skip_weight), kept.norm1_weight = norm1_weight,
+    kept.qkv_weight = qkv_weight;
+    kept.proj_weight = proj_weight, kept.norm2_weight = norm2_weight, kept.fc1_weight = fc1_weight,
+    kept.fc2_weight = fc2_weight;
 
-    Normalized normal1;
-    if (given(skip)) {
-      kept.skip_weight = skip_weight.to(compute);
-      kept.joined = concatenate_rows(x.contiguous(), skip.contiguous(), compute);
-      auto joined = add_and_norm_rows({}, product(kept.joined, kept.skip_weight), skip_bias, norm1);
-      kept.start = joined.sum;
-      normal1 = joined.normalized;
-    } else {
-      kept.start = x.contiguous();
-      normal1 = norm_rows(kept.start, norm1, compute);
+    kept.start = x.contiguous();
+    if (kept.skip_weight.defined()) {
+      kept.joined = concatenate_rows(kept.start, skip.contiguous(), compute);
+      kept.start = product_add_rows({}, kept.joined, skip_weight, skip_bias);
     }
+    const auto normal1 = norm_rows(kept.start, norm1, compute);
     kept.normal1 = normal1.y, kept.stats1 = normal1.stats;
-
-    kept.qkv = product(kept.normal1, kept.qkv_weight);
-    if (given(qkv_bias)) kept.qkv.add_(qkv_bias);
+    kept.qkv = product_rows(kept.normal1, qkv_weight, or_undefined(qkv_bias));
     const auto attended = attention_rows(shape.kind, kept.qkv, shape.heads, shape.scale);
     kept.attended = attended.out, kept.row_stats = attended.row_stats;
+    kept.middle = product_add_rows(kept.start, kept.attended, proj_weight, proj_bias);
 
-    const auto middle =
-        add_and_norm_rows(kept.start, product(kept.attended, kept.proj_weight), proj_bias, norm2);
-    kept.middle = middle.sum, kept.normal2 = middle.normalized.y,
-    kept.stats2 = middle.normalized.stats;
-    kept.hidden = product(kept.normal2, kept.fc1_weight);
-    kept.activated = gelu_rows(kept.hidden, fc1_bias);
-    const auto out = add_rows(kept.middle, product(kept.activated, kept.fc2_weight), fc2_bias);
+    const auto normal2 = norm_rows(kept.middle, norm2, compute);
+    kept.normal2 = normal2.y, kept.stats2 = normal2.stats;
+    const auto mlp = product_gelu_rows(kept.normal2, fc1_weight, fc1_bias);
+    kept.hidden = mlp.z, kept.activated = mlp.activated;
+    const auto out = product_add_rows(kept.middle, kept.activated, fc2_weight, fc2_bias);
 
     ctx->save_for_backward(kept.list());
     ctx->saved_data["heads"] = shape.heads;
     ctx->saved_data["scale"] = shape.scale;
     ctx->saved_data["kind"] = static_cast<int64_t>(shape.kind);
-    ctx->saved_data["qkv_bias"] = given(qkv_bias);
+    ctx->saved_data["qkv_bias"] = qkv_bias.numel() > 0;
     return out;
   }
 
@@ -161,12 +166,11 @@ struct FusedBlock : torch::autograd::Function<FusedBlock> {
     const auto d_out = grad_out[0].contiguous();
     const auto d_mlp = narrow_rows(d_out, compute);
     grads[kFc2Bias] = d_mlp.columns;
-    grads[kFc2Weight] = weight_grad(d_mlp.y, kept.activated);
-    const auto d_hidden =
-        gelu_rows_grad(kept.hidden, kept.fc1_bias, input_grad(d_mlp.y, kept.fc2_weight));
+    grads[kFc2Weight] = product_weight_grad(d_mlp.y, kept.activated);
+    const auto d_hidden = product_gelu_grad(d_mlp.y, kept.fc2_weight, kept.hidden);
     grads[kFc1Bias] = d_hidden.bias;
-    grads[kFc1Weight] = weight_grad(d_hidden.du, kept.normal2);
-    const auto d_middle = norm_rows_grad(input_grad(d_hidden.du, kept.fc1_weight),
+    grads[kFc1Weight] = product_weight_grad(d_hidden.du, kept.normal2);
+    const auto d_middle = norm_rows_grad(product_grad(d_hidden.du, kept.fc1_weight),
                                          kept.middle,
                                          kept.stats2,
                                          Norm{kept.norm2_weight, {}},
@@ -175,17 +179,17 @@ struct FusedBlock : torch::autograd::Function<FusedBlock> {
     grads[kNorm2Bias] = d_middle.shift;
 
     grads[kProjBias] = d_middle.dx_columns;
-    grads[kProjWeight] = weight_grad(d_middle.dx_narrow, kept.attended);
+    grads[kProjWeight] = product_weight_grad(d_middle.dx_narrow, kept.attended);
     const auto d_qkv = attention_rows_grad(kind,
                                            kept.qkv,
                                            heads,
                                            scale,
                                            {kept.attended, kept.row_stats},
-                                           input_grad(d_middle.dx_narrow, kept.proj_weight));
+                                           product_grad(d_middle.dx_narrow, kept.proj_weight));
     if (ctx->saved_data["qkv_bias"].toBool())
-      grads[kQkvBias] = flat(d_qkv).sum(0, false, torch::kFloat32);
-    grads[kQkvWeight] = weight_grad(d_qkv, kept.normal1);
-    const auto d_start = norm_rows_grad(input_grad(d_qkv, kept.qkv_weight),
+      grads[kQkvBias] = d_qkv.flatten(0, 1).sum(0, false, torch::kFloat32);
+    grads[kQkvWeight] = product_weight_grad(d_qkv, kept.normal1);
+    const auto d_start = norm_rows_grad(product_grad(d_qkv, kept.qkv_weight),
                                         kept.start,
                                         kept.stats1,
                                         Norm{kept.norm1_weight, {}},
@@ -193,16 +197,15 @@ struct FusedBlock : torch::autograd::Function<FusedBlock> {
     grads[kNorm1Weight] = d_start.weight;
     grads[kNorm1Bias] = d_start.shift;
 
-    if (kept.joined.defined()) {
-      grads[kSkipBias] = d_start.dx_columns;
-      grads[kSkipWeight] = weight_grad(d_start.dx_narrow, kept.joined);
-      const auto halves =
-          input_grad(d_start.dx_narrow, kept.skip_weight).to(torch::kFloat32).chunk(2, -1);
-      grads[kX] = halves[0];
-      grads[kSkip] = halves[1];
-    } else {
+    if (!kept.joined.defined()) {
       grads[kX] = d_start.dx;
+      return grads;
     }
+    grads[kSkipBias] = d_start.dx_columns;
+    grads[kSkipWeight] = product_weight_grad(d_start.dx_narrow, kept.joined);
+    const auto halves = kept.skip_weight.chunk(2, 1);
+    grads[kX] = product_grad(d_start.dx_narrow, halves[0], /*wide=*/true);
+    grads[kSkip] = product_grad(d_start.dx_narrow, halves[1], /*wide=*/true);
     return grads;
   }
 };

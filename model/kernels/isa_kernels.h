@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/kernels/attention_tiles.h"
+#include "model/kernels/linear_products.h"
 #include "model/kernels/optimizer_pass.h"
 #include "model/kernels/row_passes.h"
 
@@ -17,6 +18,16 @@ const KernelTable kKernels = {attention_scratch,
                               gelu_grad,
                               narrow,
                               adamw,
-                              sum_of_squares};
+                              sum_of_squares,
+                              packed_floats,
+                              pack_groups,
+                              pack_weight,
+                              product_row_blocks,
+                              product_tasks,
+                              product_scratch,
+                              product_tasks_range,
+                              weight_grad_parts,
+                              weight_grad_scratch,
+                              weight_grad};
 
 }  // namespace uvic::model::UVIC_ISA

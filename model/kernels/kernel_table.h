@@ -114,6 +114,49 @@ struct AdamwCall {
   float ema_rest;                           ///< 1 - the average's decay
 };
 
+/// A linear layer's weight as the right factor of a product, repacked into 32-bit words of `type`.
+struct PackCall {
+  ElementType type;
+  int64_t inner,
+      columns;          ///< of the product y [rows, columns] = x [rows, inner] b [inner, columns]
+  const float* weight;  ///< element (i, c) of b at weight + i * inner_stride + c * column_stride
+  int64_t inner_stride, column_stride;  ///< one of them is 1
+  float* packed;  ///< packed_floats(type, inner, columns), aligned to 64 bytes
+};
+
+/// What becomes of the rows of a product p, float32.
+enum class ProductEnd : int {
+  store,      ///< y = p + bias, in `type`
+  add,        ///< sum = p + bias + residual, float32
+  gelu,       ///< z = p + bias and y = gelu(z), both in `type`
+  gelu_grad,  ///< y = p * gelu'(z), in `type`, and its sum over rows
+};
+
+/// y [rows, columns] = x [rows, inner] b [inner, columns], with an end that saves a pass over
+/// memory.
+struct ProductCall {
+  ElementType type;  ///< of x, y and z
+  ProductEnd end;
+  int64_t rows, inner, columns;
+  const void* x;          ///< [rows, inner]
+  const float* packed;    ///< b, as pack_weight() wrote it
+  const float* bias;      ///< [columns] or null
+  const float* residual;  ///< [rows, columns] or null; may be sum
+  float* sum;             ///< [rows, columns]
+  void* y;                ///< [rows, columns]
+  void* z;                ///< [rows, columns], written by gelu, read by gelu_grad
+  float* column_sums;     ///< [row blocks, columns]: each block's sum of y
+};
+
+/// dw [outputs, inputs] = dy^T x, float32.
+struct WeightGradCall {
+  ElementType type;  ///< of dy and x
+  int64_t rows, outputs, inputs;
+  const void* dy;  ///< [rows, outputs]
+  const void* x;   ///< [rows, inputs]
+  float* dw;
+};
+
 /// The kernels of one instruction set.
 ///
 /// Attention works on images-and-heads `begin` to `end` of batch * heads, so that threads can share
@@ -141,6 +184,20 @@ struct KernelTable {
                  float* column_sums);  ///< [width]: x; may be null
   void (*adamw)(const AdamwCall&, int64_t begin, int64_t end);
   double (*sum_of_squares)(const float*, int64_t count);
+
+  // Products: groups of columns to pack; tasks, which are blocks of rows by groups of columns;
+  // parts of a weight's gradient. The counts say how many there are; each of the sums has the same
+  // order whoever shares them out.
+  int64_t (*packed_floats)(ElementType, int64_t inner, int64_t columns);
+  int64_t (*pack_groups)(int64_t columns);
+  void (*pack_weight)(const PackCall&, int64_t begin, int64_t end);
+  int64_t (*product_row_blocks)(int64_t rows);
+  int64_t (*product_tasks)(const ProductCall&);
+  int64_t (*product_scratch)(const ProductCall&);
+  void (*product)(const ProductCall&, int64_t begin, int64_t end, float* scratch);
+  int64_t (*weight_grad_parts)(const WeightGradCall&);
+  int64_t (*weight_grad_scratch)(const WeightGradCall&, int64_t parts);
+  void (*weight_grad)(const WeightGradCall&, int64_t begin, int64_t end, float* scratch);
 };
 
 /// The kernels of active_isa().

@@ -49,12 +49,16 @@ Tensor with_column_sums(int64_t rows, int64_t width, int64_t columns, F&& f) {
                     for (int64_t i = b; i < e; ++i)
                       f(i * size, std::min(rows, (i + 1) * size), sums + i * columns);
                   });
-  for (int64_t i = 1; i < pieces; ++i)
-    for (int64_t c = 0; c < columns; ++c) sums[c] += sums[i * columns + c];
+  add_pieces(sums, pieces, columns);
   return partial[0];
 }
 
 }  // namespace
+
+void add_pieces(float* sums, int64_t pieces, int64_t columns) {
+  for (int64_t i = 1; i < pieces; ++i)
+    for (int64_t c = 0; c < columns; ++c) sums[c] += sums[i * columns + c];
+}
 
 Normalized norm_rows(const Tensor& x, const Norm& norm, torch::Dtype dtype) {
   const int64_t rows = rows_of(x);

@@ -55,6 +55,9 @@ NormGrads norm_rows_grad(const torch::Tensor& dy,
                          const Norm& norm,
                          const torch::Tensor& dx_in);
 
+/// Adds rows 1, 2, ... of sums [pieces, columns] to row 0, in this order.
+void add_pieces(float* sums, int64_t pieces, int64_t columns);
+
 /// gelu(u + bias), exact (erf); bias may be undefined.
 torch::Tensor gelu_rows(const torch::Tensor& u, const torch::Tensor& bias);
 

@@ -23,6 +23,13 @@ struct PairWords {
 };
 #endif
 
+/// How the kernels of this instruction set multiply bf16.
+#if defined(__AVX512BF16__)
+using Bf16Words = PairWords;
+#else
+using Bf16Words = SingleWords;  // widened to float32 as it is packed
+#endif
+
 /// Left factor: word (row i, step k) at data + i * row + k * step.
 struct Left {
   const float* data;
@@ -122,6 +129,15 @@ UVIC_INLINE void transpose_in_place(Vec (&x)[kLanes]) {
     for (int i = 0; i < kLanes; ++i) x[i] = y[i];
   }
 }
+
+#if defined(__AVX512BF16__)
+/// Two rows as one row of words.
+UVIC_INLINE Vec paired(Vec first, Vec second) {
+  const UVec low = __builtin_convertvector(narrow(first), UVec),
+             high = __builtin_convertvector(narrow(second), UVec);
+  return from_bits(low | (high << 16));
+}
+#endif
 
 constexpr int64_t rounded_up(int64_t n, int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
