@@ -325,11 +325,16 @@ std::string to_svg(const DotPlot& plot, const Palette& palette) {
                        across(row.value),
                        y,
                        colour);
-    svg += text(std::max(right, across(row.value) + 5.5) + 6,
+    const auto value = with_error(row.value, error);
+    const double after = std::max(right, across(row.value) + 5.5) + 6;
+    const double before =
+        std::min(across(std::max(row.value - error, low)), across(row.value) - 5.5) - 6;
+    const bool fits = after + kGlyphWidth * static_cast<double>(value.size()) < kWidth;
+    svg += text(fits ? after : before,
                 y + 4,
-                "start",
+                fits ? "start" : "end",
                 row.colour ? palette.ink : palette.muted,
-                with_error(row.value, error));
+                value);
   }
   return svg + "</svg>\n";
 }

@@ -83,8 +83,9 @@ void write_made_up_run(const fs::path& folder, const MadeUpRun& run) {
                     {"extractor", "embedded"}}
                    .dump() +
                "\n";
-      formats::write_png(folder / "grids" / fmt::format("{:09d}.png", seen),
-                         made_up_grid(run, 1 - 0.9 * std::exp(-3 * part)));
+      if (run.pictures)
+        formats::write_png(folder / "grids" / fmt::format("{:09d}.png", seen),
+                           made_up_grid(run, 1 - 0.9 * std::exp(-3 * part)));
     }
   }
   formats::write_file_atomically(folder / "stats.jsonl", stats);
@@ -97,7 +98,7 @@ void write_made_up_samples(const fs::path& folder,
   fs::create_directories(folder);
   std::vector<int64_t> classes(run.class_names.size());
   std::iota(classes.begin(), classes.end(), 0);
-  for (uint64_t seed = 0; seed < count; ++seed)
+  for (uint64_t seed = 0; run.pictures && seed < count; ++seed)
     formats::write_png(folder / fmt::format("{:06d}.png", seed),
                        made_up_picture(classes[seed % classes.size()], seed, quality));
   const json record = {{"checkpoint", fmt::format("weights/{:09d}.safetensors", run.total_images)},

@@ -23,6 +23,7 @@ struct MadeUpRun {
   double images_per_sec = 400;
   int64_t total_images = 256000;
   int64_t parameters = 2'500'000;
+  bool pictures = true;  ///< false: records alone, which is quicker
   std::vector<std::string> class_names = {"disc", "ring", "square", "cross", "stripes"};
 };
 

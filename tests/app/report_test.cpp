@@ -31,12 +31,19 @@ struct Comparison {
   std::vector<ReportEntry> entries;
   std::vector<json> baselines;
 
-  Comparison(const std::vector<double>& vit, const std::vector<double>& vic, double score_std = 0) {
+  enum Pictures { kWithout, kWith };
+
+  Comparison(const std::vector<double>& vit,
+             const std::vector<double>& vic,
+             double score_std = 0,
+             Pictures pictures = kWithout)
+      : pictures_(pictures) {
     add("U-ViT", "softmax", 0.052, 420, 0.75, vit, score_std);
     add("U-ViC", "cog", 0.047, 350, 0.9, vic, score_std);
     baselines = {made_up_score(4.1), made_up_score(310)};
     baselines[0]["name"] = "real, held out";
     baselines[1]["name"] = "noise";
+    if (pictures == kWithout) return;
     write_made_up_samples(scratch / "real", {}, 40, 1);
     baselines[0]["pictures"] = (scratch / "real").string();
   }
@@ -52,6 +59,7 @@ struct Comparison {
     run.attention = attention;
     run.final_loss = loss;
     run.images_per_sec = speed;
+    run.pictures = pictures_ == kWith;
     ReportEntry entry{name, scratch / (name + "-run"), scratch / (name + "-samples"), {}};
     write_made_up_run(entry.run, run);
     write_made_up_samples(entry.samples, run, 40, quality);
@@ -65,6 +73,9 @@ struct Comparison {
   void write(const fs::path& out) const {
     write_report("U-ViT against U-ViC", entries, baselines, out);
   }
+
+ private:
+  Pictures pictures_;
 };
 
 bool has(const std::string& text, const std::string& part) {
@@ -143,6 +154,14 @@ TEST_CASE("a moving average keeps constants, and lines up to its cut end; thinni
   CHECK(moving_average({2, 2, 2, 2}, 3) == std::vector<double>{2, 2, 2, 2});
   CHECK(moving_average({1, 2, 3, 4, 5}, 3) == std::vector<double>{1, 2, 3, 4, 4.5});
   CHECK(thinned({1, 3, 5, 7}, 2) == std::vector<double>{2, 6});
+}
+
+TEST_CASE("a dot at the right edge has its value at its left", "[plot]") {
+  DotPlot plot{"t", "x", true, {{"near", 3, {}, {}, 0}, {"far", 5e9, 1e9, {}, 1}}};
+  const auto svg = to_svg(plot, print_palette());
+  CHECK(has(svg, "text-anchor=\"end\" fill=\"#1b1f24\">5000000000 ± 1000000000"));
+  CHECK(has(svg, "text-anchor=\"start\" fill=\"#1b1f24\">3<"));
+  CHECK_FALSE(has(svg, "nan"));
 }
 
 TEST_CASE("a plot leaves out what can't be drawn and escapes its names", "[plot]") {
@@ -243,7 +262,7 @@ TEST_CASE("cost and curves are those of stats.jsonl", "[report]") {
 }
 
 TEST_CASE("the page is one file that asks nothing of the network", "[report]") {
-  const Comparison made({45, 46.5, 44}, {41, 42, 43});
+  const Comparison made({45, 46.5, 44}, {41, 42, 43}, 0, Comparison::kWith);
   const auto out = made.scratch / "report";
   made.write(out);
   const auto page = read_file(out / "report.html");
@@ -317,7 +336,7 @@ TEST_CASE("the terminal's table has a column for each entry", "[report]") {
 TEST_CASE("a browser runs the page's script without an error, and its controls work",
           "[report][browser]") {
   if (std::system("command -v chromium >/dev/null 2>&1") != 0) UVIC_SKIP("no chromium in PATH");
-  const Comparison made({45, 46.5, 44}, {41, 42, 43});
+  const Comparison made({45, 46.5, 44}, {41, 42, 43}, 0, Comparison::kWith);
   const auto out = made.scratch / "report";
   made.write(out);
   auto page = read_file(out / "report.html");
@@ -358,6 +377,6 @@ TEST_CASE("a browser runs the page's script without an error, and its controls w
 TEST_CASE("writes a report to look at", "[.look]") {
   const char* out = std::getenv("UVIC_REPORT_OUT");
   if (!out) UVIC_SKIP("UVIC_REPORT_OUT names no folder");
-  Comparison({45, 46.5, 44}, {41, 42, 43}).write(fs::path(out) / "seeds");
-  Comparison({45}, {41}).write(fs::path(out) / "one");
+  Comparison({45, 46.5, 44}, {41, 42, 43}, 0, Comparison::kWith).write(fs::path(out) / "seeds");
+  Comparison({45}, {41}, 0, Comparison::kWith).write(fs::path(out) / "one");
 }
