@@ -12,6 +12,7 @@
 #include "app/extractors.h"
 #include "app/fid.h"
 #include "app/image_grid.h"
+#include "app/make_folder.h"
 #include "app/neighbours.h"
 #include "app/options.h"
 #include "app/report.h"
@@ -72,7 +73,7 @@ class Scoring {
   Scoring(const CompareOptions& options, const TrainOptions& training, fs::path folder)
       : options_(options), training_(training), folder_(std::move(folder)) {
     training_.dataset.image_size = training_.model.img_size;
-    fs::create_directories(folder_);
+    make_folder(folder_);
     prepare_reference();
   }
 
@@ -199,13 +200,13 @@ void write_real_pictures(const data::Dataset& dataset,
   auto planes = torch::empty({1, 3, size, size}, torch::kUInt8);
   std::vector<bool> filled(seeds.size(), false);
   size_t left = seeds.size();
-  fs::create_directories(folder);
+  make_folder(folder);
   for (int64_t index = 0; index < dataset.size() && left > 0; ++index) {
     const int64_t label = dataset.read(index, planes.data_ptr<uint8_t>());
     for (size_t i = 0; i < seeds.size(); ++i) {
       if (filled[i] || (!labels.empty() && label >= 0 && labels[i] != label)) continue;
       const auto path = picture_path(folder, seeds[i]);
-      fs::create_directories(path.parent_path());
+      make_folder(path.parent_path());
       formats::write_png(path, to_images(planes)[0]);
       filled[i] = true, --left;
       break;
@@ -238,7 +239,7 @@ class Memorisation {
   }
 
   json of(const ComparedRun& run) {
-    fs::create_directories(folder_);
+    make_folder(folder_);
     const auto stem = run.score.stem().string();
     const auto sheet = folder_ / (stem + ".png");
     const json key = {{"checkpoint_sha256",
@@ -443,6 +444,8 @@ void add_compare_command(CLI::App& app) {
       app.add_subcommand("compare", "Train, sample and score configs side by side, and report");
   add_fields(*command, *options);
   add_fields(*command, *training);  // given ones override every config
+  command->get_option("--out")->description(
+      "Folder of the comparison; the same command continues what is there");
   command->callback([options, training, command] {
     if (training->out.empty())
       throw std::invalid_argument("compare: --out is missing; the folder of the comparison");

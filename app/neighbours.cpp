@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "app/image_grid.h"
+#include "app/make_folder.h"
 #include "app/runtime.h"
 #include "data/formats/image_file.h"
 #include "metrics/collect.h"
@@ -110,7 +111,7 @@ nlohmann::json TrainingFeatures::compare(const data::Dataset& pictures,
     }
     GridOptions options;
     options.columns = static_cast<int>(1 + neighbours);
-    std::filesystem::create_directories(sheet.parent_path());
+    make_folder(sheet.parent_path());
     formats::write_png(sheet, image_grid(tiles, options));
   }
   return {{"pictures", count},

@@ -9,6 +9,7 @@
 #include "app/assets.h"
 #include "app/human.h"
 #include "app/image_grid.h"
+#include "app/make_folder.h"
 #include "app/report_pictures.h"
 #include "app/report_plots.h"
 #include "app/report_table.h"
@@ -271,7 +272,7 @@ void write_report(const std::string& title,
   const auto page = render_template(formats::read_file(asset("assets/report.html")),
                                     view_of(data, sheets, plan, plots, scores));
 
-  fs::create_directories(out);
+  make_folder(out);
   std::vector<Image> pictures;
   std::vector<std::string> headings;
   for (const auto& sheet : sheets) {
