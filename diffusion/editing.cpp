@@ -19,6 +19,24 @@ torch::Tensor noised(const SamplerCall& call, const torch::Tensor& x0, double t)
   return combine({{at.alpha, x0}, {at.sigma, call.draw_like(x0)}});
 }
 
+/// From x at t to x at a noisier time s: the forward process q(x_s | x_t).
+torch::Tensor noised_further(const SamplerCall& call, const torch::Tensor& x, double t, double s) {
+  const auto from = knot(call.schedule, t), to = knot(call.schedule, s);
+  const double kept = to.alpha / from.alpha;
+  const double added = to.sigma * std::sqrt(-std::expm1(2 * (to.lambda - from.lambda)));
+  return combine({{kept, x}, {added, call.draw_like(x)}});
+}
+
+/// The sampler's own step from s to t, all by itself.
+torch::Tensor single_step(const SamplerCall& call, const torch::Tensor& x, double s, double t) {
+  auto config = call.config;
+  config.s_churn /= static_cast<double>(config.steps);  // heun spreads it over the steps
+  config.steps = 1;
+  SamplerCall step{
+      call.predict_eps, call.schedule, config, call.noise, call.grid, s, t, /*to_zero=*/t == 0, {}};
+  return run_sampler(step, x);
+}
+
 void report_to(const Progress& progress, SamplerCall& call) {
   if (progress)
     call.after_step = [&](int64_t step, int64_t steps, double, torch::Tensor& x) {
@@ -71,25 +89,44 @@ torch::Tensor inpaint(const Denoiser& denoiser,
                       const torch::Tensor& known,
                       const torch::Tensor& mask,
                       NoiseSource& noise,
+                      int64_t repeats,
                       const Progress& progress) {
   torch::NoGradGuard no_grad;
   check_pictures("inpaint", known, noise);
   if (x_T.sizes() != known.sizes())
     throw std::invalid_argument("inpaint: x_T and the known picture differ in shape");
-  if (config.method == "adaptive")
+  if (repeats < 1 || config.method == "adaptive" || (repeats > 1 && config.method != "multistep"))
     throw std::invalid_argument(
-        "inpaint: method adaptive compares steps that the mask would change; use another method");
-  auto call = make_call(denoiser, schedule, config, noise);
+        fmt::format("inpaint: method {} with repeats = {}; give method multistep, or singlestep* "
+                    "with repeats = 1",
+                    config.method,
+                    repeats));
+  const auto call = make_call(denoiser, schedule, config, noise);
   const auto draw = mask.to(x_T.options());
-  const auto blend = [&](const torch::Tensor& x, const torch::Tensor& kept) {
-    return draw * x + (1 - draw) * kept;
+  const auto keep = [&](const torch::Tensor& x, double t) {
+    return draw * x + (1 - draw) * (t > 0 ? noised(call, known, t) : known);
   };
-  call.after_step = [&](int64_t step, int64_t steps, double t, torch::Tensor& x) {
-    if (t > 0) x = blend(x, noised(call, known, t));
-    if (progress) progress(step, steps, x);
-  };
-  const auto start = blend(x_T, noised(call, known, call.t_start));
-  return blend(run_sampler(call, start), known);
+  auto x = keep(x_T, call.t_start);
+  if (repeats == 1) {
+    auto one_run = call;
+    one_run.after_step = [&](int64_t step, int64_t steps, double t, torch::Tensor& x) {
+      x = keep(x, t);
+      if (progress) progress(step, steps, x);
+    };
+    return keep(run_sampler(one_run, x), 0);
+  }
+  const bool within_times =
+      sampler_info(config.sampler).ends_at_zero;  // the last step to 0 is one of them
+  const auto times = within_times ? call.step_times() : call.times(config.steps);
+  for (size_t i = 0; i + 1 < times.size(); ++i) {
+    for (int64_t r = 0; r < repeats; ++r) {
+      if (r > 0) x = noised_further(call, x, times[i + 1], times[i]);
+      x = keep(single_step(call, x, times[i], times[i + 1]), times[i + 1]);
+    }
+    if (progress) progress(i + 1, times.size() - 1, x);
+  }
+  if (!within_times && call.to_zero) x = predict_x0(call.predict_eps, schedule, x, call.t_end);
+  return keep(x, 0);
 }
 
 torch::Tensor encode(const Denoiser& denoiser,

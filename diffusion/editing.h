@@ -27,8 +27,12 @@ torch::Tensor image_to_image(const Denoiser& denoiser,
 /// is replaced by `known`, noised afresh to that step's time from the picture's own generator.
 ///
 /// known [B, C, H, W] in [-1, 1]; mask broadcasts against it, values in between blend. The kept
-/// part of the result is `known` exactly. Throws std::invalid_argument for method adaptive. Source:
-/// Song et al. 2021, arXiv:2011.13456, appendix I.2.
+/// part of the result is `known` exactly. With repeats > 1 every step is taken that many times, x
+/// being noised back to the step's start in between, so that the drawn part finds what fits the
+/// kept one; each is then a step of its own (multistep methods fall to first order) and costs an
+/// evaluation. Throws std::invalid_argument for method adaptive, and for repeats with method
+/// singlestep*. Source: Song et al. 2021, arXiv:2011.13456, appendix I.2; repeats: Lugmayr et al.
+/// 2022, arXiv:2201.09865, algorithm 1.
 torch::Tensor inpaint(const Denoiser& denoiser,
                       const NoiseSchedule& schedule,
                       const SamplerConfig& config,
@@ -36,6 +40,7 @@ torch::Tensor inpaint(const Denoiser& denoiser,
                       const torch::Tensor& known,
                       const torch::Tensor& mask,
                       NoiseSource& noise,
+                      int64_t repeats = 1,
                       const Progress& progress = {});
 
 /// Runs the sampler's ODE from a picture at t_end up to the noise x_T at t_start that it is drawn

@@ -37,7 +37,7 @@ torch::Tensor sample_training_times(const DiffusionConfig& config,
     const auto z = normal({count}, generator, torch::kFloat64);
     const auto t =
         schedule.inverse_half_logsnr(-(z * config.log_sigma_std + config.log_sigma_mean));
-    return t.clamp(/*min=*/{}, schedule.t_max());
+    return t.clamp_max(schedule.t_max());
   }
   if (kind == "uniform") return schedule.training_time(uniform(count, generator));
   const auto i = torch::arange(count, torch::dtype(torch::kFloat64).device(generator.device()));

@@ -166,10 +166,12 @@ torch::Tensor initial_noise(const NoiseSchedule& schedule,
                             int64_t height,
                             int64_t width);
 
-/// Calls of the denoiser that sample() makes; 0 for method adaptive, where it depends on the picture.
+/// Calls of the denoiser that sample() makes; 0 for method adaptive, where it depends on the
+/// picture.
 int64_t function_evaluations(const SamplerConfig& config);
 
-/// The most pictures that one call of sample() takes: 1 for method adaptive, where each has its own steps.
+/// The most pictures that one call of sample() takes: 1 for method adaptive, where each has its own
+/// steps.
 int64_t max_batch_size(const SamplerConfig& config);
 
 /// t_start and t_end with the defaults filled in.

@@ -1,5 +1,6 @@
-// Our samplers against the official code of DPM-Solver, U-ViT, UniPC and k-diffusion, on an analytic noise predictor in float64.
-// The numbers come from tests/golden/diffusion/make_golden.py; docs/samplers.md lists what differs and why.
+// Our samplers against the official code of DPM-Solver, U-ViT, UniPC and k-diffusion, on an
+// analytic noise predictor in float64. The numbers come from tests/golden/diffusion/make_golden.py;
+// docs/samplers.md lists what differs and why.
 #include <fmt/format.h>
 
 #include <fstream>
@@ -47,13 +48,16 @@ double worst_error(const json& group) {
   const auto denoiser = mixture.denoiser(*schedule);
   SamplerConfig config;
   assign(config, group["config"]);
-  const auto x_T = torch::tensor(golden()["x_T"].get<std::vector<double>>(), torch::kFloat64).view({1, 2, 1, 1});
+  const auto x_T =
+      torch::tensor(golden()["x_T"].get<std::vector<double>>(), torch::kFloat64).view({1, 2, 1, 1});
   double worst = 0;
   for (const auto& [steps, x] : group["x"].items()) {
     config.steps = std::stoll(steps);
     NoiseSource noise({7});
-    const auto ours = sample(denoiser, *schedule, config, x_T * schedule->prior_std(schedule->t_max()), noise);
-    const auto theirs = torch::tensor(x.get<std::vector<double>>(), torch::kFloat64).view({1, 2, 1, 1});
+    const auto ours =
+        sample(denoiser, *schedule, config, x_T * schedule->prior_std(schedule->t_max()), noise);
+    const auto theirs =
+        torch::tensor(x.get<std::vector<double>>(), torch::kFloat64).view({1, 2, 1, 1});
     worst = std::max(worst, uvic::test::relative_l2(ours, theirs));
   }
   return worst;
@@ -72,7 +76,8 @@ void compare_with(const std::string& source) {
 
 }  // namespace
 
-TEST_CASE("DPM-Solver and DPM-Solver++ draw what the official code draws, for 5 to 50 steps", "[parity]") {
+TEST_CASE("DPM-Solver and DPM-Solver++ draw what the official code draws, for 5 to 50 steps",
+          "[parity]") {
   compare_with("dpm-solver");
 }
 
@@ -81,10 +86,13 @@ TEST_CASE("the solvers inside U-ViT's repository draw the same as ours", "[parit
   compare_with("U-ViT/dpm_solver_pytorch.py");
 }
 
-TEST_CASE("Euler-Maruyama takes U-ViT's steps, noise for noise", "[parity]") { compare_with("U-ViT/sde.py"); }
+TEST_CASE("Euler-Maruyama takes U-ViT's steps, noise for noise", "[parity]") {
+  compare_with("U-ViT/sde.py");
+}
 
 TEST_CASE("UniPC draws what the official code draws", "[parity]") { compare_with("UniPC"); }
 
-TEST_CASE("Heun with churn and the SDE solver take k-diffusion's steps, noise for noise", "[parity]") {
+TEST_CASE("Heun with churn and the SDE solver take k-diffusion's steps, noise for noise",
+          "[parity]") {
   compare_with("k-diffusion");
 }
