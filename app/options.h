@@ -48,6 +48,8 @@ void add_fields(CLI::App& app, Config& config) {
       option = app.add_flag("--" + name, field, help)->default_str(field ? "true" : "false");
     else
       option = app.add_option("--" + name, field, help)->capture_default_str();
+    if constexpr (!std::is_same_v<std::decay_t<decltype(field)>, std::vector<std::string>>)
+      option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     if (dot != std::string::npos) option->group("[" + name.substr(0, dot) + "]");
   });
 }

@@ -114,6 +114,7 @@ void TrainOptions::validate() const {
           "--label_dropout: needs model.num_classes, the classes plus one null class");
   require(guidance.guidance_scale == 1 || label_dropout > 0,
           "--guidance_scale: needs a null class; train with --label_dropout 0.1 or so");
+  require(seed >= 0, fmt::format("--seed {}: 0 or more", seed));
   require(ema_decay >= 0 && ema_decay < 1, fmt::format("--ema_decay {}: in [0, 1)", ema_decay));
   require(ema_rampup >= 0, fmt::format("--ema_rampup {}: 0 (none) or more", ema_rampup));
   require(threads >= 0, fmt::format("--threads {}: 0 (all usable cores) or more", threads));
@@ -148,7 +149,7 @@ TrainResult run_train(const TrainOptions& options) {
 
   RunDir run(options.out);
   run.open_for_training();
-  TrainState state(options.model, options.seed, device);
+  TrainState state(options.model, static_cast<uint64_t>(options.seed), device);
   const bool resumed = std::filesystem::exists(run.state());
   if (resumed) {
     compare_with_record(options, run);

@@ -44,7 +44,7 @@ struct TrainOptions {
   int64_t total_images = 64000000;
   int64_t batch_size = 128;
   int64_t accumulate = 1;
-  uint64_t seed = 0;
+  int64_t seed = 0;
   bool flip = true;
   double label_dropout = 0.0;
   double ema_decay = 0.9999;

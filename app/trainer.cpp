@@ -28,10 +28,10 @@ double seconds_since(Clock::time_point start) {
 }
 
 // One stream of times, noise and dropout for each (seed, images seen): a resumed run needs no generator state.
-at::Generator step_generator(uint64_t seed, int64_t images_seen, torch::Device device) {
+at::Generator step_generator(int64_t seed, int64_t images_seen, torch::Device device) {
   auto generator = device.is_cuda() ? at::globalContext().defaultGenerator(device).clone()
                                     : at::make_generator<at::CPUGeneratorImpl>();
-  generator.set_current_seed(data::hash2(seed, static_cast<uint64_t>(images_seen)));
+  generator.set_current_seed(data::hash2(static_cast<uint64_t>(seed), static_cast<uint64_t>(images_seen)));
   return generator;
 }
 
@@ -94,7 +94,7 @@ void train(const TrainOptions& options, const data::Dataset& dataset, TrainState
   const auto schedule = diffusion::make_noise_schedule(options.diffusion);
   data::LoaderOptions order;
   order.batch_size = options.batch_size;
-  order.seed = options.seed;
+  order.seed = static_cast<uint64_t>(options.seed);
   order.flip = options.flip;
   order.workers = options.workers;
   data::Loader loader(dataset, order, state.images_seen);

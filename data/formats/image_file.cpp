@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <stdexcept>
 
 #include "data/formats/atomic_file.h"
@@ -46,9 +47,23 @@ bool png_is_whole(const uint8_t* bytes, size_t size) {
   return false;
 }
 
-// Whether the markers of a JPEG run to its end-of-image. stb fills what is cut off with grey and
-// tells nobody.
-bool jpeg_is_complete(const uint8_t* bytes, size_t size) {
+// Whether a segment of Huffman tables (class, 16 counts of codes by length, the codes' symbols)
+// holds 256 codes a table at most. stb before 2.28 writes beyond its array where there are more.
+bool huffman_tables_are_sound(const uint8_t* tables, size_t size) {
+  constexpr size_t kCountsEnd = 17;
+  while (size > 0) {
+    if (size < kCountsEnd) return false;
+    const size_t codes = std::accumulate(tables + 1, tables + kCountsEnd, size_t{0});
+    if (codes > 256 || codes > size - kCountsEnd) return false;
+    tables += kCountsEnd + codes;
+    size -= kCountsEnd + codes;
+  }
+  return true;
+}
+
+// Whether the segments of a JPEG run to its end-of-image, as stb walks them, and hold sound tables.
+// stb fills what is cut off with grey and tells nobody.
+bool jpeg_is_whole(const uint8_t* bytes, size_t size) {
   size_t i = 2;
   while (i + 1 < size) {
     if (bytes[i] != 0xff) {
@@ -63,7 +78,10 @@ bool jpeg_is_complete(const uint8_t* bytes, size_t size) {
       i += 2;
     } else {
       if (i + 3 >= size) return false;
-      i += 2 + (size_t{bytes[i + 2]} << 8 | bytes[i + 3]);
+      const size_t length = size_t{bytes[i + 2]} << 8 | bytes[i + 3];
+      if (length < 2 || length > size - i - 2) return false;
+      if (marker == 0xc4 && !huffman_tables_are_sound(bytes + i + 4, length - 2)) return false;
+      i += 2 + length;
     }
   }
   return false;
@@ -93,27 +111,15 @@ bool bytes_suffice(const uint8_t* bytes, size_t size, int width, int height) {
   return bmp_bytes(bytes, size, width, height) <= size;
 }
 
-void check_whole(
-    const uint8_t* bytes, size_t size, int width, int height, const std::string& name) {
-  if (!bytes_suffice(bytes, size, width, height)) {
-    throw std::runtime_error(
-        fmt::format("{}: truncated: {} bytes can't hold the {}x{} picture of its header",
-                    name,
-                    size,
-                    width,
-                    height));
-  }
-  if ((is_png(bytes, size) && !png_is_whole(bytes, size)) ||
-      (is_jpeg(bytes, size) && !jpeg_is_complete(bytes, size))) {
-    throw std::runtime_error(fmt::format("{}: the picture is truncated or damaged", name));
-  }
-}
-
 }  // namespace
 
 Image decode_image(const uint8_t* bytes, size_t size_bytes, const std::string& name) {
-  if (!is_png(bytes, size_bytes) && !is_jpeg(bytes, size_bytes) && !is_bmp(bytes, size_bytes)) {
+  const bool png = is_png(bytes, size_bytes), jpeg = is_jpeg(bytes, size_bytes);
+  if (!png && !jpeg && !is_bmp(bytes, size_bytes)) {
     throw std::runtime_error(fmt::format("{}: not a PNG, JPEG or BMP picture", name));
+  }
+  if ((png && !png_is_whole(bytes, size_bytes)) || (jpeg && !jpeg_is_whole(bytes, size_bytes))) {
+    throw std::runtime_error(fmt::format("{}: the picture is truncated or damaged", name));
   }
   if (size_bytes > INT_MAX) {
     throw std::runtime_error(
@@ -134,7 +140,14 @@ Image decode_image(const uint8_t* bytes, size_t size_bytes, const std::string& n
                                          image.height,
                                          kMaxSide));
   }
-  check_whole(bytes, size_bytes, image.width, image.height, name);
+  if (!bytes_suffice(bytes, size_bytes, image.width, image.height)) {
+    throw std::runtime_error(
+        fmt::format("{}: truncated: {} bytes can't hold the {}x{} picture of its header",
+                    name,
+                    size_bytes,
+                    image.width,
+                    image.height));
+  }
   const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(
       stbi_load_from_memory(bytes, length, &image.width, &image.height, &channels, 3),
       stbi_image_free);

@@ -87,7 +87,8 @@ TEST_CASE("fid: kept statistics score as their pictures do", "[fid]") {
   const auto from_pictures = run_fid(options);
   options.ref = scratch / "reference.npz";
   const auto from_statistics = run_fid(options);
-  CHECK(from_statistics.value == Approx(from_pictures.value).epsilon(1e-12));
+  // rounding in a covariance of 1e-16 is 1e-8 in the roots of its zero eigenvalues
+  CHECK(from_statistics.value == Approx(from_pictures.value).epsilon(1e-6));
   CHECK(from_statistics.json["reference"]["fingerprint"] ==
         from_pictures.json["reference"]["fingerprint"]);
 }

@@ -140,7 +140,7 @@ TEST_CASE("options written as TOML read back to the same options", "[options]") 
   options.optimizer.lr = 1.0 / 3;
   options.flip = false;
   options.model.attention = "softmax";
-  options.seed = 18446744073709551615u;
+  options.seed = 9223372036854775807;
   const auto text = to_toml(options);
   std::ofstream(scratch / "a.toml") << text;
   TrainOptions again;

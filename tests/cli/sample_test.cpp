@@ -109,7 +109,7 @@ TEST_CASE("bad seeds are refused", "[sample]") {
     CHECK(run_uvic(sampling(scratch / "s", "0") + Words{"--seeds", seeds}).exit_code == 2);
 }
 
-TEST_CASE("--list explains every sampler with its paper", "[sample]") {
+TEST_CASE("sample --list explains every sampler with its paper", "[sample]") {
   const auto outcome = run_uvic({"sample", "--list"});
   CHECK(outcome.exit_code == 0);
   CHECK_THAT(outcome.out, Contains("dpm_solver_pp") && Contains("ddpm") && Contains("arXiv:2006.11239"));

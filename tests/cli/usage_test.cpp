@@ -33,7 +33,7 @@ void check_refused(const Outcome& outcome, int exit_code, const std::string& wha
 
 }  // namespace
 
-TEST_CASE("--version tells versions, devices, kernels and threads", "[usage]") {
+TEST_CASE("version: tells versions, devices, kernels and threads", "[usage]") {
   const auto outcome = run_uvic({"--version"});
   CHECK(outcome.exit_code == 0);
   for (const auto* word : {"uvic ", "LibTorch ", "devices: cpu", "kernels: ", "threads: "})
@@ -46,7 +46,7 @@ TEST_CASE("help of every command names its options", "[usage]") {
   CHECK_THAT(run_uvic({"sample", "--help"}).out, Contains("--seeds"));
 }
 
-TEST_CASE("- and _ in option names read alike, and --dry_run prints a config that reads back", "[usage]") {
+TEST_CASE("a dash and an underscore in option names read alike, and --dry_run prints a config that reads back", "[usage]") {
   const Scratch scratch;
   const auto first = run_uvic({"train", "--dry-run", "--model.embed-dim", "64", "--model.num_heads=4"});
   REQUIRE(first.exit_code == 0);

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "data/formats/atomic_file.h"
+#include "data/formats/crc32.h"
 #include "tests/formats/broken_file.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
@@ -101,17 +102,30 @@ TEST_CASE("image: a picture cut anywhere is refused, and damage never crashes", 
 }
 
 TEST_CASE("image: a small file that claims a huge picture costs nothing", "[image]") {
-  std::string png = golden("rgb.png");
-  png.replace(16, 8, std::string("\0\0\x40\0\0\0\x40\0", 8));  // 16384 x 16384
-  CHECK_THROWS_WITH(decode(png), Contains("can't hold the 16384x16384 picture"));
-  png.replace(16, 4, std::string("\0\1\0\0", 4));
-  CHECK_THROWS_AS(decode(png), std::runtime_error);
+  const auto sized = [](const std::string& width, const std::string& height) {
+    std::string png = golden("rgb.png");
+    png.replace(16, 8, width + height);
+    const uint32_t crc = crc32(std::string_view(png).substr(12, 17));  // of the header chunk
+    for (size_t i = 0; i < 4; ++i) png[29 + i] = static_cast<char>(crc >> (24 - 8 * i));
+    return png;
+  };
+  const std::string side("\0\0\x40\0", 4);  // 16384
+  CHECK_THROWS_WITH(decode(sized(side, side)), Contains("can't hold the 16384x16384 picture"));
+  CHECK_THROWS_AS(decode(sized(std::string("\0\1\0\0", 4), side)), std::runtime_error);
 }
 
 TEST_CASE("image: a PNG whose checksum fails is damaged, even where it still decodes", "[image]") {
   std::string png = golden("rgb.png");
   png[png.size() - 13] ^= 1;  // the last byte of the data's checksum
   CHECK_THROWS_WITH(decode(png), Contains("truncated or damaged"));
+}
+
+TEST_CASE("image: a JPEG whose Huffman table holds more than 256 codes is refused", "[image]") {
+  std::string jpeg = golden("flat.jpg");
+  jpeg.insert(2,
+              "\xff\xc4" + std::string("\x01\x14\x00", 3) + std::string(16, '\x11') +
+                  std::string(257, '\0'));
+  CHECK_THROWS_WITH(decode(jpeg), Contains("truncated or damaged"));  // 16 * 17 = 272 codes
 }
 
 TEST_CASE("image: encode_png refuses a picture whose size and bytes disagree", "[image]") {

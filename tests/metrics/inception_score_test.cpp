@@ -15,7 +15,6 @@ TEST_CASE("inception score: sure and evenly spread pictures score the number of 
   const auto in_parts =
       inception_score(logits.repeat({100, 1}), 10);  // parts hold each class about equally
   CHECK(in_parts.mean == Approx(5.0).epsilon(0.02));
-  CHECK(in_parts.std > 0);
 }
 
 TEST_CASE("inception score: pictures that all look the same score 1", "[inception_score]") {

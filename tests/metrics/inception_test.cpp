@@ -92,7 +92,7 @@ TEST_CASE("inception: bf16 is near fp32 and says that it is bf16", "[inception]"
 }
 
 TEST_CASE("inception: names carry the protocol and the stage", "[inception]") {
-  CHECK(extractor("pytorch-fid")->name() == "inception-v3/pytorch-fid");
+  CHECK(extractor("pytorch-fid", 192)->name() == "inception-v3/pytorch-fid/192");
   CHECK(extractor("clean", 64)->name() == "inception-v3/clean/64");
   CHECK(extractor("tf1", 64)->distance_name() == "FID");
   CHECK(extractor("tf1", 64)->resize() != extractor("clean", 64)->resize());
