@@ -18,37 +18,41 @@ void require(bool present, const FeatureExtractor& extractor, const char* what) 
         "{} gives no {}; use the Inception network with 2048 features", extractor.name(), what));
 }
 
-/// Statistics of all rows, and, with error bars, of each block of rows.
+/// Statistics of all rows, and, with error bars, of each part of them. The whole is summed by
+/// itself rather than merged from the parts: a set has the same statistics to the last bit with
+/// error bars and without.
 class Sums {
  public:
-  Sums(int64_t dimensions, bool blocks) {
-    for (int64_t k = 0; k < (blocks ? kBlocks : 1); ++k) parts_.emplace_back(dimensions);
+  Sums(int64_t dimensions, bool in_parts) : whole_(dimensions) {
+    for (int64_t k = 0; in_parts && k < kBlocks; ++k) parts_.emplace_back(dimensions);
   }
 
   void add(const torch::Tensor& rows, int64_t first) {
-    const auto n = static_cast<int64_t>(parts_.size());
-    std::vector<std::vector<int64_t>> chosen(parts_.size());
-    for (int64_t i = 0; i < rows.size(0); ++i) chosen[part_of(first + i, n)].push_back(i);
-    for (size_t k = 0; k < parts_.size(); ++k)
+    whole_.add(rows);
+    if (parts_.empty()) return;
+    std::vector<std::vector<int64_t>> chosen(kBlocks);
+    for (int64_t i = 0; i < rows.size(0); ++i) chosen[part_of(first + i, kBlocks)].push_back(i);
+    for (int64_t k = 0; k < kBlocks; ++k)
       if (!chosen[k].empty()) parts_[k].add(rows.index_select(0, torch::tensor(chosen[k])));
   }
 
-  FeatureStatistics whole() const { return without(-1); }
+  FeatureStatistics whole() const { return whole_.finish(); }
 
   void put_into(Collected& result) const {
     result.statistics = whole();
-    if (parts_.size() > 1 && result.count >= 2 * kBlocks)
+    if (!parts_.empty() && result.count >= 2 * kBlocks)
       for (int64_t k = 0; k < kBlocks; ++k) result.without_block.push_back(without(k));
   }
 
+ private:
   FeatureStatistics without(int64_t block) const {
-    StatisticsAccumulator sum(parts_[0].dimensions());
-    for (size_t k = 0; k < parts_.size(); ++k)
-      if (static_cast<int64_t>(k) != block) sum.merge(parts_[k]);
+    StatisticsAccumulator sum(whole_.dimensions());
+    for (int64_t k = 0; k < kBlocks; ++k)
+      if (k != block) sum.merge(parts_[k]);
     return sum.finish();
   }
 
- private:
+  StatisticsAccumulator whole_;
   std::vector<StatisticsAccumulator> parts_;
 };
 
