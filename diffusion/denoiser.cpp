@@ -1,7 +1,8 @@
 #include "diffusion/denoiser.h"
 
-#include <cmath>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "diffusion/linear.h"
 #include "diffusion/names.h"

@@ -1,4 +1,6 @@
 // The published recipes, by name.
+#include <algorithm>
+
 #include "diffusion/names.h"
 #include "diffusion/sampler.h"
 
