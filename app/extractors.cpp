@@ -13,7 +13,8 @@ namespace uvic::app {
 std::unique_ptr<metrics::FeatureExtractor> open_extractor(const std::string& name,
                                                           const std::string& inception_path,
                                                           torch::Device device) {
-  if (name == "embedded") return metrics::load_embedded_extractor(asset("assets/embedded_features.safetensors"), device);
+  if (name == "embedded")
+    return metrics::load_embedded_extractor(asset("assets/embedded_features.safetensors"), device);
   if (name == "inception") {
     metrics::InceptionOptions options;
     options.device = device;

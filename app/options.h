@@ -97,8 +97,8 @@ void read_toml(const std::filesystem::path& path, Config& config, bool keep_unkn
   read_toml_into(app, path, keep_unknown);
 }
 
-/// Overwrites in `config` what was given on the command line that `command` parsed, and nothing else: for settings whose
-/// defaults become known only after parsing.
+/// Overwrites in `config` what was given on the command line that `command` parsed, and nothing
+/// else: for settings whose defaults become known only after parsing.
 void parse_given(CLI::App& app, const CLI::App& command);
 template <class Config>
 void apply_given(const CLI::App& command, Config& config) {

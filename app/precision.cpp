@@ -12,7 +12,8 @@ namespace {
 bool cpu_has(const std::string& flag) {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);)
-    if (line.rfind("flags", 0) == 0) return (line + " ").find(" " + flag + " ") != std::string::npos;
+    if (line.rfind("flags", 0) == 0)
+      return (line + " ").find(" " + flag + " ") != std::string::npos;
   return false;
 }
 
@@ -20,7 +21,8 @@ bool cpu_has(const std::string& flag) {
 
 std::string resolve_precision(const std::string& wanted, torch::Device device) {
   if (wanted == "bf16" || wanted == "fp32") return wanted;
-  if (wanted != "auto") throw std::invalid_argument(fmt::format("precision {}: one of auto, bf16, fp32", wanted));
+  if (wanted != "auto")
+    throw std::invalid_argument(fmt::format("precision {}: one of auto, bf16, fp32", wanted));
   if (device.is_cuda()) return "bf16";
   return cpu_has("amx_bf16") || cpu_has("avx512_bf16") ? "bf16" : "fp32";
 }

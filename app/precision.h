@@ -7,8 +7,9 @@
 
 namespace uvic::app {
 
-/// "bf16" or "fp32" for one of auto, bf16, fp32; auto is bf16 where the device multiplies it faster than fp32
-/// (x86 with AMX or AVX-512 BF16, CUDA from compute capability 8). Throws std::invalid_argument on another word.
+/// "bf16" or "fp32" for one of auto, bf16, fp32; auto is bf16 where the device multiplies it faster
+/// than fp32 (x86 with AMX or AVX-512 BF16, CUDA from compute capability 8). Throws
+/// std::invalid_argument on another word.
 std::string resolve_precision(const std::string& wanted, torch::Device device);
 
 /// The dtype of products for "bf16" or "fp32".

@@ -54,8 +54,8 @@ Source open_source(const SampleOptions& options) {
     const auto file = formats::read_safetensors(source.weights);
     source.tensors = file.tensors;
     if (const auto names = file.metadata.find("uvic.class_names"); names != file.metadata.end())
-      source.class_names =
-          formats::parse_json(names->second, source.weights.string()).get<std::vector<std::string>>();
+      source.class_names = formats::parse_json(names->second, source.weights.string())
+                               .get<std::vector<std::string>>();
     if (const auto seen = file.metadata.find("uvic.images_seen"); seen != file.metadata.end())
       source.images_seen = std::atoll(seen->second.c_str());
   } else {
@@ -68,7 +68,8 @@ Source open_source(const SampleOptions& options) {
 std::vector<int64_t> chosen_classes(const std::string& text, const Source& source) {
   const auto all = all_classes(source.training.model, source.training.label_dropout > 0);
   if (text.empty()) return all;
-  if (all.empty()) throw std::invalid_argument("--labels: the network takes no classes (model.num_classes is -1)");
+  if (all.empty())
+    throw std::invalid_argument("--labels: the network takes no classes (model.num_classes is -1)");
   std::vector<int64_t> chosen;
   std::istringstream words(text);
   for (std::string word; std::getline(words, word, ',');) {
@@ -79,20 +80,26 @@ std::vector<int64_t> chosen_classes(const std::string& text, const Source& sourc
       if (named == source.class_names.end()) {
         const auto near = nearest(word, source.class_names);
         throw std::invalid_argument(
-            fmt::format("--labels {}: no such class{}", word, near.empty() ? "" : "; did you mean " + near + "?"));
+            fmt::format("--labels {}: no such class{}",
+                        word,
+                        near.empty() ? "" : "; did you mean " + near + "?"));
       }
       label = named - source.class_names.begin();
     }
     if (label < 0 || label >= static_cast<int64_t>(all.size()))
-      throw std::invalid_argument(fmt::format("--labels {}: classes are 0 to {}", word, all.size() - 1));
+      throw std::invalid_argument(
+          fmt::format("--labels {}: classes are 0 to {}", word, all.size() - 1));
     chosen.push_back(label);
   }
   return chosen;
 }
 
 // What two sittings must share for their pictures to stand in one folder.
-nlohmann::json settings_record(const SampleOptions& options, const Source& source, const DrawSettings& settings,
-                               const std::vector<int64_t>& classes, const std::string& precision) {
+nlohmann::json settings_record(const SampleOptions& options,
+                               const Source& source,
+                               const DrawSettings& settings,
+                               const std::vector<int64_t>& classes,
+                               const std::string& precision) {
   nlohmann::json sampler;
   auto sampler_config = settings.sampler;
   sampler_config.fields([&](const char* name, auto& field, const char*) { sampler[name] = field; });
@@ -118,12 +125,18 @@ void check_folder(const fs::path& out, const nlohmann::json& record) {
   const auto path = out / "samples.json";
   if (!fs::exists(path)) return;
   const auto before = formats::read_json(path);
-  for (const auto* key : {"checkpoint_sha256", "sampler_options", "guidance_scale", "guidance_t_low", "guidance_t_high",
-                          "classes", "precision"}) {
+  for (const auto* key : {"checkpoint_sha256",
+                          "sampler_options",
+                          "guidance_scale",
+                          "guidance_t_low",
+                          "guidance_t_high",
+                          "classes",
+                          "precision"}) {
     if (before.value(key, nlohmann::json()) != record.at(key))
-      throw std::invalid_argument(fmt::format("{}: holds pictures drawn with another {}; choose another --out or pass --overwrite",
-                                              out.string(),
-                                              key));
+      throw std::invalid_argument(fmt::format(
+          "{}: holds pictures drawn with another {}; choose another --out or pass --overwrite",
+          out.string(),
+          key));
   }
 }
 
@@ -133,14 +146,16 @@ std::string seeds_text(const std::set<uint64_t>& seeds) {
     const uint64_t first = *i;
     uint64_t last = first;
     while (++i != seeds.end() && *i == last + 1) last = *i;
-    text += (text.empty() ? "" : ",") + (first == last ? fmt::format("{}", first) : fmt::format("{}-{}", first, last));
+    text += (text.empty() ? "" : ",") +
+            (first == last ? fmt::format("{}", first) : fmt::format("{}-{}", first, last));
   }
   return text;
 }
 
 void write_grid(const fs::path& out, const std::vector<uint64_t>& seeds, size_t classes) {
   std::vector<formats::Image> tiles;
-  for (size_t i = 0; i < std::min<size_t>(seeds.size(), 100); ++i) tiles.push_back(formats::read_image(picture_path(out, seeds[i])));
+  for (size_t i = 0; i < std::min<size_t>(seeds.size(), 100); ++i)
+    tiles.push_back(formats::read_image(picture_path(out, seeds[i])));
   GridOptions grid;
   grid.columns = classes >= 2 && classes <= 16 ? static_cast<int>(classes) : 8;
   formats::write_png(out / "grid.png", image_grid(tiles, grid));
@@ -149,10 +164,16 @@ void write_grid(const fs::path& out, const std::vector<uint64_t>& seeds, size_t 
 void print_samplers() {
   fmt::print("Samplers (--sample.sampler NAME):\n");
   for (const auto& info : diffusion::samplers())
-    fmt::print("  {:<18} {}\n  {:<18} {}{}; usual grid {}\n", info.name, info.summary, "", info.paper,
-               info.stochastic ? "; draws noise along the way" : "", info.default_grid);
+    fmt::print("  {:<18} {}\n  {:<18} {}{}; usual grid {}\n",
+               info.name,
+               info.summary,
+               "",
+               info.paper,
+               info.stochastic ? "; draws noise along the way" : "",
+               info.default_grid);
   fmt::print("\nPublished recipes (--preset NAME):\n");
-  for (const auto& preset : diffusion::sampler_presets()) fmt::print("  {:<24} {}\n", preset.name, preset.summary);
+  for (const auto& preset : diffusion::sampler_presets())
+    fmt::print("  {:<24} {}\n", preset.name, preset.summary);
 }
 
 }  // namespace
@@ -161,16 +182,22 @@ void SampleOptions::validate() const {
   if (run.empty() && (config.empty() || weights.empty()))
     throw std::invalid_argument("sample: give --run FOLDER, or --weights FILE with --config FILE");
   if (!run.empty() && !config.empty())
-    throw std::invalid_argument("sample: --config describes weights without a run; --run has its own");
+    throw std::invalid_argument(
+        "sample: --config describes weights without a run; --run has its own");
   if (out.empty()) throw std::invalid_argument("--out: needed, the folder of the pictures");
-  if (batch_size < 1) throw std::invalid_argument(fmt::format("--batch_size {}: above 0", batch_size));
-  if (threads < 0) throw std::invalid_argument(fmt::format("--threads {}: 0 (all usable cores) or more", threads));
+  if (batch_size < 1)
+    throw std::invalid_argument(fmt::format("--batch_size {}: above 0", batch_size));
+  if (threads < 0)
+    throw std::invalid_argument(fmt::format("--threads {}: 0 (all usable cores) or more", threads));
   sample.validate();
   guidance.validate();
 }
 
 std::vector<uint64_t> parse_seeds(const std::string& text) {
-  const auto bad = [&] { return std::invalid_argument(fmt::format("--seeds {}: wants numbers and ranges, as 0-63,100", text)); };
+  const auto bad = [&] {
+    return std::invalid_argument(
+        fmt::format("--seeds {}: wants numbers and ranges, as 0-63,100", text));
+  };
   const auto number = [&](const std::string& word) {
     uint64_t value = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
@@ -209,7 +236,8 @@ bool run_sample(const SampleOptions& options) {
   const DrawSettings settings{source.training.diffusion, options.sample, options.guidance};
   if (settings.guidance.guidance_scale != 1 && source.training.label_dropout == 0)
     throw std::invalid_argument(
-        fmt::format("--guidance_scale {}: the network was trained without label_dropout and knows no null class",
+        fmt::format("--guidance_scale {}: the network was trained without label_dropout and knows "
+                    "no null class",
                     settings.guidance.guidance_scale));
 
   model::UViT network(source.training.model);
@@ -223,11 +251,13 @@ bool run_sample(const SampleOptions& options) {
   if (!options.overwrite) check_folder(out, record);
   std::error_code error;
   fs::create_directories(out, error);
-  if (error) throw std::runtime_error(fmt::format("{}: can't be made: {}", out.string(), error.message()));
+  if (error)
+    throw std::runtime_error(fmt::format("{}: can't be made: {}", out.string(), error.message()));
 
   std::set<uint64_t> drawn;
   if (!options.overwrite && fs::exists(out / "samples.json"))
-    for (const auto seed : parse_seeds(formats::read_json(out / "samples.json").at("seeds").get<std::string>()))
+    for (const auto seed :
+         parse_seeds(formats::read_json(out / "samples.json").at("seeds").get<std::string>()))
       if (fs::exists(picture_path(out, seed))) drawn.insert(seed);
   std::vector<uint64_t> missing;
   for (const auto seed : seeds) {
@@ -238,21 +268,32 @@ bool run_sample(const SampleOptions& options) {
   record["finished"] = false;
   formats::write_json(out / "samples.json", record);
   if (missing.size() < seeds.size())
-    fmt::print(stderr, "{} of {} pictures stand there already\n", seeds.size() - missing.size(), seeds.size());
+    fmt::print(stderr,
+               "{} of {} pictures stand there already\n",
+               seeds.size() - missing.size(),
+               seeds.size());
 
   const auto start = Clock::now();
   const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
   auto said = Clock::now();
-  for (size_t first = 0; first < missing.size() && !stop_requested(); first += static_cast<size_t>(options.batch_size)) {
+  for (size_t first = 0; first < missing.size() && !stop_requested();
+       first += static_cast<size_t>(options.batch_size)) {
     const auto last = std::min(missing.size(), first + static_cast<size_t>(options.batch_size));
     const std::vector<uint64_t> batch(missing.begin() + static_cast<std::ptrdiff_t>(first),
                                       missing.begin() + static_cast<std::ptrdiff_t>(last));
-    const auto images = draw(network, settings, batch, labels_in_turn(batch, classes), [&](int64_t step, int64_t steps) {
-      if (stop_requested()) throw StopRequested();
-      if (Clock::now() - said < std::chrono::seconds(5)) return;
-      said = Clock::now();
-      fmt::print(stderr, "{} of {} pictures, step {} of {} of the next {}\n", first, missing.size(), step, steps, batch.size());
-    });
+    const auto images = draw(
+        network, settings, batch, labels_in_turn(batch, classes), [&](int64_t step, int64_t steps) {
+          if (stop_requested()) throw StopRequested();
+          if (Clock::now() - said < std::chrono::seconds(5)) return;
+          said = Clock::now();
+          fmt::print(stderr,
+                     "{} of {} pictures, step {} of {} of the next {}\n",
+                     first,
+                     missing.size(),
+                     step,
+                     steps,
+                     batch.size());
+        });
     const auto pictures = to_images(images);
     for (size_t i = 0; i < batch.size(); ++i) {
       const auto path = picture_path(out, batch[i]);
@@ -265,7 +306,11 @@ bool run_sample(const SampleOptions& options) {
   if (!missing.empty()) {
     record["seconds"] = elapsed();
     record["images_per_sec"] = static_cast<double>(missing.size()) / elapsed();
-    fmt::print(stderr, "{} pictures in {:.1f} s, {:.2f} images/s\n", missing.size(), elapsed(), static_cast<double>(missing.size()) / elapsed());
+    fmt::print(stderr,
+               "{} pictures in {:.1f} s, {:.2f} images/s\n",
+               missing.size(),
+               elapsed(),
+               static_cast<double>(missing.size()) / elapsed());
   }
   record["finished"] = true;
   if (options.grid) write_grid(out, seeds, classes.size());
@@ -275,14 +320,16 @@ bool run_sample(const SampleOptions& options) {
 
 void add_sample_command(CLI::App& app) {
   auto given = std::make_shared<SampleOptions>();
-  auto* command = app.add_subcommand("sample", "Draw pictures from a trained run, one PNG for each seed");
+  auto* command =
+      app.add_subcommand("sample", "Draw pictures from a trained run, one PNG for each seed");
   add_fields(*command, *given);
   command->callback([given, command] {
     if (given->list) return print_samplers();
     // default < the run's own config < preset < command line
     SampleOptions options;
-    const auto config = !given->run.empty() ? RunDir(given->run).config()
-                        : !given->config.empty() ? find_config(given->config) : fs::path();
+    const auto config = !given->run.empty()      ? RunDir(given->run).config()
+                        : !given->config.empty() ? find_config(given->config)
+                                                 : fs::path();
     if (!config.empty()) {
       TrainOptions training;
       read_toml(config, training);

@@ -23,7 +23,10 @@ struct Snapshots::Scorer {
   metrics::FeatureStatistics reference;
 };
 
-Snapshots::Snapshots(const TrainOptions& options, const data::Dataset& dataset, TrainState& state, const RunDir& run)
+Snapshots::Snapshots(const TrainOptions& options,
+                     const data::Dataset& dataset,
+                     TrainState& state,
+                     const RunDir& run)
     : options_(options),
       state_(state),
       run_(run),
@@ -31,7 +34,8 @@ Snapshots::Snapshots(const TrainOptions& options, const data::Dataset& dataset, 
       metadata_(run_metadata(options, dataset)) {
   if (options.score_images <= 0) return;
   scorer_ = std::make_unique<Scorer>();
-  scorer_->extractor = open_extractor(options.score_extractor, options.inception, state.model->pos_embed.device());
+  scorer_->extractor =
+      open_extractor(options.score_extractor, options.inception, state.model->pos_embed.device());
   if (std::filesystem::path(options.score_ref).extension() == ".npz") {
     scorer_->reference = metrics::read_statistics(options.score_ref);
     return;
@@ -44,8 +48,10 @@ Snapshots::Snapshots(const TrainOptions& options, const data::Dataset& dataset, 
   }
   const data::Dataset& reference = other ? *other : dataset;
   metrics::StatisticsAccumulator statistics(scorer_->extractor->dimensions());
-  const auto next = metrics::stream_dataset(reference, std::min<int64_t>(reference.size(), 50000), 256);
-  for (auto images = next(); images.defined(); images = next()) statistics.add(scorer_->extractor->extract(images));
+  const auto next =
+      metrics::stream_dataset(reference, std::min<int64_t>(reference.size(), 50000), 256);
+  for (auto images = next(); images.defined(); images = next())
+    statistics.add(scorer_->extractor->extract(images));
   scorer_->reference = statistics.finish();
 }
 
@@ -59,15 +65,20 @@ void Snapshots::save() const {
 torch::Tensor Snapshots::draw_seeds(int64_t first, int64_t count) const {
   std::vector<uint64_t> seeds(static_cast<size_t>(count));
   std::iota(seeds.begin(), seeds.end(), static_cast<uint64_t>(first));
-  return draw(state_.ema, settings_, seeds, labels_in_turn(seeds, all_classes(options_.model, options_.label_dropout > 0)));
+  return draw(state_.ema,
+              settings_,
+              seeds,
+              labels_in_turn(seeds, all_classes(options_.model, options_.label_dropout > 0)));
 }
 
 void Snapshots::draw_grid() const {
   GridOptions grid;
-  const auto classes = static_cast<int>(all_classes(options_.model, options_.label_dropout > 0).size());
+  const auto classes =
+      static_cast<int>(all_classes(options_.model, options_.label_dropout > 0).size());
   // a column for each class where they are few: the eye compares within columns
   grid.columns = classes >= 2 && classes <= 16 ? classes : 8;
-  formats::write_png(run_.grid(state_.images_seen), image_grid(draw_seeds(0, options_.grid_count), grid));
+  formats::write_png(run_.grid(state_.images_seen),
+                     image_grid(draw_seeds(0, options_.grid_count), grid));
 }
 
 void Snapshots::score() const {
@@ -95,7 +106,8 @@ void Snapshots::score() const {
                      {"count", options_.score_count}});
 }
 
-std::map<std::string, std::string> run_metadata(const TrainOptions& options, const data::Dataset& dataset) {
+std::map<std::string, std::string> run_metadata(const TrainOptions& options,
+                                                const data::Dataset& dataset) {
   return {{"uvic.version", UVIC_VERSION},
           {"uvic.config", to_toml(options)},
           {"uvic.data", dataset.describe()},

@@ -15,9 +15,12 @@ namespace uvic::app {
 
 class Snapshots {
  public:
-  /// All four outlive this object. Opens the scores' reference and extractor now, so that a wrong path is told before
-  /// hours of training.
-  Snapshots(const TrainOptions& options, const data::Dataset& dataset, TrainState& state, const RunDir& run);
+  /// All four outlive this object. Opens the scores' reference and extractor now, so that a wrong
+  /// path is told before hours of training.
+  Snapshots(const TrainOptions& options,
+            const data::Dataset& dataset,
+            TrainState& state,
+            const RunDir& run);
   ~Snapshots();
 
   void save() const;       ///< EMA weights under their own name, then the whole state
@@ -37,6 +40,7 @@ class Snapshots {
 };
 
 /// Everything that sampling needs to know of a run, kept in its weight files.
-std::map<std::string, std::string> run_metadata(const TrainOptions& options, const data::Dataset& dataset);
+std::map<std::string, std::string> run_metadata(const TrainOptions& options,
+                                                const data::Dataset& dataset);
 
 }  // namespace uvic::app

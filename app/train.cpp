@@ -26,21 +26,40 @@ void require(bool fine, const std::string& message) {
 
 std::map<std::string, std::string> leaves(TrainOptions options) {
   std::map<std::string, std::string> values;
-  visit_leaves(options, [&](const std::string& name, auto& field, const char*) { values[name] = detail::toml_value(field); });
+  visit_leaves(options, [&](const std::string& name, auto& field, const char*) {
+    values[name] = detail::toml_value(field);
+  });
   return values;
 }
 
-// Whether another value gives another run; the rest only changes where, how fast and how often it is reported.
+// Whether another value gives another run; the rest only changes where, how fast and how often it
+// is reported.
 bool shapes_the_run(const std::string& key) {
-  for (const auto* harmless : {"data", "out", "device", "threads", "workers", "log_images", "grid_images",
-                               "checkpoint_images", "grid_count", "score_images", "score_ref", "score_count",
-                               "score_extractor", "inception", "dry_run", "total_images", "guidance_scale",
-                               "guidance_t_low", "guidance_t_high"})
+  for (const auto* harmless : {"data",
+                               "out",
+                               "device",
+                               "threads",
+                               "workers",
+                               "log_images",
+                               "grid_images",
+                               "checkpoint_images",
+                               "grid_count",
+                               "score_images",
+                               "score_ref",
+                               "score_count",
+                               "score_extractor",
+                               "inception",
+                               "dry_run",
+                               "total_images",
+                               "guidance_scale",
+                               "guidance_t_low",
+                               "guidance_t_high"})
     if (key == harmless) return false;
   return key.rfind("sample.", 0) != 0 && key != "dataset.memory_limit_mib";
 }
 
-// The record of an earlier sitting against the options of this one: another model is refused, the rest is told.
+// The record of an earlier sitting against the options of this one: another model is refused, the
+// rest is told.
 void compare_with_record(const TrainOptions& options, const RunDir& run) {
   if (!std::filesystem::exists(run.config())) return;
   TrainOptions recorded;
@@ -50,7 +69,9 @@ void compare_with_record(const TrainOptions& options, const RunDir& run) {
     if (!shapes_the_run(key) || before.at(key) == value) continue;
     const auto change = fmt::format("{} was {}, is {}", key, before.at(key), value);
     require(key.rfind("model.", 0) != 0,
-            fmt::format("{}: trained with another network: {}; choose another --out", run.path().string(), change));
+            fmt::format("{}: trained with another network: {}; choose another --out",
+                        run.path().string(),
+                        change));
     run.log("note: " + change + "; from here on this is another run");
   }
 }
@@ -58,18 +79,21 @@ void compare_with_record(const TrainOptions& options, const RunDir& run) {
 void check_data(const TrainOptions& options, const data::Dataset& dataset) {
   const auto classes = static_cast<int64_t>(dataset.class_names().size());
   if (options.model.num_classes > 0) {
-    require(classes > 0,
-            fmt::format("{}: no labels, but model.num_classes is {}; give a folder per class or set it to -1",
-                        options.data,
-                        options.model.num_classes));
+    require(
+        classes > 0,
+        fmt::format(
+            "{}: no labels, but model.num_classes is {}; give a folder per class or set it to -1",
+            options.data,
+            options.model.num_classes));
     const int64_t real = options.model.num_classes - (options.label_dropout > 0 ? 1 : 0);
-    require(classes <= real,
-            fmt::format("{}: {} classes, but model.num_classes {} leaves room for {}{}",
-                        options.data,
-                        classes,
-                        options.model.num_classes,
-                        real,
-                        options.label_dropout > 0 ? " beside the null class of label_dropout" : ""));
+    require(
+        classes <= real,
+        fmt::format("{}: {} classes, but model.num_classes {} leaves room for {}{}",
+                    options.data,
+                    classes,
+                    options.model.num_classes,
+                    real,
+                    options.label_dropout > 0 ? " beside the null class of label_dropout" : ""));
   }
   require(dataset.size() > 0, fmt::format("{}: holds no picture", options.data));
 }
@@ -78,7 +102,9 @@ std::string summary(const TrainOptions& options) {
   return fmt::format("{} parameters, {:.3f} GFLOP a picture forward, {} training",
                      model::parameter_count(options.model),
                      model::forward_flops(options.model) / 1e9,
-                     si_number(3 * model::forward_flops(options.model) * static_cast<double>(options.total_images)) + "FLOP");
+                     si_number(3 * model::forward_flops(options.model) *
+                               static_cast<double>(options.total_images)) +
+                         "FLOP");
 }
 
 }  // namespace
@@ -102,14 +128,18 @@ void TrainOptions::validate() const {
   sample.validate();
   guidance.validate();
   require(dataset.image_size == 0 || dataset.image_size == model.img_size,
-          fmt::format("dataset.image_size {} differs from model.img_size {}", dataset.image_size, model.img_size));
+          fmt::format("dataset.image_size {} differs from model.img_size {}",
+                      dataset.image_size,
+                      model.img_size));
   require(model.in_chans == 3, fmt::format("model.in_chans {}: pictures have 3", model.in_chans));
-  require(model.clip_dim == 0, "model.clip_dim: training on context features needs a set of them, pictures have none");
+  require(model.clip_dim == 0,
+          "model.clip_dim: training on context features needs a set of them, pictures have none");
   require(total_images > 0, fmt::format("--total_images {}: above 0", total_images));
   require(batch_size > 0, fmt::format("--batch_size {}: above 0", batch_size));
   require(accumulate > 0 && accumulate <= batch_size,
           fmt::format("--accumulate {}: from 1 to batch_size {}", accumulate, batch_size));
-  require(label_dropout >= 0 && label_dropout < 1, fmt::format("--label_dropout {}: in [0, 1)", label_dropout));
+  require(label_dropout >= 0 && label_dropout < 1,
+          fmt::format("--label_dropout {}: in [0, 1)", label_dropout));
   require(label_dropout == 0 || model.num_classes > 1,
           "--label_dropout: needs model.num_classes, the classes plus one null class");
   require(guidance.guidance_scale == 1 || label_dropout > 0,
@@ -155,26 +185,29 @@ TrainResult run_train(const TrainOptions& options) {
     compare_with_record(options, run);
     const auto trained_on = read_metadata(run.state())["uvic.data_fingerprint"];
     require(trained_on.empty() || trained_on == dataset->fingerprint(),
-            fmt::format("{}: trained on other pictures than {}; choose another --out", options.out, options.data));
+            fmt::format("{}: trained on other pictures than {}; choose another --out",
+                        options.out,
+                        options.data));
     state.load(run.state());
     run.log(fmt::format("resumed at {} images", state.images_seen));
   } else {
-    formats::write_json(run.provenance(),
-                        {{"name", std::filesystem::absolute(options.out).lexically_normal().filename().string()},
-                         {"version", UVIC_VERSION},
-                         {"libtorch", TORCH_VERSION},
-                         {"device", device.str()},
-                         {"threads", at::get_num_threads()},
-                         {"precision", resolve_precision(options.precision, device)},
-                         {"data",
-                          {{"source", options.data},
-                           {"describe", dataset->describe()},
-                           {"fingerprint", dataset->fingerprint()},
-                           {"class_names", dataset->class_names()}}},
-                         {"parameters", model::parameter_count(options.model)},
-                         {"forward_gflop_per_image", model::forward_flops(options.model) / 1e9},
-                         {"total_images", options.total_images},
-                         {"started", utc_now()}});
+    formats::write_json(
+        run.provenance(),
+        {{"name", std::filesystem::absolute(options.out).lexically_normal().filename().string()},
+         {"version", UVIC_VERSION},
+         {"libtorch", TORCH_VERSION},
+         {"device", device.str()},
+         {"threads", at::get_num_threads()},
+         {"precision", resolve_precision(options.precision, device)},
+         {"data",
+          {{"source", options.data},
+           {"describe", dataset->describe()},
+           {"fingerprint", dataset->fingerprint()},
+           {"class_names", dataset->class_names()}}},
+         {"parameters", model::parameter_count(options.model)},
+         {"forward_gflop_per_image", model::forward_flops(options.model) / 1e9},
+         {"total_images", options.total_images},
+         {"started", utc_now()}});
   }
   run.truncate_stats(state.images_seen);
   formats::write_file_atomically(run.config(), to_toml(options));
@@ -186,12 +219,14 @@ TrainResult run_train(const TrainOptions& options) {
 
   if (state.images_seen < options.total_images) train(options, *dataset, state, run);
   const bool finished = state.images_seen >= options.total_images;
-  run.log(fmt::format("{} at {} images after {} of training: {}",
-                      finished ? "finished" : "stopped and saved",
-                      state.images_seen,
-                      duration_text(state.elapsed_sec),
-                      finished ? run.weights(state.images_seen).string() : "the same command goes on"));
-  if (dataset->skipped() > 0) run.log(fmt::format("{} files could not be decoded and were skipped", dataset->skipped()));
+  run.log(
+      fmt::format("{} at {} images after {} of training: {}",
+                  finished ? "finished" : "stopped and saved",
+                  state.images_seen,
+                  duration_text(state.elapsed_sec),
+                  finished ? run.weights(state.images_seen).string() : "the same command goes on"));
+  if (dataset->skipped() > 0)
+    run.log(fmt::format("{} files could not be decoded and were skipped", dataset->skipped()));
   return {state.images_seen, finished, state.elapsed_sec};
 }
 

@@ -30,12 +30,14 @@ Number number(const formats::TensorFile& file, const char* key, const std::files
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error == std::errc() && end == text.data() + text.size() && value >= 0) return value;
   }
-  throw std::runtime_error(fmt::format("{}: no usable {} in its metadata; the file is damaged", path.string(), key));
+  throw std::runtime_error(
+      fmt::format("{}: no usable {} in its metadata; the file is damaged", path.string(), key));
 }
 
 }  // namespace
 
-TrainState::TrainState(const model::UViTConfig& config, uint64_t seed, torch::Device device) : model(nullptr), ema(nullptr) {
+TrainState::TrainState(const model::UViTConfig& config, uint64_t seed, torch::Device device)
+    : model(nullptr), ema(nullptr) {
   torch::manual_seed(seed);
   model = model::UViT(config);
   ema = model::UViT(config);
@@ -55,7 +57,8 @@ TrainState::TrainState(const model::UViTConfig& config, uint64_t seed, torch::De
   }
 }
 
-void TrainState::save(const std::filesystem::path& path, std::map<std::string, std::string> metadata) const {
+void TrainState::save(const std::filesystem::path& path,
+                      std::map<std::string, std::string> metadata) const {
   formats::TensorFile file;
   visit_sets(*this, [&](const std::string& prefix, const std::vector<torch::Tensor>& tensors) {
     for (size_t i = 0; i < names.size(); ++i) file.tensors[prefix + names[i]] = tensors[i].detach();
@@ -72,32 +75,39 @@ void TrainState::load(const std::filesystem::path& path) {
   const auto file = formats::read_safetensors(path);
   const auto kind = file.metadata.find("uvic.kind");
   if (kind == file.metadata.end() || kind->second != kKind)
-    throw std::runtime_error(fmt::format("{}: not a training state; remove it or choose another --out", path.string()));
+    throw std::runtime_error(
+        fmt::format("{}: not a training state; remove it or choose another --out", path.string()));
   const torch::NoGradGuard no_grad;
   size_t expected = 0;
   visit_sets(*this, [&](const std::string& prefix, std::vector<torch::Tensor>& tensors) {
     for (size_t i = 0; i < names.size(); ++i, ++expected) {
       const auto found = file.tensors.find(prefix + names[i]);
       if (found == file.tensors.end())
-        throw std::runtime_error(fmt::format(
-            "{}: no {}{}; it is the state of another model; choose another --out", path.string(), prefix, names[i]));
-      if (found->second.sizes() != tensors[i].sizes() || found->second.scalar_type() != tensors[i].scalar_type())
-        throw std::runtime_error(fmt::format(
-            "{}: {}{} is {} {}, the model wants {} {}; it is the state of another model; choose another --out",
-            path.string(),
-            prefix,
-            names[i],
-            toString(found->second.scalar_type()),
-            c10::str(found->second.sizes()),
-            toString(tensors[i].scalar_type()),
-            c10::str(tensors[i].sizes())));
+        throw std::runtime_error(
+            fmt::format("{}: no {}{}; it is the state of another model; choose another --out",
+                        path.string(),
+                        prefix,
+                        names[i]));
+      if (found->second.sizes() != tensors[i].sizes() ||
+          found->second.scalar_type() != tensors[i].scalar_type())
+        throw std::runtime_error(
+            fmt::format("{}: {}{} is {} {}, the model wants {} {}; it is the state of another "
+                        "model; choose another --out",
+                        path.string(),
+                        prefix,
+                        names[i],
+                        toString(found->second.scalar_type()),
+                        c10::str(found->second.sizes()),
+                        toString(tensors[i].scalar_type()),
+                        c10::str(tensors[i].sizes())));
     }
   });
   if (file.tensors.size() != expected)
-    throw std::runtime_error(fmt::format("{}: {} tensors, the model's state has {}; it is the state of another model",
-                                         path.string(),
-                                         file.tensors.size(),
-                                         expected));
+    throw std::runtime_error(
+        fmt::format("{}: {} tensors, the model's state has {}; it is the state of another model",
+                    path.string(),
+                    file.tensors.size(),
+                    expected));
   visit_sets(*this, [&](const std::string& prefix, std::vector<torch::Tensor>& tensors) {
     for (size_t i = 0; i < names.size(); ++i) tensors[i].copy_(file.tensors.at(prefix + names[i]));
   });
@@ -106,7 +116,8 @@ void TrainState::load(const std::filesystem::path& path) {
   elapsed_sec = number<double>(file, "uvic.elapsed_sec", path);
 }
 
-void TrainState::save_weights(const std::filesystem::path& path, std::map<std::string, std::string> metadata) const {
+void TrainState::save_weights(const std::filesystem::path& path,
+                              std::map<std::string, std::string> metadata) const {
   formats::TensorFile file;
   for (size_t i = 0; i < names.size(); ++i) file.tensors[names[i]] = averages[i].detach();
   file.metadata = std::move(metadata);

@@ -8,12 +8,16 @@
 
 namespace uvic::app {
 
-/// Learning rate of the step that begins at `images_seen`: linear warm-up from 0 (the very first step has rate 0, as
-/// in the official code), then constant, linear or cosine to 0 at total_images.
+/// Learning rate of the step that begins at `images_seen`: linear warm-up from 0 (the very first
+/// step has rate 0, as in the official code), then constant, linear or cosine to 0 at total_images.
 double learning_rate(const OptimizerConfig& config, int64_t images_seen, int64_t total_images);
 
-/// Trains `state` until options.total_images or until a stop signal; saves on its intervals and at the end.
-/// Throws std::runtime_error where the loss stops being finite (what was saved before stays).
-void train(const TrainOptions& options, const data::Dataset& dataset, TrainState& state, const RunDir& run);
+/// Trains `state` until options.total_images or until a stop signal; saves on its intervals and at
+/// the end. Throws std::runtime_error where the loss stops being finite (what was saved before
+/// stays).
+void train(const TrainOptions& options,
+           const data::Dataset& dataset,
+           TrainState& state,
+           const RunDir& run);
 
 }  // namespace uvic::app

@@ -24,7 +24,8 @@ struct DatasetOptions {
   void fields(Visitor&& visit) {
     visit("image_size",
           image_size,
-          "Side of the square pictures, px (0: what the command at hand needs); others are centre-cropped and resized (antialiased)");
+          "Side of the square pictures, px (0: what the command at hand needs); others are "
+          "centre-cropped and resized (antialiased)");
     visit("skip_bad",
           skip_bad,
           "Count files that can't be decoded and go on, instead of stopping at the first");

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <fstream>
 
-#include "app/options.h"
 #include "app/optimizer.h"
+#include "app/options.h"
 #include "app/run_dir.h"
 #include "app/sample.h"
 #include "app/sampling.h"
@@ -30,7 +30,8 @@ uvic::model::UViTConfig tiny_model() {
 
 }  // namespace
 
-TEST_CASE("learning rate: 0 at the very first step, full after warm-up, 0 at the end of a decay", "[train]") {
+TEST_CASE("learning rate: 0 at the very first step, full after warm-up, 0 at the end of a decay",
+          "[train]") {
   OptimizerConfig config;
   config.lr = 2.0;
   config.warmup_images = 100;
@@ -55,9 +56,11 @@ TEST_CASE("the optimiser's step is PyTorch's AdamW, and the average follows it",
     twins.push_back(p.detach().clone().requires_grad_());
     averages.push_back(p.detach().clone());
   }
-  torch::optim::AdamW reference(
-      twins,
-      torch::optim::AdamWOptions(config.lr).betas({config.beta1, config.beta2}).eps(config.eps).weight_decay(config.weight_decay));
+  torch::optim::AdamW reference(twins,
+                                torch::optim::AdamWOptions(config.lr)
+                                    .betas({config.beta1, config.beta2})
+                                    .eps(config.eps)
+                                    .weight_decay(config.weight_decay));
   for (int step = 1; step <= 3; ++step) {
     for (size_t i = 0; i < twins.size(); ++i) {
       const auto gradient = torch::randn_like(twins[i]);
@@ -67,7 +70,8 @@ TEST_CASE("the optimiser's step is PyTorch's AdamW, and the average follows it",
     reference.step();
     ++state.step;
     optimizer_step(config, config.lr, 0.9, state);
-    for (size_t i = 0; i < twins.size(); ++i) averages[i] = averages[i] * 0.9 + twins[i].detach() * 0.1;
+    for (size_t i = 0; i < twins.size(); ++i)
+      averages[i] = averages[i] * 0.9 + twins[i].detach() * 0.1;
   }
   for (size_t i = 0; i < twins.size(); ++i) {
     CHECK(relative_l2(state.parameters[i], twins[i]) < 1e-6);
@@ -75,7 +79,8 @@ TEST_CASE("the optimiser's step is PyTorch's AdamW, and the average follows it",
   }
 }
 
-TEST_CASE("clipping scales the gradient to the norm allowed and returns the norm before", "[train]") {
+TEST_CASE("clipping scales the gradient to the norm allowed and returns the norm before",
+          "[train]") {
   OptimizerConfig config;
   config.grad_clip = 1.0;
   config.beta1 = 0;  // exp_avg is then the clipped gradient itself
@@ -152,7 +157,8 @@ TEST_CASE("options written as TOML read back to the same options", "[options]") 
 
 TEST_CASE("seeds are numbers and ranges, each once, in their order", "[sample]") {
   CHECK(parse_seeds("0-3,100,2") == std::vector<uint64_t>{0, 1, 2, 3, 100});
-  for (const auto* bad : {"", "x", "3-1", "1,,2", "-", "1-"}) CHECK_THROWS_AS(parse_seeds(bad), std::invalid_argument);
+  for (const auto* bad : {"", "x", "3-1", "1,,2", "-", "1-"})
+    CHECK_THROWS_AS(parse_seeds(bad), std::invalid_argument);
 }
 
 TEST_CASE("labels are a function of the seed alone", "[sample]") {

@@ -32,7 +32,8 @@ class Running {
 };
 
 /// Options of a training that takes a second: a U-ViC of two blocks' width on 8 px pictures.
-std::vector<std::string> tiny_training(const std::filesystem::path& out, int64_t total_images = 640);
+std::vector<std::string> tiny_training(const std::filesystem::path& out,
+                                       int64_t total_images = 640);
 
 /// a followed by b.
 std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b);

@@ -16,7 +16,8 @@ namespace {
 
 // Bit for bit, tensor for tensor.
 bool same_weights(const fs::path& a, const fs::path& b) {
-  const auto x = uvic::formats::read_safetensors(a).tensors, y = uvic::formats::read_safetensors(b).tensors;
+  const auto x = uvic::formats::read_safetensors(a).tensors,
+             y = uvic::formats::read_safetensors(b).tensors;
   if (x.empty() || x.size() != y.size()) return false;
   for (const auto& [name, tensor] : x)
     if (!y.count(name) || !torch::equal(tensor, y.at(name))) return false;
@@ -24,13 +25,20 @@ bool same_weights(const fs::path& a, const fs::path& b) {
 }
 
 std::vector<std::string> training(const fs::path& out) {
-  return tiny_training(out, 9600) + std::vector<std::string>{"--label_dropout", "0.1", "--model.num_classes", "11",
-                                                            "--grid_images", "0", "--threads", "1"};
+  return tiny_training(out, 9600) + std::vector<std::string>{"--label_dropout",
+                                                             "0.1",
+                                                             "--model.num_classes",
+                                                             "11",
+                                                             "--grid_images",
+                                                             "0",
+                                                             "--threads",
+                                                             "1"};
 }
 
 }  // namespace
 
-TEST_CASE("a run killed five times at random moments ends in the very weights of one never killed", "[resume]") {
+TEST_CASE("a run killed five times at random moments ends in the very weights of one never killed",
+          "[resume]") {
   const Scratch scratch;
   const auto whole = scratch / "whole", killed = scratch / "killed";
   const auto start = std::chrono::steady_clock::now();
@@ -42,7 +50,8 @@ TEST_CASE("a run killed five times at random moments ends in the very weights of
   int kills = 0;
   for (int attempt = 0; attempt < 5; ++attempt) {
     Running run(training(killed));
-    std::this_thread::sleep_for(std::chrono::duration_cast<std::chrono::milliseconds>(whole_time * moment(random)));
+    std::this_thread::sleep_for(
+        std::chrono::duration_cast<std::chrono::milliseconds>(whole_time * moment(random)));
     if (run.finished()) break;  // it had less left to do than it was given
     run.signal(SIGKILL);
     CHECK(run.wait() == 128 + SIGKILL);
@@ -51,7 +60,8 @@ TEST_CASE("a run killed five times at random moments ends in the very weights of
   CAPTURE(kills);
   CHECK(kills >= 1);
   REQUIRE(run_uvic(training(killed)).exit_code == 0);
-  CHECK(same_weights(whole / "weights" / "000009600.safetensors", killed / "weights" / "000009600.safetensors"));
+  CHECK(same_weights(whole / "weights" / "000009600.safetensors",
+                     killed / "weights" / "000009600.safetensors"));
 }
 
 TEST_CASE("SIGTERM saves and stops with 143, and the same command finishes the run", "[resume]") {
@@ -68,5 +78,6 @@ TEST_CASE("SIGTERM saves and stops with 143, and the same command finishes the r
     CHECK(fs::exists(stopped / "state.safetensors"));
   }
   REQUIRE(run_uvic(training(stopped)).exit_code == 0);
-  CHECK(same_weights(whole / "weights" / "000009600.safetensors", stopped / "weights" / "000009600.safetensors"));
+  CHECK(same_weights(whole / "weights" / "000009600.safetensors",
+                     stopped / "weights" / "000009600.safetensors"));
 }

@@ -22,28 +22,44 @@ const fs::path& trained_run() {
   static const fs::path run = [] {
     const auto path = scratch / "run";
     REQUIRE(run_uvic(tiny_training(path, 320) +
-                     Words{"--label_dropout", "0.1", "--model.num_classes", "11"}).exit_code == 0);
+                     Words{"--label_dropout", "0.1", "--model.num_classes", "11"})
+                .exit_code == 0);
     return path;
   }();
   return run;
 }
 
 Words sampling(const fs::path& out, const std::string& seeds) {
-  return {"sample", "--run", trained_run().string(), "--out", out.string(), "--seeds", seeds, "--sample.steps", "5"};
+  return {"sample",
+          "--run",
+          trained_run().string(),
+          "--out",
+          out.string(),
+          "--seeds",
+          seeds,
+          "--sample.steps",
+          "5"};
 }
 
 std::string bytes(const fs::path& path) { return uvic::formats::read_file(path); }
 
 }  // namespace
 
-TEST_CASE("a picture depends on its seed alone: not on batch size, threads or the other seeds", "[sample]") {
+TEST_CASE("a picture depends on its seed alone: not on batch size, threads or the other seeds",
+          "[sample]") {
   const auto sampler = GENERATE(as<std::string>(), "dpm_solver_pp", "ddpm");
   const auto precision = GENERATE(as<std::string>(), "fp32", "bf16");
   const Scratch scratch;
-  const Words same = {"--sample.sampler", sampler, "--precision", precision, "--guidance_scale", "2"};
-  REQUIRE(run_uvic(sampling(scratch / "a", "0-6") + same + Words{"--batch_size", "7", "--threads", "2"}).exit_code == 0);
-  REQUIRE(run_uvic(sampling(scratch / "b", "5,2") + same + Words{"--batch_size", "1", "--threads", "1"}).exit_code == 0);
-  REQUIRE(run_uvic(sampling(scratch / "c", "1-5") + same + Words{"--batch_size", "3"}).exit_code == 0);
+  const Words same = {
+      "--sample.sampler", sampler, "--precision", precision, "--guidance_scale", "2"};
+  REQUIRE(
+      run_uvic(sampling(scratch / "a", "0-6") + same + Words{"--batch_size", "7", "--threads", "2"})
+          .exit_code == 0);
+  REQUIRE(
+      run_uvic(sampling(scratch / "b", "5,2") + same + Words{"--batch_size", "1", "--threads", "1"})
+          .exit_code == 0);
+  REQUIRE(run_uvic(sampling(scratch / "c", "1-5") + same + Words{"--batch_size", "3"}).exit_code ==
+          0);
   for (const auto* name : {"000002.png", "000005.png"}) {
     CHECK(bytes(scratch / "a" / name) == bytes(scratch / "b" / name));
     CHECK(bytes(scratch / "a" / name) == bytes(scratch / "c" / name));
@@ -63,7 +79,8 @@ TEST_CASE("an interrupted folder is completed with the missing seeds alone", "[s
   CHECK_THAT(outcome.err, Contains("3 of 6 pictures stand there already"));
   CHECK(fs::last_write_time(out / "000002.png") == untouched);
   CHECK(bytes(out / "000002.png") == kept);
-  for (const auto* name : {"000000.png", "000001.png", "000005.png", "grid.png"}) CHECK(fs::exists(out / name));
+  for (const auto* name : {"000000.png", "000001.png", "000005.png", "grid.png"})
+    CHECK(fs::exists(out / name));
   const auto record = uvic::formats::read_json(out / "samples.json");
   CHECK(record.at("seeds") == "0-5");
   CHECK(record.at("finished") == true);
@@ -95,11 +112,14 @@ TEST_CASE("a class can be asked for by number or name, and changes the picture",
   CHECK(bytes(scratch / "one" / "000000.png") != bytes(scratch / "two" / "000000.png"));
   const auto names = uvic::formats::read_json(scratch / "one" / "samples.json").at("class_names");
   REQUIRE(names.size() == 10);
-  REQUIRE(run_uvic(sampling(scratch / "named", "0") + Words{"--labels", names[2].get<std::string>()}).exit_code == 0);
+  REQUIRE(
+      run_uvic(sampling(scratch / "named", "0") + Words{"--labels", names[2].get<std::string>()})
+          .exit_code == 0);
   CHECK(bytes(scratch / "named" / "000000.png") == bytes(scratch / "two" / "000000.png"));
   const auto wrong = run_uvic(sampling(scratch / "x", "0") + Words{"--labels", "no-such-class"});
   CHECK(wrong.exit_code == 2);
-  const auto beyond = run_uvic(sampling(scratch / "x", "0") + Words{"--labels", "10"});  // the null class
+  const auto beyond =
+      run_uvic(sampling(scratch / "x", "0") + Words{"--labels", "10"});  // the null class
   CHECK(beyond.exit_code == 2);
 }
 
@@ -112,5 +132,6 @@ TEST_CASE("bad seeds are refused", "[sample]") {
 TEST_CASE("sample --list explains every sampler with its paper", "[sample]") {
   const auto outcome = run_uvic({"sample", "--list"});
   CHECK(outcome.exit_code == 0);
-  CHECK_THAT(outcome.out, Contains("dpm_solver_pp") && Contains("ddpm") && Contains("arXiv:2006.11239"));
+  CHECK_THAT(outcome.out,
+             Contains("dpm_solver_pp") && Contains("ddpm") && Contains("arXiv:2006.11239"));
 }

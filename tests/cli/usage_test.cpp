@@ -41,14 +41,20 @@ TEST_CASE("version: tells versions, devices, kernels and threads", "[usage]") {
 }
 
 TEST_CASE("help of every command names its options", "[usage]") {
-  CHECK_THAT(run_uvic({"--help"}).out, Contains("train") && Contains("sample") && Contains("fid") && Contains("compare"));
-  CHECK_THAT(run_uvic({"train", "--help"}).out, Contains("--model.embed_dim") && Contains("--optimizer.lr"));
+  CHECK_THAT(run_uvic({"--help"}).out,
+             Contains("train") && Contains("sample") && Contains("fid") && Contains("compare"));
+  CHECK_THAT(run_uvic({"train", "--help"}).out,
+             Contains("--model.embed_dim") && Contains("--optimizer.lr"));
   CHECK_THAT(run_uvic({"sample", "--help"}).out, Contains("--seeds"));
 }
 
-TEST_CASE("a dash and an underscore in option names read alike, and --dry_run prints a config that reads back", "[usage]") {
+TEST_CASE(
+    "a dash and an underscore in option names read alike, and --dry_run prints a config that reads "
+    "back",
+    "[usage]") {
   const Scratch scratch;
-  const auto first = run_uvic({"train", "--dry-run", "--model.embed-dim", "64", "--model.num_heads=4"});
+  const auto first =
+      run_uvic({"train", "--dry-run", "--model.embed-dim", "64", "--model.num_heads=4"});
   REQUIRE(first.exit_code == 0);
   CHECK_THAT(first.out, Contains("embed_dim = 64") && Contains("parameters"));
   write(scratch / "printed.toml", first.out);
@@ -59,26 +65,32 @@ TEST_CASE("a dash and an underscore in option names read alike, and --dry_run pr
 TEST_CASE("the command line wins over the file, the file over the default", "[usage]") {
   const Scratch scratch;
   write(scratch / "a.toml", "batch_size = 7\n[model]\ndepth = 4\nembed_dim = 64\n");
-  const auto outcome =
-      run_uvic({"train", "--config", (scratch / "a.toml").string(), "--model.depth", "6", "--dry_run"});
-  CHECK_THAT(outcome.out, Contains("batch_size = 7") && Contains("depth = 6") && Contains("embed_dim = 64") && Contains("num_heads = 8"));
+  const auto outcome = run_uvic(
+      {"train", "--config", (scratch / "a.toml").string(), "--model.depth", "6", "--dry_run"});
+  CHECK_THAT(outcome.out,
+             Contains("batch_size = 7") && Contains("depth = 6") && Contains("embed_dim = 64") &&
+                 Contains("num_heads = 8"));
 }
 
 TEST_CASE("an unknown key names file and line and offers the nearest", "[usage]") {
   const Scratch scratch;
   write(scratch / "a.toml", "[model]\nembed_dm = 64\n");
-  check_refused(run_uvic({"train", "--config", (scratch / "a.toml").string(), "--dry_run"}), 2,
+  check_refused(run_uvic({"train", "--config", (scratch / "a.toml").string(), "--dry_run"}),
+                2,
                 "a.toml:2: unknown key model.embed_dm; did you mean model.embed_dim?");
 }
 
 TEST_CASE("a value of the wrong type is refused in file and flag", "[usage]") {
   const Scratch scratch;
   write(scratch / "a.toml", "[model]\nembed_dim = \"wide\"\n");
-  check_refused(run_uvic({"train", "--config", (scratch / "a.toml").string(), "--dry_run"}), 2,
+  check_refused(run_uvic({"train", "--config", (scratch / "a.toml").string(), "--dry_run"}),
+                2,
                 "a.toml:2: model.embed_dim wants an integer, got a string");
-  check_refused(run_uvic({"train", "--model.embed_dim", "wide", "--dry_run"}), 2, "model.embed_dim");
+  check_refused(
+      run_uvic({"train", "--model.embed_dim", "wide", "--dry_run"}), 2, "model.embed_dim");
   write(scratch / "b.toml", "[model\n");
-  check_refused(run_uvic({"train", "--config", (scratch / "b.toml").string(), "--dry_run"}), 2, "b.toml:1");
+  check_refused(
+      run_uvic({"train", "--config", (scratch / "b.toml").string(), "--dry_run"}), 2, "b.toml:1");
 }
 
 TEST_CASE("missing things are told by name", "[usage]") {
@@ -87,11 +99,15 @@ TEST_CASE("missing things are told by name", "[usage]") {
   check_refused(run_uvic({}), 2, "subcommand");
   check_refused(run_uvic({"train", "--no_such_flag"}), 2, "no_such_flag");
   check_refused(run_uvic({"train", "--data", "procedural"}), 2, "--out");
-  check_refused(run_uvic({"train", "--config", "no-such-config", "--dry_run"}), 2, "no-such-config");
-  check_refused(run_uvic({"train", "--data", (scratch / "nowhere").string(), "--out", out}), 1, "nowhere");
+  check_refused(
+      run_uvic({"train", "--config", "no-such-config", "--dry_run"}), 2, "no-such-config");
+  check_refused(
+      run_uvic({"train", "--data", (scratch / "nowhere").string(), "--out", out}), 1, "nowhere");
   fs::create_directory(scratch / "empty");
-  check_refused(run_uvic({"train", "--data", (scratch / "empty").string(), "--out", out}), 1, "empty");
-  check_refused(run_uvic({"sample", "--run", (scratch / "nowhere").string(), "--out", out}), 2, "nowhere");
+  check_refused(
+      run_uvic({"train", "--data", (scratch / "empty").string(), "--out", out}), 1, "empty");
+  check_refused(
+      run_uvic({"sample", "--run", (scratch / "nowhere").string(), "--out", out}), 2, "nowhere");
   CHECK_FALSE(fs::exists(out));
 }
 
@@ -106,7 +122,8 @@ TEST_CASE("a text file named .png is named and refused; --skip_bad counts it", "
 
 TEST_CASE("an image size that the patch does not divide is refused before any work", "[usage]") {
   const Scratch scratch;
-  check_refused(run_uvic(tiny_training(scratch / "run") + Words{"--model.patch_size", "3"}), 2, "patch_size");
+  check_refused(
+      run_uvic(tiny_training(scratch / "run") + Words{"--model.patch_size", "3"}), 2, "patch_size");
   CHECK_FALSE(fs::exists(scratch / "run"));
 }
 
@@ -114,7 +131,8 @@ TEST_CASE("the state of another network is refused and stays as it was", "[usage
   const Scratch scratch;
   REQUIRE(run_uvic(tiny_training(scratch / "run", 160)).exit_code == 0);
   const auto before = uvic::formats::read_file(scratch / "run" / "state.safetensors");
-  const auto outcome = run_uvic(tiny_training(scratch / "run", 320) + Words{"--model.embed_dim", "32"});
+  const auto outcome =
+      run_uvic(tiny_training(scratch / "run", 320) + Words{"--model.embed_dim", "32"});
   check_refused(outcome, 2, "model.embed_dim was 16, is 32");
   CHECK(uvic::formats::read_file(scratch / "run" / "state.safetensors") == before);
 }
@@ -129,7 +147,8 @@ TEST_CASE("a truncated checkpoint is named and refused", "[usage]") {
   CHECK_THAT(outcome.err, Contains("state.safetensors"));
   const auto weights = scratch / "run" / "weights" / "000000160.safetensors";
   fs::resize_file(weights, 100);
-  const auto sampling = run_uvic({"sample", "--run", (scratch / "run").string(), "--out", (scratch / "s").string()});
+  const auto sampling =
+      run_uvic({"sample", "--run", (scratch / "run").string(), "--out", (scratch / "s").string()});
   check_refused(sampling, 1, "000000160.safetensors");
 }
 
@@ -139,16 +158,19 @@ TEST_CASE("an output that can't be written is told before training", "[usage]") 
   check_refused(run_uvic(tiny_training(scratch / "file" / "run")), 1, "file");
 }
 
-TEST_CASE("a full disk ends the run with one line, and no torn file stands under a final name", "[usage]") {
+TEST_CASE("a full disk ends the run with one line, and no torn file stands under a final name",
+          "[usage]") {
   if (geteuid() != 0) UVIC_SKIP("mounting a small file system needs root");
   const Scratch scratch;
   const auto disk = scratch / "disk";
   fs::create_directory(disk);
-  if (mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=150k") != 0) UVIC_SKIP("no tmpfs can be mounted here");
+  if (mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=150k") != 0)
+    UVIC_SKIP("no tmpfs can be mounted here");
   const auto outcome = run_uvic(tiny_training(disk / "run"));
   std::vector<std::string> torn;
   for (const auto& entry : fs::recursive_directory_iterator(disk))
-    if (entry.path().extension() == ".safetensors" && entry.file_size() == 0) torn.push_back(entry.path().string());
+    if (entry.path().extension() == ".safetensors" && entry.file_size() == 0)
+      torn.push_back(entry.path().string());
   umount(disk.c_str());
   CAPTURE(outcome.err);
   CHECK(outcome.exit_code == 1);
@@ -161,5 +183,7 @@ TEST_CASE("two processes do not train in one folder", "[usage]") {
   Running first(tiny_training(scratch / "run", 1000000));
   while (!first.finished() && !fs::exists(scratch / "run" / "stats.jsonl")) usleep(20000);
   REQUIRE_FALSE(first.finished());
-  check_refused(run_uvic(tiny_training(scratch / "run", 1000000)), 1, "another process trains in this folder");
+  check_refused(run_uvic(tiny_training(scratch / "run", 1000000)),
+                1,
+                "another process trains in this folder");
 }

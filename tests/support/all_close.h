@@ -1,4 +1,5 @@
-// AllClose: a tensor equals another up to rtol * |expected| + atol, or the message tells by how much not.
+// AllClose: a tensor equals another up to rtol * |expected| + atol, or the message tells by how
+// much not.
 #pragma once
 
 #include <torch/torch.h>
@@ -12,7 +13,8 @@ namespace uvic::test {
 
 /// Relative L2 distance |a - b| / |b| in float64; |a - b| where b is zero.
 inline double relative_l2(const torch::Tensor& a, const torch::Tensor& b) {
-  const auto x = a.detach().to(torch::kCPU, torch::kFloat64), y = b.detach().to(torch::kCPU, torch::kFloat64);
+  const auto x = a.detach().to(torch::kCPU, torch::kFloat64),
+             y = b.detach().to(torch::kCPU, torch::kFloat64);
   const double norm = y.norm().item<double>();
   return (x - y).norm().item<double>() / (norm > 0 ? norm : 1.0);
 }

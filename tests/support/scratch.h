@@ -31,7 +31,8 @@ class Scratch {
   std::filesystem::path path_;
 };
 
-/// A file of $UVIC_TEST_IMAGES (real images for development), or nothing where it is unset or lacks it.
+/// A file of $UVIC_TEST_IMAGES (real images for development), or nothing where it is unset or lacks
+/// it.
 inline std::optional<std::filesystem::path> test_images(const std::string& file) {
   const char* folder = std::getenv("UVIC_TEST_IMAGES");
   if (!folder || !*folder) return std::nullopt;

@@ -3,9 +3,9 @@
 
 #include <cstdio>
 
-#define UVIC_SKIP(reason)                               \
-  do {                                                  \
-    std::fprintf(stderr, "skipped: %s\n", (reason));    \
-    SUCCEED("skipped: " << (reason));                   \
-    return;                                             \
+#define UVIC_SKIP(reason)                            \
+  do {                                               \
+    std::fprintf(stderr, "skipped: %s\n", (reason)); \
+    SUCCEED("skipped: " << (reason));                \
+    return;                                          \
   } while (false)
