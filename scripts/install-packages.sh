@@ -2,7 +2,7 @@
 # Installs what building uvic needs on Debian 12 or 13, where it is missing. As root, or as a user with sudo.
 set -euo pipefail
 
-packages=(g++ cmake ninja-build ccache libtorch-dev libopenblas0-openmp libopencv-core-dev libopencv-imgproc-dev
+packages=(g++ cmake ninja-build libtorch-dev libopenblas0-openmp libopencv-core-dev libopencv-imgproc-dev
           libstb-dev libcli11-dev libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libzip-dev)
 for group in "$@"; do
   case "$group" in
