@@ -10,6 +10,6 @@ scripts/install-packages.sh
 cmake --preset demo >/dev/null
 cmake --build --preset demo
 build/demo/bin/uvic compare --config procedural_tiny_uvit --config procedural_tiny_uvic --name U-ViT --name U-ViC \
-  --data procedural --held_out procedural:1 --num_ref 10000 --out "$out"
+  --data procedural --held_out procedural:1 --out "$out"
 echo
 echo "Open $out/report.html in a browser; the pictures alone are the PNG files beside it."

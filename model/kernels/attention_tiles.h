@@ -9,8 +9,8 @@
 
 namespace uvic::model::UVIC_ISA {
 
-constexpr int64_t kForwardQueries = 48;   // rows of a tile; a multiple of every tile_rows()
-constexpr int64_t kBackwardQueries = 48;  // even, because a word may hold two rows
+constexpr int64_t kForwardQueries = 96;   // rows of a tile; a multiple of every tile_rows()
+constexpr int64_t kBackwardQueries = 96;  // even, because a word may hold two rows
 constexpr int64_t kTileKeys = 272;        // 257 = 16 * 16 + 1 keys in one tile
 constexpr float kLog2E = 1.44269504f;
 constexpr float kLargest = 3.402823466e38f;
@@ -51,7 +51,7 @@ UVIC_INLINE Vec magnitude(Vec x, Vec c) {
 template <bool kCog>
 UVIC_INLINE Vec with_sign(Vec w, Vec x) {
   if constexpr (!kCog) return w;
-  return zero_unless((IVec)(x != Vec{}), from_bits(bits(w) ^ sign_bit(x)));
+  return zero_unless(nonzero(x), from_bits(bits(w) ^ sign_bit(x)));
 }
 
 UVIC_INLINE float exp2_of(float x) { return exp2(splat(x))[0]; }
@@ -94,8 +94,9 @@ UVIC_INLINE float weigh_row(
   Vec largest = first_tile ? splat(-kLargest) : splat(max_so_far);
   int64_t j = 0;
   for (; j + kLanes <= keys; j += kLanes) largest = max(largest, magnitude<kCog>(load(row + j), c));
-  const IVec tail = first_lanes(keys - j);
-  if (j < keys) largest = max(largest, tail ? magnitude<kCog>(load(row + j), c) : splat(-kLargest));
+  const Mask tail = first_lanes(keys - j);
+  if (j < keys)
+    largest = max(largest, choose(tail, magnitude<kCog>(load(row + j), c), splat(-kLargest)));
   const float new_max = max_of_lanes(largest);
   const float shrink = first_tile ? 0.f : exp2_of(max_so_far - new_max);
 
@@ -229,7 +230,7 @@ template <bool kCog>
 UVIC_INLINE WeightGrad weight_and_grad(Vec x, Vec g, Vec c, float max, float inverse, float delta) {
   const Vec p = exp2(magnitude<kCog>(x, c) - splat(max)) * splat(inverse);
   if constexpr (!kCog) return {p, p * (g - splat(delta))};
-  const IVec keep = (IVec)(x != Vec{});
+  const Mask keep = nonzero(x);
   const Vec signed_delta = from_bits(bits(splat(delta)) ^ sign_bit(x));
   return {zero_unless(keep, from_bits(bits(p) ^ sign_bit(x))),
           zero_unless(keep, p * (g - signed_delta))};
@@ -261,7 +262,7 @@ void differentiate_tile(PairWords, const S& s, int64_t q0, int64_t rows, int64_t
     float *d0 = s.score_grads + r * s.score_row, *d1 = d0 + s.score_row;
     const float *stats = s.stats + 2 * (q0 + r), *delta = s.delta + q0 + r;
     int64_t j = 0;
-    const auto both = [&](IVec valid) {
+    const auto both = [&](Mask valid) {
       WeightGrad y =
           weight_and_grad<kCog>(load(x0 + j), load(g0 + j), c, stats[0], stats[1], delta[0]);
       WeightGrad z =
@@ -272,7 +273,7 @@ void differentiate_tile(PairWords, const S& s, int64_t q0, int64_t rows, int64_t
       store(x0 + j, paired(y.weight, z.weight));
       store(g0 + j, paired(y.grad, z.grad));
     };
-    for (; j + kLanes <= keys; j += kLanes) both(~IVec{});
+    for (; j + kLanes <= keys; j += kLanes) both(all_lanes());
     if (j < keys) both(first_lanes(keys - j));
   }
 }

@@ -115,7 +115,7 @@ UVIC_INLINE Normal normal_distribution(Vec z) {
   r = r * t + 0.102980092f;
   r = r * t + 0.103761271f;
   const Vec tail = r * t * bell;
-  return {z < Vec{} ? tail : splat(1.f) - tail, bell * 0.398942280f};
+  return {choose(negative(z), tail, splat(1.f) - tail), bell * 0.398942280f};
 }
 
 template <class T>

@@ -70,8 +70,39 @@ UVIC_INLINE Vec min(Vec a, Vec b) {
 
 UVIC_INLINE Vec abs(Vec x) { return from_bits(bits(x) & 0x7fffffffu); }
 UVIC_INLINE UVec sign_bit(Vec x) { return bits(x) & 0x80000000u; }
-/// x where keep, else 0.
-UVIC_INLINE Vec zero_unless(IVec keep, Vec x) { return from_bits(bits(x) & (UVec)keep); }
+
+// Which lanes: a mask register, or all bits of a lane.
+#if defined(__AVX512F__)
+typedef __mmask16 Mask;
+UVIC_INLINE Mask all_lanes() { return 0xffff; }
+/// Lanes 0 to n - 1, n <= kLanes.
+UVIC_INLINE Mask first_lanes(int64_t n) { return static_cast<Mask>((1u << n) - 1); }
+/// Where x is not 0, NaN included.
+UVIC_INLINE Mask nonzero(Vec x) {
+  return _mm512_cmp_ps_mask((__m512)x, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+}
+UVIC_INLINE Mask negative(Vec x) {
+  return _mm512_cmp_ps_mask((__m512)x, _mm512_setzero_ps(), _CMP_LT_OQ);
+}
+UVIC_INLINE Vec choose(Mask which, Vec yes, Vec no) {
+  return (Vec)_mm512_mask_blend_ps(which, (__m512)no, (__m512)yes);
+}
+UVIC_INLINE Vec zero_unless(Mask which, Vec x) {
+  return (Vec)_mm512_maskz_mov_ps(which, (__m512)x);
+}
+#else
+typedef IVec Mask;
+UVIC_INLINE Mask all_lanes() { return ~IVec{}; }
+UVIC_INLINE Mask first_lanes(int64_t n) {
+  IVec lanes;
+  for (int i = 0; i < kLanes; ++i) lanes[i] = i;
+  return lanes < (static_cast<int32_t>(n) - IVec{});
+}
+UVIC_INLINE Mask nonzero(Vec x) { return (IVec)(x != Vec{}); }
+UVIC_INLINE Mask negative(Vec x) { return (IVec)(x < Vec{}); }
+UVIC_INLINE Vec choose(Mask which, Vec yes, Vec no) { return which ? yes : no; }
+UVIC_INLINE Vec zero_unless(Mask which, Vec x) { return from_bits(bits(x) & (UVec)which); }
+#endif
 
 /// The correctly rounded square root of each lane.
 UVIC_INLINE Vec square_root(Vec x) {
@@ -85,42 +116,51 @@ UVIC_INLINE Vec square_root(Vec x) {
 #endif
 }
 
-UVIC_INLINE IVec lane_numbers() {
-  IVec lanes;
-  for (int i = 0; i < kLanes; ++i) lanes[i] = i;
-  return lanes;
-}
-/// True in lanes 0 to n - 1.
-UVIC_INLINE IVec first_lanes(int64_t n) {
-  return lane_numbers() < (static_cast<int32_t>(n) - IVec{});
-}
-
 UVIC_INLINE float sum_of_lanes(Vec x) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_add_ps((__m512)x);
+#else
   float lanes[kLanes];
   store(lanes, x);
   for (int width = kLanes / 2; width; width /= 2)
     for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
   return lanes[0];
+#endif
 }
 UVIC_INLINE float max_of_lanes(Vec x) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_max_ps((__m512)x);
+#else
   float lanes[kLanes];
   store(lanes, x);
   for (int width = kLanes / 2; width; width /= 2)
     for (int i = 0; i < width; ++i)
       lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
   return lanes[0];
+#endif
 }
 
-/// 2^x to 1.2e-7 (relative) for x in [-126, 127]; 2^-126 below; NaN for NaN.
+/// 2^x to 1.2e-7 (relative) for x from -126 to 127; below, 2^-126 or less; NaN for NaN.
 ///
-/// x = n + f with f in [-1/2, 1/2]; 2^f by the polynomial of degree 6 of least relative error there
-/// (2e-9), 2^n through the exponent's bits.
+/// x = n + f, n an integer; 2^f by the polynomial of degree 6, exact at 0, of least relative error
+/// (2e-9) over f's range.
 UVIC_INLINE Vec exp2(Vec x) {
+#if defined(__AVX512F__)
+  constexpr int kLessItsFloor = 1;
+  const Vec f = (Vec)_mm512_reduce_ps((__m512)x, kLessItsFloor);  // in [0, 1)
+  Vec y = f * 0.000216129221f + 0.00124678446f;
+  y = y * f + 0.00967545155f;
+  y = y * f + 0.0554852821f;
+  y = y * f + 0.240229309f;
+  y = y * f + 0.693147063f;
+  y = y * f + 1.f;
+  return (Vec)_mm512_scalef_ps((__m512)y, (__m512)x);  // y 2^floor(x)
+#else
   x = max(splat(-126.f), x);
   const Vec magic =
       splat(12582912.f);  // 1.5 * 2^23: adding it rounds to an integer, which lands in the low bits
   const Vec shifted = x + magic;
-  const Vec f = x - (shifted - magic);
+  const Vec f = x - (shifted - magic);  // in [-1/2, 1/2]
   Vec y = f * 0.000153533620f + 0.00133988750f;
   y = y * f + 0.00961843692f;
   y = y * f + 0.0555033237f;
@@ -128,6 +168,7 @@ UVIC_INLINE Vec exp2(Vec x) {
   y = y * f + 0.693147182f;
   y = y * f + 1.f;
   return from_bits(bits(y) + (bits(shifted) << 23));
+#endif
 }
 
 UVIC_INLINE Vec widen(HVec x) { return from_bits(__builtin_convertvector(x, UVec) << 16); }
