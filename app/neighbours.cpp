@@ -11,6 +11,7 @@
 #include "app/make_folder.h"
 #include "app/runtime.h"
 #include "data/formats/image_file.h"
+#include "data/random.h"
 #include "metrics/collect.h"
 
 namespace uvic::app {
@@ -21,10 +22,10 @@ constexpr int64_t kBatch = 256;
 constexpr int64_t kMostPictures = 50000, kMostFeatures_bytes = int64_t{512} << 20;
 constexpr int64_t kShown = 8, kNeighbours = 4;
 
-/// `count` indices spread evenly over the set: one sorted by class gives all classes their share.
 std::vector<int64_t> spread(const data::Dataset& pictures, int64_t count) {
   std::vector<int64_t> indices;
-  for (int64_t i = 0; i < count; ++i) indices.push_back(i * pictures.size() / count);
+  for (int64_t i = 0; i < count; ++i)
+    indices.push_back(data::spread_index(i, count, pictures.size()));
   return indices;
 }
 

@@ -19,6 +19,15 @@ constexpr uint64_t mix64(uint64_t x) {
 /// A word that depends on both arguments, and on their order.
 constexpr uint64_t hash2(uint64_t a, uint64_t b) { return mix64(mix64(a) ^ b); }
 
+/// The i-th of `count` indices spread over 0 .. size - 1, one from each of count equal stretches,
+/// at a hashed place in it: a set sorted by class gives all classes their share, and so does one
+/// whose classes take turns. count = size is all.
+constexpr int64_t spread_index(int64_t i, int64_t count, int64_t size) {
+  const int64_t begin = i * size / count, end = (i + 1) * size / count;
+  return begin +
+         static_cast<int64_t>(mix64(static_cast<uint64_t>(i)) % static_cast<uint64_t>(end - begin));
+}
+
 /// xoroshiro128+: a stream of random words. Distinct (seed, index) pairs start in distinct states.
 /// Source: Blackman and Vigna 2018, arXiv:1805.01407.
 class RandomStream {

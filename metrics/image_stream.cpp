@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "data/parallel.h"
+#include "data/random.h"
 
 namespace uvic::metrics {
 namespace {
@@ -20,7 +21,7 @@ torch::Tensor read_spread(const data::Dataset& dataset, int64_t begin, int64_t e
   auto images = torch::empty({end - begin, 3, s, s}, torch::kUInt8);
   auto* planes = images.data_ptr<uint8_t>();
   data::parallel_for(end - begin, 0, [&](int64_t i) {
-    dataset.read((begin + i) * dataset.size() / count, planes + i * 3 * s * s);
+    dataset.read(data::spread_index(begin + i, count, dataset.size()), planes + i * 3 * s * s);
   });
   return images;
 }

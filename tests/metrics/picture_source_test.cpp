@@ -78,7 +78,14 @@ TEST_CASE("pictures: a part of a set is spread over it, and the stream ends", "[
   std::vector<int> values;
   for (auto images = next(); images.defined(); images = next())
     for (int64_t i = 0; i < images.size(0); ++i) values.push_back(images[i][0][0][0].item<int>());
-  CHECK(values == std::vector<int>{0, 2, 4, 6, 8});
+  REQUIRE(values.size() == 5);
+  int even = 0;
+  for (int i = 0; i < 5; ++i) {
+    CHECK(values[i] / 2 == i);  // one of each pair of neighbours
+    even += values[i] % 2 == 0;
+  }
+  CHECK(even > 0);  // but not always the same one of the pair: classes may take turns
+  CHECK(even < 5);
   CHECK(!next().defined());
   CHECK_THROWS_AS(stream_dataset(*source.pictures, 11, 2), std::invalid_argument);
 }
