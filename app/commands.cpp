@@ -1,9 +1,14 @@
 #include "app/commands.h"
 
 #include "app/compare.h"
+#include "app/convert.h"
+#include "app/dataset.h"
 #include "app/fid.h"
+#include "app/inspect.h"
+#include "app/predict.h"
 #include "app/runtime.h"
 #include "app/sample.h"
+#include "app/sweep.h"
 #include "app/train.h"
 #include "app/train_features.h"
 
@@ -14,6 +19,11 @@ void add_commands(CLI::App& app) {
   add_sample_command(app);
   add_fid_command(app);
   add_compare_command(app);
+  add_sweep_command(app);
+  add_convert_command(app);
+  add_inspect_command(app);
+  add_predict_command(app);
+  add_dataset_command(app);
   add_train_features_command(app);
 }
 

@@ -84,8 +84,9 @@ const char* wanted_instead(const CLI::Option& option, const toml::node& node) {
 
 class TomlConfig : public CLI::Config {
  public:
-  explicit TomlConfig(const CLI::App* app, bool keep_unknown = false)
-      : app_(app), keep_unknown_(keep_unknown) {}
+  /// `name` stands in messages; empty: the file that the option --config names.
+  explicit TomlConfig(const CLI::App* app, bool keep_unknown = false, std::string name = "")
+      : app_(app), keep_unknown_(keep_unknown), name_(std::move(name)) {}
 
   std::string to_config(const CLI::App*, bool, bool, std::string) const override {
     throw std::logic_error("to_toml() writes the record of a run");
@@ -93,7 +94,9 @@ class TomlConfig : public CLI::Config {
 
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
     const auto* option = app_->get_config_ptr();
-    const auto file = option && !option->empty() ? option->results().back() : std::string("config");
+    const auto file = !name_.empty()               ? name_
+                      : option && !option->empty() ? option->results().back()
+                                                   : std::string("config");
     std::ostringstream text;
     text << input.rdbuf();
     toml::table table;
@@ -141,6 +144,7 @@ class TomlConfig : public CLI::Config {
 
   const CLI::App* app_;
   bool keep_unknown_;
+  std::string name_;
 };
 
 }  // namespace
@@ -177,6 +181,19 @@ void read_toml_into(CLI::App& app, const std::filesystem::path& path, bool keep_
     app.parse(std::vector<std::string>{path.string(), "--config"});  // CLI11 reads from the back
   } catch (const CLI::FileError&) {
     throw std::invalid_argument(fmt::format("{}: no such config file", path.string()));
+  } catch (const CLI::ParseError& e) {
+    throw std::invalid_argument(e.what());
+  }
+}
+
+void read_toml_text_into(CLI::App& app,
+                         const std::string& text,
+                         const std::string& name,
+                         bool keep_unknown) {
+  app.config_formatter(std::make_shared<TomlConfig>(&app, keep_unknown, name));
+  std::istringstream stream(text);
+  try {
+    app.parse_from_stream(stream);
   } catch (const CLI::ParseError& e) {
     throw std::invalid_argument(e.what());
   }

@@ -97,6 +97,21 @@ void read_toml(const std::filesystem::path& path, Config& config, bool keep_unkn
   read_toml_into(app, path, keep_unknown);
 }
 
+/// The same from a text, as metadata that travels with weights; `name` stands in messages.
+void read_toml_text_into(CLI::App& app,
+                         const std::string& text,
+                         const std::string& name,
+                         bool keep_unknown);
+template <class Config>
+void read_toml_text(const std::string& text,
+                    const std::string& name,
+                    Config& config,
+                    bool keep_unknown = false) {
+  CLI::App app;
+  add_fields(app, config);
+  read_toml_text_into(app, text, name, keep_unknown);
+}
+
 /// Overwrites in `config` what was given on the command line that `command` parsed, and nothing
 /// else: for settings whose defaults become known only after parsing.
 void parse_given(CLI::App& app, const CLI::App& command);

@@ -1,0 +1,25 @@
+// uvic inspect: what a file or folder holds, for people and, with --json, for programs.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+namespace uvic::app {
+
+/// What stands at `path`: "path", "kind", "size_bytes", and of these what the kind has:
+///
+/// "tensors" (a list of name, dtype, shape, bytes), "parameters" ("elements" of what is no
+/// network), "network" (config: the fields of UViTConfig; origin; assumed; or fault, where the
+/// tensors tell no config), "step", "images_seen", "metadata", "values" (scalars of a .pth),
+/// "other_values", "pictures" (count, image_size, labels, classes: name and count), "run"
+/// (checkpoints, scores,
+/// ...), "content" (of a JSON file), "config" (of a run or a TOML file).
+///
+/// Throws std::runtime_error naming a file that is damaged or of no kind that uvic reads.
+nlohmann::json inspect(const std::filesystem::path& path);
+
+void add_inspect_command(CLI::App& app);
+
+}  // namespace uvic::app

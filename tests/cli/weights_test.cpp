@@ -1,0 +1,135 @@
+// convert, inspect, predict and dataset as a user runs them.
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "data/formats/atomic_file.h"
+#include "data/formats/json.h"
+#include "data/formats/npy.h"
+#include "tests/cli/program.h"
+#include "tests/support/all_close.h"
+#include "tests/support/scratch.h"
+
+using namespace uvic;
+using namespace uvic::test;
+using Catch::Matchers::Contains;
+namespace fs = std::filesystem;
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+const fs::path kGolden = fs::path(UVIC_GOLDEN_DIR) / "app";
+const Words kHints = {"--num-heads", "2", "--num-clip-token", "3", "--attention", "cog"};
+
+void check_refused(const Outcome& outcome, int exit_code, const std::string& what) {
+  CAPTURE(outcome.err);
+  CHECK(outcome.exit_code == exit_code);
+  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
+  CHECK_THAT(outcome.err, Contains(what));
+}
+
+}  // namespace
+
+TEST_CASE("weights of the official code, converted, give the official output", "[weights]") {
+  const Scratch scratch;
+  const auto at = [&](const std::string& name) { return (scratch / name).string(); };
+  const auto converted =
+      run_uvic(Words{"convert", (kGolden / "20.ckpt").string(), at("w.safetensors")} + kHints);
+  REQUIRE(converted.exit_code == 0);
+  CHECK_THAT(converted.out, Contains("w.toml") && Contains("4060") && Contains("uvic predict"));
+  const formats::NpzFile official(kGolden / "official.npz");
+  for (const auto* name : {"x", "t", "context"})
+    formats::write_npy(scratch / (std::string(name) + ".npy"), official.read(name));
+  const Words predict = {"predict",
+                         "--weights",
+                         at("w.safetensors"),
+                         "--config",
+                         at("w.toml"),
+                         "--input",
+                         at("x.npy"),
+                         "--timesteps",
+                         at("t.npy"),
+                         "--output",
+                         at("out.npy")};
+  const auto predicted = run_uvic(predict + Words{"--context", at("context.npy")});
+  REQUIRE(predicted.exit_code == 0);
+  CHECK_THAT(predicted.out, Contains("float32 [2, 4, 8, 8]"));
+  CHECK(relative_l2(formats::read_npy(scratch / "out.npy"), official.read("output")) < 1e-5);
+  check_refused(run_uvic(predict), 2, "--context: needed");
+  check_refused(run_uvic(predict + Words{"--context", at("x.npy")}), 2, "want [2, 3, 6]");
+  check_refused(run_uvic({"predict"}), 2, "--weights: needed");
+
+  const auto inspected = run_uvic({"inspect", at("w.safetensors"), "--json"});
+  REQUIRE(inspected.exit_code == 0);
+  const auto report = formats::parse_json(inspected.out, "inspect");
+  CHECK(report["step"] == 20);
+  CHECK(report["network"]["config"]["attention"] == "cog");
+  CHECK_THAT(run_uvic({"inspect", at("w.safetensors")}).out,
+             Contains("final_layer.weight") && Contains("[4, 4, 3, 3]"));
+}
+
+TEST_CASE("a trained run, converted to .pth, draws the very pictures", "[weights]") {
+  const Scratch scratch;
+  const auto at = [&](const std::string& name) { return (scratch / name).string(); };
+  REQUIRE(run_uvic(tiny_training(scratch / "run", 160)).exit_code == 0);
+  REQUIRE(run_uvic({"convert", at("run"), at("w.pth")}).exit_code == 0);
+  const Words drawing = {"--seeds", "3", "--sample.steps", "4", "--precision", "fp32", "--out"};
+  REQUIRE(run_uvic(Words{"sample", "--run", at("run")} + drawing + Words{at("a")}).exit_code == 0);
+  REQUIRE(run_uvic(Words{"sample", "--weights", at("w.pth"), "--config", at("w.toml")} + drawing +
+                   Words{at("b")})
+              .exit_code == 0);
+  CHECK(formats::read_file(scratch / "a/000003.png") ==
+        formats::read_file(scratch / "b/000003.png"));
+  const auto report =
+      formats::parse_json(run_uvic({"inspect", at("run"), "--json"}).out, "inspect");
+  CHECK(report["kind"] == "run folder");
+  CHECK(report["images_seen"] == 160);
+  CHECK(report["step"] == 10);
+}
+
+TEST_CASE("what can't be converted or inspected is one line", "[weights]") {
+  const Scratch scratch;
+  const auto at = [&](const std::string& name) { return (scratch / name).string(); };
+  std::ofstream(scratch / "text.pth") << "not a checkpoint";
+  check_refused(run_uvic({"convert", at("text.pth"), at("w.safetensors")}), 1, "text.pth");
+  check_refused(run_uvic({"convert", at("nowhere.pth"), at("w.safetensors")}), 1, "nowhere.pth");
+  check_refused(run_uvic({"convert", at("text.pth")}), 2, "OUT");
+  check_refused(
+      run_uvic({"convert", (kGolden / "20.ckpt").string(), at("w.safetensors")}), 2, "--num_heads");
+  check_refused(run_uvic({"convert", (kGolden / "20.ckpt").string(), at("w.xyz")}), 2, "w.xyz");
+  check_refused(run_uvic({"inspect", at("nowhere")}), 1, "nowhere");
+  check_refused(run_uvic({"inspect", at("text.pth")}), 1, "text.pth");
+  check_refused(run_uvic({"inspect"}), 2, "FILE");
+  const auto evil = fs::path(UVIC_GOLDEN_DIR) / "formats" / "evil.zip.pth";
+  check_refused(run_uvic({"convert", evil.string(), at("w.safetensors")}), 1, "system");
+  CHECK_FALSE(fs::exists(scratch / "w.safetensors"));
+}
+
+TEST_CASE("dataset: the zip trains, and Ctrl-C leaves no half file", "[weights]") {
+  const Scratch scratch;
+  const auto at = [&](const std::string& name) { return (scratch / name).string(); };
+  const auto written =
+      run_uvic({"dataset", "procedural", at("set.zip"), "--num_images", "40", "--image_size", "8"});
+  REQUIRE(written.exit_code == 0);
+  CHECK_THAT(written.out, Contains("40 pictures of 8 px, 10 classes"));
+  auto training = tiny_training(scratch / "run", 32);
+  training[2] = at("set.zip");
+  CHECK(run_uvic(training).exit_code == 0);
+  check_refused(run_uvic({"dataset", "procedural", at("set.zip")}), 2, "--overwrite");
+  check_refused(run_uvic({"dataset", at("nowhere"), at("b.zip")}), 1, "nowhere");
+
+  fs::create_directory(scratch / "out");
+  Running run({"dataset", "procedural", at("out/set.zip"), "--num_images", "1000000"});
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!run.finished() && fs::is_empty(scratch / "out") &&
+         std::chrono::steady_clock::now() < give_up)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  CHECK_FALSE(fs::is_empty(scratch / "out"));
+  run.signal(SIGINT);
+  CHECK(run.wait() == 128 + SIGINT);
+  CHECK(fs::is_empty(scratch / "out"));
+}
