@@ -138,6 +138,8 @@ void TrainOptions::validate() const {
   require(batch_size > 0, fmt::format("--batch_size {}: above 0", batch_size));
   require(accumulate > 0 && accumulate <= batch_size,
           fmt::format("--accumulate {}: from 1 to batch_size {}", accumulate, batch_size));
+  require(shards >= 0 && shards <= batch_size,
+          fmt::format("--shards {}: from 0 (automatic) to batch_size {}", shards, batch_size));
   require(label_dropout >= 0 && label_dropout < 1,
           fmt::format("--label_dropout {}: in [0, 1)", label_dropout));
   require(label_dropout == 0 || model.num_classes > 1,

@@ -44,6 +44,7 @@ struct TrainOptions {
   int64_t total_images = 64000000;
   int64_t batch_size = 128;
   int64_t accumulate = 1;
+  int64_t shards = 0;
   int64_t seed = 0;
   bool flip = true;
   double label_dropout = 0.0;
@@ -79,6 +80,11 @@ struct TrainOptions {
     visit("accumulate",
           accumulate,
           "Parts that a batch is split into to save memory; gradients add up");
+    visit(
+        "shards",
+        shards,
+        "CPU: shares of a batch computed side by side, a thread each; 0: one for each thread where "
+        "that pays, 1: all threads share every product");
     visit("seed", seed, "Seed of initialisation, data order, noise and dropout");
     visit("flip", flip, "Mirror each picture with probability 1/2");
     visit("label_dropout",

@@ -12,6 +12,7 @@
 #include "app/optimizer.h"
 #include "app/precision.h"
 #include "app/runtime.h"
+#include "app/shards.h"
 #include "app/snapshots.h"
 #include "data/loader.h"
 #include "data/random.h"
@@ -117,6 +118,7 @@ void train(const TrainOptions& options,
   order.flip = options.flip;
   order.workers = options.workers;
   data::Loader loader(dataset, order, state.images_seen);
+  const int64_t parameters = model::parameter_count(options.model);
   const auto dtype = compute_dtype(resolve_precision(options.precision, device));
   state.model->set_compute_dtype(dtype);
   state.ema->set_compute_dtype(dtype);
@@ -143,12 +145,13 @@ void train(const TrainOptions& options,
           image_parts[part].to(torch::kFloat32).mul(1 / 127.5).sub(1);  // [B, 3, S, S] in [-1, 1]
       const auto example =
           diffusion::make_training_example(options.diffusion, *schedule, x0, generator);
-      const auto prediction = state.model->forward(
-          example.x_t, example.network_time, condition(options, label_parts[part], generator));
       const double share = static_cast<double>(x0.size(0)) / static_cast<double>(images.size(0));
-      const auto loss = diffusion::diffusion_loss(prediction, example) * share;
-      loss.backward();
-      loss_sum += loss.item<double>();
+      loss_sum += add_gradients(state.model,
+                                state.parameters,
+                                example,
+                                condition(options, label_parts[part], generator),
+                                share,
+                                choose_shards(options.shards, x0.size(0), parameters, device));
     }
     if (!std::isfinite(loss_sum))
       throw std::runtime_error(
