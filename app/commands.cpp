@@ -8,6 +8,7 @@
 #include "app/predict.h"
 #include "app/runtime.h"
 #include "app/sample.h"
+#include "app/sweep.h"
 #include "app/train.h"
 #include "app/train_features.h"
 
@@ -18,6 +19,7 @@ void add_commands(CLI::App& app) {
   add_sample_command(app);
   add_fid_command(app);
   add_compare_command(app);
+  add_sweep_command(app);
   add_convert_command(app);
   add_inspect_command(app);
   add_predict_command(app);

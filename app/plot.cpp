@@ -165,7 +165,7 @@ Palette page_palette() {
 }
 
 std::string to_svg(const LinePlot& plot, const Palette& palette) {
-  Range x_range(false), y_range(plot.log_y);
+  Range x_range(plot.log_x), y_range(plot.log_y);
   for (const auto& series : plot.series) {
     x_range.add(series.x), y_range.add(series.y);
     for (size_t i = 0; i < std::min(series.y.size(), series.error.size()); ++i)
@@ -177,7 +177,7 @@ std::string to_svg(const LinePlot& plot, const Palette& palette) {
   const double top = legend_height + 14, bottom = top + 236, height = bottom + 44;
   const auto [x_low, x_high] = x_range.padded(0.015);
   const auto [y_low, y_high] = y_range.padded(0.06);
-  const Axis across{x_low, x_high, 58, kWidth - 12, false},
+  const Axis across{x_low, x_high, 58, kWidth - 12, plot.log_x},
       up{y_low, y_high, bottom, top, plot.log_y};
 
   std::string svg = opening(
@@ -202,7 +202,7 @@ std::string to_svg(const LinePlot& plot, const Palette& palette) {
     svg += line(across.begin, up(tick), across.end, up(tick), palette.grid);
     svg += text(across.begin - 7, up(tick) + 4, "end", palette.muted, tick_text(tick));
   }
-  for (const double tick : round_ticks(x_low, x_high, 5, false)) {
+  for (const double tick : round_ticks(x_low, x_high, 5, plot.log_x)) {
     svg += line(across(tick), bottom, across(tick), bottom + 4, palette.muted);
     svg += text(across(tick), bottom + 18, "middle", palette.muted, tick_text(tick));
   }

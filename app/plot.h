@@ -39,6 +39,7 @@ struct LinePlot {
   bool log_y = false;
   std::vector<Series> series;
   std::vector<ReferenceLine> references = {};
+  bool log_x = false;
 };
 
 /// One row each: a dot with its error bar, and the single measurements behind the mean.

@@ -5,25 +5,28 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <stdexcept>
 
 #include "app/assets.h"
+#include "app/given_pictures.h"
+#include "app/human.h"
 #include "app/image_grid.h"
 #include "app/options.h"
 #include "app/precision.h"
+#include "app/progress_line.h"
 #include "app/run_dir.h"
 #include "app/runtime.h"
+#include "app/sample_sheet.h"
+#include "app/sample_source.h"
 #include "app/sampling.h"
 #include "app/train.h"
 #include "data/formats/image_file.h"
-#include "data/formats/json.h"
 #include "data/formats/safetensors.h"
-#include "data/formats/sha256.h"
-#include "data/formats/torch_pickle.h"
-#include "model/weights.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -31,134 +34,299 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A network ready to draw, and how its training config says to draw from it.
-struct Source {
-  TrainOptions training;
-  fs::path weights;
-  model::NamedTensors tensors;
-  std::vector<std::string> class_names;
-  int64_t images_seen = 0;
+constexpr uint64_t kPicturesByDefault = 64;
+constexpr int64_t kStepsToInvert = 100;
+
+struct SeedPair {
+  uint64_t from, to;
 };
 
-Source open_source(const SampleOptions& options) {
-  Source source;
-  if (!options.run.empty()) {
-    const RunDir run(options.run);
-    read_toml(run.config(), source.training);
-    source.weights = options.weights.empty() ? run.latest_weights() : fs::path(options.weights);
-  } else {
-    read_toml(find_config(options.config), source.training);
-    source.weights = options.weights;
-  }
-  if (source.weights.extension() == ".safetensors") {
-    const auto file = formats::read_safetensors(source.weights);
-    source.tensors = file.tensors;
-    if (const auto names = file.metadata.find("uvic.class_names"); names != file.metadata.end())
-      source.class_names = formats::parse_json(names->second, source.weights.string())
-                               .get<std::vector<std::string>>();
-    if (const auto seen = file.metadata.find("uvic.images_seen"); seen != file.metadata.end())
-      source.images_seen = std::atoll(seen->second.c_str());
-  } else {
-    source.tensors = formats::read_pth(source.weights);
-  }
-  return source;
+SeedPair parse_interpolation(const std::string& text) {
+  SeedPair pair{};
+  const auto *end = text.data() + text.size(), *dash = text.data() + text.find('-');
+  const bool has_dash = text.find('-') != std::string::npos;
+  const auto whole = [](const char* begin, const char* end, uint64_t& value) {
+    const auto [stop, error] = std::from_chars(begin, end, value);
+    return error == std::errc() && stop == end;
+  };
+  if (!has_dash || !whole(text.data(), dash, pair.from) || !whole(dash + 1, end, pair.to) ||
+      pair.from == pair.to)
+    throw std::invalid_argument(
+        fmt::format("--interpolate {}: wants two different seeds, as 3-17", text));
+  return pair;
 }
 
-// "3" or "cat,dog": the classes that --labels names, all of them where it is empty.
-std::vector<int64_t> chosen_classes(const std::string& text, const Source& source) {
-  const auto all = all_classes(source.training.model, source.training.label_dropout > 0);
-  if (text.empty()) return all;
-  if (all.empty())
-    throw std::invalid_argument("--labels: the network takes no classes (model.num_classes is -1)");
-  std::vector<int64_t> chosen;
-  std::istringstream words(text);
-  for (std::string word; std::getline(words, word, ',');) {
-    int64_t label = -1;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), label);
-    if (error != std::errc() || end != word.data() + word.size()) {
-      const auto named = std::find(source.class_names.begin(), source.class_names.end(), word);
-      if (named == source.class_names.end()) {
-        const auto near = nearest(word, source.class_names);
+DrawMode mode_of(const SampleOptions& options) {
+  return !options.invert.empty() ? DrawMode::kInvert
+         : !options.mask.empty() ? DrawMode::kInpaint
+         : !options.init.empty() ? DrawMode::kImageToImage
+                                 : DrawMode::kFresh;
+}
+
+/// What is drawn from, beside noise: pictures, masks, the other end of an interpolation; and the
+/// class of each picture.
+class Subject {
+ public:
+  Subject(const SampleOptions& options, const SampleSource& source) {
+    const auto& model = source.training.model;
+    classes_ = chosen_classes(options.labels, source);
+    const auto& path = options.invert.empty() ? options.init : options.invert;
+    if (!path.empty()) {
+      if (model.in_chans != 3)
         throw std::invalid_argument(
-            fmt::format("--labels {}: no such class{}",
-                        word,
-                        near.empty() ? "" : "; did you mean " + near + "?"));
-      }
-      label = named - source.class_names.begin();
+            fmt::format("{}: pictures have 3 channels, the network {}", path, model.in_chans));
+      given_.emplace(path, model.img_size);
+      if (options.labels.empty() && !classes_.empty()) take_classes_of_pictures(path, source);
     }
-    if (label < 0 || label >= static_cast<int64_t>(all.size()))
-      throw std::invalid_argument(
-          fmt::format("--labels {}: classes are 0 to {}", word, all.size() - 1));
-    chosen.push_back(label);
+    if (!options.mask.empty()) read_masks(options.mask, model.img_size);
+    if (!options.interpolate.empty()) {
+      ends_ = parse_interpolation(options.interpolate);
+      frames_ = options.frames;
+      if (!options.labels.empty() && classes_.size() > 1)
+        throw std::invalid_argument("--labels: all frames of --interpolate show one class");
+      if (!classes_.empty()) classes_ = {classes_[ends_->from % classes_.size()]};
+    }
   }
-  return chosen;
-}
 
-// What two sittings must share for their pictures to stand in one folder.
+  /// The pictures to draw: seeds, or frames of the interpolation.
+  std::vector<uint64_t> ids(const std::string& seeds) const {
+    if (ends_) return numbers_below(static_cast<uint64_t>(frames_));
+    if (!seeds.empty()) return parse_seeds(seeds);
+    return numbers_below(
+        given_ ? std::min<uint64_t>(kPicturesByDefault, static_cast<uint64_t>(given_->size()))
+               : kPicturesByDefault);
+  }
+  const char* ids_key() const { return ends_ ? "frames" : "seeds"; }
+
+  DrawRequest request(const std::vector<uint64_t>& ids) const {
+    DrawRequest request;
+    request.seeds = ids;
+    if (ends_) {
+      request.seeds.assign(ids.size(), ends_->from);
+      request.towards.assign(ids.size(), ends_->to);
+      for (const auto id : ids)
+        request.way.push_back(static_cast<double>(id) / static_cast<double>(frames_ - 1));
+    }
+    request.labels = labels_in_turn(ids, classes_);
+    std::vector<torch::Tensor> pictures, masks;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (given_) {
+        const auto picture = given_->of_seed(ids[i]);
+        pictures.push_back(to_network_range(picture.planes));
+        if (!class_of_label_.empty())
+          request.labels[i] = class_of_label_.at(static_cast<size_t>(picture.label));
+      }
+      if (masks_) masks.push_back(mask_of(ids[i]));
+    }
+    if (given_) request.given = torch::stack(pictures);
+    if (masks_) request.mask = torch::stack(masks);
+    return request;
+  }
+
+  void add_to(nlohmann::json& record, const SampleOptions& options, const DrawMode mode) const {
+    record["classes"] = class_of_label_.empty() ? nlohmann::json(classes_)
+                                                : nlohmann::json("those of the given pictures");
+    if (given_) {
+      const std::string name = mode == DrawMode::kInvert ? "invert" : "init";
+      record[name] = name == "init" ? options.init : options.invert;
+      record[name + "_fingerprint"] = given_->fingerprint();
+      if (mode != DrawMode::kInvert) record["strength"] = options.strength;
+    }
+    if (masks_) {
+      record["mask"] = options.mask;
+      record["mask_fingerprint"] = masks_->fingerprint();
+      record["repeats"] = options.repeats;
+    }
+    if (ends_) {
+      record["interpolate"] = options.interpolate;
+      record["interpolate_frames"] = frames_;
+    }
+  }
+
+  bool has_given() const { return given_.has_value(); }
+  formats::Image given(uint64_t id) const {
+    return to_images(given_->of_seed(id).planes.unsqueeze(0))[0];
+  }
+  /// The given picture, paled to half where it is drawn anew.
+  formats::Image kept(uint64_t id) const {
+    const auto x = given_->of_seed(id).planes.to(torch::kFloat32);
+    const auto mask = mask_of(id);
+    const auto paled = x * (1 - mask) + (0.3 * x + 0.7 * 255) * mask;
+    return to_images(paled.to(torch::kUInt8).unsqueeze(0))[0];
+  }
+  size_t class_count() const { return classes_.size(); }
+  bool is_interpolation() const { return ends_.has_value(); }
+
+ private:
+  static std::vector<uint64_t> numbers_below(uint64_t count) {
+    std::vector<uint64_t> numbers;
+    for (uint64_t i = 0; i < count; ++i) numbers.push_back(i);
+    return numbers;
+  }
+
+  // Given pictures keep the class that their folder names where the network knows it; else they
+  // take the null class, which says nothing.
+  void take_classes_of_pictures(const std::string& path, const SampleSource& source) {
+    for (const auto& name : given_->class_names()) {
+      const auto& known = source.class_names;
+      const auto found = std::find(known.begin(), known.end(), name);
+      if (found == known.end()) {
+        class_of_label_.clear();
+        break;
+      }
+      class_of_label_.push_back(found - known.begin());
+    }
+    if (!class_of_label_.empty()) return;
+    if (!has_null_class(source.training))
+      throw std::invalid_argument(fmt::format(
+          "{}: in no folders named as the network's classes, and it knows no null class; give "
+          "--labels",
+          path));
+    classes_ = {source.training.model.num_classes - 1};
+  }
+
+  void read_masks(const std::string& path, int64_t image_size) {
+    masks_.emplace(path, image_size);
+    if (masks_->size() != 1 && masks_->size() != given_->size())
+      throw std::invalid_argument(
+          fmt::format("--mask {}: {} masks for {} pictures; give one, or one for each",
+                      path,
+                      masks_->size(),
+                      given_->size()));
+    if (masks_->size() == 1 && mask_of(0).max().item<double>() == 0)
+      throw std::invalid_argument(
+          fmt::format("--mask {}: black all over; what is white is drawn anew", path));
+  }
+
+  torch::Tensor mask_of(uint64_t id) const {
+    return masks_->of_seed(id).planes.to(torch::kFloat32).mean(0, /*keepdim=*/true) / 255;
+  }
+
+  std::vector<int64_t> classes_;         // dealt out by seed
+  std::vector<int64_t> class_of_label_;  // of given pictures with classes of their own
+  std::optional<GivenPictures> given_, masks_;
+  std::optional<SeedPair> ends_;
+  int64_t frames_ = 0;
+};
+
+// What decides on a picture beside its seed, and where it came from.
 nlohmann::json settings_record(const SampleOptions& options,
-                               const Source& source,
+                               const SampleSource& source,
+                               const std::optional<SampleSource>& guide,
                                const DrawSettings& settings,
-                               const std::vector<int64_t>& classes,
+                               const Subject& subject,
                                const std::string& precision) {
   nlohmann::json sampler;
   auto sampler_config = settings.sampler;
   sampler_config.fields([&](const char* name, auto& field, const char*) { sampler[name] = field; });
-  return {{"checkpoint", source.weights.string()},
-          {"checkpoint_sha256", formats::sha256_file(source.weights)},
-          {"images_seen", source.images_seen},
-          {"sampler", settings.sampler.sampler},
-          {"steps", settings.sampler.steps},
-          {"nfe", diffusion::function_evaluations(settings.sampler)},
-          {"sampler_options", sampler},
-          {"guidance_scale", settings.guidance.guidance_scale},
-          {"guidance_t_low", settings.guidance.guidance_t_low},
-          {"guidance_t_high", settings.guidance.guidance_t_high},
-          {"classes", classes},
-          {"class_names", source.class_names},
-          {"precision", precision},
-          {"version", UVIC_VERSION},
-          {"run", options.run}};
+  nlohmann::json record = {{"checkpoint", source.weights.string()},
+                           {"checkpoint_sha256", source.weights_sha256},
+                           {"images_seen", source.images_seen},
+                           {"sampler", settings.sampler.sampler},
+                           {"steps", settings.sampler.steps},
+                           {"nfe", settings.evaluations()},
+                           {"sampler_options", sampler},
+                           {"guidance_scale", settings.guidance.guidance_scale},
+                           {"guidance_t_low", settings.guidance.guidance_t_low},
+                           {"guidance_t_high", settings.guidance.guidance_t_high},
+                           {"class_names", source.class_names},
+                           {"precision", precision},
+                           {"version", UVIC_VERSION},
+                           {"run", options.run}};
+  subject.add_to(record, options, settings.mode);
+  if (guide) {
+    record["guide"] = guide->weights.string();
+    record["guide_sha256"] = guide->weights_sha256;
+  }
+  return record;
 }
 
-// Refuses a folder that holds pictures of other settings.
-void check_folder(const fs::path& out, const nlohmann::json& record) {
-  const auto path = out / "samples.json";
-  if (!fs::exists(path)) return;
-  const auto before = formats::read_json(path);
-  for (const auto* key : {"checkpoint_sha256",
-                          "sampler_options",
-                          "guidance_scale",
-                          "guidance_t_low",
-                          "guidance_t_high",
-                          "classes",
-                          "precision"}) {
-    if (before.value(key, nlohmann::json()) != record.at(key))
-      throw std::invalid_argument(fmt::format(
-          "{}: holds pictures drawn with another {}; choose another --out or pass --overwrite",
-          out.string(),
-          key));
+void check_guidance(const DrawSettings& settings, const SampleSource& source, bool guided) {
+  const double scale = settings.guidance.guidance_scale;
+  if (guided && scale == 1)
+    throw std::invalid_argument(
+        "--guide: with guidance_scale 1 it changes nothing; give --guidance_scale 2, say");
+  if (!guided && scale != 1 && !has_null_class(source.training))
+    throw std::invalid_argument(
+        fmt::format("--guidance_scale {}: the network was trained without label_dropout and knows "
+                    "no null class",
+                    scale));
+}
+
+// How far the reconstructions are from what was given, both in bytes. Read from the files, so that
+// sittings need not remember.
+nlohmann::json reconstruction_errors(const SampleFolder& folder, const Subject& subject) {
+  nlohmann::json by_seed;
+  double mean_square = 0, worst = 0;
+  int64_t count = 0;
+  for (const auto id : folder.drawn()) {
+    const auto path = picture_path(folder.path(), id);
+    if (!fs::exists(path)) continue;
+    const auto given = subject.given(id), back = formats::read_image(path);
+    double sum = 0;
+    for (size_t i = 0; i < given.rgb.size(); ++i) {
+      const double off = static_cast<double>(given.rgb[i]) - back.rgb.at(i);
+      sum += off * off;
+    }
+    const double square = sum / static_cast<double>(given.rgb.size());
+    by_seed[fmt::format("{}", id)] = std::sqrt(square);
+    mean_square += square;
+    worst = std::max(worst, std::sqrt(square));
+    ++count;
+  }
+  mean_square /= static_cast<double>(std::max<int64_t>(1, count));
+  return {{"rmse_of_255", std::sqrt(mean_square)},
+          {"worst_rmse_of_255", worst},
+          {"psnr_db",
+           mean_square > 0 ? nlohmann::json(10 * std::log10(255.0 * 255.0 / mean_square))
+                           : nlohmann::json()},
+          {"rmse_of_255_by_seed", by_seed}};
+}
+
+formats::Image noise_image(const fs::path& path) {
+  const auto noise = formats::read_safetensors(path).tensors.at("noise");
+  return to_images(to_bytes(noise / noise.std()).unsqueeze(0))[0];
+}
+
+void write_sheet(const fs::path& out,
+                 const std::vector<uint64_t>& ids,
+                 const Subject& subject,
+                 DrawMode mode) {
+  const auto drawn = [&](uint64_t id) { return formats::read_image(picture_path(out, id)); };
+  const auto given = [&](uint64_t id) { return subject.given(id); };
+  const auto kept = [&](uint64_t id) { return subject.kept(id); };
+  const auto noise = [&](uint64_t id) { return noise_image(noise_path(out, id)); };
+  std::vector<SheetRow> rows;
+  if (mode == DrawMode::kFresh) rows = {{"", drawn}};
+  if (mode == DrawMode::kImageToImage) rows = {{"given", given}, {"drawn", drawn}};
+  if (mode == DrawMode::kInpaint) rows = {{"given", given}, {"mask", kept}, {"drawn", drawn}};
+  if (mode == DrawMode::kInvert) rows = {{"given", given}, {"noise", noise}, {"back", drawn}};
+  const bool by_class = subject.class_count() >= 2 && subject.class_count() <= 16;
+  const int columns = subject.is_interpolation()
+                          ? static_cast<int>(std::min<size_t>(ids.size(), 16))
+                      : mode != DrawMode::kFresh ? 10
+                      : by_class                 ? static_cast<int>(subject.class_count())
+                                                 : 8;
+  formats::write_png(out / "grid.png", sample_sheet(ids, columns, rows));
+}
+
+// What lies beside a picture is written first, so that a picture that stands there is complete.
+void write_pictures(const fs::path& out, const std::vector<uint64_t>& ids, const Drawing& drawing) {
+  const auto pictures = to_images(drawing.images);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (drawing.noise.defined())
+      formats::write_safetensors(noise_path(out, ids[i]),
+                                 {{{"noise", drawing.noise[static_cast<int64_t>(i)]}}, {}});
+    if (!drawing.trajectories.empty())
+      formats::write_png(trajectory_path(out, ids[i]), film_strip(drawing.trajectories[i]));
+    formats::write_png(picture_path(out, ids[i]), pictures[i]);
   }
 }
 
-std::string seeds_text(const std::set<uint64_t>& seeds) {
-  std::string text;
-  for (auto i = seeds.begin(); i != seeds.end();) {
-    const uint64_t first = *i;
-    uint64_t last = first;
-    while (++i != seeds.end() && *i == last + 1) last = *i;
-    text += (text.empty() ? "" : ",") +
-            (first == last ? fmt::format("{}", first) : fmt::format("{}-{}", first, last));
-  }
-  return text;
-}
-
-void write_grid(const fs::path& out, const std::vector<uint64_t>& seeds, size_t classes) {
-  std::vector<formats::Image> tiles;
-  for (size_t i = 0; i < std::min<size_t>(seeds.size(), 100); ++i)
-    tiles.push_back(formats::read_image(picture_path(out, seeds[i])));
-  GridOptions grid;
-  grid.columns = classes >= 2 && classes <= 16 ? static_cast<int>(classes) : 8;
-  formats::write_png(out / "grid.png", image_grid(tiles, grid));
+bool stands_there(const fs::path& out, uint64_t id, const DrawSettings& settings) {
+  return fs::exists(picture_path(out, id)) &&
+         (settings.trajectory_frames == 0 || fs::exists(trajectory_path(out, id))) &&
+         (settings.mode != DrawMode::kInvert || fs::exists(noise_path(out, id)));
 }
 
 void print_samplers() {
@@ -189,39 +357,21 @@ void SampleOptions::validate() const {
     throw std::invalid_argument(fmt::format("--batch_size {}: above 0", batch_size));
   if (threads < 0)
     throw std::invalid_argument(fmt::format("--threads {}: 0 (all usable cores) or more", threads));
+  if (!init.empty() + !interpolate.empty() + !invert.empty() > 1)
+    throw std::invalid_argument("--init, --interpolate, --invert: give one of them");
+  if (!mask.empty() && init.empty())
+    throw std::invalid_argument("--mask: needs --init, the pictures that it masks");
+  if (!interpolate.empty() && !seeds.empty())
+    throw std::invalid_argument("--interpolate names its two seeds; leave out --seeds");
+  if (!guide_config.empty() && guide.empty())
+    throw std::invalid_argument("--guide_config: needs --guide, the weights that it describes");
+  if (frames < 2) throw std::invalid_argument(fmt::format("--frames {}: 2 or more", frames));
+  if (trajectory_frames < 2)
+    throw std::invalid_argument(
+        fmt::format("--trajectory_frames {}: 2 or more", trajectory_frames));
+  if (repeats < 1) throw std::invalid_argument(fmt::format("--repeats {}: 1 or more", repeats));
   sample.validate();
   guidance.validate();
-}
-
-std::vector<uint64_t> parse_seeds(const std::string& text) {
-  const auto bad = [&] {
-    return std::invalid_argument(
-        fmt::format("--seeds {}: wants numbers and ranges, as 0-63,100", text));
-  };
-  const auto number = [&](const std::string& word) {
-    uint64_t value = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    if (word.empty() || error != std::errc() || end != word.data() + word.size()) throw bad();
-    return value;
-  };
-  std::vector<uint64_t> seeds;
-  std::set<uint64_t> known;
-  std::istringstream words(text);
-  for (std::string word; std::getline(words, word, ',');) {
-    const auto dash = word.find('-');
-    const auto first = number(word.substr(0, dash));
-    const auto last = dash == std::string::npos ? first : number(word.substr(dash + 1));
-    if (last < first || last - first >= 100'000'000) throw bad();
-    for (uint64_t seed = first; seed <= last; ++seed)
-      if (known.insert(seed).second) seeds.push_back(seed);
-  }
-  if (seeds.empty()) throw bad();
-  return seeds;
-}
-
-fs::path picture_path(const fs::path& folder, uint64_t seed) {
-  const auto name = fmt::format("{:06d}.png", seed);
-  return seed < 10000 ? folder / name : folder / fmt::format("{:03d}", seed / 1000) / name;
 }
 
 bool run_sample(const SampleOptions& options) {
@@ -230,91 +380,96 @@ bool run_sample(const SampleOptions& options) {
   catch_stop_signals();
   const torch::Device device(choose_device(options.device));
   const auto precision = resolve_precision(options.precision, device);
-  const auto seeds = parse_seeds(options.seeds);
-  const auto source = open_source(options);
-  const auto classes = chosen_classes(options.labels, source);
-  const DrawSettings settings{source.training.diffusion, options.sample, options.guidance};
-  if (settings.guidance.guidance_scale != 1 && source.training.label_dropout == 0)
-    throw std::invalid_argument(
-        fmt::format("--guidance_scale {}: the network was trained without label_dropout and knows "
-                    "no null class",
-                    settings.guidance.guidance_scale));
+  const auto source = open_sample_source(options.run, options.weights, options.config);
+  const Subject subject(options, source);
+  const auto ids = subject.ids(options.seeds);
 
-  model::UViT network(source.training.model);
-  model::load_weights(*network, source.tensors, source.weights.string());
-  network->to(device);
-  network->set_compute_dtype(compute_dtype(precision));
-  network->eval();
+  DrawSettings settings{source.training.diffusion, options.sample, options.guidance};
+  settings.mode = mode_of(options);
+  settings.strength = options.strength;
+  settings.repeats = options.repeats;
+  settings.trajectory_frames = options.trajectory ? options.trajectory_frames : 0;
+  settings.validate();
+  check_guidance(settings, source, !options.guide.empty());
+  std::optional<SampleSource> guide;
+  if (!options.guide.empty()) {
+    guide = open_guide(options.guide, options.guide_config, source);
+    settings.guide = std::make_shared<Guide>(
+        Guide{guide->network(device, compute_dtype(precision)), guide->training.diffusion});
+  }
+  auto network = source.network(device, compute_dtype(precision));
 
   const fs::path out(options.out);
-  auto record = settings_record(options, source, settings, classes, precision);
-  if (!options.overwrite) check_folder(out, record);
-  std::error_code error;
-  fs::create_directories(out, error);
-  if (error)
-    throw std::runtime_error(fmt::format("{}: can't be made: {}", out.string(), error.message()));
-
-  std::set<uint64_t> drawn;
-  if (!options.overwrite && fs::exists(out / "samples.json"))
-    for (const auto seed :
-         parse_seeds(formats::read_json(out / "samples.json").at("seeds").get<std::string>()))
-      if (fs::exists(picture_path(out, seed))) drawn.insert(seed);
+  SampleFolder folder(out,
+                      settings_record(options, source, guide, settings, subject, precision),
+                      subject.ids_key());
+  folder.open(options.overwrite);
   std::vector<uint64_t> missing;
-  for (const auto seed : seeds) {
-    drawn.insert(seed);
-    if (options.overwrite || !fs::exists(picture_path(out, seed))) missing.push_back(seed);
-  }
-  record["seeds"] = seeds_text(drawn);
-  record["finished"] = false;
-  formats::write_json(out / "samples.json", record);
-  if (missing.size() < seeds.size())
-    fmt::print(stderr,
-               "{} of {} pictures stand there already\n",
-               seeds.size() - missing.size(),
-               seeds.size());
+  for (const auto id : ids)
+    if (options.overwrite || !stands_there(out, id, settings)) missing.push_back(id);
+  folder.begin(ids);
+  if (missing.size() < ids.size())
+    fmt::print(
+        stderr, "{} of {} pictures stand there already\n", ids.size() - missing.size(), ids.size());
 
   const auto start = Clock::now();
   const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
-  auto said = Clock::now();
-  for (size_t first = 0; first < missing.size() && !stop_requested();
-       first += static_cast<size_t>(options.batch_size)) {
-    const auto last = std::min(missing.size(), first + static_cast<size_t>(options.batch_size));
-    const std::vector<uint64_t> batch(missing.begin() + static_cast<std::ptrdiff_t>(first),
-                                      missing.begin() + static_cast<std::ptrdiff_t>(last));
-    const auto images = draw(
-        network, settings, batch, labels_in_turn(batch, classes), [&](int64_t step, int64_t steps) {
-          if (stop_requested()) throw StopRequested();
-          if (Clock::now() - said < std::chrono::seconds(5)) return;
-          said = Clock::now();
-          fmt::print(stderr,
-                     "{} of {} pictures, step {} of {} of the next {}\n",
-                     first,
-                     missing.size(),
-                     step,
-                     steps,
-                     batch.size());
-        });
-    const auto pictures = to_images(images);
-    for (size_t i = 0; i < batch.size(); ++i) {
-      const auto path = picture_path(out, batch[i]);
-      if (batch[i] >= 10000) fs::create_directories(path.parent_path());
-      formats::write_png(path, pictures[i]);
+  size_t done = 0;
+  const auto record_time = [&] { folder.add_time(static_cast<int64_t>(done), elapsed()); };
+  try {
+    ProgressLine line;
+    while (done < missing.size()) {
+      if (stop_requested()) throw StopRequested();
+      const auto first = missing.begin() + static_cast<std::ptrdiff_t>(done);
+      const auto count = std::min(missing.size() - done, static_cast<size_t>(options.batch_size));
+      const std::vector<uint64_t> batch(first, first + static_cast<std::ptrdiff_t>(count));
+      const auto drawing =
+          draw(network, settings, subject.request(batch), [&](int64_t step, int64_t steps) {
+            if (stop_requested()) throw StopRequested();
+            if (!line.is_due()) return;
+            const double share =
+                steps > 0 ? static_cast<double>(step) / static_cast<double>(steps) : 0;
+            const double drawn =
+                static_cast<double>(done) + share * static_cast<double>(batch.size());
+            const double rate = drawn / elapsed();
+            line.say(fmt::format(
+                "{} of {} pictures, step {}{} of the next {}{}",
+                done,
+                missing.size(),
+                step,
+                steps > 0 ? fmt::format(" of {}", steps) : "",
+                batch.size(),
+                rate > 0 ? fmt::format(
+                               "; {} images/s, {} left",
+                               significant(rate, 3),
+                               duration_text((static_cast<double>(missing.size()) - drawn) / rate))
+                         : ""));
+          });
+      write_pictures(out, batch, drawing);
+      done += count;
     }
+  } catch (const StopRequested&) {
+    record_time();
+    folder.finish(nlohmann::json::object(), /*finished=*/false);
+    return false;
   }
-  if (stop_requested()) return false;
 
-  if (!missing.empty()) {
-    record["seconds"] = elapsed();
-    record["images_per_sec"] = static_cast<double>(missing.size()) / elapsed();
+  record_time();
+  if (!missing.empty())
     fmt::print(stderr,
                "{} pictures in {:.1f} s, {:.2f} images/s\n",
                missing.size(),
                elapsed(),
                static_cast<double>(missing.size()) / elapsed());
+  if (options.grid) write_sheet(out, ids, subject, settings.mode);
+  nlohmann::json more = nlohmann::json::object();
+  if (settings.mode == DrawMode::kInvert) {
+    more["reconstruction"] = reconstruction_errors(folder, subject);
+    fmt::print("reconstruction: RMSE {:.3f} of 255 (worst picture {:.3f})\n",
+               more["reconstruction"]["rmse_of_255"].get<double>(),
+               more["reconstruction"]["worst_rmse_of_255"].get<double>());
   }
-  record["finished"] = true;
-  if (options.grid) write_grid(out, seeds, classes.size());
-  formats::write_json(out / "samples.json", record);
+  folder.finish(more, /*finished=*/true);
   return true;
 }
 
@@ -323,9 +478,14 @@ void add_sample_command(CLI::App& app) {
   auto* command =
       app.add_subcommand("sample", "Draw pictures from a trained run, one PNG for each seed");
   add_fields(*command, *given);
+  for (const auto& [option, needed] : {std::pair("--strength", "--init"),
+                                       {"--repeats", "--mask"},
+                                       {"--frames", "--interpolate"},
+                                       {"--trajectory_frames", "--trajectory"}})
+    command->get_option(option)->needs(command->get_option(needed));
   command->callback([given, command] {
     if (given->list) return print_samplers();
-    // default < the run's own config < preset < command line
+    // default < the run's own config < what the mode wants < preset < command line
     SampleOptions options;
     const auto config = !given->run.empty()      ? RunDir(given->run).config()
                         : !given->config.empty() ? find_config(given->config)
@@ -336,17 +496,24 @@ void add_sample_command(CLI::App& app) {
       options.sample = training.sample;
       options.guidance = training.guidance;
     }
+    if (!given->mask.empty()) options.strength = 1;
+    if (!given->invert.empty()) {
+      // The first step away from a picture is the hard one: times must lie dense there.
+      options.sample.grid = "logsnr";
+      options.sample.steps = kStepsToInvert;
+    }
     if (!given->preset.empty()) {
       const auto& preset = diffusion::sampler_preset(given->preset);
       options.sample = preset.config;
       options.guidance.guidance_scale = preset.guidance_scale;
     }
+    if (!given->invert.empty()) options.guidance.guidance_scale = 1;
     apply_given(*command, options);
     try {
-      run_sample(options);
+      if (run_sample(options)) return;
     } catch (const StopRequested&) {
-      fmt::print(stderr, "stopped; the same command draws what is missing\n");
     }
+    fmt::print(stderr, "stopped; the same command draws what is missing\n");
   });
 }
 

@@ -1,13 +1,13 @@
-// uvic sample: pictures from a trained run, one PNG for each seed.
+// uvic sample: pictures from a trained run, one PNG for each seed; from noise, from given pictures,
+// or between two seeds.
 #pragma once
 
 #include <CLI/CLI.hpp>
 
 #include <cstdint>
-#include <filesystem>
 #include <string>
-#include <vector>
 
+#include "app/sample_folder.h"
 #include "diffusion/guidance.h"
 #include "diffusion/sampler.h"
 
@@ -18,9 +18,20 @@ struct SampleOptions {
   std::string config;
   std::string weights;
   std::string out;
-  std::string seeds = "0-63";
+  std::string seeds;
   std::string labels;
   diffusion::GuidanceConfig guidance;
+  std::string guide;
+  std::string guide_config;
+  std::string init;
+  double strength = 0.6;
+  std::string mask;
+  int64_t repeats = 1;
+  std::string interpolate;
+  int64_t frames = 9;
+  std::string invert;
+  bool trajectory = false;
+  int64_t trajectory_frames = 10;
   int64_t batch_size = 64;
   std::string precision = "auto";
   std::string device = "auto";
@@ -43,11 +54,49 @@ struct SampleOptions {
     visit("out",
           out,
           "Folder of the pictures: 000000.png by seed, folders per thousand past ten thousand");
-    visit("seeds", seeds, "Which pictures, as 0-63,100; a picture depends on its seed alone");
+    visit("seeds",
+          seeds,
+          "Which pictures, as 0-63,100; a picture depends on its seed alone. Empty: 0-63, or with "
+          "--init or --invert one for each picture there, at most 64");
     visit("labels",
           labels,
-          "Classes by number or name, as 3 or cat,dog, dealt out by seed; empty: all in turn");
+          "Classes by number or name, as 3 or cat,dog, or none (the null class), dealt out by "
+          "seed; empty: all in turn, or those of the pictures of --init and --invert");
     guidance.fields(visit);
+    visit("guide",
+          guide,
+          "Autoguidance: weaker weights, or their run folder; --guidance_scale then weighs against "
+          "them and not against the null class");
+    visit("guide_config",
+          guide_config,
+          "Training config of the weights of --guide; empty: the same network as is guided");
+    visit("init",
+          init,
+          "Pictures to start from, dealt out by seed: a picture file, or a source as --data takes");
+    visit("strength",
+          strength,
+          "How far --init is noised before sampling: near 0 it stays, 1 forgets it (with --mask "
+          "the default is 1)");
+    visit("mask",
+          mask,
+          "Picture, or folder with one for each of --init: white is drawn anew, black is kept, "
+          "grey blends");
+    visit("repeats",
+          repeats,
+          "Times that each step is taken with --mask: more fit the drawn to the kept, and cost as "
+          "many evaluations");
+    visit("interpolate", interpolate, "Two seeds, as 3-17: frames on the way between their noises");
+    visit("frames", frames, "Frames of --interpolate, both ends among them");
+    visit(
+        "invert",
+        invert,
+        "Pictures, as --init takes, to run through the ODE to their noise and back; unless given, "
+        "guidance_scale is 1, sample.grid logsnr, sample.steps 100");
+    visit("trajectory",
+          trajectory,
+          "Also write SEED_trajectory.png, the way from noise as a film strip: x_t above the x0 "
+          "that is predicted from it");
+    visit("trajectory_frames", trajectory_frames, "Frames of that strip at most");
     visit("batch_size",
           batch_size,
           "Pictures drawn at once; changes speed and memory, never a picture");
@@ -62,15 +111,9 @@ struct SampleOptions {
           "A published recipe in place of the run's sampler settings; --list names them");
     visit("sample", sample, "");
   }
+  /// Throws std::invalid_argument where options contradict each other.
   void validate() const;
 };
-
-/// "0-3,7" -> 0 1 2 3 7, in the order given, each once. Throws std::invalid_argument.
-std::vector<uint64_t> parse_seeds(const std::string& text);
-
-/// Where picture `seed` stands: FOLDER/000042.png; from ten thousand on in folders of a thousand,
-/// FOLDER/012/012345.png.
-std::filesystem::path picture_path(const std::filesystem::path& folder, uint64_t seed);
 
 /// Draws what is missing. Returns false if a signal stopped it; the same call goes on from there.
 bool run_sample(const SampleOptions& options);

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <stdexcept>
 #include <utility>
-#include <vector>
 
 #include "diffusion/linear.h"
 #include "diffusion/samplers/sampler_call.h"
@@ -14,10 +13,8 @@
 namespace uvic::diffusion {
 namespace {
 
-/// alpha(t) x0 + sigma(t) z, z from each picture's own generator.
 torch::Tensor noised(const SamplerCall& call, const torch::Tensor& x0, double t) {
-  const auto at = knot(call.schedule, t);
-  return combine({{at.alpha, x0}, {at.sigma, call.draw_like(x0)}});
+  return add_noise(call.schedule, x0, t, call.noise);
 }
 
 /// From x at t to x at a noisier time s: the forward process q(x_s | x_t).
@@ -58,6 +55,30 @@ void check_pictures(const char* where, const torch::Tensor& pictures, const Nois
 
 }  // namespace
 
+double time_at_strength(const NoiseSchedule& schedule,
+                        const SamplerConfig& config,
+                        double strength) {
+  if (!(strength > 0 && strength <= 1))
+    throw std::invalid_argument(fmt::format("strength = {}; give a number in (0, 1]", strength));
+  const double t = std::min(schedule.time_at_fraction(strength), schedule.t_max());
+  if (t <= end_time(config, schedule))
+    throw std::invalid_argument(
+        fmt::format("strength = {} starts at t = {}, sampling ends at {}; give more strength",
+                    strength,
+                    t,
+                    end_time(config, schedule)));
+  return t;
+}
+
+torch::Tensor add_noise(const NoiseSchedule& schedule,
+                        const torch::Tensor& x0,
+                        double t,
+                        NoiseSource& noise) {
+  const auto at = knot(schedule, t);
+  const auto z = noise.draw(x0.size(1), x0.size(2), x0.size(3)).to(x0.options());
+  return combine({{at.alpha, x0}, {at.sigma, z}});
+}
+
 torch::Tensor image_to_image(const Denoiser& denoiser,
                              const NoiseSchedule& schedule,
                              const SamplerConfig& config,
@@ -67,17 +88,8 @@ torch::Tensor image_to_image(const Denoiser& denoiser,
                              const Progress& progress) {
   torch::NoGradGuard no_grad;
   check_pictures("image_to_image", x0, noise);
-  if (!(strength > 0 && strength <= 1))
-    throw std::invalid_argument(
-        fmt::format("image_to_image: strength = {}; give a number in (0, 1]", strength));
   auto part = config;
-  part.t_start = std::min(schedule.time_at_fraction(strength), schedule.t_max());
-  if (part.t_start <= end_time(config, schedule))
-    throw std::invalid_argument(fmt::format(
-        "image_to_image: strength = {} starts at t = {}, sampling ends at {}; give more strength",
-        strength,
-        part.t_start,
-        end_time(config, schedule)));
+  part.t_start = time_at_strength(schedule, config, strength);
   auto call = make_call(denoiser, schedule, part, noise);
   report_to(progress, call);
   return run_sampler(call, noised(call, x0, call.t_start));
@@ -147,22 +159,6 @@ torch::Tensor encode(const Denoiser& denoiser,
   call.to_zero = false;
   report_to(progress, call);
   return run_sampler(call, x0);
-}
-
-torch::Tensor interpolate_noise(const torch::Tensor& a, const torch::Tensor& b, double u) {
-  if (a.sizes() != b.sizes() || a.dim() < 2)
-    throw std::invalid_argument("interpolate_noise: a and b must be batches of one shape");
-  std::vector<torch::Tensor> pictures;
-  for (int64_t i = 0; i < a.size(0); ++i) {
-    const auto x = a[i].to(torch::kFloat64), y = b[i].to(torch::kFloat64);
-    const double cosine = ((x * y).sum() / (x.norm() * y.norm())).item<double>();
-    const double angle = std::acos(std::clamp(cosine, -1.0, 1.0));
-    const bool parallel = std::sin(angle) < 1e-6;
-    const double of_a = parallel ? 1 - u : std::sin((1 - u) * angle) / std::sin(angle);
-    const double of_b = parallel ? u : std::sin(u * angle) / std::sin(angle);
-    pictures.push_back(combine({{of_a, a[i]}, {of_b, b[i]}}));
-  }
-  return torch::stack(pictures);
 }
 
 }  // namespace uvic::diffusion

@@ -1,5 +1,5 @@
 // Sampling that starts from, or keeps part of, a given picture; and the way back from a picture to
-// its noise.
+// its noise. The way between two seeds is in noise.h.
 #pragma once
 
 #include <torch/torch.h>
@@ -8,12 +8,24 @@
 
 namespace uvic::diffusion {
 
+/// The time at `strength` of the way from clean to noise, where image_to_image starts. Throws
+/// std::invalid_argument on a strength out of (0, 1], or one that ends before t_end.
+double time_at_strength(const NoiseSchedule& schedule,
+                        const SamplerConfig& config,
+                        double strength);
+
+/// alpha(t) x0 + sigma(t) z, z from each picture's own generator.
+torch::Tensor add_noise(const NoiseSchedule& schedule,
+                        const torch::Tensor& x0,
+                        double t,
+                        NoiseSource& noise);
+
 /// SDEdit: noises the picture to the time at `strength` of the way from clean to noise, and samples
 /// from there.
 ///
 /// x0 [B, C, H, W] in [-1, 1]; strength in (0, 1]: 0.3 keeps composition and colour, 1 is a fresh
 /// sample. All of config.steps are spent on the part that is sampled; config.t_start is not read.
-/// Throws std::invalid_argument on a strength out of range, or one that ends before t_end.
+/// Throws what time_at_strength throws.
 /// Source: Meng et al. 2022, arXiv:2108.01073.
 torch::Tensor image_to_image(const Denoiser& denoiser,
                              const NoiseSchedule& schedule,
@@ -54,11 +66,5 @@ torch::Tensor encode(const Denoiser& denoiser,
                      const SamplerConfig& config,
                      const torch::Tensor& x0,
                      const Progress& progress = {});
-
-/// Interpolates along the sphere, picture by picture: u = 0 is a, u = 1 is b, and in between the
-/// norm stays that of noise.
-///   sin((1 - u) w) / sin(w) a + sin(u w) / sin(w) b,  w the angle between a and b
-/// Source: Shoemake 1985; for x_T: arXiv:2010.02502, section 5.3.
-torch::Tensor interpolate_noise(const torch::Tensor& a, const torch::Tensor& b, double u);
 
 }  // namespace uvic::diffusion

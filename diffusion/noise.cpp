@@ -4,13 +4,55 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <utility>
+
+#include "diffusion/linear.h"
 
 namespace uvic::diffusion {
+namespace {
+
+// One thread from first to last: a sum that threads share depends on their number.
+double angle_between(const torch::Tensor& a, const torch::Tensor& b) {
+  const auto x = a.to(torch::kCPU, torch::kFloat64).contiguous(),
+             y = b.to(torch::kCPU, torch::kFloat64).contiguous();
+  const auto* p = x.data_ptr<double>();
+  const auto* q = y.data_ptr<double>();
+  double pq = 0, pp = 0, qq = 0;
+  for (int64_t i = 0; i < x.numel(); ++i) {
+    pq += p[i] * q[i];
+    pp += p[i] * p[i];
+    qq += q[i] * q[i];
+  }
+  return std::acos(std::clamp(pq / std::sqrt(pp * qq), -1.0, 1.0));
+}
+
+torch::Tensor interpolate_one(const torch::Tensor& a, const torch::Tensor& b, double u) {
+  const double angle = angle_between(a, b);
+  const bool parallel = std::sin(angle) < 1e-6;
+  const double of_a = parallel ? 1 - u : std::sin((1 - u) * angle) / std::sin(angle);
+  const double of_b = parallel ? u : std::sin(u * angle) / std::sin(angle);
+  return combine({{of_a, a}, {of_b, b}});
+}
+
+}  // namespace
 
 NoiseSource::NoiseSource(const std::vector<uint64_t>& seeds, torch::Device device)
     : device_(device) {
   for (const auto seed : seeds)
     generators_.push_back(at::make_generator<at::CPUGeneratorImpl>(seed));
+}
+
+NoiseSource::NoiseSource(const std::vector<uint64_t>& from,
+                         const std::vector<uint64_t>& to,
+                         std::vector<double> way,
+                         torch::Device device)
+    : NoiseSource(from, device) {
+  if (to.size() != from.size() || way.size() != from.size())
+    throw std::invalid_argument("NoiseSource: from, to and way must be of one length");
+  for (const auto seed : to) others_.push_back(at::make_generator<at::CPUGeneratorImpl>(seed));
+  way_ = std::move(way);
 }
 
 torch::Tensor NoiseSource::draw(int64_t channels, int64_t height, int64_t width) {
@@ -22,7 +64,13 @@ torch::Tensor NoiseSource::draw(int64_t channels, int64_t height, int64_t width)
   at::parallel_for(0, size(), grain, [&](int64_t begin, int64_t end) {
     torch::NoGradGuard no_grad_here;  // guards are per thread
     const c10::InferenceMode as_the_caller(noise.is_inference());
-    for (int64_t i = begin; i < end; ++i) noise[i].normal_(0, 1, generators_[i]);
+    for (int64_t i = begin; i < end; ++i) {
+      auto of_picture = noise[i];
+      of_picture.normal_(0, 1, generators_[i]);
+      if (others_.empty()) continue;
+      const auto other = torch::empty_like(of_picture).normal_(0, 1, others_[i]);
+      of_picture.copy_(interpolate_one(of_picture, other, way_[i]));
+    }
   });
   return noise.to(device_);
 }
@@ -30,7 +78,19 @@ torch::Tensor NoiseSource::draw(int64_t channels, int64_t height, int64_t width)
 NoiseSource NoiseSource::only(int64_t i) const {
   NoiseSource one({}, device_);
   one.generators_.push_back(generators_.at(i));
+  if (!others_.empty()) {
+    one.others_.push_back(others_.at(i));
+    one.way_.push_back(way_.at(i));
+  }
   return one;
+}
+
+torch::Tensor interpolate_noise(const torch::Tensor& a, const torch::Tensor& b, double u) {
+  if (a.sizes() != b.sizes() || a.dim() < 2)
+    throw std::invalid_argument("interpolate_noise: a and b must be batches of one shape");
+  std::vector<torch::Tensor> pictures;
+  for (int64_t i = 0; i < a.size(0); ++i) pictures.push_back(interpolate_one(a[i], b[i], u));
+  return torch::stack(pictures);
 }
 
 }  // namespace uvic::diffusion

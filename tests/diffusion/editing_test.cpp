@@ -177,6 +177,29 @@ TEST_CASE("repeats cost evaluations and are reported as one step", "[editing]") 
   CHECK(reports == 8);
 }
 
+TEST_CASE("repeats multiply the evaluations of every step but the prediction after the last",
+          "[editing]") {
+  const World world;
+  const auto calls_of = [&](SamplerConfig config) {
+    NoiseSource noise({4});
+    int64_t calls = 0;
+    inpaint([&](const torch::Tensor& x, double t) { return ++calls, world.denoiser(x, t); },
+            *world.schedule,
+            config,
+            noise.draw(2, 6, 6),
+            first_component(1),
+            torch::ones({1, 1, 6, 6}),
+            noise,
+            3);
+    return calls;
+  };
+  CHECK(calls_of(named("heun", 4)) == (2 * 4 - 1) * 3);
+  CHECK(calls_of(named("dpm_solver_pp", 4)) == 4 * 3);
+  auto to_zero = named("dpm_solver_pp", 4);
+  to_zero.last_step = "zero";
+  CHECK(calls_of(to_zero) == 4 * 3 + 1);
+}
+
 TEST_CASE("inpainting refuses the adaptive method and shapes that differ", "[editing]") {
   const World world;
   NoiseSource noise({1});
@@ -204,4 +227,19 @@ TEST_CASE("interpolated noise starts at one seed, ends at the other, and stays n
   CHECK(torch::equal(interpolate_noise(a, b, 0.4)[1],
                      interpolate_noise(a.slice(0, 1), b.slice(0, 1), 0.4)[0]));
   CHECK_THROWS_AS(interpolate_noise(a, b.slice(0, 1), 0.5), std::invalid_argument);
+}
+
+TEST_CASE("noise between two seeds is theirs at both ends, bit for bit, in every draw",
+          "[editing]") {
+  NoiseSource from({3}), to({17}), between({3, 3, 3}, {17, 17, 17}, {0, 0.5, 1});
+  for (int draw = 0; draw < 3; ++draw) {
+    const auto a = from.draw(3, 16, 16), b = to.draw(3, 16, 16), x = between.draw(3, 16, 16);
+    CHECK(torch::equal(x[0], a[0]));
+    CHECK(torch::equal(x[2], b[0]));
+    CHECK(torch::equal(x[1], interpolate_noise(a, b, 0.5)[0]));
+    CHECK(x[1].std().item<double>() == Approx(1).margin(0.08));
+  }
+  NoiseSource one = NoiseSource({1, 3}, {2, 17}, {0.5, 0.5}).only(1);
+  CHECK(torch::equal(one.draw(3, 16, 16), NoiseSource({3}, {17}, {0.5}).draw(3, 16, 16)));
+  CHECK_THROWS_AS(NoiseSource({1, 2}, {3}, {0.5}), std::invalid_argument);
 }

@@ -1,0 +1,27 @@
+// grid.png of a folder of samples: the first pictures on one sheet, given ones above what became of
+// them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "data/formats/image_file.h"
+
+namespace uvic::app {
+
+/// One kind of picture: its name, and the picture of a seed.
+struct SheetRow {
+  std::string label;
+  std::function<formats::Image(uint64_t seed)> picture;
+};
+
+/// Seeds in reading order. With several rows, each band of `columns` seeds shows one below the
+/// other, labelled. At most 100 tiles in all.
+formats::Image sample_sheet(const std::vector<uint64_t>& seeds,
+                            int columns,
+                            const std::vector<SheetRow>& rows);
+
+}  // namespace uvic::app

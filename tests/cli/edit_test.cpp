@@ -1,0 +1,498 @@
+// uvic sample from given pictures, between seeds, with a guide, and with the way shown.
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "data/formats/atomic_file.h"
+#include "data/formats/image_file.h"
+#include "data/formats/json.h"
+#include "data/formats/safetensors.h"
+#include "tests/cli/program.h"
+#include "tests/support/catch.h"
+#include "tests/support/scratch.h"
+
+using namespace uvic::test;
+using Catch::Matchers::Contains;
+namespace formats = uvic::formats;
+namespace fs = std::filesystem;
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+// One small run for all test cases of this file, with checkpoints at 160 and 320 images.
+const fs::path& trained_run() {
+  static const Scratch scratch;
+  static const fs::path run = [] {
+    const auto path = scratch / "run";
+    REQUIRE(run_uvic(tiny_training(path, 320) +
+                     Words{"--label_dropout", "0.1", "--model.num_classes", "11"})
+                .exit_code == 0);
+    return path;
+  }();
+  return run;
+}
+
+std::string early_weights() { return trained_run() / "weights" / "000000160.safetensors"; }
+
+Words sampling(const fs::path& out, const Words& more) {
+  return Words{"sample",
+               "--run",
+               trained_run().string(),
+               "--out",
+               out.string(),
+               "--sample.steps",
+               "5"} +
+         more;
+}
+
+std::string bytes(const fs::path& path) { return formats::read_file(path); }
+
+// A picture of 8 x 8 px whose every pixel differs from its neighbours.
+formats::Image some_picture(int size = 8) {
+  formats::Image image{size, size, {}};
+  for (int i = 0; i < size * size * 3; ++i) image.rgb.push_back(static_cast<uint8_t>(i * 37 % 251));
+  return image;
+}
+
+// White in the left half, black in the right.
+formats::Image left_half(int size = 8) {
+  formats::Image image{size, size, {}};
+  for (int i = 0; i < size * size; ++i)
+    for (int c = 0; c < 3; ++c) image.rgb.push_back(i % size < size / 2 ? 255 : 0);
+  return image;
+}
+
+formats::Image plain(uint8_t grey, int size = 8) {
+  return {size, size, std::vector<uint8_t>(static_cast<size_t>(size) * size * 3, grey)};
+}
+
+double rmse(const formats::Image& a, const formats::Image& b) {
+  REQUIRE(a.rgb.size() == b.rgb.size());
+  double sum = 0;
+  for (size_t i = 0; i < a.rgb.size(); ++i)
+    sum += (double(a.rgb[i]) - b.rgb[i]) * (double(a.rgb[i]) - b.rgb[i]);
+  return std::sqrt(sum / static_cast<double>(a.rgb.size()));
+}
+
+void check_refused(const Outcome& outcome, int exit_code, const std::string& what) {
+  CAPTURE(outcome.err);
+  CHECK(outcome.exit_code == exit_code);
+  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
+  CHECK_THAT(outcome.err, Contains(what));
+}
+
+}  // namespace
+
+TEST_CASE("however it is drawn, a picture depends on its seed alone, bit for bit", "[edit]") {
+  static const Scratch masks;  // the ways below are made once
+  formats::write_png(masks / "mask.png", left_half());
+  const auto mask = (masks / "mask.png").string();
+  const Words given = {"--init", "procedural:1"};
+  const auto [ways, stochastic] = GENERATE_COPY(table<Words, bool>({
+      {given + Words{"--strength", "0.7", "--trajectory"}, true},
+      {given + Words{"--mask", mask, "--guidance_scale", "2"}, true},
+      {given + Words{"--mask", mask, "--strength", "0.8", "--repeats", "2"}, true},
+      {{"--guide", early_weights(), "--guidance_scale", "2", "--trajectory"}, true},
+      {{"--invert", "procedural:1", "--trajectory"}, false},
+  }));
+  const auto sampler = GENERATE(as<std::string>(), "dpm_solver_pp", "ddpm");
+  if (sampler == "ddpm" && !stochastic) return;
+  const Scratch scratch;
+  CAPTURE(ways, sampler);
+  const auto same = ways + Words{"--sample.sampler", sampler};
+  REQUIRE(run_uvic(sampling(scratch / "a", same) +
+                   Words{"--seeds", "0-6", "--batch_size", "7", "--threads", "2"})
+              .exit_code == 0);
+  REQUIRE(run_uvic(sampling(scratch / "b", same) +
+                   Words{"--seeds", "5,2", "--batch_size", "1", "--threads", "1"})
+              .exit_code == 0);
+  for (const auto& entry : fs::directory_iterator(scratch / "b")) {
+    const auto name = entry.path().filename().string();
+    if (name.rfind("00000", 0) != 0) continue;
+    CAPTURE(name);
+    CHECK(bytes(scratch / "a" / name) == bytes(scratch / "b" / name));
+  }
+  CHECK(fs::exists(scratch / "b" / "000005.png"));
+  CHECK(bytes(scratch / "a" / "000002.png") != bytes(scratch / "a" / "000003.png"));
+}
+
+TEST_CASE("an interpolation starts and ends in the pictures of its seeds, bit for bit", "[edit]") {
+  const auto sampler = GENERATE(as<std::string>(), "dpm_solver_pp", "ddpm");
+  const Scratch scratch;
+  const Words same = {"--sample.sampler", sampler, "--labels", "2"};
+  const auto between = same + Words{"--interpolate", "3-17", "--frames", "5"};
+  REQUIRE(run_uvic(sampling(scratch / "ends", same) + Words{"--seeds", "3,17"}).exit_code == 0);
+  REQUIRE(run_uvic(sampling(scratch / "a", between)).exit_code == 0);
+  REQUIRE(run_uvic(sampling(scratch / "b", between) + Words{"--batch_size", "2"}).exit_code == 0);
+  CHECK(bytes(scratch / "a" / "000000.png") == bytes(scratch / "ends" / "000003.png"));
+  CHECK(bytes(scratch / "a" / "000004.png") == bytes(scratch / "ends" / "000017.png"));
+  for (const auto* name : {"000001.png", "000002.png", "000003.png", "grid.png"})
+    CHECK(bytes(scratch / "a" / name) == bytes(scratch / "b" / name));
+  const auto record = formats::read_json(scratch / "a" / "samples.json");
+  CHECK(record.at("interpolate") == "3-17");
+  CHECK(record.at("frames") == "0-4");
+  CHECK(record.at("interpolate_frames") == 5);
+  CHECK_FALSE(record.contains("seeds"));
+  const auto strip = formats::read_image(scratch / "a" / "grid.png");
+  CHECK(strip.width > 4 * strip.height);  // one row of five
+}
+
+TEST_CASE("a mask's black part comes back byte for byte, its white part is drawn", "[edit]") {
+  const Scratch scratch;
+  const auto picture = some_picture();
+  formats::write_png(scratch / "given.png", picture);
+  formats::write_png(scratch / "mask.png", left_half());
+  const Words given = {"--init",
+                       (scratch / "given.png").string(),
+                       "--mask",
+                       (scratch / "mask.png").string(),
+                       "--seeds",
+                       "0-2"};
+  REQUIRE(run_uvic(sampling(scratch / "out", given)).exit_code == 0);
+  for (const auto* name : {"000000.png", "000002.png"}) {
+    const auto drawn = formats::read_image(scratch / "out" / name);
+    int64_t kept = 0, changed = 0;
+    for (int i = 0; i < 8 * 8 * 3; ++i) {
+      const bool left = i / 3 % 8 < 4;
+      const bool same = drawn.rgb[static_cast<size_t>(i)] == picture.rgb[static_cast<size_t>(i)];
+      kept += !left && same;
+      changed += left && !same;
+    }
+    CHECK(kept == 8 * 4 * 3);
+    CHECK(changed > 8 * 4 * 2);
+  }
+  const auto record = formats::read_json(scratch / "out" / "samples.json");
+  CHECK(record.at("strength") == 1.0);
+  CHECK(record.at("mask") == (scratch / "mask.png").string());
+  CHECK(record.at("nfe") == 5);
+  CHECK(record.at("classes") == nlohmann::json({10}));  // the null class: no label was given
+}
+
+TEST_CASE("with a mask all white, a picture is that of its seed", "[edit]") {
+  const Scratch scratch;
+  formats::write_png(scratch / "given.png", some_picture());
+  formats::write_png(scratch / "white.png", plain(255));
+  const Words same = {"--seeds", "4", "--labels", "3"};
+  REQUIRE(run_uvic(sampling(scratch / "plain", same)).exit_code == 0);
+  REQUIRE(run_uvic(sampling(scratch / "masked", same) + Words{"--init",
+                                                              (scratch / "given.png").string(),
+                                                              "--mask",
+                                                              (scratch / "white.png").string()})
+              .exit_code == 0);
+  CHECK(bytes(scratch / "plain" / "000004.png") == bytes(scratch / "masked" / "000004.png"));
+}
+
+TEST_CASE("little strength stays near the given picture, much goes far", "[edit]") {
+  const Scratch scratch;
+  const auto picture = some_picture();
+  formats::write_png(scratch / "given.png", picture);
+  const auto distance = [&](const std::string& strength) {
+    const auto out = scratch / ("at" + strength);
+    REQUIRE(run_uvic(sampling(out,
+                              {"--init",
+                               (scratch / "given.png").string(),
+                               "--strength",
+                               strength,
+                               "--precision",
+                               "fp32"}))
+                .exit_code == 0);
+    CHECK(formats::read_json(out / "samples.json").at("seeds") == "0");  // one for the one picture
+    return rmse(formats::read_image(out / "000000.png"), picture);
+  };
+  CHECK(distance("0.02") < 12);  // noise of about 0.05 in [-1, 1], 6 of 255
+  CHECK(distance("1") > 40);
+}
+
+TEST_CASE("given pictures are dealt out by seed and keep the class of their folder", "[edit]") {
+  const Scratch scratch;
+  fs::create_directories(scratch / "set" / "star");
+  fs::create_directories(scratch / "set" / "ring");
+  formats::write_png(scratch / "set" / "ring" / "a.png", some_picture());
+  formats::write_png(scratch / "set" / "star" / "b.png", plain(200));
+  const Words all = {"--strength", "0.5"};
+  REQUIRE(run_uvic(sampling(scratch / "own", all) + Words{"--init", (scratch / "set").string()})
+              .exit_code == 0);
+  CHECK(formats::read_json(scratch / "own" / "samples.json").at("seeds") == "0-1");
+  // The same by hand: the second picture as a star.
+  REQUIRE(run_uvic(sampling(scratch / "star", all) +
+                   Words{"--init",
+                         (scratch / "set" / "star" / "b.png").string(),
+                         "--labels",
+                         "star",
+                         "--seeds",
+                         "1"})
+              .exit_code == 0);
+  CHECK(bytes(scratch / "own" / "000001.png") == bytes(scratch / "star" / "000001.png"));
+}
+
+TEST_CASE("an inverted picture comes back, and samples.json tells how near", "[edit]") {
+  const Scratch scratch;
+  formats::write_png(scratch / "given.png", some_picture());
+  const auto invert = [&](const fs::path& out, const Words& more) {
+    const auto outcome = run_uvic(Words{"sample",
+                                        "--run",
+                                        trained_run().string(),
+                                        "--out",
+                                        out.string(),
+                                        "--invert",
+                                        (scratch / "given.png").string(),
+                                        "--precision",
+                                        "fp32"} +
+                                  more);
+    CAPTURE(outcome.err);
+    REQUIRE(outcome.exit_code == 0);
+    CHECK_THAT(outcome.out, Contains("reconstruction: RMSE"));
+    const auto record = formats::read_json(out / "samples.json");
+    const double told = record.at("reconstruction").at("rmse_of_255").get<double>();
+    CHECK(told ==
+          Approx(rmse(some_picture(), formats::read_image(out / "000000.png"))).margin(1e-9));
+    CHECK(record.at("reconstruction").at("rmse_of_255_by_seed").at("0") == told);
+    return record;
+  };
+  const auto by_default = invert(scratch / "default", {});
+  CHECK(by_default.at("nfe") == 200);  // there and back
+  CHECK(by_default.at("guidance_scale") == 1.0);
+  CHECK(by_default.at("sampler_options").at("grid") == "logsnr");
+  CHECK(by_default.at("reconstruction").at("rmse_of_255") < 2.0);
+  const auto coarse = invert(scratch / "coarse", {"--sample.steps", "5"});
+  CHECK(coarse.at("reconstruction").at("rmse_of_255") >
+        by_default.at("reconstruction").at("rmse_of_255"));
+  const auto noise = formats::read_safetensors(scratch / "default" / "000000_noise.safetensors")
+                         .tensors.at("noise");
+  CHECK(noise.sizes() == torch::IntArrayRef({3, 8, 8}));
+  CHECK(noise.dtype() == torch::kFloat32);
+}
+
+TEST_CASE("a guide changes the picture: weights, weights with a config, or a run", "[edit]") {
+  const Scratch scratch;
+  const auto narrow = scratch / "narrow";
+  REQUIRE(
+      run_uvic(
+          tiny_training(narrow, 160) +
+          Words{"--label_dropout", "0.1", "--model.num_classes", "11", "--model.embed_dim", "8"})
+          .exit_code == 0);
+  const auto narrow_weights = (narrow / "weights" / "000000160.safetensors").string();
+  const auto draw = [&](const std::string& name, const Words& more) {
+    const auto outcome = run_uvic(sampling(scratch / name, {"--seeds", "0"}) + more);
+    CAPTURE(outcome.err);
+    REQUIRE(outcome.exit_code == 0);
+    return bytes(scratch / name / "000000.png");
+  };
+  const Words scale = {"--guidance_scale", "3"};
+  const auto alone = draw("alone", {});
+  const auto early = draw("early", Words{"--guide", early_weights()} + scale);
+  const auto run = draw("run", Words{"--guide", narrow.string()} + scale);
+  CHECK(alone != early);
+  CHECK(early != run);
+  CHECK(draw("file",
+             Words{"--guide", narrow_weights, "--guide_config", (narrow / "config.toml").string()} +
+                 scale) == run);
+  const auto record = formats::read_json(scratch / "early" / "samples.json");
+  CHECK(record.at("guide") == early_weights());
+  CHECK(record.at("guide_sha256").get<std::string>().size() == 64);
+
+  const auto out = scratch / "x";
+  const auto seed = sampling(out, {"--seeds", "0"});
+  check_refused(run_uvic(seed + Words{"--guide", early_weights()}), 2, "changes nothing");
+  check_refused(
+      run_uvic(seed + scale +
+               Words{"--guide", (trained_run() / "weights" / "000000320.safetensors").string()}),
+      2,
+      "earlier checkpoint");
+  check_refused(run_uvic(seed + scale + Words{"--guide", narrow_weights}),
+                2,
+                "pass the config it was trained with");
+  check_refused(run_uvic(seed + scale + Words{"--guide", (scratch / "none").string()}), 1, "none");
+  check_refused(
+      run_uvic(seed + scale +
+               Words{"--guide", narrow.string(), "--guide_config", "procedural_tiny_uvit"}),
+      2,
+      "its own config");
+  CHECK_FALSE(fs::exists(out));
+}
+
+TEST_CASE("options that contradict each other are one line and exit code 2", "[edit]") {
+  const Scratch scratch;
+  formats::write_png(scratch / "given.png", some_picture());
+  formats::write_png(scratch / "black.png", plain(0));
+  const auto given = (scratch / "given.png").string(), black = (scratch / "black.png").string();
+  const std::vector<std::pair<Words, std::string>> wrong = {
+      {{"--init", given, "--invert", given}, "give one of them"},
+      {{"--init", given, "--interpolate", "1-2"}, "give one of them"},
+      {{"--invert", given, "--interpolate", "1-2"}, "give one of them"},
+      {{"--interpolate", "1-2", "--seeds", "0-3"}, "leave out --seeds"},
+      {{"--interpolate", "1-2", "--labels", "1,2"}, "one class"},
+      {{"--interpolate", "1-2", "--frames", "1"}, "2 or more"},
+      {{"--interpolate", "1"}, "two different seeds"},
+      {{"--interpolate", "5-5"}, "two different seeds"},
+      {{"--interpolate", "a-b"}, "two different seeds"},
+      {{"--frames", "5"}, "--interpolate"},
+      {{"--strength", "0.5"}, "--init"},
+      {{"--init", given, "--strength", "0"}, "strength"},
+      {{"--init", given, "--strength", "1.5"}, "strength"},
+      {{"--init", given, "--strength", "0.0001"}, "more strength"},
+      {{"--init", given, "--sample.t_start", "0.5"}, "t_start"},
+      {{"--mask", given}, "needs --init"},
+      {{"--init", given, "--mask", black}, "black all over"},
+      {{"--init", given, "--repeats", "2"}, "--mask"},
+      {{"--init", given, "--mask", given, "--repeats", "0"}, "1 or more"},
+      {{"--init", given, "--mask", given, "--sample.method", "adaptive"}, "adaptive"},
+      {{"--init",
+        "procedural",
+        "--mask",
+        "procedural:3",
+        "--sample.method",
+        "singlestep",
+        "--repeats",
+        "2"},
+       "singlestep"},
+      {{"--invert", given, "--sample.sampler", "ddpm"}, "can't be run backwards"},
+      {{"--invert", given, "--sample.sampler", "ddim", "--sample.eta", "1"}, "eta"},
+      {{"--invert", given, "--sample.last_step", "zero"}, "t_end"},
+      {{"--guide_config", given}, "needs --guide"},
+      {{"--trajectory_frames", "5"}, "--trajectory"},
+      {{"--trajectory", "--trajectory_frames", "1"}, "2 or more"},
+  };
+  for (const auto& [words, what] : wrong) {
+    CAPTURE(words);
+    check_refused(run_uvic(sampling(scratch / "out", words)), 2, what);
+    CHECK_FALSE(fs::exists(scratch / "out"));
+  }
+}
+
+TEST_CASE("pictures that can't be read are one line and exit code 1", "[edit]") {
+  const Scratch scratch;
+  std::ofstream(scratch / "text.png") << "no picture";
+  formats::write_png(scratch / "given.png", some_picture());
+  const auto given = (scratch / "given.png").string();
+  for (const auto& bad : {(scratch / "text.png").string(), (scratch / "absent.png").string()}) {
+    check_refused(run_uvic(sampling(scratch / "out", {"--init", bad})), 1, bad);
+    check_refused(run_uvic(sampling(scratch / "out", {"--invert", bad})), 1, bad);
+    check_refused(run_uvic(sampling(scratch / "out", {"--init", given, "--mask", bad})), 1, bad);
+  }
+  fs::create_directories(scratch / "masks");
+  formats::write_png(scratch / "masks" / "a.png", left_half());
+  formats::write_png(scratch / "masks" / "b.png", left_half());
+  check_refused(run_uvic(sampling(scratch / "out",
+                                  {"--init", given, "--mask", (scratch / "masks").string()})),
+                2,
+                "2 masks for 1 pictures");
+  CHECK_FALSE(fs::exists(scratch / "out"));
+}
+
+TEST_CASE("an edit is completed with what is missing alone, and only from the same picture",
+          "[edit]") {
+  const Scratch scratch;
+  formats::write_png(scratch / "given.png", some_picture());
+  const auto out = scratch / "out";
+  const auto edit =
+      sampling(out, {"--init", (scratch / "given.png").string(), "--seeds", "0-3", "--trajectory"});
+  REQUIRE(run_uvic(edit).exit_code == 0);
+  const auto one = bytes(out / "000001.png"), strip = bytes(out / "000002_trajectory.png");
+  fs::remove(out / "000001.png");
+  fs::remove(out / "000002_trajectory.png");
+  const auto untouched = fs::last_write_time(out / "000003.png");
+  const auto outcome = run_uvic(edit);
+  CHECK_THAT(outcome.err, Contains("2 of 4 pictures stand there already"));
+  CHECK(bytes(out / "000001.png") == one);
+  CHECK(bytes(out / "000002_trajectory.png") == strip);
+  CHECK(fs::last_write_time(out / "000003.png") == untouched);
+
+  formats::write_png(scratch / "given.png", plain(77));
+  check_refused(run_uvic(edit), 2, "another init_fingerprint");
+  check_refused(run_uvic(sampling(out, {"--seeds", "0-3"})), 2, "another ");
+}
+
+TEST_CASE("an interrupted run goes on with the missing seeds and ends in the same pictures",
+          "[edit]") {
+  const Scratch scratch;
+  formats::write_png(scratch / "given.png", some_picture());
+  const auto words = [&](const fs::path& out, const std::string& seeds) {
+    return Words{"sample",
+                 "--run",
+                 trained_run().string(),
+                 "--out",
+                 out.string(),
+                 "--init",
+                 (scratch / "given.png").string(),
+                 "--sample.sampler",
+                 "ddpm",
+                 "--sample.steps",
+                 "200",
+                 "--batch_size",
+                 "3",
+                 "--seeds",
+                 seeds};
+  };
+  const auto out = scratch / "out";
+  {
+    Running running(words(out, "0-199"));
+    for (int i = 0; i < 2000 && !fs::exists(out / "000005.png"); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    running.signal(SIGTERM);
+    CHECK(running.wait() == 128 + SIGTERM);
+  }
+  const auto record = formats::read_json(out / "samples.json");
+  CHECK(record.at("finished") == false);
+  CHECK(record.at("seconds") > 0);
+  REQUIRE(fs::exists(out / "000002.png"));
+  REQUIRE_FALSE(fs::exists(out / "000199.png"));
+  const auto kept = fs::last_write_time(out / "000002.png");
+  REQUIRE(run_uvic(words(out, "0-8")).exit_code == 0);
+  REQUIRE(run_uvic(words(scratch / "whole", "0-8")).exit_code == 0);
+  CHECK(fs::last_write_time(out / "000002.png") == kept);
+  for (int seed = 0; seed < 9; ++seed) {
+    const auto name = "00000" + std::to_string(seed) + ".png";
+    CHECK(bytes(out / name) == bytes(scratch / "whole" / name));
+  }
+}
+
+TEST_CASE("samples.json keeps time and rate when nothing is missing, and adds to them when some is",
+          "[edit]") {
+  const Scratch scratch;
+  const auto out = scratch / "out";
+  const auto timing = [&](const std::string& seeds) {
+    REQUIRE(run_uvic(sampling(out, {"--seeds", seeds})).exit_code == 0);
+    const auto record = formats::read_json(out / "samples.json");
+    return std::pair(record.at("seconds").get<double>(), record.at("images_per_sec").get<double>());
+  };
+  const auto first = timing("0-3");
+  CHECK(first.first * first.second == Approx(4));
+  CHECK(timing("0-3") == first);
+  const auto more = timing("0-5");
+  CHECK(more.first > first.first);
+  CHECK(more.first * more.second == Approx(6));
+}
+
+TEST_CASE("pictures overwritten with other settings leave none of the old behind", "[edit]") {
+  const Scratch scratch;
+  const auto out = scratch / "out";
+  REQUIRE(run_uvic(sampling(out, {"--seeds", "0-5", "--trajectory"})).exit_code == 0);
+  REQUIRE(run_uvic(sampling(out, {"--seeds", "0-1", "--labels", "4", "--overwrite"})).exit_code ==
+          0);
+  CHECK(fs::exists(out / "000001.png"));
+  CHECK_FALSE(fs::exists(out / "000005.png"));
+  CHECK_FALSE(fs::exists(out / "000000_trajectory.png"));
+  CHECK(formats::read_json(out / "samples.json").at("seeds") == "0-1");
+}
+
+TEST_CASE("film strips beside the pictures are not scored with them", "[edit]") {
+  const Scratch scratch;
+  REQUIRE(run_uvic(sampling(scratch / "out", {"--seeds", "0-11", "--trajectory"})).exit_code == 0);
+  REQUIRE(run_uvic({"fid",
+                    "--images",
+                    (scratch / "out").string(),
+                    "--ref",
+                    "procedural",
+                    "--num_ref",
+                    "20",
+                    "--report",
+                    (scratch / "report").string()})
+              .exit_code == 0);
+  CHECK(formats::read_json(scratch / "report" / "score.json").at("images").at("count") == 12);
+}
