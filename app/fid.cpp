@@ -185,15 +185,15 @@ void warn_of_counts(const Side& side,
                     enough));
 }
 
-json or_null(const std::optional<double>& value) { return value ? json(*value) : json(); }
+json value_or_null(const std::optional<double>& value) { return value ? json(*value) : json(); }
 
 json records(const std::vector<metrics::MetricValue>& values) {
   auto list = json::array();
   for (const auto& metric : values)
     list.push_back({{"name", metric.name},
                     {"value", metric.value},
-                    {"std", or_null(metric.std)},
-                    {"extrapolated", or_null(metric.extrapolated)},
+                    {"std", value_or_null(metric.std)},
+                    {"extrapolated", value_or_null(metric.extrapolated)},
                     {"how", metric.how}});
   return list;
 }

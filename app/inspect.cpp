@@ -351,7 +351,7 @@ void print_line(const std::string& key, const std::string& value) {
   fmt::print("{:<12} {}\n", printable_text(key), value);
 }
 
-std::string shortened(std::string text, size_t most) {
+std::string cut_to(std::string text, size_t most) {
   if (text.size() <= most) return text;
   while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xc0) == 0x80) --most;
   return text.substr(0, most) + "...";
@@ -450,7 +450,7 @@ void print_report(const json& report) {
   for (const auto* key : {"metadata", "values", "other_values", "content"})
     if (report.contains(key) && !report[key].empty()) {
       if (!report[key].is_object()) {
-        print_line(key, shortened(text_of(report[key]), 200));
+        print_line(key, cut_to(text_of(report[key]), 200));
         continue;
       }
       size_t shown = 0;
@@ -462,7 +462,7 @@ void print_report(const json& report) {
         print_line(shown == 1 ? key : "",
                    fmt::format("{}{}",
                                name.empty() ? "" : printable_text(name) + " = ",
-                               shortened(text_of(value), 120)));
+                               cut_to(text_of(value), 120)));
       }
     }
   if (report.contains("tensors") && !report["tensors"].empty()) print_tensors(report["tensors"]);

@@ -123,6 +123,23 @@ std::string version_text() {
       usable_cores());
 }
 
+std::string command_line() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::string line;
+  for (std::string word; std::getline(file, word, '\0');) {
+    if (word.find_first_not_of(
+            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,+@%") !=
+            std::string::npos ||
+        word.empty()) {
+      std::string quoted = "'";
+      for (const char c : word) c == '\'' ? quoted += "'\\''" : quoted += c;
+      word = quoted + "'";
+    }
+    line += (line.empty() ? "" : " ") + word;
+  }
+  return line;
+}
+
 std::string utc_now() {
   const auto now = std::time(nullptr);
   std::tm parts = {};

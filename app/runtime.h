@@ -39,6 +39,9 @@ std::string choose_device(const std::string& wanted);
 /// What `uvic --version` prints: versions, devices, kernels, threads.
 std::string version_text();
 
+/// The command that started this process, quoted as a shell wants it.
+std::string command_line();
+
 /// Now, as 2026-01-31T23:59:59Z.
 std::string utc_now();
 

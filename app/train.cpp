@@ -196,6 +196,7 @@ TrainResult run_train(const TrainOptions& options) {
     formats::write_json(
         run.provenance(),
         {{"name", std::filesystem::absolute(options.out).lexically_normal().filename().string()},
+         {"command", command_line()},
          {"version", UVIC_VERSION},
          {"libtorch", TORCH_VERSION},
          {"device", device.str()},

@@ -55,12 +55,17 @@ target_precompile_headers(uvic_pch PRIVATE
   <torch/torch.h> <fmt/format.h> <nlohmann/json.hpp> <algorithm> <cmath> <filesystem> <functional> <map> <memory>
   <optional> <stdexcept> <string> <vector>)
 
+# A file's own code compiles in a second, the headers around it in five to ten: in batches a first build takes half as long,
+# repeated ones longer.
+option(UVIC_UNITY "Compile each library's sources in batches" OFF)
+
 function(uvic_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
   add_library(uvic_${name} STATIC ${ARG_SOURCES})
   add_library(uvic::${name} ALIAS uvic_${name})
   target_link_libraries(uvic_${name} PUBLIC uvic_flags ${ARG_LINK} PRIVATE uvic_warnings)
   target_precompile_headers(uvic_${name} REUSE_FROM uvic_pch)
+  set_target_properties(uvic_${name} PROPERTIES UNITY_BUILD ${UVIC_UNITY} UNITY_BUILD_BATCH_SIZE 8)
 endfunction()
 
 # uvic_test(NAME SOURCES ... LINK ...): binary NAME_test, one ctest entry for each of its test cases.

@@ -14,7 +14,7 @@
 namespace uvic::data {
 namespace {
 
-constexpr int kVersion = 1;  // part of the fingerprint: raise it when a pixel changes
+constexpr int kVersion = 2;  // part of the fingerprint: raise it when a pixel changes
 
 struct Colour {
   float r, g, b;  // 0 .. 255
@@ -168,11 +168,11 @@ Scene sample_scene(uint64_t seed, uint64_t index) {
   RandomStream random(seed, index);
   Scene scene;
   scene.shape = static_cast<uint32_t>(index % kClassNames.size());
-  scene.radius = random.uniform(0.56f, 0.86f);
-  const float room = 0.96f - scene.radius;
+  scene.radius = random.uniform(0.62f, 0.86f);
+  const float room = 0.5f * (0.96f - scene.radius);
   scene.centre_x = random.uniform(-room, room);
   scene.centre_y = random.uniform(-room, room);
-  const float tilt = random.uniform(-0.16f, 0.16f);  // +-18 degrees
+  const float tilt = random.uniform(-0.1f, 0.1f);  // +-11 degrees
   const uint32_t quarter = random.below(4);
   if (kClassNames[scene.shape] == "arrow")
     rotate(scene, tilt, quarter);

@@ -114,7 +114,7 @@ bool ends_at_zero(const SamplerConfig& config) {
                                     : config.last_step == "zero";
 }
 
-void require(bool fine, const std::string& message) {
+void require_option(bool fine, const std::string& message) {
   if (!fine) throw std::invalid_argument(message);
 }
 
@@ -168,21 +168,22 @@ void SamplerConfig::validate() const {
   check_name("unipc_model", unipc_model, {"x0", "eps"});
   check_name("ddpm_variance", ddpm_variance, {"small", "large"});
   check_name("thresholding", thresholding, {"none", "clip", "dynamic"});
-  require(steps >= 1, fmt::format("steps = {}; give at least 1", steps));
-  require(rho > 0, fmt::format("rho = {}; give a positive number", rho));
-  require(order >= 1 && order <= 3, fmt::format("order = {}; give 1, 2 or 3", order));
-  require(method != "adaptive" || order >= 2,
-          fmt::format("order = {}; method adaptive takes 2 or 3", order));
-  require(method != "singlestep_fixed" || steps >= order,
-          fmt::format("steps = {}; method singlestep_fixed of order {} needs at least {}",
-                      steps,
-                      order,
-                      order));
-  require(t_start >= 0 && t_end >= 0 && (t_start == 0 || t_end < t_start),
-          fmt::format(
-              "t_start = {}, t_end = {}; give 0 (default) or 0 < t_end < t_start", t_start, t_end));
-  require(eta >= 0 && eta <= 1, fmt::format("eta = {}; give a number in [0, 1]", eta));
-  require(
+  require_option(steps >= 1, fmt::format("steps = {}; give at least 1", steps));
+  require_option(rho > 0, fmt::format("rho = {}; give a positive number", rho));
+  require_option(order >= 1 && order <= 3, fmt::format("order = {}; give 1, 2 or 3", order));
+  require_option(method != "adaptive" || order >= 2,
+                 fmt::format("order = {}; method adaptive takes 2 or 3", order));
+  require_option(method != "singlestep_fixed" || steps >= order,
+                 fmt::format("steps = {}; method singlestep_fixed of order {} needs at least {}",
+                             steps,
+                             order,
+                             order));
+  require_option(
+      t_start >= 0 && t_end >= 0 && (t_start == 0 || t_end < t_start),
+      fmt::format(
+          "t_start = {}, t_end = {}; give 0 (default) or 0 < t_end < t_start", t_start, t_end));
+  require_option(eta >= 0 && eta <= 1, fmt::format("eta = {}; give a number in [0, 1]", eta));
+  require_option(
       s_churn >= 0 && s_tmin >= 0 && s_tmax >= 0 && s_noise > 0 && (s_tmax == 0 || s_tmin < s_tmax),
       fmt::format("s_churn = {}, s_tmin = {}, s_tmax = {}, s_noise = {}; give 0 <= s_tmin < s_tmax "
                   "(or s_tmax = 0), "
@@ -191,21 +192,23 @@ void SamplerConfig::validate() const {
                   s_tmin,
                   s_tmax,
                   s_noise));
-  require(atol > 0 && rtol >= 0,
-          fmt::format("atol = {}, rtol = {}; give atol > 0, rtol >= 0", atol, rtol));
-  require(thresholding_ratio > 0 && thresholding_ratio <= 1,
-          fmt::format("thresholding_ratio = {}; give a number in (0, 1]", thresholding_ratio));
-  require(thresholding_max > 0,
-          fmt::format("thresholding_max = {}; give a positive number", thresholding_max));
+  require_option(atol > 0 && rtol >= 0,
+                 fmt::format("atol = {}, rtol = {}; give atol > 0, rtol >= 0", atol, rtol));
+  require_option(
+      thresholding_ratio > 0 && thresholding_ratio <= 1,
+      fmt::format("thresholding_ratio = {}; give a number in (0, 1]", thresholding_ratio));
+  require_option(thresholding_max > 0,
+                 fmt::format("thresholding_max = {}; give a positive number", thresholding_max));
 
-  const auto only_for =
-      [&](const char* field, bool changed, const std::vector<std::string>& readers) {
-        require(!changed || std::find(readers.begin(), readers.end(), sampler) != readers.end(),
-                fmt::format("{}: sampler {} does not read it; choose {} or leave it out",
-                            field,
-                            sampler,
-                            fmt::join(readers, ", ")));
-      };
+  const auto only_for = [&](const char* field,
+                            bool changed,
+                            const std::vector<std::string>& readers) {
+    require_option(!changed || std::find(readers.begin(), readers.end(), sampler) != readers.end(),
+                   fmt::format("{}: sampler {} does not read it; choose {} or leave it out",
+                               field,
+                               sampler,
+                               fmt::join(readers, ", ")));
+  };
   only_for("eta", eta != 0, {"ddim"});
   only_for("s_churn", s_churn != 0, {"heun"});
   only_for("ddpm_variance", ddpm_variance != "small", {"ddpm"});
@@ -264,7 +267,7 @@ SamplerCall make_call(const Denoiser& denoiser,
                    end_time(config, schedule),
                    ends_at_zero(config),
                    {}};
-  require(
+  require_option(
       call.t_end < call.t_start,
       fmt::format(
           "sample: t_start = {}, t_end = {}; t_end must be the smaller", call.t_start, call.t_end));
@@ -273,12 +276,13 @@ SamplerCall make_call(const Denoiser& denoiser,
 
 torch::Tensor run_sampler(const SamplerCall& call, torch::Tensor x_T) {
   torch::NoGradGuard no_grad;
-  require(x_T.dim() == 4,
-          fmt::format("sample: x_T has {} dimensions, expected [B, C, H, W]", x_T.dim()));
-  require(x_T.size(0) <= max_batch_size(call.config),
-          fmt::format("sample: {} pictures with method adaptive, which has other steps for each; "
-                      "give one at a time",
-                      x_T.size(0)));
+  require_option(x_T.dim() == 4,
+                 fmt::format("sample: x_T has {} dimensions, expected [B, C, H, W]", x_T.dim()));
+  require_option(
+      x_T.size(0) <= max_batch_size(call.config),
+      fmt::format("sample: {} pictures with method adaptive, which has other steps for each; "
+                  "give one at a time",
+                  x_T.size(0)));
   return row(call.config.sampler)
       .run(call, x_T.scalar_type() == torch::kFloat64 ? x_T : x_T.to(torch::kFloat32));
 }
@@ -290,10 +294,11 @@ torch::Tensor sample(const Denoiser& denoiser,
                      NoiseSource& noise,
                      const Progress& progress) {
   auto call = make_call(denoiser, schedule, config, noise);
-  require(x_T.size(0) == noise.size(),
-          fmt::format("sample: x_T holds {} pictures, noise {} seeds; give one seed per picture",
-                      x_T.size(0),
-                      noise.size()));
+  require_option(
+      x_T.size(0) == noise.size(),
+      fmt::format("sample: x_T holds {} pictures, noise {} seeds; give one seed per picture",
+                  x_T.size(0),
+                  noise.size()));
   if (progress)
     call.after_step = [&](int64_t step, int64_t steps, double, torch::Tensor& x) {
       progress(step, steps, x);

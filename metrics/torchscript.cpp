@@ -12,7 +12,7 @@
 namespace uvic::metrics {
 namespace {
 
-constexpr int64_t kCpuGroup = 16, kCudaGroup = 64;
+constexpr int64_t kScriptCpuGroup = 16, kScriptCudaGroup = 64;
 
 class TorchScriptExtractor : public FeatureExtractor {
  public:
@@ -38,7 +38,7 @@ class TorchScriptExtractor : public FeatureExtractor {
   Activations activations(const torch::Tensor& images) const override {
     check_images(images, "torchscript");
     return in_groups(images,
-                     device_.is_cpu() ? kCpuGroup : kCudaGroup,
+                     device_.is_cpu() ? kScriptCpuGroup : kScriptCudaGroup,
                      device_,
                      [this](const torch::Tensor& part) {
                        return Activations{run(part), {}, {}};

@@ -23,6 +23,22 @@ std::string shape(const torch::Tensor& x) {
   return x.defined() ? fmt::format("[{}]", fmt::join(x.sizes().vec(), ", ")) : "none";
 }
 
+/// Sines and cosines of a side x side grid's rows (first half of dim) and columns, [side * side,
+/// dim]; a remainder of dim / 4 stays zero. Source: Vaswani et al. 2017, section 3.5, for each axis
+/// as in He et al., arXiv:2111.06377, appendix A.
+torch::Tensor grid_positions(int64_t side, int64_t dim) {
+  const int64_t quarter = dim / 4;
+  const auto exponents = torch::arange(quarter, torch::kFloat64) / static_cast<double>(quarter);
+  const auto frequencies = (-std::log(10000.0) * exponents).exp();        // [quarter]
+  const auto places = torch::arange(side, torch::kFloat64).unsqueeze(1);  // [side, 1]
+  const auto angles = places * frequencies;                               // [side, quarter]
+  const auto axis = torch::cat({angles.sin(), angles.cos()}, 1);          // [side, 2 quarter]
+  const auto rows = axis.unsqueeze(1).expand({side, side, 2 * quarter}),
+             columns = axis.unsqueeze(0).expand({side, side, 2 * quarter});
+  auto positions = torch::cat({rows, columns}, 2).reshape({side * side, 4 * quarter});
+  return torch::constant_pad_nd(positions, {0, dim - 4 * quarter}).to(torch::kFloat32);
+}
+
 }  // namespace
 
 void UViTConfig::validate() const {
@@ -60,6 +76,7 @@ void UViTConfig::validate() const {
           clip_dim);
   attention_kind(attention);
   place_attention(placement, blocks());
+  require(init == "official" || init == "scaled", "init is \"{}\"; one of official, scaled", init);
 }
 
 UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
@@ -100,6 +117,20 @@ UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
     final_layer = register_module(
         "final_layer",
         torch::nn::Conv2d(torch::nn::Conv2dOptions(c.in_chans, c.in_chans, 3).padding(1)));
+  if (c.init == "scaled") scale_fresh_weights();
+}
+
+/// The published deviation of 0.02 suits width 512; narrow networks stand still for thousands of
+/// steps on it, and positions of 0.02 drown in the patches' noise. Projections start at
+/// 1/sqrt(inputs) (LeCun et al., "Efficient BackProp", 1998), positions as a grid's sines and
+/// cosines.
+void UViTImpl::scale_fresh_weights() {
+  const torch::NoGradGuard no_grad;
+  for (const auto& module : modules(/*include_self=*/false))
+    if (const auto linear = std::dynamic_pointer_cast<LinearImpl>(module))
+      linear->weight.normal_(0, 1 / std::sqrt(static_cast<double>(linear->weight.size(1))));
+  pos_embed.slice(1, config_.extras())
+      .add_(grid_positions(config_.img_size / config_.patch_size, config_.embed_dim));
 }
 
 void UViTImpl::check(const torch::Tensor& x,

@@ -32,6 +32,7 @@ struct UViTConfig {
   bool use_checkpoint = false;
   std::string attention = "cog";
   std::string placement = "inner";
+  std::string init = "official";
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -61,6 +62,11 @@ struct UViTConfig {
           placement,
           "Blocks that use `attention`, the others use softmax: inner (all but first and last) | "
           "all | none | a list of blocks, from 0, as 1-5,7");
+    visit("init",
+          init,
+          "Fresh weights: official (deviation 0.02 everywhere, as published) | scaled "
+          "(1/sqrt(inputs), "
+          "positions start as sines and cosines), by which narrow networks learn sooner");
   }
 
   /// Throws std::invalid_argument where fields contradict each other.
@@ -110,6 +116,7 @@ class UViTImpl : public torch::nn::Module {
   torch::nn::Conv2d final_layer{nullptr};  ///< null without conv
 
  private:
+  void scale_fresh_weights();
   void check(const torch::Tensor& x,
              const torch::Tensor& timesteps,
              const torch::Tensor& condition) const;

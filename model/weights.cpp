@@ -9,7 +9,7 @@
 namespace uvic::model {
 namespace {
 
-std::string shape(const torch::Tensor& x) {
+std::string shape_text(const torch::Tensor& x) {
   return fmt::format("[{}]", fmt::join(x.sizes().vec(), ", "));
 }
 
@@ -38,10 +38,10 @@ void load_weights(torch::nn::Module& module,
   for (const auto& [name, wanted] : own) {
     const auto found = tensors.find(name);
     if (found == tensors.end())
-      faults.push_back(fmt::format("{} is missing, the model wants {}", name, shape(wanted)));
+      faults.push_back(fmt::format("{} is missing, the model wants {}", name, shape_text(wanted)));
     else if (found->second.sizes() != wanted.sizes())
-      faults.push_back(
-          fmt::format("{} is {}, the model wants {}", name, shape(found->second), shape(wanted)));
+      faults.push_back(fmt::format(
+          "{} is {}, the model wants {}", name, shape_text(found->second), shape_text(wanted)));
     else if (found->second.is_floating_point() != wanted.is_floating_point())
       faults.push_back(fmt::format("{} is {}, the model wants {}",
                                    name,
@@ -50,7 +50,7 @@ void load_weights(torch::nn::Module& module,
   }
   for (const auto& [name, tensor] : tensors)
     if (!own.count(name))
-      faults.push_back(fmt::format("{} {} is not part of the model", name, shape(tensor)));
+      faults.push_back(fmt::format("{} {} is not part of the model", name, shape_text(tensor)));
   if (!faults.empty())
     throw std::invalid_argument(fmt::format(
         "{}: {}; pass the config it was trained with", source, fmt::join(faults, "; ")));

@@ -22,25 +22,26 @@ using nlohmann::json;
 
 constexpr uint64_t kHeaderLimit = 100'000'000;  // bytes, that of the reference implementation
 
-struct Dtype {
+struct StoredType {
   const char* name;
   torch::ScalarType type;
 };
-constexpr Dtype kDtypes[] = {{"F64", torch::kFloat64},
-                             {"F32", torch::kFloat32},
-                             {"F16", torch::kFloat16},
-                             {"BF16", torch::kBFloat16},
-                             {"I64", torch::kInt64},
-                             {"I32", torch::kInt32},
-                             {"I16", torch::kInt16},
-                             {"I8", torch::kInt8},
-                             {"U8", torch::kUInt8},
-                             {"BOOL", torch::kBool},
-                             {"C64", torch::kComplexFloat}};
+constexpr StoredType kStoredTypes[] = {{"F64", torch::kFloat64},
+                                       {"F32", torch::kFloat32},
+                                       {"F16", torch::kFloat16},
+                                       {"BF16", torch::kBFloat16},
+                                       {"I64", torch::kInt64},
+                                       {"I32", torch::kInt32},
+                                       {"I16", torch::kInt16},
+                                       {"I8", torch::kInt8},
+                                       {"U8", torch::kUInt8},
+                                       {"BOOL", torch::kBool},
+                                       {"C64", torch::kComplexFloat}};
 
 std::string dtype_names() {
   std::string names;
-  for (const auto& dtype : kDtypes) names += (names.empty() ? "" : ", ") + std::string(dtype.name);
+  for (const auto& dtype : kStoredTypes)
+    names += (names.empty() ? "" : ", ") + std::string(dtype.name);
   return names;
 }
 
@@ -145,7 +146,7 @@ class Reader {
   }
 
   torch::ScalarType dtype_of(const std::string& tensor, const std::string& name) const {
-    for (const auto& dtype : kDtypes) {
+    for (const auto& dtype : kStoredTypes) {
       if (name == dtype.name) return dtype.type;
     }
     throw fault("{} has dtype {}; known are {}", tensor, name, dtype_names());
@@ -174,7 +175,7 @@ class Reader {
 };
 
 std::string dtype_name(const std::string& tensor, torch::ScalarType type) {
-  for (const auto& dtype : kDtypes) {
+  for (const auto& dtype : kStoredTypes) {
     if (type == dtype.type) return dtype.name;
   }
   throw std::invalid_argument(fmt::format("write_safetensors: {} is {}; the format has {}",

@@ -37,18 +37,18 @@ constexpr NamedType kStorageClasses[] = {{"FloatStorage", torch::kFloat32},
                                          {"_UntypedStorage", torch::kUInt8}};
 
 // torch.float32 and its like, as _rebuild_tensor_v3 names them.
-constexpr NamedType kDtypes[] = {{"float32", torch::kFloat32},
-                                 {"float64", torch::kFloat64},
-                                 {"float16", torch::kFloat16},
-                                 {"bfloat16", torch::kBFloat16},
-                                 {"int64", torch::kInt64},
-                                 {"int32", torch::kInt32},
-                                 {"int16", torch::kInt16},
-                                 {"int8", torch::kInt8},
-                                 {"uint8", torch::kUInt8},
-                                 {"bool", torch::kBool},
-                                 {"complex64", torch::kComplexFloat},
-                                 {"complex128", torch::kComplexDouble}};
+constexpr NamedType kNamedDtypes[] = {{"float32", torch::kFloat32},
+                                      {"float64", torch::kFloat64},
+                                      {"float16", torch::kFloat16},
+                                      {"bfloat16", torch::kBFloat16},
+                                      {"int64", torch::kInt64},
+                                      {"int32", torch::kInt32},
+                                      {"int16", torch::kInt16},
+                                      {"int8", torch::kInt8},
+                                      {"uint8", torch::kUInt8},
+                                      {"bool", torch::kBool},
+                                      {"complex64", torch::kComplexFloat},
+                                      {"complex128", torch::kComplexDouble}};
 
 template <size_t N>
 std::optional<torch::ScalarType> lookup(const NamedType (&table)[N], std::string_view name) {
@@ -123,7 +123,7 @@ std::optional<std::string_view> storage_class(torch::ScalarType dtype) {
 }
 
 bool is_plain_data(std::string_view module, std::string_view name) {
-  return is_storage_class(module, name) || (module == "torch" && lookup(kDtypes, name)) ||
+  return is_storage_class(module, name) || (module == "torch" && lookup(kNamedDtypes, name)) ||
          std::any_of(std::begin(kGlobals), std::end(kGlobals), [&](const Global& global) {
            return global.module == module && global.name == name;
          });
@@ -473,7 +473,7 @@ torch::Tensor Flattener::tensor_of(const PickleValue* call, const std::string& p
   auto dtype = id.dtype;
   if (function == "_rebuild_tensor_v3") {
     const auto named = arguments.size() > 6 && arguments[6]->kind == Kind::kGlobal
-                           ? lookup(kDtypes, arguments[6]->text)
+                           ? lookup(kNamedDtypes, arguments[6]->text)
                            : std::nullopt;
     if (!named) throw fault(path, "a dtype that is not supported");
     dtype = *named;

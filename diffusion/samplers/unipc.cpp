@@ -11,7 +11,7 @@
 namespace uvic::diffusion {
 namespace {
 
-struct Evaluation {
+struct PastEvaluation {
   Knot at;
   torch::Tensor m;
 };
@@ -41,8 +41,8 @@ std::vector<double> solve_vandermonde(const std::vector<double>& r, std::vector<
 torch::Tensor update(const SamplerConfig& config,
                      ModelKind kind,
                      const torch::Tensor& x,
-                     const Evaluation& e0,
-                     const std::vector<Evaluation>& others,
+                     const PastEvaluation& e0,
+                     const std::vector<PastEvaluation>& others,
                      const Knot& t) {
   const auto step = exponential_step(kind, e0.at, t);
   const double b_h = config.unipc_variant == "bh1" ? step.k : std::expm1(step.k);
@@ -70,19 +70,19 @@ torch::Tensor sample_unipc(const SamplerCall& call, torch::Tensor x) {
   const auto kind = call.config.unipc_model == "eps" ? ModelKind::eps : ModelKind::x0;
   const int64_t steps = call.config.steps;
   const auto times = call.times(steps);
-  std::deque<Evaluation> history;  // newest first
+  std::deque<PastEvaluation> history;  // newest first
   history.push_front({knot(call.schedule, times[0]), {}});
   history[0].m = evaluate(call, kind, x, history[0].at);
   for (int64_t i = 0; i < steps; ++i) {
     const auto t = knot(call.schedule, times[i + 1]);
     auto order = std::min<int64_t>(call.config.order, history.size());
     if (lowers_final_order(call.config, true)) order = std::min(order, steps - i);
-    std::vector<Evaluation> others(history.begin() + 1, history.begin() + order);
+    std::vector<PastEvaluation> others(history.begin() + 1, history.begin() + order);
     const auto predicted = update(call.config, kind, x, history[0], others, t);
     if (i + 1 == steps) {  // a corrector here would cost one more evaluation
       x = predicted;
     } else {
-      const Evaluation next{t, evaluate(call, kind, predicted, t)};
+      const PastEvaluation next{t, evaluate(call, kind, predicted, t)};
       others.push_back(next);
       x = update(call.config, kind, x, history[0], others, t);
       history.push_front(next);

@@ -96,6 +96,32 @@ TEST_CASE("uvit: fresh weights follow the published initialisation", "[uvit]") {
   }
 }
 
+TEST_CASE("uvit: scaled fresh weights keep a product's variance and tell every patch its place",
+          "[uvit]") {
+  UViTConfig config;
+  config.img_size = 32;
+  config.patch_size = 4;
+  config.embed_dim = 128;
+  config.depth = 2;
+  config.num_heads = 4;
+  config.num_classes = 11;
+  config.init = "scaled";
+  torch::manual_seed(0);
+  UViT net(config);
+  const auto named = net->named_parameters();
+  for (const auto* name : {"in_blocks.0.attn.qkv.weight", "out_blocks.0.skip_linear.weight"}) {
+    const auto& weight = named[name];
+    CHECK(weight.std().item<double>() * std::sqrt(static_cast<double>(weight.size(1))) ==
+          Approx(1).epsilon(0.03));
+  }
+  CHECK(named["mid_block.mlp.fc1.bias"].abs().max().item<double>() == 0);
+  // A patch's position is nearest to itself and of unit mean square on its sines and cosines.
+  const auto places = net->pos_embed.slice(1, 2)[0];  // [64, 128]
+  CHECK(places.square().mean().item<double>() == Approx(0.5).epsilon(0.02));
+  CHECK(torch::equal(places.matmul(places.t()).argmax(1), torch::arange(64)));
+  CHECK(net->pos_embed.slice(1, 0, 2).std().item<double>() == Approx(0.02).epsilon(0.2));
+}
+
 TEST_CASE("timestep_embedding: cosines first, then sines, period 2 pi to 10000 times that",
           "[uvit]") {
   // dim 4: frequencies 1 and 10000^(-1/2) = 0.01
@@ -278,5 +304,5 @@ TEST_CASE("config: every option is listed once", "[uvit]") {
     CHECK(names.insert(name).second);
     CHECK(std::string(help).size() > 5);
   });
-  CHECK(names.size() == 18);
+  CHECK(names.size() == 19);
 }
