@@ -108,8 +108,9 @@ const std::string& colour_of(const Palette& palette, size_t colour) {
   return palette.series[colour % palette.series.size()];
 }
 
+// Where colours come round again, they meet other dashes.
 std::string dash_of(size_t colour) {
-  const char* dash = kDashes[colour % std::size(kDashes)];
+  const char* dash = kDashes[(colour + colour / std::size(kDashes)) % std::size(kDashes)];
   return *dash ? fmt::format("stroke-dasharray=\"{}\" ", dash) : "";
 }
 
