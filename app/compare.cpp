@@ -111,9 +111,9 @@ class Scoring {
         folder_ / "noise.json",
         {{"reference", reference_key_}, {"count", training_.score_count}},
         [&] {
-          const auto extractor = open_extractor(training_.score_extractor,
-                                                training_.inception,
-                                                torch::Device(choose_device(training_.device)));
+          const auto extractor =
+              open_extractor({training_.score_extractor, {}, training_.inception},
+                             choose_device(training_.device));
           auto generator = at::detail::createCPUGenerator(/*seed=*/0);
           int64_t left = training_.score_count;
           const auto size = training_.model.img_size;
@@ -266,9 +266,8 @@ class Memorisation {
   void load() {
     if (features_) return;
     pictures_ = data::open_dataset(training_.data, training_.dataset);
-    extractor_ = open_extractor(training_.score_extractor,
-                                training_.inception,
-                                torch::Device(choose_device(training_.device)));
+    extractor_ = open_extractor({training_.score_extractor, {}, training_.inception},
+                                choose_device(training_.device));
     features_ = std::make_unique<TrainingFeatures>(*pictures_, *extractor_, training_.flip);
   }
 

@@ -10,10 +10,17 @@
 
 namespace uvic::app {
 
-/// "embedded" (the network of assets/) or "inception" (FID's, pytorch-fid protocol, weights at
-/// `inception_path`). Throws std::invalid_argument on another name, and what the loaders throw.
-std::unique_ptr<metrics::FeatureExtractor> open_extractor(const std::string& name,
-                                                          const std::string& inception_path,
+struct ExtractorChoice {
+  std::string name = "embedded";  ///< embedded | inception | a TorchScript file FILE.pt
+  std::string weights;            ///< embedded: its weights; empty: those of assets/
+  std::string inception;          ///< inception: path of its weights
+  std::string protocol = "pytorch-fid";
+  int64_t dimensions = 2048;
+  std::string precision = "fp32";
+};
+
+/// Throws std::invalid_argument on an option that no such network has, and what the loaders throw.
+std::unique_ptr<metrics::FeatureExtractor> open_extractor(const ExtractorChoice& choice,
                                                           torch::Device device);
 
 }  // namespace uvic::app

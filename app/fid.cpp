@@ -12,18 +12,15 @@
 #include <stdexcept>
 #include <utility>
 
-#include "app/assets.h"
+#include "app/extractors.h"
 #include "app/human.h"
 #include "app/options.h"
 #include "app/runtime.h"
 #include "data/formats/json.h"
 #include "metrics/collect.h"
-#include "metrics/embedded_features.h"
 #include "metrics/image_stream.h"
-#include "metrics/inception.h"
 #include "metrics/picture_source.h"
 #include "metrics/score.h"
-#include "metrics/torchscript.h"
 
 namespace uvic::app {
 namespace {
@@ -38,25 +35,10 @@ struct Side {
   int64_t image_size = 0;  // px; 0: unknown, as of statistics from elsewhere
 };
 
-std::unique_ptr<metrics::FeatureExtractor> open_extractor(const FidOptions& options) {
-  const torch::Device device(choose_device(options.device));
-  if (options.extractor == "embedded")
-    return metrics::load_embedded_extractor(options.weights.empty()
-                                                ? asset("assets/embedded_features.safetensors")
-                                                : std::filesystem::path(options.weights),
-                                            device);
-  if (options.extractor != "inception") return metrics::load_torchscript(options.extractor, device);
-  metrics::InceptionOptions inception;
-  inception.protocol = options.protocol;
-  inception.dimensions = options.dimensions;
-  inception.precision = options.precision;
-  inception.device = device;
-  return metrics::load_inception(options.inception, inception);
-}
-
-/// "scored 1200 of 5000", at most every five seconds.
+/// "scored 1200 of 5000", at most every five seconds. Throws StopRequested once a signal came.
 std::function<void(int64_t)> progress_line(const char* what, int64_t total) {
   return [what, total, begin = Clock::now(), said = Clock::now()](int64_t done) mutable {
+    if (stop_requested()) throw StopRequested();
     const auto now = Clock::now();
     if (done < total && now - said < std::chrono::seconds(5)) return;
     const double elapsed = std::chrono::duration<double>(now - begin).count();
@@ -230,7 +212,13 @@ FidResult run_fid(const FidOptions& options) {
   options.validate();
   set_up_process(options.threads);
   const auto begin = Clock::now();
-  const auto extractor = open_extractor(options);
+  const auto extractor = open_extractor({options.extractor,
+                                         options.weights,
+                                         options.inception,
+                                         options.protocol,
+                                         options.dimensions,
+                                         options.precision},
+                                        choose_device(options.device));
   const auto choice = metrics::parse_metrics(options.metrics, *extractor);
   std::vector<std::string> warnings;
 
@@ -285,6 +273,7 @@ FidResult run_fid(const FidOptions& options) {
   result.json["samples"] = pictures.provenance.value("samples", json());
   result.json["images"].erase("samples");
   result.json["warnings"] = warnings;
+  result.json["command"] = command_line();
   result.json["created"] = utc_now();
   result.json["elapsed_sec"] = std::chrono::duration<double>(Clock::now() - begin).count();
   for (const auto& warning : warnings) fmt::print(stderr, "warning: {}\n", warning);

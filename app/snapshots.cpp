@@ -34,8 +34,8 @@ Snapshots::Snapshots(const TrainOptions& options,
       metadata_(run_metadata(options, dataset)) {
   if (options.score_images <= 0) return;
   scorer_ = std::make_unique<Scorer>();
-  scorer_->extractor =
-      open_extractor(options.score_extractor, options.inception, state.model->pos_embed.device());
+  scorer_->extractor = open_extractor({options.score_extractor, {}, options.inception},
+                                      state.model->pos_embed.device());
   if (std::filesystem::path(options.score_ref).extension() == ".npz") {
     scorer_->reference = metrics::read_statistics(options.score_ref);
     return;

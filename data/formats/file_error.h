@@ -7,7 +7,7 @@
 
 namespace uvic::formats {
 
-/// `text` may quote what stands in the file: control characters become '?', and a long text is cut,
+/// Both may hold what strangers wrote: control characters become '?', and a long text is cut,
 /// so that a file can't write on the user's terminal.
 std::runtime_error file_error(std::string_view file, std::string_view text);
 

@@ -50,14 +50,6 @@ struct Tiny {
   }
 };
 
-bool has_extractor() {
-  try {
-    return fs::exists(asset("assets/embedded_features.safetensors"));
-  } catch (const std::runtime_error&) {
-    return false;
-  }
-}
-
 }  // namespace
 
 TEST_CASE("runs go seed by seed through all configs, each in its own folder", "[compare]") {
@@ -104,7 +96,6 @@ TEST_CASE("pictures of two sizes are refused", "[compare]") {
 TEST_CASE(
     "a comparison stopped half way and repeated trains, draws and scores only what is missing",
     "[compare]") {
-  if (!has_extractor()) UVIC_SKIP("the embedded feature network is not there");
   Tiny tiny;
   const auto out = tiny.scratch / "out";
   const auto plan = tiny.plan();
