@@ -24,19 +24,6 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-// One small run for all test cases of this file, with checkpoints at 160 and 320 images.
-const fs::path& trained_run() {
-  static const Scratch scratch;
-  static const fs::path run = [] {
-    const auto path = scratch / "run";
-    REQUIRE(run_uvic(tiny_training(path, 320) +
-                     Words{"--label_dropout", "0.1", "--model.num_classes", "11"})
-                .exit_code == 0);
-    return path;
-  }();
-  return run;
-}
-
 std::string early_weights() { return trained_run() / "weights" / "000000160.safetensors"; }
 
 Words sampling(const fs::path& out, const Words& more) {

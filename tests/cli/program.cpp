@@ -122,6 +122,20 @@ std::vector<std::string> tiny_training(const std::filesystem::path& out, int64_t
           "fp32"};
 }
 
+const std::filesystem::path& trained_run() {
+  static const Scratch scratch;
+  static const std::filesystem::path run = [] {
+    const auto path = scratch / "run";
+    const auto training =
+        tiny_training(path, 320) +
+        std::vector<std::string>{"--label_dropout", "0.1", "--model.num_classes", "11"};
+    if (const auto outcome = run_uvic(training); outcome.exit_code != 0)
+      throw std::runtime_error("the run that these tests share failed: " + outcome.err);
+    return path;
+  }();
+  return run;
+}
+
 std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;

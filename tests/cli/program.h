@@ -35,6 +35,10 @@ class Running {
 std::vector<std::string> tiny_training(const std::filesystem::path& out,
                                        int64_t total_images = 640);
 
+/// A small class-conditional run with a null class, trained once for all tests of the process;
+/// weights at 160 and 320 images.
+const std::filesystem::path& trained_run();
+
 /// a followed by b.
 std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b);
 

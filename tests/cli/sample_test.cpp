@@ -16,19 +16,6 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-// One small run for all test cases of this file.
-const fs::path& trained_run() {
-  static const Scratch scratch;
-  static const fs::path run = [] {
-    const auto path = scratch / "run";
-    REQUIRE(run_uvic(tiny_training(path, 320) +
-                     Words{"--label_dropout", "0.1", "--model.num_classes", "11"})
-                .exit_code == 0);
-    return path;
-  }();
-  return run;
-}
-
 Words sampling(const fs::path& out, const std::string& seeds) {
   return {"sample",
           "--run",
