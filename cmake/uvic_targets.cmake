@@ -59,8 +59,7 @@ target_precompile_headers(uvic_pch PRIVATE
   <torch/torch.h> <fmt/format.h> <nlohmann/json.hpp> <algorithm> <cmath> <filesystem> <functional> <map> <memory>
   <optional> <stdexcept> <string> <vector>)
 
-# A file's own code compiles in a second, the headers around it in five to ten: in batches a first build takes half as long,
-# repeated ones longer.
+# Most of a file's compilation is the headers around it: in batches a first build is shorter, a repeated one longer.
 option(UVIC_UNITY "Compile each library's sources in batches" OFF)
 
 function(uvic_library name)
