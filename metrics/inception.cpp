@@ -42,6 +42,8 @@ struct Weights {
                                            name,
                                            c10::str(found->second.sizes()),
                                            c10::str(shape)));
+    if (!found->second.isfinite().all().item<bool>())
+      throw std::runtime_error(fmt::format("{}: {} holds NaN or infinity", source, name));
     return found->second.to(torch::kFloat64);
   }
 };
@@ -85,7 +87,41 @@ using Branches = std::vector<std::pair<std::string, int64_t>>;  // name, channel
 Tensor average_pool(const Tensor& x) {
   return torch::avg_pool2d(x, 3, 1, 1, /*ceil_mode=*/false, /*count_include_pad=*/false);
 }
-Tensor max_pool(const Tensor& x) { return torch::max_pool2d(x, 3, 2); }
+
+/// Maximum of 0 and of each 3 x 3 window, stride 2, of [N, H, W, C] in memory. Numbers whose bits
+/// order as those of signed integers where they are positive, as bfloat16's do, may come as such.
+template <class Number>
+void relu_max_pool(const Number* in, Number* out, at::IntArrayRef sizes) {
+  const int64_t height = sizes[2], width = sizes[3], channels = sizes[1], row = width * channels;
+  const auto larger = [](Number a, Number b) { return a > b ? a : b; };
+  std::vector<Number> tallest(static_cast<size_t>(row));
+  for (int64_t n = 0; n < sizes[0]; ++n, in += height * row)
+    for (int64_t y = 0; y + 2 < height; y += 2) {
+      const auto *first = in + y * row, *second = first + row, *third = second + row;
+      for (int64_t i = 0; i < row; ++i)
+        tallest[i] = larger(larger(first[i], second[i]), larger(third[i], Number(0)));
+      for (int64_t x = 0; x + 2 < width; x += 2, out += channels) {
+        const auto* at = &tallest[x * channels];
+        for (int64_t c = 0; c < channels; ++c)
+          out[c] = larger(larger(at[c], at[channels + c]), at[2 * channels + c]);
+      }
+    }
+}
+
+/// relu(max_pool(x)), windows of 3 x 3, stride 2: the rectifier goes along.
+Tensor relu_max_pool(const Tensor& x) {
+  if (!x.is_cpu()) return torch::max_pool2d(x, 3, 2).relu_();
+  const auto in = x.contiguous(at::MemoryFormat::ChannelsLast);
+  auto out = torch::empty({x.size(0), x.size(1), (x.size(2) - 1) / 2, (x.size(3) - 1) / 2},
+                          x.options().memory_format(at::MemoryFormat::ChannelsLast));
+  if (x.scalar_type() == torch::kFloat32)
+    relu_max_pool(in.data_ptr<float>(), out.data_ptr<float>(), in.sizes());
+  else
+    relu_max_pool(reinterpret_cast<const int16_t*>(in.data_ptr<at::BFloat16>()),
+                  reinterpret_cast<int16_t*>(out.data_ptr<at::BFloat16>()),
+                  in.sizes());
+  return out;
+}
 
 /// The 1x1 convolutions that open the branches of one block, as one convolution. The last may be
 /// the pooling branch: a 1x1 convolution commutes with averaging over places, so it goes first, on
@@ -159,7 +195,7 @@ struct MixedB {
         double_3(fold(w, name + ".branch3x3dbl_3", {96, 96, 3, 3, 2, false})) {}
 
   Tensor operator()(const Tensor& x) const {
-    return torch::cat({three(x), double_3(double_2(double_1(x))), max_pool(x)}, 1);
+    return torch::cat({three(x), double_3(double_2(double_1(x))), relu_max_pool(x)}, 1);
   }
 };
 
@@ -204,7 +240,7 @@ struct MixedD {
 
   Tensor operator()(const Tensor& x) const {
     const auto h = heads(x);
-    return torch::cat({three_2(h[0]), seven_4(seven_3(seven_2(h[1]))), max_pool(x)}, 1);
+    return torch::cat({three_2(h[0]), seven_4(seven_3(seven_2(h[1]))), relu_max_pool(x)}, 1);
   }
 };
 
@@ -282,9 +318,9 @@ struct Network {
   /// x [N, 3, 299, 299] in about [-1, 1].
   Activations operator()(Tensor x) const {
     const auto pooled = [](const Tensor& y) { return y.to(torch::kFloat32).mean({2, 3}); };
-    x = max_pool(stem[2](stem[1](stem[0](x))));  // [N, 64, 73, 73]
+    x = relu_max_pool(stem[2].linear(stem[1](stem[0](x))));  // [N, 64, 73, 73]
     if (dimensions == 64) return {pooled(x), {}, {}};
-    x = max_pool(stem[4](stem[3](x)));  // [N, 192, 35, 35]
+    x = relu_max_pool(stem[4].linear(stem[3](x)));  // [N, 192, 35, 35]
     if (dimensions == 192) return {pooled(x), {}, {}};
     for (const auto& block : a) x = block(x);  // [N, 288, 35, 35]
     x = b[0](x);                               // [N, 768, 17, 17]

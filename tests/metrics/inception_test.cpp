@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include <chrono>
+
 #include "data/formats/npy.h"
 #include "data/formats/torch_pickle.h"
 #include "metrics/inception_resize.h"
@@ -135,4 +137,20 @@ TEST_CASE("inception: pictures of 299 px pass every protocol's resize unchanged"
   CHECK_THAT(pytorch_fid_input(images), AllClose(x / 127.5 - 1, 0, 1e-6));
   CHECK_THAT(tf1_input(images), AllClose((x - 128) / 128, 0, 0));
   CHECK_THAT(clean_input(images), AllClose((x - 128) / 128, 0, 0));
+}
+
+TEST_CASE("inception: images/s, to look at", "[.speed]") {
+  for (const auto* precision : {"fp32", "bf16"}) {
+    InceptionOptions options;
+    options.precision = precision;
+    const auto network = make_inception(weights(), "rule", "none", options);
+    const auto images = rule_pictures(96, 32, 32);
+    network->extract(images.narrow(0, 0, 16));
+    const auto begin = std::chrono::steady_clock::now();
+    network->extract(images);
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    WARN(precision << ": " << 96 / seconds << " images/s on " << at::get_num_threads()
+                   << " threads");
+  }
 }

@@ -55,6 +55,17 @@ def pictures(n, height, width):
     return torch.from_numpy((block + grain).astype(np.uint8))
 
 
+def rule_state():
+    """Every tensor of the network; torchvision's own gives names and shapes."""
+    import torchvision
+
+    bare = torchvision.models.inception_v3(num_classes=1008, aux_logits=False, weights=None, init_weights=False)
+    return {
+        name: value if name.endswith("num_batches_tracked") else weights(name, value.shape)
+        for name, value in bare.state_dict().items()
+    }
+
+
 def pytorch_fid_network(state):
     import pytorch_fid.inception as module
 
@@ -85,14 +96,7 @@ def clean_input(images):
 
 def main():
     torch.set_num_threads(1)
-    import torchvision
-
-    # torchvision's own network gives names and shapes
-    bare = torchvision.models.inception_v3(num_classes=1008, aux_logits=False, weights=None, init_weights=False)
-    state = {
-        name: value if name.endswith("num_batches_tracked") else weights(name, value.shape)
-        for name, value in bare.state_dict().items()
-    }
+    state = rule_state()
     pooled = lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1)
     small, wide, large = pictures(2, 32, 32), pictures(1, 40, 56), pictures(1, 310, 320)
     golden = {}
@@ -121,4 +125,5 @@ def main():
         print(name, tuple(value.shape), float(value.abs().mean()), float(value.std()))
 
 
-main()
+if __name__ == "__main__":
+    main()
