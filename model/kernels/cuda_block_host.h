@@ -1,0 +1,150 @@
+// cuda_block.cuh without a GPU: one block after the other, each thread a fiber. For tests.
+//
+// An asynchronous copy lands as late as the rules allow, at the wait for its group; until then its place
+// holds NaN. Every word of shared memory knows who read and wrote it since which barrier, so that
+// a missing barrier is an error in every order of execution, not only in an unlucky one.
+#pragma once
+
+#include <stdint.h>
+#include <string.h>
+
+#include <cmath>
+#include <functional>
+#include <stdexcept>
+#include <string>
+
+#define UVIC_DEVICE inline
+#define UVIC_KERNEL(threads, blocks) inline void
+#define UVIC_UNROLL
+
+namespace uvic::model::cuda {
+
+/// In which order the threads of a block run between two barriers.
+enum class ThreadOrder { forward, reverse, interleaved };
+
+/// What the emulation saw since reset().
+struct EmulationReport {
+  int64_t multiply_adds = 0;        ///< warp-wide m16n8k16 products
+  int64_t matrix_loads = 0;         ///< warp-wide loads of four 8 x 8 matrices
+  int64_t conflicting_loads = 0;    ///< of those, with two rows of a matrix in the same banks
+  int64_t blocks = 0;
+  int64_t largest_shared_bytes = 0;  ///< highest byte of shared memory used
+};
+
+void set_thread_order(ThreadOrder order, uint64_t seed = 0);
+EmulationReport emulation_report();
+void reset_emulation_report();
+
+/// Thrown for what a GPU would do wrong in silence.
+struct EmulationError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+int thread_index();
+BlockIndex block_index();
+void sync_threads();
+void sync_warp();
+float shuffle_xor(float x, int mask);
+void copy_async(uint32_t at, const void* global, bool wanted);
+void commit_copies();
+void wait_copies_until(int groups);
+void load_matrices(uint32_t (&r)[4], uint32_t at);
+void load_matrices_transposed(uint32_t (&r)[4], uint32_t at);
+void multiply_add_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
+void multiply_add_fp16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
+void read_shared(uint32_t at, void* to, uint32_t bytes);
+void write_shared(uint32_t at, const void* from, uint32_t bytes);
+void run_grid(const std::function<void()>& kernel, Grid grid, int threads, int shared);
+
+template <int kGroups>
+inline void wait_copies() {
+  wait_copies_until(kGroups);
+}
+
+template <class T>
+inline T shared_load(uint32_t at) {
+  T x;
+  read_shared(at, &x, sizeof x);
+  return x;
+}
+template <class T>
+inline void shared_store(uint32_t at, T x) {
+  write_shared(at, &x, sizeof x);
+}
+
+inline uint32_t bits_of(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+inline float float_of(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+struct Bf16 {
+  static uint32_t round(float x) {  // to nearest, ties to even
+    const uint32_t bits = bits_of(x);
+    if (x != x) return 0x7fff;
+    return (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  }
+  static uint32_t pack(float low, float high) { return round(low) | round(high) << 16; }
+  static float low(uint32_t word) { return float_of(word << 16); }
+  static float high(uint32_t word) { return float_of(word & 0xffff0000u); }
+};
+
+struct Fp16 {
+  static uint32_t round(float x) {
+    const _Float16 half = static_cast<_Float16>(x);
+    uint16_t bits;
+    memcpy(&bits, &half, sizeof bits);
+    return bits;
+  }
+  static float widen(uint32_t bits) {
+    const auto narrow = static_cast<uint16_t>(bits);
+    _Float16 half;
+    memcpy(&half, &narrow, sizeof half);
+    return static_cast<float>(half);
+  }
+  static uint32_t pack(float low, float high) { return round(low) | round(high) << 16; }
+  static float low(uint32_t word) { return widen(word & 0xffffu); }
+  static float high(uint32_t word) { return widen(word >> 16); }
+};
+
+template <class T>
+inline void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
+template <>
+inline void multiply_add<Bf16>(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  multiply_add_bf16(c, a, b0, b1);
+}
+template <>
+inline void multiply_add<Fp16>(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  multiply_add_fp16(c, a, b0, b1);
+}
+
+inline uint32_t packed_signs(float low, float high) {
+  return (bits_of(low) >> 16 & 0x8000u) | (bits_of(high) & 0x80000000u);
+}
+inline float with_sign_of(float x, float sign) {
+  return float_of(bits_of(x) ^ (bits_of(sign) & 0x80000000u));
+}
+
+inline float exp2_fast(float x) {
+  const float y = std::exp2(x);
+  return y < 1.17549435e-38f ? 0.f : y;  // NaN stays
+}
+inline float log2_fast(float x) { return std::log2(x); }
+inline float root(float x) { return std::sqrt(x); }
+
+template <class Argument>
+void launch(void (*kernel)(Argument),
+            Grid grid,
+            int threads,
+            int shared,
+            void* /*stream*/,
+            const Argument& argument) {
+  run_grid([&] { kernel(argument); }, grid, threads, shared);
+}
+
+}  // namespace uvic::model::cuda
