@@ -1,4 +1,4 @@
-"""A safetensors file, an npy and JSON by means other than ours. Run here: python3 make_seeds.py (NumPy 1.24)."""
+"""A safetensors file, an npy, JSON and CIFAR-10 records by means other than ours. Run here: python3 make_seeds.py (NumPy 1.24)."""
 import json
 import struct
 
@@ -18,3 +18,13 @@ with open("python.safetensors", "wb") as out:
 np.save("fortran.npy", np.asfortranarray(np.arange(6.0).reshape(2, 3)))
 with open("dataset.json", "w") as out:
     json.dump({"labels": [["00000/img00000000.png", 6], ["00000/img00000001.png", 9], ["\u00e9.png", None]]}, out)
+with open("edm_dataset.json", "w") as out:
+    json.dump({"labels": [["00000/img00000000.png", 1], ["00000/img00000001.png", 0], ["00000/img00000002.png", 2]],
+               "class_names": ["cat", "dog", "ship"]}, out)
+
+# Two records, a class byte and three planes of 32 x 32 each, then the class names that the fuzz target takes from the rest.
+records = np.concatenate([np.concatenate([[label], np.tile(np.arange(32) * 8, 96)]) for label in (3, 9)]).astype(np.uint8)
+with open("cifar10_records.bin", "wb") as out:
+    out.write(records.tobytes())
+with open("cifar10_names.bin", "wb") as out:
+    out.write(records.tobytes() + "".join(f"class {i}\n" for i in range(10)).encode())
