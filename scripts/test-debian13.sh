@@ -28,7 +28,7 @@ done
 command -v debootstrap >/dev/null || { echo "debootstrap is missing: apt-get install debootstrap" >&2; exit 1; }
 if [ -z "$mirror" ]; then
   # Both forms of apt's lists; the mirror's other suites (security, updates) have names of their own.
-  mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} 2>/dev/null |
+  mirror=$({ cat /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} 2>/dev/null || true; } |
     sed -n 's#^\(deb\( \[[^]]*\]\)\? \|URIs: *\)\(https\?://[^ ]*/debian/\?\)\( .*\)\?$#\3#p' | head -n 1)
   mirror=${mirror:-http://deb.debian.org/debian}
 fi
