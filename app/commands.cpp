@@ -1,5 +1,6 @@
 #include "app/commands.h"
 
+#include "app/bench/bench.h"
 #include "app/compare.h"
 #include "app/convert.h"
 #include "app/dataset.h"
@@ -20,6 +21,7 @@ void add_commands(CLI::App& app) {
   add_fid_command(app);
   add_compare_command(app);
   add_sweep_command(app);
+  add_bench_command(app);
   add_convert_command(app);
   add_inspect_command(app);
   add_predict_command(app);

@@ -47,7 +47,7 @@ class Block(nn.Module):
 
     def forward(self, x, skip=None):
         if self.skip_linear is not None:
-            x = self.skip_linear(torch.cat([x, skip], -1))
+            x = self.skip_linear(torch.cat([x, skip], -1)).float()  # LayerNorm wants its own dtype
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 

@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 
+#include "model/kernels/kernel_record.h"
 #include "model/kernels/parallel.h"
 #include "model/kernels/scratch_memory.h"
 
@@ -53,6 +54,16 @@ AttentionCall make_call(ScoreKind kind,
   return call;
 }
 
+/// A product of queries, keys and width counts 2 operations for each; the scores stay in the
+/// caches.
+KernelWork work_of(const AttentionCall& call, int products, int query_rows, int key_rows) {
+  const auto of_heads = static_cast<double>(call.batch * call.heads * call.width);
+  const auto queries = static_cast<double>(call.queries), keys = static_cast<double>(call.keys);
+  const double element = call.type == ElementType::bf16 ? 2 : 4;
+  return {2 * products * of_heads * queries * keys,
+          element * of_heads * (query_rows * queries + key_rows * keys)};
+}
+
 /// out [B, H, L, D], and the row statistics where `stats` wants them.
 void run_forward(ScoreKind kind,
                  const Tensor& q,
@@ -64,6 +75,7 @@ void run_forward(ScoreKind kind,
   if (out.numel() == 0) return;
   AttentionCall call = make_call(kind, q, k, v, out, scale);
   if (stats.defined()) call.row_stats = stats.data_ptr<float>();
+  UVIC_KERNEL("attention", work_of(call, 2, 2, 2));
   const KernelTable& kernels = active_kernels();
   parallel_ranges(call.batch * call.heads, 1, [&](int64_t begin, int64_t end) {
     kernels.attention(call, begin, end, thread_scratch(kernels.attention_scratch(call)));
@@ -96,6 +108,7 @@ void run_backward(ScoreKind kind,
   call.grad_q = rows<void>(grads.q);
   call.grad_k = rows<void>(grads.k);
   call.grad_v = rows<void>(grads.v);
+  UVIC_KERNEL("attention_grad", work_of(call.forward, 5, 4, 4));
   const KernelTable& kernels = active_kernels();
   parallel_ranges(q.size(0) * q.size(1), 1, [&](int64_t begin, int64_t end) {
     kernels.attention_grad(call, begin, end, thread_scratch(kernels.attention_grad_scratch(call)));

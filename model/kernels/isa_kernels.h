@@ -4,6 +4,7 @@
 #include "model/kernels/attention_tiles.h"
 #include "model/kernels/linear_products.h"
 #include "model/kernels/optimizer_pass.h"
+#include "model/kernels/peak_loop.h"
 #include "model/kernels/row_passes.h"
 
 namespace uvic::model::UVIC_ISA {
@@ -28,6 +29,7 @@ const KernelTable kKernels = {attention_scratch,
                               product_tasks_range,
                               weight_grad_parts,
                               weight_grad_scratch,
-                              weight_grad};
+                              weight_grad,
+                              multiply_adds};
 
 }  // namespace uvic::model::UVIC_ISA

@@ -198,6 +198,10 @@ struct KernelTable {
   int64_t (*weight_grad_parts)(const WeightGradCall&);
   int64_t (*weight_grad_scratch)(const WeightGradCall&, int64_t parts);
   void (*weight_grad)(const WeightGradCall&, int64_t begin, int64_t end, float* scratch);
+
+  /// Multiply-adds on registers alone, for measuring the CPU's own limit. Returns the operations
+  /// done.
+  double (*multiply_adds)(ElementType, int64_t rounds);
 };
 
 /// The kernels of active_isa().

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "model/kernels/kernel_record.h"
 #include "model/kernels/kernel_table.h"
 #include "model/kernels/parallel.h"
 
@@ -50,6 +51,9 @@ void check(const Tensor& x, const Tensor& param, torch::Dtype dtype, const char*
 void fused_adamw_ema(const std::vector<AdamwTensors>& tensors, const AdamwStep& step) {
   const double correction1 = 1 - std::pow(step.beta1, static_cast<double>(step.step));
   const double correction2 = 1 - std::pow(step.beta2, static_cast<double>(step.step));
+  double elements = 0;  // each parameter, gradient, two averages and their mean: 9 floats moved
+  for (const auto& t : tensors) elements += static_cast<double>(t.param.numel());
+  UVIC_KERNEL("adamw_ema", KernelWork{0, elements * 9 * sizeof(float)});
   std::vector<AdamwCall> calls;
   for (const auto& t : tensors) {
     check(t.param, t.param, torch::kFloat32, "param");
@@ -94,6 +98,9 @@ double gradient_norm(const std::vector<Tensor>& grads) {
       throw std::invalid_argument("gradient_norm: gradients must be contiguous float32 on the CPU");
     data.push_back(grad.defined() ? grad.data_ptr<float>() : nullptr);
   }
+  double elements = 0;
+  for (const auto& grad : grads) elements += grad.defined() ? static_cast<double>(grad.numel()) : 0;
+  UVIC_KERNEL("gradient_norm", KernelWork{2 * elements, elements * sizeof(float)});
   const auto work =
       pieces(grads.size(), [&](size_t i) { return grads[i].defined() ? grads[i].numel() : 0; });
   std::vector<double> squares(work.size());

@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "model/kernels/cpu_features.h"
+#include "model/kernels/kernel_record.h"
 #include "model/kernels/kernel_table.h"
 #include "model/kernels/parallel.h"
 #include "model/kernels/scratch_memory.h"
@@ -36,6 +37,20 @@ std::vector<int64_t> with_width(const Tensor& x, int64_t width) {
   return sizes;
 }
 
+double bytes_of(const Tensor& x) { return x.defined() ? static_cast<double>(x.nbytes()) : 0; }
+
+/// y = x w^T or dy w, `y_bytes` written.
+KernelWork product_work(const Tensor& x, const Tensor& weight, double y_bytes) {
+  const auto rows =
+      static_cast<double>(x.numel()) / static_cast<double>(std::max<int64_t>(1, x.size(-1)));
+  return {2 * rows * static_cast<double>(weight.numel()), bytes_of(x) + bytes_of(weight) + y_bytes};
+}
+/// As many elements as there are rows of x times `width`, `bytes` each.
+double rows_bytes(const Tensor& x, int64_t width, double bytes) {
+  return static_cast<double>(x.numel()) / static_cast<double>(std::max<int64_t>(1, x.size(-1))) *
+         static_cast<double>(width) * bytes;
+}
+
 /// The other half of a product: its weight repacked, [inner, columns].
 struct Packed {
   Tensor data;
@@ -45,6 +60,8 @@ struct Packed {
 /// b = w^T (forward) or w (backward).
 Packed pack(const Tensor& weight, bool forward, torch::Dtype dtype) {
   const int64_t out = weight.size(0), in = weight.size(1);
+  UVIC_KERNEL("pack_weight",
+              KernelWork{0, bytes_of(weight) * (dtype == torch::kFloat32 ? 2 : 1.5)});
   const Tensor w = weight.stride(1) == 1 ? weight : weight.contiguous();
   const int64_t row = w.stride(0);
   PackCall call{};
@@ -97,6 +114,7 @@ Tensor library_product(const Tensor& x, const Tensor& weight, bool forward) {
 void use_products(ProductSource source) { g_source.store(source, std::memory_order_relaxed); }
 
 Tensor product_rows(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  UVIC_KERNEL("product", product_work(x, weight, rows_bytes(x, weight.size(0), x.element_size())));
   if (from_library(x.scalar_type())) {
     const auto y = library_product(x, weight, true);
     return bias.defined() ? add_rows({}, y, bias).to(y.scalar_type()) : y;
@@ -114,6 +132,8 @@ Tensor product_add_rows(const Tensor& residual,
                         const Tensor& x,
                         const Tensor& weight,
                         const Tensor& bias) {
+  UVIC_KERNEL("product_add",
+              product_work(x, weight, rows_bytes(x, weight.size(0), residual.defined() ? 8 : 4)));
   if (from_library(x.scalar_type()))
     return add_rows(residual, library_product(x, weight, true), bias);
   const auto sum = torch::empty(with_width(x, weight.size(0)), torch::kFloat32);
@@ -127,6 +147,8 @@ Tensor product_add_rows(const Tensor& residual,
 }
 
 GeluRows product_gelu_rows(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  UVIC_KERNEL("product_gelu",
+              product_work(x, weight, rows_bytes(x, weight.size(0), 2 * x.element_size())));
   if (from_library(x.scalar_type())) {
     const auto z = product_rows(x, weight, bias);
     return {z, gelu_rows(z, {})};
@@ -143,6 +165,9 @@ GeluRows product_gelu_rows(const Tensor& x, const Tensor& weight, const Tensor& 
 }
 
 Tensor product_grad(const Tensor& dy, const Tensor& weight, bool wide) {
+  UVIC_KERNEL(
+      "product_grad",
+      product_work(dy, weight, rows_bytes(dy, weight.size(1), wide ? 4 : dy.element_size())));
   if (from_library(dy.scalar_type())) {
     const auto dx = library_product(dy, weight, false);
     return wide ? dx.to(torch::kFloat32) : dx;
@@ -160,6 +185,8 @@ Tensor product_grad(const Tensor& dy, const Tensor& weight, bool wide) {
 }
 
 GeluGrads product_gelu_grad(const Tensor& dy, const Tensor& weight, const Tensor& z) {
+  UVIC_KERNEL("product_gelu_grad",
+              product_work(dy, weight, rows_bytes(dy, weight.size(1), 2 * dy.element_size())));
   if (from_library(dy.scalar_type()))
     return gelu_rows_grad(z, {}, library_product(dy, weight, false));
   const auto du = torch::empty_like(z);
@@ -177,6 +204,10 @@ GeluGrads product_gelu_grad(const Tensor& dy, const Tensor& weight, const Tensor
 }
 
 Tensor product_weight_grad(const Tensor& dy, const Tensor& x) {
+  UVIC_KERNEL(
+      "weight_grad",
+      KernelWork{2 * static_cast<double>(dy.numel()) * static_cast<double>(x.size(-1)),
+                 bytes_of(dy) + bytes_of(x) + 4 * static_cast<double>(dy.size(-1) * x.size(-1))});
   if (from_library(dy.scalar_type())) return flat(dy).t().mm(flat(x)).to(torch::kFloat32);
   TORCH_INTERNAL_ASSERT(dy.is_contiguous() && x.is_contiguous() &&
                         dy.scalar_type() == x.scalar_type());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/kernels/kernel_record.h"
 #include "model/kernels/kernel_table.h"
 #include "model/kernels/parallel.h"
 
@@ -28,6 +29,12 @@ int64_t width_of(const Tensor& x) {
   return x.size(-1);
 }
 int64_t rows_of(const Tensor& x) { return x.size(-1) ? x.numel() / x.size(-1) : 0; }
+
+/// Memory that a pass over tensors touches.
+template <class... Tensors>
+KernelWork pass_over(const Tensors&... tensors) {
+  return {0, ((tensors.defined() ? static_cast<double>(tensors.nbytes()) : 0.0) + ...)};
+}
 
 template <class F>
 void over_rows(int64_t rows, int64_t width, F&& f) {
@@ -63,6 +70,7 @@ void add_pieces(float* sums, int64_t pieces, int64_t columns) {
 Normalized norm_rows(const Tensor& x, const Norm& norm, torch::Dtype dtype) {
   const int64_t rows = rows_of(x);
   Normalized result{torch::empty(x.sizes(), dtype), torch::empty({rows, 2}, torch::kFloat32)};
+  UVIC_KERNEL("norm", pass_over(x, result.y));
   NormCall call{};
   call.type = type_of(dtype);
   call.width = width_of(x);
@@ -83,6 +91,7 @@ ResidualNormalized add_and_norm_rows(const Tensor& x,
   const int64_t rows = rows_of(delta);
   ResidualNormalized result{torch::empty(delta.sizes(), torch::kFloat32),
                             {torch::empty_like(delta), torch::empty({rows, 2}, torch::kFloat32)}};
+  UVIC_KERNEL("add_and_norm", pass_over(x, delta, result.sum, result.normalized.y));
   NormCall call{};
   call.type = type_of(delta.scalar_type());
   call.width = width_of(delta);
@@ -101,6 +110,7 @@ ResidualNormalized add_and_norm_rows(const Tensor& x,
 
 Tensor add_rows(const Tensor& x, const Tensor& delta, const Tensor& bias) {
   const auto sum = torch::empty(delta.sizes(), torch::kFloat32);
+  UVIC_KERNEL("add", pass_over(x, delta, sum));
   NormCall call{};
   call.type = type_of(delta.scalar_type());
   call.width = width_of(delta);
@@ -119,6 +129,7 @@ NormGrads norm_rows_grad(
   grads.dx = torch::empty(x.sizes(), torch::kFloat32);
   grads.dx_narrow =
       dy.scalar_type() == torch::kFloat32 ? grads.dx : torch::empty(x.sizes(), dy.options());
+  UVIC_KERNEL("norm_grad", pass_over(dy, x, dx_in, grads.dx, grads.dx_narrow));
   NormGradCall call{};
   call.type = type_of(dy.scalar_type());
   call.width = width_of(dy);
@@ -140,6 +151,7 @@ NormGrads norm_rows_grad(
 
 Tensor gelu_rows(const Tensor& u, const Tensor& bias) {
   const auto a = torch::empty_like(u);
+  UVIC_KERNEL("gelu", pass_over(u, a));
   GeluCall call{type_of(u.scalar_type()), width_of(u), elements(u), floats(bias), elements(a)};
   over_rows(
       rows_of(u), call.width, [&](int64_t b, int64_t e) { active_kernels().gelu(call, b, e); });
@@ -147,6 +159,7 @@ Tensor gelu_rows(const Tensor& u, const Tensor& bias) {
 }
 
 GeluGrads gelu_rows_grad(const Tensor& u, const Tensor& bias, Tensor da) {
+  UVIC_KERNEL("gelu_grad", pass_over(u, da, da));
   GeluGradCall call{
       type_of(u.scalar_type()), width_of(u), elements(u), floats(bias), elements(da), elements(da)};
   const auto sums = with_column_sums(
@@ -159,6 +172,7 @@ GeluGrads gelu_rows_grad(const Tensor& u, const Tensor& bias, Tensor da) {
 Narrowed narrow_rows(const Tensor& x, torch::Dtype dtype) {
   const int64_t width = width_of(x);
   const auto y = dtype == torch::kFloat32 ? x : torch::empty(x.sizes(), dtype);
+  UVIC_KERNEL("narrow", pass_over(x, y));
   NarrowCall call{
       type_of(dtype), width, floats(x), dtype == torch::kFloat32 ? nullptr : elements(y), width};
   const auto sums =
@@ -173,6 +187,7 @@ Tensor concatenate_rows(const Tensor& a, const Tensor& b, torch::Dtype dtype) {
   auto sizes = a.sizes().vec();
   sizes.back() = width + other;
   const auto y = torch::empty(sizes, dtype);
+  UVIC_KERNEL("concatenate", pass_over(a, b, y));
   auto* to = static_cast<char*>(y.data_ptr());
   const NarrowCall left{type_of(dtype), width, floats(a), to, width + other};
   const NarrowCall right{

@@ -1,0 +1,149 @@
+#include "app/bench/bench.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <sstream>
+#include <stdexcept>
+
+#include "app/assets.h"
+#include "app/bench/parts.h"
+#include "app/options.h"
+#include "app/runtime.h"
+#include "data/formats/json.h"
+
+namespace uvic::app {
+using nlohmann::json;
+namespace {
+
+struct Part {
+  const char* name;
+  json (*run)(const Bench&);
+};
+
+constexpr Part kParts[] = {{"step", bench_step},
+                           {"evaluation", bench_evaluation},
+                           {"sampling", bench_sampling},
+                           {"profile", bench_profile},
+                           {"attention", bench_attention},
+                           {"products", bench_products},
+                           {"features", bench_features},
+                           {"data", bench_data}};
+
+std::vector<std::string> words(const std::string& text) {
+  std::vector<std::string> all;
+  std::istringstream stream(text);
+  for (std::string word; std::getline(stream, word, ',');)
+    if (!word.empty()) all.push_back(word);
+  return all;
+}
+
+const Part& part_named(const std::string& name) {
+  std::string known;
+  for (const auto& part : kParts) {
+    if (name == part.name) return part;
+    known += (known.empty() ? "" : ", ") + std::string(part.name);
+  }
+  throw std::invalid_argument(fmt::format("--parts {}: choose from {}", name, known));
+}
+
+TrainOptions network_options(const BenchOptions& options, const std::string& config) {
+  TrainOptions training;
+  read_toml(find_config(config), training);
+  training.batch_size = options.batch_size;
+  training.accumulate = 1;
+  training.shards = options.shards;
+  training.precision = options.precision;
+  training.model.validate();
+  return training;
+}
+
+std::string short_name(const std::string& config) {
+  return std::filesystem::path(config).stem().string();
+}
+
+json as_json(BenchOptions options) {
+  json all;
+  visit_leaves(options,
+               [&](const std::string& name, auto& field, const char*) { all[name] = field; });
+  return all;
+}
+
+}  // namespace
+
+std::vector<int64_t> bench_lengths(const std::string& text) {
+  std::vector<int64_t> lengths;
+  for (const auto& word : words(text)) {
+    try {
+      size_t end = 0;
+      lengths.push_back(std::stoll(word, &end));
+      if (end != word.size() || lengths.back() < 1 || lengths.back() > 1 << 20)
+        throw std::out_of_range("");
+    } catch (const std::exception&) {
+      throw std::invalid_argument(
+          fmt::format("--tokens {}: wants lengths from 1 to 1048576, as 64,257,1025", text));
+    }
+  }
+  return lengths;
+}
+
+void BenchOptions::validate() const {
+  if (words(networks).empty()) throw std::invalid_argument("--networks: give at least one config");
+  for (const auto& name : words(parts)) part_named(name);
+  if (words(parts).empty()) throw std::invalid_argument("--parts: give at least one");
+  if (batch_size < 1)
+    throw std::invalid_argument(fmt::format("--batch_size {}: 1 or more", batch_size));
+  if (shards < 0) throw std::invalid_argument(fmt::format("--shards {}: 0 or more", shards));
+  if (evaluations < 1)
+    throw std::invalid_argument(fmt::format("--evaluations {}: 1 or more", evaluations));
+  if (!(seconds >= 0)) throw std::invalid_argument(fmt::format("--seconds {}: 0 or more", seconds));
+  if (bench_lengths(tokens).empty()) throw std::invalid_argument("--tokens: give at least one");
+}
+
+json run_bench(const BenchOptions& options) {
+  options.validate();
+  set_up_process(options.threads);
+  catch_stop_signals();
+  Bench bench{options, torch::Device(choose_device(options.device)), {}, {}};
+  for (const auto& config : words(options.networks))
+    bench.networks.push_back(std::make_unique<BenchNetwork>(
+        short_name(config), network_options(options, config), bench.device));
+  bench.machine = measure_machine(bench.device);
+  const auto& m = bench.machine;
+  fmt::print("{}, {} threads, kernels {}: {:.0f} GFLOP/s bf16, {:.0f} GFLOP/s fp32, {:.1f} GB/s\n",
+             m.processor,
+             m.threads,
+             m.kernels,
+             m.bf16_flops / 1e9,
+             m.fp32_flops / 1e9,
+             m.bytes_per_sec / 1e9);
+  json all = {{"version", UVIC_VERSION},
+              {"command", command_line()},
+              {"time", utc_now()},
+              {"machine", to_json(m)},
+              {"options", as_json(options)}};
+  for (const auto& name : words(options.parts)) {
+    fmt::print("\n");
+    all[name] = part_named(name).run(bench);
+    std::fflush(stdout);
+  }
+  all["peak_memory_mib"] = peak_resident_mib();
+  if (!options.json.empty()) formats::write_json(options.json, all);
+  return all;
+}
+
+void add_bench_command(CLI::App& app) {
+  auto options = std::make_shared<BenchOptions>();
+  auto* command =
+      app.add_subcommand("bench", "Speed of training, evaluation, sampling and every kernel here");
+  add_fields(*command, *options);
+  command->callback([options] {
+    try {
+      run_bench(*options);
+    } catch (const StopRequested&) {
+      fmt::print(stderr, "stopped\n");
+    }
+  });
+}
+
+}  // namespace uvic::app

@@ -1,0 +1,209 @@
+// The parts of `uvic bench` that run single kernels.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <string>
+
+#include "app/bench/alternate.h"
+#include "app/bench/parts.h"
+#include "app/plot.h"
+#include "data/formats/atomic_file.h"
+#include "model/attention.h"
+#include "model/kernel_choice.h"
+#include "model/kernels/product_kernels.h"
+
+namespace uvic::app {
+using nlohmann::json;
+namespace {
+
+/// One kind of attention on one length, qkv [batch, tokens, 3 heads width].
+struct AttentionCase {
+  const model::AttentionKind* kind;
+  bool fused;
+  torch::Tensor qkv, grad_out;
+  int64_t heads;
+
+  std::string name() const { return std::string(kind->name) + (fused ? "" : ", plain"); }
+
+  void forward() const {
+    const c10::InferenceMode inference;
+    attend(qkv);
+    wait_for(qkv.device());
+  }
+  void forward_and_backward() const {
+    const auto leaf = qkv.detach().requires_grad_();
+    attend(leaf).backward(grad_out);
+    wait_for(qkv.device());
+  }
+
+ private:
+  torch::Tensor attend(const torch::Tensor& x) const {
+    model::use_fused_kernels(fused);
+    const double scale =
+        1 / std::sqrt(static_cast<double>(x.size(2)) / static_cast<double>(3 * heads));
+    const auto out = model::self_attention(*kind, x, heads, scale, {});
+    model::use_fused_kernels(true);
+    return out;
+  }
+};
+
+std::vector<AttentionCase> attention_cases(const Bench& bench, int64_t batch, int64_t tokens) {
+  const auto& config = bench.networks.front()->options().model;
+  const auto options = torch::dtype(bench.dtype()).device(bench.device);
+  std::vector<AttentionCase> cases;
+  const auto qkv = torch::randn({batch, tokens, 3 * config.embed_dim}, options);
+  const auto grad = torch::randn({batch, tokens, config.embed_dim}, options);
+  for (const bool fused : {true, false})
+    for (const char* kind : {"softmax", "cog"})
+      if (fused || bench.options.plain)
+        cases.push_back({&model::attention_kind(kind), fused, qkv, grad, config.num_heads});
+  return cases;
+}
+
+/// As many images as keep a length's cost near that of the training batch.
+int64_t attention_batch(const Bench& bench, int64_t tokens) {
+  constexpr int64_t kUsualTokens = 257;
+  return std::max<int64_t>(
+      1, bench.options.batch_size * kUsualTokens * kUsualTokens / (tokens * tokens));
+}
+
+void plot_attention(const std::string& path, const json& rows) {
+  LinePlot plot{"Attention, forward and backward", "tokens", "ms for each image", true, {}};
+  plot.log_x = true;
+  for (const auto& row : rows) {
+    const auto name = row["attention"].get<std::string>();
+    auto series = std::find_if(
+        plot.series.begin(), plot.series.end(), [&](const Series& s) { return s.name == name; });
+    if (series == plot.series.end()) {
+      plot.series.push_back({name, {}, {}, plot.series.size()});
+      plot.series.back().markers = true;
+      series = plot.series.end() - 1;
+    }
+    series->x.push_back(row["tokens"]);
+    series->y.push_back(1e3 * row["forward_backward"]["median_sec"].get<double>() /
+                        row["batch"].get<double>());
+  }
+  formats::write_file_atomically(path, to_svg(plot, print_palette()));
+}
+
+/// A product of the network: y [rows, out] = x [rows, in] w^T.
+struct Shape {
+  const char* name;
+  int64_t in, out;
+};
+
+}  // namespace
+
+json bench_attention(const Bench& bench) {
+  const auto& config = bench.networks.front()->options().model;
+  fmt::print("{:<40} {:>10} {:>8} {:>10} {:>8} {:>10}\n",
+             fmt::format("attention, {} heads of {}, ms an image",
+                         config.num_heads,
+                         config.embed_dim / config.num_heads),
+             "forward",
+             "of peak",
+             "+ gradient",
+             "of peak",
+             "to plain");
+  json rows = json::array();
+  for (const auto tokens : bench_lengths(bench.options.tokens)) {
+    const auto batch = attention_batch(bench, tokens);
+    const auto cases = attention_cases(bench, batch, tokens);
+    std::vector<BenchSide> forward, both;
+    for (const auto& one : cases) {
+      forward.push_back({one.name(), [&one] { one.forward(); }});
+      both.push_back({one.name(), [&one] { one.forward_and_backward(); }});
+    }
+    const double share = bench.options.seconds / 4;
+    const auto forward_times = alternate(forward, share), both_times = alternate(both, share);
+    const double product = 2.0 * static_cast<double>(batch * tokens * tokens * config.embed_dim);
+    const double peak = bench.machine.flops(bench.dtype());
+    for (size_t i = 0; i < cases.size(); ++i) {
+      const auto plain = i % 2 + 2;
+      fmt::print("{:<40} {:>10.4f} {:>8.3f} {:>10.4f} {:>8.3f}",
+                 fmt::format("{} tokens, {}", tokens, cases[i].name()),
+                 1e3 * forward_times[i].median / static_cast<double>(batch),
+                 2 * product / forward_times[i].median / peak,
+                 1e3 * both_times[i].median / static_cast<double>(batch),
+                 7 * product / both_times[i].median / peak);
+      if (i < 2 && plain < cases.size())
+        fmt::print(" {:>8.2f} x", both_times[plain].median / both_times[i].median);
+      fmt::print("\n");
+      rows.push_back({{"attention", cases[i].name()},
+                      {"tokens", tokens},
+                      {"batch", batch},
+                      {"forward", to_json(forward_times[i])},
+                      {"forward_backward", to_json(both_times[i])},
+                      {"forward_flops", 2 * product},
+                      {"forward_backward_flops", 7 * product}});
+    }
+  }
+  if (!bench.options.plot.empty()) plot_attention(bench.options.plot, rows);
+  return rows;
+}
+
+json bench_products(const Bench& bench) {
+  if (!bench.device.is_cpu()) {
+    fmt::print("products: the library's own on this device\n");
+    return json::array();
+  }
+  const auto& config = bench.networks.front()->options().model;
+  const int64_t rows = bench.options.batch_size * (config.patches() + config.extras()),
+                dim = config.embed_dim, hidden = config.mlp_hidden();
+  const auto options = torch::dtype(bench.dtype());
+  fmt::print("{:<40} {:>10} {:>8} {:>8} {:>12}\n",
+             fmt::format("products of {} rows", rows),
+             "GFLOP/s",
+             "of peak",
+             "GB/s",
+             "to library's");
+  json all = json::array();
+  for (const auto& shape : {Shape{"qkv", dim, 3 * dim},
+                            Shape{"proj", dim, dim},
+                            Shape{"fc1", dim, hidden},
+                            Shape{"fc2", hidden, dim},
+                            Shape{"skip_linear", 2 * dim, dim}}) {
+    const auto x = torch::randn({rows, shape.in}, options),
+               dy = torch::randn({rows, shape.out}, options),
+               w = torch::randn({shape.out, shape.in}, torch::kFloat32);
+    const std::vector<std::pair<const char*, std::function<void()>>> directions = {
+        {"forward", [&] { model::product_rows(x, w, {}); }},
+        {"gradient", [&] { model::product_grad(dy, w); }},
+        {"weight gradient", [&] { model::product_weight_grad(dy, x); }}};
+    for (const auto& [direction, run] : directions) {
+      std::vector<BenchSide> sides;
+      for (const auto source : {model::ProductSource::ours, model::ProductSource::library})
+        sides.push_back({"", [source, run = run] {
+                           const c10::InferenceMode inference;
+                           model::use_products(source);
+                           run();
+                           model::use_products(model::ProductSource::fastest);
+                         }});
+      const auto times = alternate(sides, bench.options.seconds / 5);
+      const double flops = 2.0 * static_cast<double>(rows * shape.in * shape.out);
+      const double element = static_cast<double>(x.element_size());
+      const bool of_weight = std::string(direction) == "weight gradient";
+      const double bytes =
+          element * static_cast<double>(rows * (shape.in + shape.out)) +
+          (of_weight ? 4.0 : 4.0 + 2 * element) * static_cast<double>(shape.in * shape.out);
+      fmt::print("{:<40} {:>10.1f} {:>8.3f} {:>8.1f} {:>10.2f} x\n",
+                 fmt::format("{} [{}, {}], {}", shape.name, shape.in, shape.out, direction),
+                 flops / times[0].median / 1e9,
+                 flops / times[0].median / bench.machine.flops(bench.dtype()),
+                 bytes / times[0].median / 1e9,
+                 times[1].median / times[0].median);
+      all.push_back({{"product", shape.name},
+                     {"in", shape.in},
+                     {"out", shape.out},
+                     {"rows", rows},
+                     {"direction", direction},
+                     {"flops", flops},
+                     {"bytes", bytes},
+                     {"ours", to_json(times[0])},
+                     {"library", to_json(times[1])}});
+    }
+  }
+  return all;
+}
+
+}  // namespace uvic::app

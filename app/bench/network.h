@@ -1,0 +1,47 @@
+// A network and what one step of its training or one evaluation of it needs.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <memory>
+#include <string>
+
+#include "app/train.h"
+#include "app/train_state.h"
+#include "diffusion/noise_schedule.h"
+
+namespace uvic::app {
+
+/// Waits until the device has done all that it was given; the CPU always has.
+void wait_for(torch::Device device);
+
+/// Fresh weights and random pictures: what is computed does not depend on either.
+class BenchNetwork {
+ public:
+  /// `name` stands in tables; batch_size, shards and precision of `options` apply. Throws what
+  /// building a network throws.
+  BenchNetwork(std::string name, const TrainOptions& options, torch::Device device);
+
+  const std::string& name() const { return name_; }
+  const TrainOptions& options() const { return options_; }
+  torch::Dtype dtype() const { return dtype_; }
+
+  /// Noise, forward, backward, AdamW and the weights' average, as the trainer does them.
+  void training_step();
+  /// One evaluation without gradients.
+  void evaluate();
+  /// A batch of pictures through `evaluations` evaluations of the default sampler.
+  void draw(int64_t evaluations);
+
+ private:
+  std::string name_;
+  TrainOptions options_;
+  torch::Device device_;
+  torch::Dtype dtype_;
+  std::unique_ptr<TrainState> state_;
+  std::shared_ptr<const diffusion::NoiseSchedule> schedule_;
+  torch::Tensor pictures_, x_, times_, condition_;
+  at::Generator generator_;
+};
+
+}  // namespace uvic::app
