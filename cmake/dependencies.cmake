@@ -20,9 +20,6 @@ if(NOT Torch_FOUND)
     "or unpack the archive from pytorch.org and pass -DCMAKE_PREFIX_PATH=/path/to/libtorch, "
     "or activate a Python environment that has torch.")
 endif()
-if(UVIC_CUDA AND NOT TORCH_CUDA_LIBRARIES)
-  message(FATAL_ERROR "UVIC_CUDA is on, but this LibTorch has no CUDA; pass -DCMAKE_PREFIX_PATH=/path/to/libtorch")
-endif()
 message(STATUS "LibTorch ${Torch_VERSION}: ${TORCH_INSTALL_PREFIX}")
 
 # Debian ships OpenCV's CMake files only with all of OpenCV; core and imgproc alone are found by hand.

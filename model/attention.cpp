@@ -6,6 +6,7 @@
 
 #include "model/attention/scores.h"
 #include "model/kernel_choice.h"
+#include "model/kernels/attention_cuda_binding.h"
 #include "model/kernels/attention_kernels.h"
 #include "model/torch_compat.h"
 
@@ -44,26 +45,6 @@ void check(const AttentionInput& in) {
 
 }  // namespace
 
-const std::vector<AttentionKind>& attention_kinds() {
-  static const std::vector<AttentionKind> kinds = {
-      {"softmax", softmax_attention},
-      {"cog", cog_attention},
-      {"expressive", expressive_attention},
-      {"elliptical", elliptical_attention, /*reads_v_previous=*/true},
-  };
-  return kinds;
-}
-
-const AttentionKind& attention_kind(const std::string& name) {
-  std::string known;
-  for (const auto& kind : attention_kinds()) {
-    if (name == kind.name) return kind;
-    known += (known.empty() ? "" : ", ") + std::string(kind.name);
-  }
-  throw std::invalid_argument(
-      fmt::format("model.attention: unknown kind {}; choose one of {}", name, known));
-}
-
 std::optional<ScoreKind> score_kind(const AttentionKind& kind) {
   if (kind.reference == softmax_attention) return ScoreKind::softmax;
   if (kind.reference == cog_attention) return ScoreKind::cog;
@@ -81,6 +62,10 @@ torch::Tensor attention(const AttentionKind& kind, const AttentionInput& in) {
     const auto out = library_softmax_attention(in.q, in.k, in.v, in.scale);
     if (out.defined()) return out;
   }
+  // On a GPU the library's softmax comes first: it has been measured, ours has not.
+  if (const auto score = score_kind(kind);
+      score && cuda_attention_serves(in.q, in.q.size(3), in.scale))
+    return cuda_attention(*score, in.q, in.k, in.v, in.scale);
   return kind.reference(in);
 }
 
@@ -96,6 +81,9 @@ torch::Tensor self_attention(const AttentionKind& kind,
                     heads));
   if (const auto score = score_kind(kind); score && fused_kernels() && fused_attention_serves(qkv))
     return fused_attention(*score, qkv, heads, scale);
+  if (kind.reference == cog_attention && fused_kernels() &&
+      cuda_attention_serves(qkv, qkv.size(2) / (3 * heads), scale))
+    return cuda_attention(ScoreKind::cog, qkv, heads, scale);
   const auto parts = split_heads(qkv, heads);
   AttentionInput in;
   in.q = parts[0], in.k = parts[1], in.v = parts[2];

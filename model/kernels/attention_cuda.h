@@ -1,5 +1,5 @@
-// Fused attention on CUDA GPUs, softmax and Cog, forward and backward: pointers, strides and a stream.
-// No LibTorch here; attention_cuda_binding.cpp brings the two together.
+// Fused attention on CUDA GPUs, softmax and Cog, forward and backward: pointers, strides and a
+// stream. No LibTorch here; attention_cuda_binding.cpp brings the two together.
 #pragma once
 
 #include <stdint.h>
@@ -10,15 +10,15 @@ namespace uvic::model::cuda {
 
 enum class HalfType : int { bf16, fp16 };
 
-/// out = w v for each image and head; s = scale q k^T, w = softmax(s), or sign(s) * softmax(|s|) for
-/// ScoreKind::cog, whose sign(0) is 0 while e^0 stays in the denominator.
+/// out = w v for each image and head; s = scale q k^T, w = softmax(s), or sign(s) * softmax(|s|)
+/// for ScoreKind::cog, whose sign(0) is 0 while e^0 stays in the denominator.
 ///
 /// All elements are 16 bits wide, products and sums run in float32; weights are rounded to 16 bits
 /// before they meet v. Rows lie anywhere: a packed qkv is three views into one tensor. Pointers are
-/// multiples of 16 bytes, strides multiples of 8 elements (served() says). Nothing synchronises with
-/// the host and no memory is taken, so that every call can be captured in a graph. Results depend
-/// on neither batch nor heads, bit for bit, and there is no atomic operation: the same input gives
-/// the same bits.
+/// multiples of 16 bytes, strides multiples of 8 elements (served() says). Nothing synchronises
+/// with the host and no memory is taken, so that every call can be captured in a graph. Results
+/// depend on neither batch nor heads, bit for bit, and there is no atomic operation: the same input
+/// gives the same bits.
 struct AttentionForward {
   ScoreKind kind;
   HalfType type;
@@ -32,8 +32,8 @@ struct AttentionForward {
 
 /// The gradients of the same call; `out` and `row_stats` are what the forward pass wrote.
 ///
-/// With P = softmax(|s|), g = grad_out v^T: ds = P (g - sign(s) rowsum(grad_out * out)), 0 where s is 0;
-/// grad_q = scale ds k, grad_k = scale ds^T q, grad_v = (sign(s) P)^T grad_out.
+/// With P = softmax(|s|), g = grad_out v^T: ds = P (g - sign(s) rowsum(grad_out * out)), 0 where s
+/// is 0; grad_q = scale ds k, grad_k = scale ds^T q, grad_v = (sign(s) P)^T grad_out.
 struct AttentionBackward {
   AttentionForward forward;
   TokenRows<const void> grad_out;

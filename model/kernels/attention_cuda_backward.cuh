@@ -1,6 +1,7 @@
-// The gradients of attention, scores computed anew from the rows' statistics: a block owns queries and sums
-// grad_q over keys, or owns keys and sums grad_k and grad_v over queries. Seven products of queries by
-// keys instead of five, and in return no atomic operation and no dependence between blocks.
+// The gradients of attention, scores computed anew from the rows' statistics: a block owns queries
+// and sums grad_q over keys, or owns keys and sums grad_k and grad_v over queries. Seven products
+// of queries by keys instead of five, and in return no atomic operation and no dependence between
+// blocks.
 #pragma once
 
 #include "model/kernels/attention_cuda_tiles.cuh"
@@ -22,12 +23,11 @@ UVIC_KERNEL(kFactThreads, 1) row_facts_kernel(const FactsCall facts) {
   const int lane = thread_index() % kLanes;
   const int64_t query = int64_t{block.x} * (kFactThreads / kLanes) + thread_index() / kLanes;
   if (query >= forward.queries) return;
-  const uint16_t* out = rows_at(TokenRows<const void>{forward.out.data,
-                                                      forward.out.batch,
-                                                      forward.out.head,
-                                                      forward.out.token},
-                                block,
-                                query);
+  const uint16_t* out = rows_at(
+      TokenRows<const void>{
+          forward.out.data, forward.out.batch, forward.out.head, forward.out.token},
+      block,
+      query);
   const uint16_t* grad = rows_at(call.grad_out, block, query);
   float sum = 0;
   for (int i = lane * 2; i < forward.width; i += 2 * kLanes) {
@@ -137,8 +137,7 @@ struct Matrices {
     second.load(S::kOwnTileBytes, share.granule);
   }
   UVIC_DEVICE static uint32_t streamed(int stage, int row) {
-    return BackwardMemory<S>::kStages + stage * BackwardMemory<S>::kStageBytes +
-           row * S::kRowBytes;
+    return BackwardMemory<S>::kStages + stage * BackwardMemory<S>::kStageBytes + row * S::kRowBytes;
   }
   UVIC_DEVICE static uint32_t facts(int stage, int row) {
     return BackwardMemory<S>::kStages + stage * BackwardMemory<S>::kStageBytes +
@@ -196,10 +195,9 @@ UVIC_DEVICE void query_gradients(const AttentionBackward& call, const OwnedRows&
     UVIC_UNROLL
     for (int h = 0; h < 2; ++h) {
       const int row = (share.granule + g * S::kWarps) * kGranule + lane / 4 + 8 * h;
-      const int64_t at =
-          (block.z * forward.heads + block.y) * forward.queries + own.first + row;
-      facts[g][h] = row < own.count ? reinterpret_cast<const Four*>(call.row_facts)[at]
-                                    : Four{0, 0, 0, 0};
+      const int64_t at = (block.z * forward.heads + block.y) * forward.queries + own.first + row;
+      facts[g][h] =
+          row < own.count ? reinterpret_cast<const Four*>(call.row_facts)[at] : Four{0, 0, 0, 0};
     }
   }
   Matrices<S, kGranules> matrices;
@@ -257,8 +255,7 @@ UVIC_DEVICE void key_step(float (&key_sum)[kGranules][S::kChunks][4],
     Four fact[2];
     UVIC_UNROLL
     for (int e = 0; e < 2; ++e)
-      fact[e] =
-          shared_load<Four>(facts + (j * 8 + thread_index() % 4 * 2 + e) * S::kFactBytes);
+      fact[e] = shared_load<Four>(facts + (j * 8 + thread_index() % 4 * 2 + e) * S::kFactBytes);
     UVIC_UNROLL
     for (int i = 0; i < kGranules; ++i) {
       UVIC_UNROLL
@@ -273,8 +270,8 @@ UVIC_DEVICE void key_step(float (&key_sum)[kGranules][S::kChunks][4],
       }
     }
   }
-  multiply_rows<S>(value_sum, weights, queries + S::kStreamTileBytes);
   multiply_rows<S>(key_sum, gradients, queries);
+  multiply_rows<S>(value_sum, weights, queries + S::kStreamTileBytes);
 }
 
 template <class S, int kGranules, bool kSplit>
@@ -303,7 +300,8 @@ UVIC_DEVICE void key_gradients(const AttentionBackward& call, const OwnedRows& o
         copy_streamed<S>(
             matrices.streamed(stage, 0) + S::kStreamTileBytes, call.grad_out, first, rows, width);
         for (int row = thread_index(); row < granules_of(rows) * kGranule; row += S::kThreads)
-          copy_async(matrices.facts(stage, row), row < rows ? facts + first + row : facts, row < rows);
+          copy_async(
+              matrices.facts(stage, row), row < rows ? facts + first + row : facts, row < rows);
       },
       [&] { matrices.load(share); },
       [&](int stage, int row) {

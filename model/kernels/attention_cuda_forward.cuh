@@ -1,5 +1,5 @@
-// out = w v: a block owns queries, keys and values stream past. The softmax is taken as it goes (Milakov and
-// Gimelshein 2018, arXiv:1805.02867; Dao 2023, arXiv:2307.08691).
+// out = w v: a block owns queries, keys and values stream past. The softmax is taken as it goes
+// (Milakov and Gimelshein 2018, arXiv:1805.02867; Dao 2023, arXiv:2307.08691).
 #pragma once
 
 #include "model/kernels/attention_cuda_tiles.cuh"
@@ -37,8 +37,8 @@ UVIC_DEVICE bool exists(int j, int e, int valid) {
   return j * 8 + thread_index() % 4 * 2 + e < valid;
 }
 
-/// One row's scores to rounded weights with their signs. kZeros: some score is 0, whose weight counts in the sum and
-/// is 0 itself.
+/// One row's scores to rounded weights with their signs. kZeros: some score is 0, whose weight
+/// counts in the sum and is 0 itself.
 template <class S, int kStep, bool kMasked, bool kZeros, int kGranules>
 UVIC_DEVICE float weigh(const float (&s)[2 * kStep][4],
                         int half,
@@ -69,8 +69,8 @@ UVIC_DEVICE float weigh(const float (&s)[2 * kStep][4],
   return sum;
 }
 
-/// A row's largest magnitude in this tile and before; where a sum overflowed, the scores become the largest
-/// finite ones, so that the row's weights stay weights.
+/// A row's largest magnitude in this tile and before; where a sum overflowed, the scores become the
+/// largest finite ones, so that the row's weights stay weights.
 template <class S, int kStep, bool kMasked>
 UVIC_DEVICE float largest_of_row(
     float (&s)[2 * kStep][4], int half, float largest, int valid, float& smallest) {
@@ -135,11 +135,8 @@ UVIC_DEVICE void attend_step(Attended<S, kGranules>& state,
 
 /// Adds what another warp found in its share of the keys.
 template <class S>
-UVIC_DEVICE void join_parts(Attended<S, 1>& state,
-                            const WarpShare& share,
-                            bool active,
-                            uint32_t base,
-                            float c) {
+UVIC_DEVICE void join_parts(
+    Attended<S, 1>& state, const WarpShare& share, bool active, uint32_t base, float c) {
   constexpr int kNumbers = S::kChunks * 4 + 4;
   const int warp = thread_index() / kLanes, groups = S::kWarps / share.parts;
   if (active && share.part > 0) {
@@ -159,8 +156,7 @@ UVIC_DEVICE void join_parts(Attended<S, 1>& state,
     float mine[2], theirs[2];
     UVIC_UNROLL
     for (int h = 0; h < 2; ++h) {
-      const float max =
-          shared_load<float>(handed_over(base, kNumbers, other, S::kChunks * 4 + h));
+      const float max = shared_load<float>(handed_over(base, kNumbers, other, S::kChunks * 4 + h));
       const float sum =
           shared_load<float>(handed_over(base, kNumbers, other, S::kChunks * 4 + 2 + h));
       const float both = fmaxf(state.max[0][h], max);

@@ -1,12 +1,13 @@
-// Tiles of token rows: from device memory to shared memory, from there to fragments, through products, back.
+// Tiles of token rows: from device memory to shared memory, from there to fragments, through
+// products, back.
 //
-// The three kernels of attention are one scheme. A block owns some token rows (queries, or keys) and sums
-// over all rows of the other side, which stream through shared memory in two stages. A warp works on
-// granules of 16 owned rows. All that a warp computes stays in its registers: scores leave one product in the
-// very layout in which the next one takes them.
+// The three kernels of attention are one scheme. A block owns some token rows (queries, or keys)
+// and sums over all rows of the other side, which stream through shared memory in two stages. A
+// warp works on granules of 16 owned rows. All that a warp computes stays in its registers: scores
+// leave one product in the very layout in which the next one takes them.
 //
-// Rows that do not fill a block (257 = 2 * 128 + 1) cost what they are: where one or two granules are left,
-// the warps share each of them and split the streamed rows.
+// Rows that do not fill a block (257 = 2 * 128 + 1) cost what they are: where one or two granules
+// are left, the warps share each of them and split the streamed rows.
 #pragma once
 
 #include "model/kernels/attention_cuda.h"
@@ -27,7 +28,7 @@ template <class Type_,
           int kStreamRows_,  // in a stage
           int kStep_,        // granules of streamed rows that a warp takes at once
           bool kOwnInRegisters_,
-          int kOwnTiles_>    // matrices of owned rows: q, or two for the gradients
+          int kOwnTiles_>  // matrices of owned rows: q, or two for the gradients
 struct Shape {
   using Type = Type_;
   static constexpr bool kCog = kKind == ScoreKind::cog;
@@ -65,8 +66,8 @@ inline int64_t row_blocks(int64_t rows) {
 
 UVIC_DEVICE int granules_of(int rows) { return (rows + kGranule - 1) / kGranule; }
 
-/// What a warp does: granules `granule`, granule + warps, ... of the block's rows, and of the streamed
-/// granules those that are `part` modulo `parts`.
+/// What a warp does: granules `granule`, granule + warps, ... of the block's rows, and of the
+/// streamed granules those that are `part` modulo `parts`.
 struct WarpShare {
   int granule, part, parts;
 };
@@ -84,7 +85,8 @@ struct Number {
   static constexpr int value = kValue;
 };
 
-/// body(granules for each warp, whether warps split the streamed rows) as `rows` owned rows want it.
+/// body(granules for each warp, whether warps split the streamed rows) as `rows` owned rows want
+/// it.
 template <class S, class Body>
 UVIC_DEVICE void with_fitting_rows(int rows, const Body& body) {
   const int granules = granules_of(rows);
@@ -111,8 +113,8 @@ UVIC_DEVICE uint16_t* rows_at(const TokenRows<void>& x, const BlockIndex& block,
 template <class S, int kRows>
 UVIC_DEVICE void copy_rows(
     uint32_t tile, const uint16_t* from, int64_t token_stride, int rows, int padded, int width) {
-  UVIC_UNROLL
-  for (int i = 0; i < kRows * S::kChunks / S::kThreads; ++i) {
+  UVIC_UNROLL_TWICE  // more would hold addresses where sums are wanted
+      for (int i = 0; i < kRows * S::kChunks / S::kThreads; ++i) {
     const int chunk_index = i * S::kThreads + thread_index();
     const int row = chunk_index / S::kChunks, chunk = chunk_index % S::kChunks;
     if (row >= padded) continue;
@@ -141,16 +143,12 @@ UVIC_DEVICE void copy_owned(uint32_t tile,
 template <class S>
 UVIC_DEVICE void copy_streamed(
     uint32_t tile, const TokenRows<const void>& x, int first, int rows, int width) {
-  copy_rows<S, S::kStreamRows>(tile,
-                               rows_at(x, block_index(), first),
-                               x.token,
-                               rows,
-                               granules_of(rows) * kGranule,
-                               width);
+  copy_rows<S, S::kStreamRows>(
+      tile, rows_at(x, block_index(), first), x.token, rows, granules_of(rows) * kGranule, width);
 }
 
-/// Where this lane points a matrix load: at 16 rows by 16 columns as the left factor of a product, or, transposed,
-/// as a right factor whose inner dimension are the rows; ...
+/// Where this lane points a matrix load: at 16 rows by 16 columns as the left factor of a product,
+/// or, transposed, as a right factor whose inner dimension are the rows; ...
 template <class S>
 UVIC_DEVICE uint32_t left_lane() {
   const int lane = thread_index() % kLanes;
@@ -235,7 +233,8 @@ UVIC_DEVICE void multiply_widths(float (&s)[kGranules][kTiles][4],
 /// Scores after rounding, as the left factor of the next product.
 template <int kGranules, int kStep>
 struct Weights {
-  uint32_t word[kGranules][2 * kStep][2];  ///< [..][j][half]: rows g + 8 half, columns 8 j + 2t 2t+1
+  uint32_t word[kGranules][2 * kStep]
+               [2];  ///< [..][j][half]: rows g + 8 half, columns 8 j + 2t 2t+1
 };
 
 /// sum [granules][16 rows, width] += weights [16 rows, kStep * 16] rows [kStep * 16, width].
@@ -262,8 +261,8 @@ UVIC_DEVICE void multiply_rows(float (&sum)[kGranules][S::kChunks][4],
   }
 }
 
-/// Writes 16 rows, row half h times factor[h], through the granule's own place in shared memory, so that
-/// device memory sees whole 16-byte pieces.
+/// Writes 16 rows, row half h times factor[h], through the granule's own place in shared memory, so
+/// that device memory sees whole 16-byte pieces.
 template <class S>
 UVIC_DEVICE void store_granule(uint32_t place,
                                const float (&x)[S::kChunks][4],
@@ -277,9 +276,8 @@ UVIC_DEVICE void store_granule(uint32_t place,
   for (int j = 0; j < S::kChunks; ++j) {
     UVIC_UNROLL
     for (int h = 0; h < 2; ++h)
-      shared_store<uint32_t>(
-          place + (row + 8 * h) * S::kRowBytes + j * 16 + pair * 4,
-          S::Type::pack(x[j][2 * h] * factor[h], x[j][2 * h + 1] * factor[h]));
+      shared_store<uint32_t>(place + (row + 8 * h) * S::kRowBytes + j * 16 + pair * 4,
+                             S::Type::pack(x[j][2 * h] * factor[h], x[j][2 * h + 1] * factor[h]));
   }
   sync_warp();
   UVIC_UNROLL
@@ -293,10 +291,10 @@ UVIC_DEVICE void store_granule(uint32_t place,
   sync_warp();  // the place may be written again
 }
 
-/// Streams `rows` rows: load(stage, first_row, rows) starts the copies of one stage, begin() runs once, after the
-/// first of them (and whatever was started before) have landed, then wide(stage, row) for each S::kStep
-/// whole granules and single(stage, row, rows_left) for each granule that remains. A warp that is not
-/// `active` only helps to copy.
+/// Streams `rows` rows: load(stage, first_row, rows) starts the copies of one stage, begin() runs
+/// once, after the first of them (and whatever was started before) have landed, then wide(stage,
+/// row) for each S::kStep whole granules and single(stage, row, rows_left) for each granule that
+/// remains. A warp that is not `active` only helps to copy.
 template <class S, bool kSplit, class Load, class Begin, class Wide, class Single>
 UVIC_DEVICE void stream_rows(int rows,
                              const WarpShare& share,

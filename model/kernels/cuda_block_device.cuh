@@ -10,6 +10,7 @@
 #define UVIC_DEVICE __device__ __forceinline__
 #define UVIC_KERNEL(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
 #define UVIC_UNROLL _Pragma("unroll")
+#define UVIC_UNROLL_TWICE _Pragma("unroll 2")
 
 namespace uvic::model::cuda {
 
@@ -141,9 +142,8 @@ void launch(void (*kernel)(Argument),
   if (shared > 48 * 1024)
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
           "shared memory of a CUDA kernel");
-  const dim3 blocks(static_cast<unsigned>(grid.x),
-                    static_cast<unsigned>(grid.y),
-                    static_cast<unsigned>(grid.z));
+  const dim3 blocks(
+      static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z));
   kernel<<<blocks, threads, shared, static_cast<cudaStream_t>(stream)>>>(argument);
   check(cudaGetLastError(), "start of a CUDA kernel");
 }

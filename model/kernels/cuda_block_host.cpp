@@ -25,7 +25,8 @@ constexpr int kCollectives = 8;
 // ---- fibers: a stack and a place to go on from -------------------------------------------------
 
 // Swapping ucontexts asks the kernel for the signal mask each time; a block needs millions of
-// switches, so that x86-64 outside of sanitizers swaps the registers that a call preserves and no more.
+// switches, so that x86-64 outside of sanitizers swaps the registers that a call preserves and no
+// more.
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
 #define UVIC_FAST_FIBERS 1
 asm(R"(
@@ -218,7 +219,8 @@ void note_read(uint32_t at, uint32_t bytes) {
     if (h.pending >= 0) fail(place(word * 4) + ": read while a copy into it is under way");
     if (!h.written) fail(place(word * 4) + ": read before anything was written");
     if (h.write_epoch == block->epoch && h.writer != block->current) {
-      if (h.writer / kWarp != warp) fail(place(word * 4) + ": another warp wrote it, no barrier since");
+      if (h.writer / kWarp != warp)
+        fail(place(word * 4) + ": another warp wrote it, no barrier since");
       if (h.write_sync == own_warp().syncs)
         fail(place(word * 4) + ": another lane wrote it, no warp barrier since");
     }
@@ -439,8 +441,7 @@ void run_block(int threads) {
       }
     } else {
       for (const int warp : order)
-        for (uint64_t before = progress_of(*block);
-             run_warp_once(warp, lanes) && !block->error;
+        for (uint64_t before = progress_of(*block); run_warp_once(warp, lanes) && !block->error;
              before = progress_of(*block))
           if (progress_of(*block) == before)
             fail("a warp waits for lanes that do not come: diverged warp-wide operation");

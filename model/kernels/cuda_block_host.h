@@ -1,8 +1,8 @@
 // cuda_block.cuh without a GPU: one block after the other, each thread a fiber. For tests.
 //
-// An asynchronous copy lands as late as the rules allow, at the wait for its group; until then its place
-// holds NaN. Every word of shared memory knows who read and wrote it since which barrier, so that
-// a missing barrier is an error in every order of execution, not only in an unlucky one.
+// An asynchronous copy lands as late as the rules allow, at the wait for its group; until then its
+// place holds NaN. Every word of shared memory knows who read and wrote it since which barrier, so
+// that a missing barrier is an error in every order of execution, not only in an unlucky one.
 #pragma once
 
 #include <stdint.h>
@@ -16,6 +16,7 @@
 #define UVIC_DEVICE inline
 #define UVIC_KERNEL(threads, blocks) inline void
 #define UVIC_UNROLL
+#define UVIC_UNROLL_TWICE
 
 namespace uvic::model::cuda {
 
@@ -24,9 +25,9 @@ enum class ThreadOrder { forward, reverse, interleaved };
 
 /// What the emulation saw since reset().
 struct EmulationReport {
-  int64_t multiply_adds = 0;        ///< warp-wide m16n8k16 products
-  int64_t matrix_loads = 0;         ///< warp-wide loads of four 8 x 8 matrices
-  int64_t conflicting_loads = 0;    ///< of those, with two rows of a matrix in the same banks
+  int64_t multiply_adds = 0;      ///< warp-wide m16n8k16 products
+  int64_t matrix_loads = 0;       ///< warp-wide loads of four 8 x 8 matrices
+  int64_t conflicting_loads = 0;  ///< of those, with two rows of a matrix in the same banks
   int64_t blocks = 0;
   int64_t largest_shared_bytes = 0;  ///< highest byte of shared memory used
 };

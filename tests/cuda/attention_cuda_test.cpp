@@ -1,4 +1,5 @@
-// The CUDA attention kernels, run on the CPU: the same source, its threads as fibers (cuda_block_host.h).
+// The CUDA attention kernels, run on the CPU: the same source, its threads as fibers
+// (cuda_block_host.h).
 #include "model/kernels/attention_cuda.h"
 
 #include <algorithm>
@@ -20,7 +21,8 @@ using Doubles = std::vector<double>;
 /// Memory as cudaMalloc gives it: aligned, with NaN on both sides of what a kernel may read.
 class Halves {
  public:
-  Halves(HalfType type, int64_t count) : type_(type), count_(count), words_(count + 2 * kGap, nan()) {
+  Halves(HalfType type, int64_t count)
+      : type_(type), count_(count), words_(count + 2 * kGap, nan()) {
     const auto at = reinterpret_cast<uintptr_t>(words_.data());
     offset_ = kGap / 2 + static_cast<int64_t>((64 - at % 64) % 64 / 2);
   }
@@ -31,7 +33,9 @@ class Halves {
     data()[i] = static_cast<uint16_t>(type_ == HalfType::bf16 ? Bf16::pack(narrow, 0)
                                                               : Fp16::pack(narrow, 0));
   }
-  double get(int64_t i) { return type_ == HalfType::bf16 ? Bf16::low(data()[i]) : Fp16::low(data()[i]); }
+  double get(int64_t i) {
+    return type_ == HalfType::bf16 ? Bf16::low(data()[i]) : Fp16::low(data()[i]);
+  }
   bool untouched(int64_t i) { return data()[i] == nan(); }
   /// Whether nothing was written before or after the elements.
   bool fences_stand() {
@@ -206,7 +210,8 @@ Doubles gradient(Case& c, int part) {
   for (int64_t b = 0; b < c.p.batch; ++b)
     for (int64_t h = 0; h < c.p.heads; ++h)
       for (int64_t t = 0; t < (part == 0 ? c.p.queries : c.p.keys); ++t)
-        for (int64_t d = 0; d < c.p.width; ++d) all.push_back(c.grad_qkv.get(c.at(part, b, h, t) + d));
+        for (int64_t d = 0; d < c.p.width; ++d)
+          all.push_back(c.grad_qkv.get(c.at(part, b, h, t) + d));
   return all;
 }
 
@@ -237,7 +242,8 @@ void check_against_definition(const Problem& p, double slack = 1) {
 constexpr ScoreKind kKinds[] = {ScoreKind::softmax, ScoreKind::cog};
 constexpr HalfType kTypes[] = {HalfType::bf16, HalfType::fp16};
 
-TEST_CASE("cuda attention: gradients and outputs agree with the definition at every length and width") {
+TEST_CASE(
+    "cuda attention: gradients and outputs agree with the definition at every length and width") {
   reset_emulation_report();
   for (const auto kind : kKinds)
     for (const auto type : kTypes)
@@ -291,7 +297,8 @@ TEST_CASE("cuda attention: all orders of threads give the same bits") {
     Problem p;
     p.queries = p.keys = length, p.heads = 2;
     std::vector<Doubles> seen;
-    for (const auto order : {ThreadOrder::forward, ThreadOrder::reverse, ThreadOrder::interleaved}) {
+    for (const auto order :
+         {ThreadOrder::forward, ThreadOrder::reverse, ThreadOrder::interleaved}) {
       set_thread_order(order, 5);
       Case c(p);
       c.run();
@@ -337,13 +344,16 @@ TEST_CASE("cuda attention: scores of zero have no weight but count, and pass no 
       Case c(p);
       for (int64_t t = 0; t < length; t += 3)  // every third key meets every query at 0
         for (int64_t d = 0; d < p.width; ++d) c.qkv.set(c.at(1, 0, 0, t) + d, t % 2 ? -0.0 : 0.0);
-      for (int64_t d = 0; d < p.width; ++d) c.qkv.set(c.at(0, 0, 0, 5) + d, 0);  // and one query all keys
+      for (int64_t d = 0; d < p.width; ++d)
+        c.qkv.set(c.at(0, 0, 0, 5) + d, 0);  // and one query all keys
       c.run();
       const auto right = answers(c);
       CHECK(distance(elements(c.out), right.out) < tolerance(p.type));
       for (int part = 0; part < 3; ++part)
-        CHECK(distance(gradient(c, part), part == 0 ? right.q : part == 1 ? right.k : right.v) <
-              tolerance(p.type));
+        CHECK(distance(gradient(c, part),
+                       part == 0   ? right.q
+                       : part == 1 ? right.k
+                                   : right.v) < tolerance(p.type));
       if (kind == ScoreKind::cog)
         for (int64_t d = 0; d < p.width; ++d) {
           CHECK(c.out.get(c.out_at(0, 0, 5) + d) == 0);
@@ -398,7 +408,8 @@ TEST_CASE("cuda attention: NaN stays NaN, in its own row alone") {
   }
 }
 
-TEST_CASE("cuda attention: no instance asks for more shared memory than any GPU from Ampere on has") {
+TEST_CASE(
+    "cuda attention: no instance asks for more shared memory than any GPU from Ampere on has") {
   reset_emulation_report();
   for (const int64_t width : {32, 64, 80, 96, 128}) {
     Problem p;

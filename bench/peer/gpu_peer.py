@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""What PyTorch does on this GPU: the training step of a plain U-ViT and U-ViC, and attention in all its backends.
+
+The networks are bench/peer/cpu_peer.py's, written from the papers for comparison alone.
+
+    python3 bench/peer/gpu_peer.py --out gpu_peer.json [--parts ceilings,attention,step] [--batch_size 256]
+
+Times are medians over CUDA events after a warm-up, over several sets of inputs in turn. Each entry is measured by itself: one that
+fails is written with its error and the others go on.
+"""
+import argparse
+import json
+import statistics
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from cpu_peer import Network  # noqa: E402
+
+
+def median_ms(run, calls=30, warm_up=5):
+    for i in range(warm_up):
+        run(i)
+    torch.cuda.synchronize()
+    times = []
+    for i in range(calls):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        run(i)
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end))
+    return statistics.median(times)
+
+
+def ceilings(_):
+    n = 8192
+    a, b = (torch.randn(n, n, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    product = median_ms(lambda i: a @ b)
+    x = torch.randn(1 << 30, device="cuda")
+    y = torch.empty_like(x)
+    copy = median_ms(lambda i: y.copy_(x), calls=10)
+    return {"bf16_tflops": 2 * n**3 / product * 1e-9, "copy_tb_per_sec": 2 * x.numel() * 4 / copy * 1e-9}
+
+
+def cog(q, k, v):
+    s = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+    return (torch.sign(s) * torch.softmax(s.abs().float(), -1).to(s.dtype)) @ v
+
+
+def attention_entry(attend, batch, heads, tokens, width):
+    """Forward, then backward alone, of q, k, v that are views into one projection's output, as in a network."""
+    sets = []
+    for _ in range(3):
+        qkv = torch.randn(batch, tokens, 3, heads, width, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+        sets.append((qkv, *qkv.permute(2, 0, 3, 1, 4).unbind(0)))
+    grad = torch.randn(batch, heads, tokens, width, device="cuda", dtype=torch.bfloat16)
+
+    def forward(i):
+        with torch.no_grad():
+            attend(*sets[i % 3][1:])
+
+    outs = [attend(*s[1:]) for s in sets]
+    forward_ms = median_ms(forward)
+    backward_ms = median_ms(lambda i: torch.autograd.grad(outs[i % 3], sets[i % 3][1:], grad, retain_graph=True))
+    return {"forward_ms": forward_ms, "backward_ms": backward_ms}
+
+
+def attention(_):
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    def with_backend(backend):
+        def attend(q, k, v):
+            with sdpa_kernel(backend):
+                return F.scaled_dot_product_attention(q, k, v)
+
+        return attend
+
+    ways = {f"softmax, {b}": with_backend(getattr(SDPBackend, b))
+            for b in ("FLASH_ATTENTION", "CUDNN_ATTENTION", "EFFICIENT_ATTENTION") if hasattr(SDPBackend, b)}
+    ways["cog, plain tensors"] = cog
+    ways["cog, plain tensors, torch.compile"] = torch.compile(cog, dynamic=False)
+    found = []
+    for shape in ((64, 8, 257, 64), (256, 8, 257, 64), (16, 16, 1024, 64), (64, 16, 1024, 64)):
+        for name, attend in ways.items():
+            entry = {"way": name, "shape": list(shape)}
+            try:
+                entry.update(attention_entry(attend, *shape))
+            except Exception as error:  # a backend that does not take the shape
+                entry["error"] = str(error).splitlines()[0]
+            torch.cuda.empty_cache()
+            found.append(entry)
+    return found
+
+
+def training_step(kind, batch_size, compiled):
+    torch.manual_seed(0)
+    network = Network(kind).cuda()
+    average = Network(kind).cuda().requires_grad_(False)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-4, betas=(0.99, 0.999), weight_decay=0.03, fused=True)
+    forward = torch.compile(network, dynamic=False) if compiled else network
+    batches = [torch.randint(0, 256, (batch_size, 3, 32, 32), dtype=torch.uint8).pin_memory() for _ in range(4)]
+
+    def step(i):
+        x0 = batches[i % 4].cuda(non_blocking=True).float() / 127.5 - 1
+        t = torch.rand(batch_size, device="cuda")
+        log_alpha = -0.25 * t**2 * (20 - 0.1) - 0.5 * t * 0.1
+        alpha, sigma = log_alpha.exp(), (1 - (2 * log_alpha).exp()).sqrt()
+        noise = torch.randn_like(x0)
+        x_t = alpha[:, None, None, None] * x0 + sigma[:, None, None, None] * noise
+        with torch.autocast("cuda", torch.bfloat16):
+            loss = F.mse_loss(forward(x_t, t * 999).float(), noise)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1e-4)
+
+    return step
+
+
+def steps(options):
+    found = []
+    for compiled in (False, True):
+        for kind in ("softmax", "cog"):
+            entry = {"attention": kind, "way": "torch.compile" if compiled else "eager",
+                     "batch_size": options.batch_size}
+            try:
+                torch.cuda.reset_peak_memory_stats()
+                start = time.perf_counter()
+                step = training_step(kind, options.batch_size, compiled)
+                entry["step_ms"] = median_ms(step, calls=20, warm_up=6)
+                entry["images_per_sec"] = options.batch_size / entry["step_ms"] * 1e3
+                entry["peak_memory_mib"] = torch.cuda.max_memory_allocated() / 2**20
+                entry["total_sec"] = time.perf_counter() - start
+                del step
+            except Exception as error:
+                entry["error"] = "".join(traceback.format_exception_only(error))[:2000]
+            torch.cuda.empty_cache()
+            found.append(entry)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--parts", default="ceilings,attention,step")
+    parser.add_argument("--batch_size", type=int, default=256)
+    options = parser.parse_args()
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    found = {"torch": torch.__version__, "device": torch.cuda.get_device_name()}
+    for part in options.parts.split(","):
+        measure = {"ceilings": ceilings, "attention": attention, "step": steps}[part]
+        try:
+            found[part] = measure(options)
+        except Exception as error:
+            found[part] = {"error": str(error)[:2000]}
+        Path(options.out).write_text(json.dumps(found, indent=1))
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
