@@ -27,6 +27,11 @@ size_t edit_distance(const std::string& a, const std::string& b) {
   return row.back();
 }
 
+// Ours are of 1 KiB and two levels. Each level takes stack here and in toml++, whose parser bounds
+// brackets but not dots.
+constexpr std::streamsize kLargestConfig = 1 << 15;
+constexpr int kDeepestSection = 16;
+
 struct Leaf {
   std::string name;  // dotted
   const toml::node* node;
@@ -34,13 +39,16 @@ struct Leaf {
 
 void collect_leaves(const toml::table& table,
                     const std::string& prefix,
-                    std::vector<Leaf>& leaves) {
+                    std::vector<Leaf>& leaves,
+                    int depth = 1) {
   for (const auto& [key, node] : table) {
     auto name = prefix + std::string(key.str());
     std::replace(name.begin(), name.end(), '-', '_');
-    if (const auto* inner = node.as_table())
-      collect_leaves(*inner, name + ".", leaves);
-    else
+    if (const auto* inner = node.as_table()) {
+      if (depth == kDeepestSection)
+        throw std::length_error(fmt::format("sections lie more than {} deep", kDeepestSection));
+      collect_leaves(*inner, name + ".", leaves, depth + 1);
+    } else
       leaves.push_back({name, &node});
   }
 }
@@ -97,18 +105,27 @@ class TomlConfig : public CLI::Config {
     const auto file = !name_.empty()               ? name_
                       : option && !option->empty() ? option->results().back()
                                                    : std::string("config");
-    std::ostringstream text;
-    text << input.rdbuf();
+    std::string text(kLargestConfig + 1, '\0');
+    input.read(text.data(), kLargestConfig + 1);
+    if (input.gcount() > kLargestConfig)
+      throw CLI::ConfigError(
+          fmt::format("{}: longer than {} bytes; is this a config?", file, kLargestConfig),
+          CLI::ExitCodes::ConfigError);
+    text.resize(static_cast<size_t>(input.gcount()));
     toml::table table;
     try {
-      table = toml::parse(text.str(), file);
+      table = toml::parse(text, file);
     } catch (const toml::parse_error& e) {
       throw error(file, e.source().begin.line, std::string(e.description()));
     }
     const auto called = app_->get_subcommands();
     const CLI::App& target = called.empty() ? *app_ : *called.front();
     std::vector<Leaf> leaves;
-    collect_leaves(table, "", leaves);
+    try {
+      collect_leaves(table, "", leaves);
+    } catch (const std::length_error& e) {
+      throw error(file, table.source().begin.line, e.what());
+    }
     std::vector<CLI::ConfigItem> items;
     for (const auto& [name, node] : leaves) {
       const auto line = node->source().begin.line;

@@ -109,59 +109,6 @@ std::string summary(const TrainOptions& options) {
 
 }  // namespace
 
-void OptimizerConfig::validate() const {
-  require(lr >= 0, fmt::format("optimizer.lr {}: 0 or more", lr));
-  require(weight_decay >= 0, fmt::format("optimizer.weight_decay {}: 0 or more", weight_decay));
-  require(beta1 >= 0 && beta1 < 1, fmt::format("optimizer.beta1 {}: in [0, 1)", beta1));
-  require(beta2 >= 0 && beta2 < 1, fmt::format("optimizer.beta2 {}: in [0, 1)", beta2));
-  require(eps > 0, fmt::format("optimizer.eps {}: above 0", eps));
-  require(warmup_images >= 0, fmt::format("optimizer.warmup_images {}: 0 or more", warmup_images));
-  require(grad_clip >= 0, fmt::format("optimizer.grad_clip {}: 0 (none) or more", grad_clip));
-  require(lr_decay == "none" || lr_decay == "linear" || lr_decay == "cosine",
-          fmt::format("optimizer.lr_decay {}: one of none, linear, cosine", lr_decay));
-}
-
-void TrainOptions::validate() const {
-  model.validate();
-  diffusion.validate();
-  optimizer.validate();
-  sample.validate();
-  guidance.validate();
-  require(dataset.image_size == 0 || dataset.image_size == model.img_size,
-          fmt::format("dataset.image_size {} differs from model.img_size {}",
-                      dataset.image_size,
-                      model.img_size));
-  require(model.in_chans == 3, fmt::format("model.in_chans {}: pictures have 3", model.in_chans));
-  require(model.clip_dim == 0,
-          "model.clip_dim: training on context features needs a set of them, pictures have none");
-  require(total_images > 0, fmt::format("--total_images {}: above 0", total_images));
-  require(batch_size > 0, fmt::format("--batch_size {}: above 0", batch_size));
-  require(accumulate > 0 && accumulate <= batch_size,
-          fmt::format("--accumulate {}: from 1 to batch_size {}", accumulate, batch_size));
-  require(shards >= 0 && shards <= batch_size,
-          fmt::format("--shards {}: from 0 (automatic) to batch_size {}", shards, batch_size));
-  require(label_dropout >= 0 && label_dropout < 1,
-          fmt::format("--label_dropout {}: in [0, 1)", label_dropout));
-  require(label_dropout == 0 || model.num_classes > 1,
-          "--label_dropout: needs model.num_classes, the classes plus one null class");
-  require(guidance.guidance_scale == 1 || label_dropout > 0,
-          "--guidance_scale: needs a null class; train with --label_dropout 0.1 or so");
-  require(seed >= 0, fmt::format("--seed {}: 0 or more", seed));
-  require(ema_decay >= 0 && ema_decay < 1, fmt::format("--ema_decay {}: in [0, 1)", ema_decay));
-  require(ema_rampup >= 0, fmt::format("--ema_rampup {}: 0 (none) or more", ema_rampup));
-  require(threads >= 0, fmt::format("--threads {}: 0 (all usable cores) or more", threads));
-  require(workers >= 0, fmt::format("--workers {}: 0 or more", workers));
-  require(log_images > 0, fmt::format("--log_images {}: above 0", log_images));
-  require(checkpoint_images > 0, fmt::format("--checkpoint_images {}: above 0", checkpoint_images));
-  require(grid_images >= 0, fmt::format("--grid_images {}: 0 (none) or more", grid_images));
-  require(grid_count > 0, fmt::format("--grid_count {}: above 0", grid_count));
-  require(score_images >= 0, fmt::format("--score_images {}: 0 (none) or more", score_images));
-  require(score_count > 1, fmt::format("--score_count {}: 2 or more", score_count));
-  require(score_extractor == "embedded" || score_extractor == "inception",
-          fmt::format("--score_extractor {}: one of embedded, inception", score_extractor));
-  resolve_precision(precision, torch::kCPU);
-}
-
 TrainResult run_train(const TrainOptions& options) {
   options.validate();
   if (options.dry_run) {

@@ -286,6 +286,10 @@ TEST_CASE("config: contradictions are refused with both values", "[uvit]") {
         "model: depth is 3; give an even number from 2 on");
   CHECK(refused([](auto& c) { c.patch_size = 0; }) ==
         "model: patch_size is 0; give a positive number");
+  CHECK(refused([](auto& c) { c.embed_dim = int64_t{1} << 40; }) ==
+        "model: embed_dim is 1099511627776; give 131072 at most");
+  CHECK(refused([](auto& c) { c.depth = INT64_MAX - 1; }) ==
+        "model: depth is 9223372036854775806; give 4096 at most");
   CHECK(refused([](auto& c) { c.num_classes = 0; }) ==
         "model: num_classes is 0; give a positive number, or -1 for none");
   CHECK(contains(refused([](auto& c) { c.mlp_ratio = 0; }), "mlp_ratio is 0"));
