@@ -9,7 +9,7 @@
 
 namespace uvic::model::UVIC_ISA {
 
-constexpr int64_t kForwardQueries = 96;   // rows of a tile; a multiple of every tile_rows()
+constexpr int64_t kForwardQueries = 96;   // rows of a tile; a multiple of every product_height()
 constexpr int64_t kBackwardQueries = 96;  // even, because a word may hold two rows
 constexpr int64_t kTileKeys = 272;        // 257 = 16 * 16 + 1 keys in one tile
 constexpr float kLog2E = 1.44269504f;
@@ -397,6 +397,7 @@ int64_t attention_scratch(const AttentionCall& call) {
 }
 
 void attention(const AttentionCall& call, int64_t begin, int64_t end, float* scratch) {
+  [[maybe_unused]] const MultiplierUse use;
   const bool cog = call.kind == ScoreKind::cog, bf16 = call.type == ElementType::bf16;
   const auto head = cog ? (bf16 ? attention_of_head<Bf16Words, uint16_t, true>
                                 : attention_of_head<SingleWords, float, true>)
@@ -412,6 +413,7 @@ int64_t attention_grad_scratch(const AttentionGradCall& grad) {
 }
 
 void attention_grad(const AttentionGradCall& grad, int64_t begin, int64_t end, float* scratch) {
+  [[maybe_unused]] const MultiplierUse use;
   const bool cog = grad.forward.kind == ScoreKind::cog,
              bf16 = grad.forward.type == ElementType::bf16;
   const auto head = cog ? (bf16 ? attention_grad_of_head<Bf16Words, uint16_t, true>

@@ -1,6 +1,10 @@
 #include "model/kernels/cpu_features.h"
 
 #include <fmt/format.h>
+#if defined(__linux__) && defined(__x86_64__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -18,6 +22,23 @@ struct IsaRow {
   bool (*runs_here)();
 };
 
+#if defined(__x86_64__)
+bool has_avx512_bf16() {
+  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+
+/// Linux gives a process the tile registers' memory only when it asks.
+bool may_use_tiles() {
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+#endif
+
 // __builtin_cpu_supports asks the CPU and, for wide registers, the operating system.
 #if defined(__x86_64__)
 const IsaRow kRows[] = {
@@ -31,12 +52,11 @@ const IsaRow kRows[] = {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
      }},
-    {Isa::avx512_bf16,
-     "avx512_bf16",
-     [] {
-       return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-     }},
+    {Isa::avx512_bf16, "avx512_bf16", has_avx512_bf16},
+    {Isa::amx_bf16,
+     "amx_bf16",
+     [] { return has_avx512_bf16() && cpu_has_amx_bf16() && may_use_tiles(); }},
+    {Isa::amx_emulated, "amx_emulated", has_avx512_bf16},
 };
 #else
 const IsaRow kRows[] = {{Isa::portable, "portable", [] { return true; }}};
@@ -47,6 +67,14 @@ std::string available_names() {
   for (const Isa isa : available_isas())
     names += (names.empty() ? "" : ", ") + std::string(isa_name(isa));
   return names;
+}
+
+/// The last that runs here of those which are chosen without being asked for.
+Isa widest_vectors() {
+  Isa best = Isa::portable;
+  for (const Isa isa : available_isas())
+    if (isa <= Isa::avx512_bf16) best = isa;
+  return best;
 }
 
 /// -1: not chosen yet.
@@ -64,6 +92,10 @@ const char* isa_name(Isa isa) {
       return "avx512";
     case Isa::avx512_bf16:
       return "avx512_bf16";
+    case Isa::amx_bf16:
+      return "amx_bf16";
+    case Isa::amx_emulated:
+      return "amx_emulated";
   }
   return "?";
 }
@@ -99,7 +131,7 @@ Isa active_isa() {
   const int chosen = g_active.load(std::memory_order_relaxed);
   if (chosen >= 0) return static_cast<Isa>(chosen);
   const char* wanted = std::getenv("UVIC_ISA");
-  const Isa isa = wanted && *wanted ? isa_by_name(wanted) : available_isas().back();
+  const Isa isa = wanted && *wanted ? isa_by_name(wanted) : widest_vectors();
   g_active.store(static_cast<int>(isa), std::memory_order_relaxed);
   return isa;
 }
@@ -125,6 +157,10 @@ const KernelTable& active_kernels() {
       return avx512::kKernels;
     case Isa::avx512_bf16:
       return avx512_bf16::kKernels;
+    case Isa::amx_bf16:
+      return amx_bf16::kKernels;
+    case Isa::amx_emulated:
+      return amx_emulated::kKernels;
 #endif
     default:
       return portable::kKernels;

@@ -6,25 +6,28 @@
 
 namespace uvic::model {
 
-/// Instruction sets that kernels are built for, slowest first. Each contains those before it.
-enum class Isa { portable, avx2, avx512, avx512_bf16 };
+/// Instruction sets that kernels are built for. amx_emulated: AMX's tile code with the tile
+/// registers played by plain code, slow and exact, for tests on CPUs without AMX.
+enum class Isa { portable, avx2, avx512, avx512_bf16, amx_bf16, amx_emulated };
 
-/// "portable", "avx2", "avx512" or "avx512_bf16".
+/// "portable", "avx2", "avx512", "avx512_bf16", "amx_bf16" or "amx_emulated".
 const char* isa_name(Isa isa);
 
 /// The instruction set of that name. Throws std::invalid_argument, with the list of those that run
 /// here, for a name that is unknown, or known but beyond this CPU.
 Isa isa_by_name(const std::string& name);
 
-/// What runs here, slowest first; never empty.
+/// What runs here, in the order above; never empty. A program that asks for amx_bf16 gets the
+/// system's permission for the tile registers with this call.
 const std::vector<Isa>& available_isas();
 
-/// What the kernels use: the last of force_isa(), $UVIC_ISA, the best available.
-/// Throws std::invalid_argument where $UVIC_ISA names none that runs here.
+/// What the kernels use: force_isa(), else $UVIC_ISA, else the widest vectors that run here. The
+/// AMX kernels have been tested emulated but not yet timed on a CPU that has AMX: they wait to be
+/// asked for by name, and oneDNN's products serve until then. Throws std::invalid_argument where
+/// $UVIC_ISA names none that runs here.
 Isa active_isa();
 
-/// Whether this CPU and operating system have AMX for bf16, which LibTorch's products use and ours
-/// do not.
+/// Whether this CPU and operating system have AMX for bf16, which oneDNN's products use.
 bool cpu_has_amx_bf16();
 
 /// Makes the kernels use `isa` from now on, whatever $UVIC_ISA says. Call it while no kernel runs.

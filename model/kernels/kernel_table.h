@@ -219,5 +219,11 @@ extern const KernelTable kKernels;
 namespace avx512_bf16 {
 extern const KernelTable kKernels;
 }
+namespace amx_bf16 {
+extern const KernelTable kKernels;
+}
+namespace amx_emulated {
+extern const KernelTable kKernels;
+}
 
 }  // namespace uvic::model

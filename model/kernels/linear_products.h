@@ -13,12 +13,20 @@
 namespace uvic::model::UVIC_ISA {
 
 constexpr int64_t kGroupColumns = kMaxPanels * kLanes;
-constexpr int64_t kBlockRows =
-    96;  // a multiple of every tile_rows(); the block's left factor stays in L2
-constexpr int64_t kMostSteps = 512;  // of one group in L1 and L2 at a time
 constexpr int64_t kGradSteps = 256;  // words of rows that a weight's gradient takes at a time
+#if defined(UVIC_AMX)
+constexpr int64_t kBlockRows = 288;  // as below, for 32 rows at a time
+constexpr int64_t kGradOutputs = 96;
+constexpr int64_t kTurnedRow =
+    kGradSteps + kLanes;  // words from output to output, turned for tiles
+#else
+constexpr int64_t kBlockRows =
+    96;  // a multiple of every product_height(); the block's left factor stays in L2
 constexpr int64_t kGradOutputs =
-    48;  // outputs packed side by side; a multiple of kLanes and of every tile_rows()
+    48;  // outputs packed side by side; a multiple of kLanes and of every product_height()
+constexpr int64_t kTurnedRow = 0;
+#endif
+constexpr int64_t kMostSteps = 512;  // of one group in L1 and L2 at a time
 
 UVIC_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 UVIC_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -158,6 +166,7 @@ UVIC_INLINE void prefetch_end(
 
 template <class Words, class T, ProductEnd kEnd>
 void product_range(const ProductCall& call, int64_t begin, int64_t end, float* scratch) {
+  [[maybe_unused]] const MultiplierUse use;
   const int64_t groups = pack_groups(call.columns), steps = words_of<Words>(call.inner);
   const bool in_place = sizeof(T) * Words::kPerWord == 4 && call.inner % Words::kPerWord == 0;
   float *tile = scratch, *rows_copy = scratch + kBlockRows * kGroupColumns;
@@ -176,7 +185,7 @@ void product_range(const ProductCall& call, int64_t begin, int64_t end, float* s
     const float* b = call.packed + column * steps;
     // One register tile and its end at a time: the end's stores run beside the next tile's
     // products.
-    const int64_t height = tile_rows(static_cast<int>(lanes / kLanes));
+    const int64_t height = product_height<Words>(lanes / kLanes);
     for (int64_t r = 0; r < rows; r += height) {
       const int64_t some = smaller(height, rows - r);
       prefetch_end<T, kEnd>(call, lanes, row + r, some, column);
@@ -271,11 +280,27 @@ int64_t weight_grad_scratch(const WeightGradCall& call, int64_t parts) {
   const Rectangle r = weight_grad_rectangle(call, 0, parts);
   return divide_up(r.outputs, kGradOutputs) * packed_group(kGradOutputs) +
          divide_up(r.inputs, kGroupColumns) * packed_group(kGroupColumns) +
-         r.outputs * rounded_up(r.inputs, kLanes);
+         r.outputs * rounded_up(r.inputs, kLanes) +
+         divide_up(r.outputs, kGradOutputs) * kGradOutputs * kTurnedRow;
 }
+
+#if defined(UVIC_AMX)
+/// The left factor with its steps side by side, [output][kTurnedRow], as tiles want it.
+UVIC_INLINE void turn_groups(const float* left, int64_t outputs, int64_t steps, float* to) {
+  for (int64_t o = 0; o < outputs; o += kGradOutputs) {
+    const int64_t columns = smaller(kGradOutputs, rounded_up(outputs - o, kLanes));
+    turn_strip(smaller(kGradOutputs, outputs - o),
+               steps,
+               Left{left + o / kGradOutputs * packed_group(kGradOutputs), 1, columns},
+               to + o * kTurnedRow,
+               kTurnedRow);
+  }
+}
+#endif
 
 template <class Words, class T>
 void weight_grad_range(const WeightGradCall& call, int64_t begin, int64_t end, float* scratch) {
+  [[maybe_unused]] const MultiplierUse use;
   const Rectangle part = weight_grad_rectangle(call, begin, end);
   const int64_t inputs = rounded_up(part.inputs, kLanes);
   float* left = scratch;
@@ -283,6 +308,7 @@ void weight_grad_range(const WeightGradCall& call, int64_t begin, int64_t end, f
   // Whole vectors are written: where the rows of dw have no room for them, into a copy.
   const bool direct = call.inputs % kLanes == 0;
   float* copy = right + divide_up(part.inputs, kGroupColumns) * packed_group(kGroupColumns);
+  [[maybe_unused]] float* turned = copy + part.outputs * inputs;
   float* dw = direct ? call.dw + part.output * call.inputs + part.input : copy;
   const int64_t dw_row = direct ? call.inputs : inputs;
 
@@ -293,9 +319,12 @@ void weight_grad_range(const WeightGradCall& call, int64_t begin, int64_t end, f
     const T* x = static_cast<const T*>(call.x) + row * call.inputs + part.input;
     pack_down<Words>(dy, call.outputs, rows, part.outputs, kGradOutputs, left);
     pack_down<Words>(x, call.inputs, rows, part.inputs, kGroupColumns, right);
+#if defined(UVIC_AMX)
+    if constexpr (kOnTiles<Words>) turn_groups(left, part.outputs, steps, turned);
+#endif
     for (int64_t i = 0; i < part.inputs; i += kGroupColumns) {
       const int64_t lanes = group_lanes(part.inputs, i),
-                    height = tile_rows(static_cast<int>(lanes / kLanes));
+                    height = product_height<Words>(lanes / kLanes);
       const Right b{right + i / kGroupColumns * packed_group(kGroupColumns), kLanes, lanes};
       for (int64_t o = 0; o < part.outputs; o += height) {
         const int64_t group = o / kGradOutputs, in_group = o % kGradOutputs;
@@ -305,10 +334,12 @@ void weight_grad_range(const WeightGradCall& call, int64_t begin, int64_t end, f
         float* tile = dw + o * dw_row + i;
         for (int64_t r = 0; r < some; ++r)
           for (int64_t c = 0; c < lanes; c += 16) __builtin_prefetch(tile + r * dw_row + c, 1);
+        Left a{left + group * packed_group(kGradOutputs) + in_group, 1, group_columns};
+        if constexpr (kOnTiles<Words>) a = {turned + o * kTurnedRow, kTurnedRow, 1};
         product<Words>(some,
                        lanes / kLanes,
                        steps,
-                       Left{left + group * packed_group(kGradOutputs) + in_group, 1, group_columns},
+                       a,
                        b,
                        Product{tile, dw_row},
                        /*add=*/row > 0);

@@ -38,7 +38,36 @@ double multiply_add_rounds(int64_t rounds) {
   return 2.0 * static_cast<double>(rounds) * kSums * kLanes * Words::kPerWord;
 }
 
+#if defined(UVIC_AMX)
+/// The same on tiles: four independent sums.
+UVIC_INLINE double tile_rounds(int64_t rounds) {
+  const MultiplierUse use;
+  shape_for(kStripRows);
+#if defined(UVIC_AMX_EMULATED)
+  rounds = rounds / 10000 + 1;
+#endif
+  UVIC_TILE_ZERO(0);
+  UVIC_TILE_ZERO(1);
+  UVIC_TILE_ZERO(2);
+  UVIC_TILE_ZERO(3);
+  UVIC_TILE_ZERO(4);
+  UVIC_TILE_ZERO(5);
+  UVIC_TILE_ZERO(6);
+  UVIC_TILE_ZERO(7);
+  for (int64_t i = 0; i < rounds; ++i) {
+    UVIC_TILE_MULTIPLY_ADD(0, 4, 6);
+    UVIC_TILE_MULTIPLY_ADD(1, 4, 7);
+    UVIC_TILE_MULTIPLY_ADD(2, 5, 6);
+    UVIC_TILE_MULTIPLY_ADD(3, 5, 7);
+  }
+  return 2.0 * 4 * static_cast<double>(rounds) * kTileRows * kTileWords * kTileWords * 2;
+}
+#endif
+
 double multiply_adds(ElementType type, int64_t rounds) {
+#if defined(UVIC_AMX)
+  if (type == ElementType::bf16) return tile_rounds(rounds);
+#endif
   return type == ElementType::bf16 ? multiply_add_rounds<Bf16Words>(rounds)
                                    : multiply_add_rounds<SingleWords>(rounds);
 }

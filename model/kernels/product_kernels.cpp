@@ -19,7 +19,9 @@ std::atomic<ProductSource> g_source{ProductSource::fastest};
 bool from_library(torch::Dtype dtype) {
   const auto source = g_source.load(std::memory_order_relaxed);
   if (source != ProductSource::fastest) return source == ProductSource::library;
-  return active_isa() == Isa::portable || (dtype == torch::kBFloat16 && cpu_has_amx_bf16());
+  const Isa isa = active_isa();
+  return isa == Isa::portable ||
+         (dtype == torch::kBFloat16 && cpu_has_amx_bf16() && isa <= Isa::avx512_bf16);
 }
 
 ElementType type_of(torch::Dtype dtype) {

@@ -50,7 +50,11 @@ struct Product {
 
 /// Most panels that one register tile spans, and the rows that go with them: sums take up to 24 of
 /// 32 registers (12 of 16), the others hold operands.
+#if defined(UVIC_AMX)
+constexpr int kMaxPanels = 2;  // two column tiles, whose right factor stays in L1
+#else
 constexpr int kMaxPanels = kRegisters == 32 ? 4 : 2;
+#endif
 constexpr int tile_rows(int panels) {
   const int rows = (kRegisters == 32 ? 24 : kLanes == 8 ? 12 : 8) / panels;
   return rows > 12 ? 12 : rows;
@@ -91,10 +95,32 @@ __attribute__((noinline)) void product_strip(
     if (rows > 0) product_strip<Words, kRows - 1, kPanels>(rows, steps, a, b, c, add);
 }
 
+#if defined(UVIC_AMX)
+void tile_product(
+    int64_t rows, int64_t panels, int64_t steps, Left a, Right b, Product c, bool add);
+/// Whether products of these words run on AMX's tiles.
+template <class Words>
+constexpr bool kOnTiles = Words::kPerWord == 2;
+#else
+template <class Words>
+constexpr bool kOnTiles = false;
+/// Held for a stretch of products; where there are no tile registers it holds nothing.
+struct MultiplierUse {};
+#endif
+
+/// Rows that a product takes at once, for callers that cut theirs to fit.
+template <class Words>
+constexpr int64_t product_height(int64_t panels) {
+  return kOnTiles<Words> ? 32 : tile_rows(static_cast<int>(panels));
+}
+
 /// c = a b, or c += a b: `rows` by `panels * kLanes`, summed over `steps` words. The order of each
 /// sum depends on nothing else.
 template <class Words>
 void product(int64_t rows, int64_t panels, int64_t steps, Left a, Right b, Product c, bool add) {
+#if defined(UVIC_AMX)
+  if constexpr (kOnTiles<Words>) return tile_product(rows, panels, steps, a, b, c, add);
+#endif
   while (panels > 0) {
     int64_t taken = panels < kMaxPanels ? panels : kMaxPanels;
     if (kMaxPanels == 4 && panels == 5) taken = 3;  // 3 + 2 keep the multipliers busier than 4 + 1
@@ -229,3 +255,7 @@ inline void pack_steps(PairWords,
 #endif
 
 }  // namespace uvic::model::UVIC_ISA
+
+#if defined(UVIC_AMX)
+#include "model/kernels/tile_products.h"
+#endif

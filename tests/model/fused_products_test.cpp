@@ -36,7 +36,7 @@ double error(const torch::Tensor& a,
 
 /// The weight as a product reads it: rounded to bf16 where bf16 is multiplied, else as it is.
 torch::Tensor as_read(const torch::Tensor& weight, torch::Dtype dtype, ProductSource source) {
-  const bool narrows = source == ProductSource::library || active_isa() == Isa::avx512_bf16;
+  const bool narrows = source == ProductSource::library || active_isa() >= Isa::avx512_bf16;
   return wide(narrows ? weight.to(dtype) : weight);
 }
 
