@@ -67,6 +67,9 @@ void set_up_process(int64_t threads) {
   at::set_num_threads(static_cast<int>(threads > 0 ? threads : usable_cores()));
   cv::setNumThreads(1);
   at::globalContext().setFlushDenormal(true);
+  // On a GPU too float32 means float32: metrics follow their protocols to the last digits.
+  at::globalContext().setAllowTF32CuBLAS(false);
+  at::globalContext().setAllowTF32CuDNN(false);
   // A training step frees and asks again for the same large blocks: returned to the kernel, each
   // would be paged in anew.
   mallopt(M_MMAP_THRESHOLD, 1 << 30);

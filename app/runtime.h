@@ -18,7 +18,7 @@ void restart_with_library_settings(char** argv);
 int64_t usable_cores();
 
 /// Threads for tensor work (0: usable_cores()), one for OpenCV, denormals flushed, freed memory
-/// kept for reuse.
+/// kept for reuse, TF32 off.
 void set_up_process(int64_t threads);
 
 /// After this, SIGINT and SIGTERM only raise a flag; a second one ends the process at once.

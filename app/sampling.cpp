@@ -8,6 +8,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "app/cuda_graph.h"
 #include "diffusion/denoiser.h"
 #include "diffusion/editing.h"
 #include "diffusion/noise.h"
@@ -17,22 +18,28 @@ namespace {
 
 using StepDone = std::function<void(int64_t step, int64_t steps)>;
 
-// Calls `network` for each picture alone, pictures spread over the threads. A product's bits may
-// depend on the shape of its operands and on how many threads share it: here both are always the
-// same.
-diffusion::ConditionalNetwork picture_by_picture(diffusion::ConditionalNetwork network) {
-  return [network](const torch::Tensor& x,
-                   const torch::Tensor& network_time,
-                   const torch::Tensor& condition) {
-    std::vector<torch::Tensor> parts(static_cast<size_t>(x.size(0)));
+// Spreads pictures over the threads. Each calls `network` for its share, if that keeps pictures
+// apart, or else for one after the other: a product's bits may depend on the shape of its operands
+// and on how many threads share it, and then both are always the same.
+diffusion::ConditionalNetwork spread_over_threads(diffusion::ConditionalNetwork network,
+                                                  bool keeps_apart) {
+  return [network, keeps_apart](const torch::Tensor& x,
+                                const torch::Tensor& network_time,
+                                const torch::Tensor& condition) {
+    const auto range = [](const torch::Tensor& t, int64_t begin, int64_t end) {
+      return t.defined() ? t.slice(0, begin, end) : t;
+    };
+    std::vector<torch::Tensor> parts(static_cast<size_t>(x.size(0)));  // some stay undefined
     at::parallel_for(0, x.size(0), 1, [&](int64_t begin, int64_t end) {
       const c10::InferenceMode inference;  // thread-local
-      for (int64_t i = begin; i < end; ++i)
-        parts[static_cast<size_t>(i)] =
-            network(x.narrow(0, i, 1),
-                    network_time.narrow(0, i, 1),
-                    condition.defined() ? condition.narrow(0, i, 1) : condition);
+      const int64_t step = keeps_apart ? end - begin : 1;
+      for (int64_t i = begin; i < end; i += step)
+        parts[static_cast<size_t>(i)] = network(
+            range(x, i, i + step), range(network_time, i, i + step), range(condition, i, i + step));
     });
+    parts.erase(
+        std::remove_if(parts.begin(), parts.end(), [](const auto& p) { return !p.defined(); }),
+        parts.end());
     return torch::cat(parts);
   };
 }
@@ -49,7 +56,8 @@ diffusion::Denoiser denoiser_of(model::UViT& network,
       [&network](const torch::Tensor& x, const torch::Tensor& t, const torch::Tensor& c) {
         return network->forward(x, t, c);
       };
-  if (device.is_cpu()) evaluate = picture_by_picture(evaluate);
+  evaluate = device.is_cpu() ? spread_over_threads(evaluate, network->keeps_images_apart())
+                             : replayed(evaluate, device);
   const auto classes = network->config().num_classes;
   if (classes <= 0)
     return diffusion::make_denoiser(

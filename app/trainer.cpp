@@ -1,6 +1,5 @@
 #include "app/trainer.h"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,14 +7,15 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "app/cuda_step.h"
 #include "app/human.h"
 #include "app/optimizer.h"
 #include "app/precision.h"
 #include "app/runtime.h"
 #include "app/shards.h"
 #include "app/snapshots.h"
+#include "app/step_inputs.h"
 #include "data/loader.h"
-#include "data/random.h"
 #include "diffusion/objective.h"
 #include "model/ema.h"
 
@@ -28,28 +28,41 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// One stream of times, noise and dropout for each (seed, images seen): a resumed run needs no
-// generator state.
-at::Generator step_generator(int64_t seed, int64_t images_seen, torch::Device device) {
-  auto generator = device.is_cuda() ? at::globalContext().defaultGenerator(device).clone()
-                                    : at::make_generator<at::CPUGeneratorImpl>();
-  generator.set_current_seed(
-      data::hash2(static_cast<uint64_t>(seed), static_cast<uint64_t>(images_seen)));
-  return generator;
+// Adds the gradient of the batch's loss to the parameters', part by part; returns the loss.
+double add_batch_gradients(const TrainOptions& options,
+                           const diffusion::NoiseSchedule& schedule,
+                           const data::Batch& batch,
+                           TrainState& state) {
+  const auto device = state.parameters.front().device();
+  const auto images = batch.images.to(device, /*non_blocking=*/true).chunk(options.accumulate),
+             labels = batch.labels.to(device, /*non_blocking=*/true).chunk(options.accumulate);
+  const auto generator = step_generator(options.seed, state.images_seen, device);
+  const int64_t parameters = model::parameter_count(options.model);
+  double loss = 0;
+  for (size_t part = 0; part < images.size(); ++part) {
+    const auto x0 = to_unit_range(images[part]);  // [B, 3, S, S]
+    const auto example =
+        diffusion::make_training_example(options.diffusion, schedule, x0, generator);
+    const double share =
+        static_cast<double>(x0.size(0)) / static_cast<double>(batch.images.size(0));
+    loss += add_gradients(state.model,
+                          state.parameters,
+                          example,
+                          condition(options, labels[part], generator),
+                          share,
+                          choose_shards(options.shards, x0.size(0), parameters, device));
+  }
+  return loss;
 }
 
-// Labels as the network takes them: undefined if it takes none, the null class where dropout
-// strikes.
-torch::Tensor condition(const TrainOptions& options,
-                        torch::Tensor labels,
-                        at::Generator generator) {
-  if (options.model.num_classes <= 0) return {};
-  if (options.label_dropout <= 0) return labels;
-  const auto chance =
-      torch::rand(labels.sizes(), generator, labels.options().dtype(torch::kFloat32));
-  return torch::where(chance < options.label_dropout,
-                      torch::full_like(labels, options.model.num_classes - 1),
-                      labels);
+void require_finite(double loss, int64_t images_seen, const RunDir& run) {
+  if (std::isfinite(loss)) return;
+  throw std::runtime_error(
+      fmt::format("{}: the loss is {} after {} images; lower optimizer.lr, set "
+                  "optimizer.grad_clip or use --precision fp32",
+                  run.path().string(),
+                  loss,
+                  images_seen));
 }
 
 // What a log line tells of the images since the last.
@@ -118,12 +131,12 @@ void train(const TrainOptions& options,
   order.flip = options.flip;
   order.workers = options.workers;
   data::Loader loader(dataset, order, state.images_seen);
-  const int64_t parameters = model::parameter_count(options.model);
   const auto dtype = compute_dtype(resolve_precision(options.precision, device));
   state.model->set_compute_dtype(dtype);
   state.ema->set_compute_dtype(dtype);
   state.model->train();
   state.ema->eval();
+  const auto on_gpu = make_cuda_step(options, *schedule, state);
 
   Snapshots snapshots(options, dataset, state, run);
   const double elapsed_before = state.elapsed_sec;
@@ -133,55 +146,41 @@ void train(const TrainOptions& options,
 
   while (state.images_seen < options.total_images && !stop_requested()) {
     const auto batch = loader.next();
-    const auto images = batch.images.to(device, /*non_blocking=*/true);
-    const auto labels = batch.labels.to(device, /*non_blocking=*/true);
-    const auto generator = step_generator(options.seed, state.images_seen, device);
-
-    double loss_sum = 0;
-    const auto image_parts = images.chunk(options.accumulate),
-               label_parts = labels.chunk(options.accumulate);
-    for (size_t part = 0; part < image_parts.size(); ++part) {
-      const auto x0 =
-          image_parts[part].to(torch::kFloat32).mul(1 / 127.5).sub(1);  // [B, 3, S, S] in [-1, 1]
-      const auto example =
-          diffusion::make_training_example(options.diffusion, *schedule, x0, generator);
-      const double share = static_cast<double>(x0.size(0)) / static_cast<double>(images.size(0));
-      loss_sum += add_gradients(state.model,
-                                state.parameters,
-                                example,
-                                condition(options, label_parts[part], generator),
-                                share,
-                                choose_shards(options.shards, x0.size(0), parameters, device));
+    const int64_t images_before = state.images_seen, images = batch.images.size(0);
+    const double lr = learning_rate(options.optimizer, images_before, options.total_images);
+    const double ema_decay = model::ema_decay(
+        options.ema_decay, options.ema_rampup, images_before + images, options.batch_size);
+    if (on_gpu) {
+      ++state.step;
+      on_gpu->run(batch, lr, ema_decay);
+    } else {
+      const double loss = add_batch_gradients(options, *schedule, batch, state);
+      require_finite(loss, images_before, run);
+      ++state.step;
+      window.norm_sum += optimizer_step(options.optimizer, lr, ema_decay, state);
+      window.loss_sum += loss;
     }
-    if (!std::isfinite(loss_sum))
-      throw std::runtime_error(
-          fmt::format("{}: the loss is {} after {} images; lower optimizer.lr, set "
-                      "optimizer.grad_clip or use --precision fp32",
-                      run.path().string(),
-                      loss_sum,
-                      state.images_seen));
-
-    const double lr = learning_rate(options.optimizer, state.images_seen, options.total_images);
-    const int64_t images_before = state.images_seen;
-    state.images_seen += images.size(0);
-    ++state.step;
-    window.norm_sum += optimizer_step(
-        options.optimizer,
-        lr,
-        model::ema_decay(
-            options.ema_decay, options.ema_rampup, state.images_seen, options.batch_size),
-        state);
-    window.loss_sum += loss_sum;
-    window.images += images.size(0);
+    state.images_seen += images;
+    window.images += images;
     ++window.steps;
     state.elapsed_sec = elapsed_before + seconds_since(start) - aside_sec;
 
     const bool last = state.images_seen >= options.total_images || stop_requested();
-    if (last || crosses(options.log_images, images_before, state.images_seen))
-      log_progress(options, state, run, lr, window);
     const auto crosses_or_ends = [&](int64_t interval) {
       return interval > 0 && (last || crosses(interval, images_before, state.images_seen));
     };
+    const bool logs = last || crosses_or_ends(options.log_images);
+    const bool pauses = last || crosses_or_ends(options.checkpoint_images) ||
+                        crosses_or_ends(options.grid_images) ||
+                        crosses_or_ends(options.score_images);
+    if (on_gpu && (logs || pauses)) {  // the host waits for the steps under way here alone
+      const auto totals = on_gpu->take();
+      require_finite(totals.loss + totals.norm, state.images_seen, run);
+      window.loss_sum += totals.loss;
+      window.norm_sum += totals.norm;
+      if (const auto note = on_gpu->note(); !note.empty()) run.log(note);
+    }
+    if (logs) log_progress(options, state, run, lr, window);
     const auto aside = Clock::now();
     if (last || crosses(options.checkpoint_images, images_before, state.images_seen))
       snapshots.save();

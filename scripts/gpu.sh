@@ -13,6 +13,7 @@ out=${OUT:-$root/build/gpu-out}
 debs=$root/.gpu
 train=0
 data=
+budget=525  # seconds for all stages
 while [ $# -gt 0 ]; do
   case "$1" in
     --out) out=$2; shift 2 ;;
@@ -31,12 +32,18 @@ rm -f "$logs"/*
 python=$(command -v python3)
 cores=$(nproc)
 
-# stage NAME SECONDS COMMAND...: under a time limit, its log apart, its exit code and seconds kept.
+# stage NAME SECONDS TEXT: runs the shell text under a time limit, its log apart, its exit code and seconds kept.
 stage() {
-  local name=$1 limit=$2 begin=$SECONDS code
+  local name=$1 limit=$2 begin=$SECONDS code left=$((budget - SECONDS))
   shift 2
   echo "== $name"
-  timeout --kill-after=5 "$limit" "$@" > "$logs/$name.log" 2>&1
+  if [ $left -lt 10 ]; then
+    echo "   left out: the time is up"
+    printf '%s\t%d\t%d\n' "$name" 124 0 >> "$logs/stages.tsv"
+    return 124
+  fi
+  [ "$limit" -le $left ] || limit=$left
+  timeout --kill-after=5 "$limit" bash -uo pipefail -c "$*" > "$logs/$name.log" 2>&1
   code=$?
   printf '%s\t%d\t%d\n' "$name" "$code" $((SECONDS - begin)) >> "$logs/stages.tsv"
   [ $code = 0 ] || { echo "   exit code $code; the end of its log:"; tail -n 15 "$logs/$name.log" | sed 's/^/   /'; }
@@ -75,14 +82,17 @@ configure() {
     -DLIBZIP_INCLUDE_DIR="$prefix/usr/include" -DLIBZIP_LIBRARY="$libraries/libzip.so" \
     -DSTB_INCLUDE_DIR="$prefix/usr/include/stb" \
     -DCMAKE_EXE_LINKER_FLAGS="-Wl,-rpath-link,$libraries:$libraries/blas:$libraries/lapack -Wl,--allow-shlib-undefined" \
-    -DUVIC_CUDA_ARCHITECTURES="${architecture:-90a}"
+    -DUVIC_UNITY=ON -DUVIC_CUDA_ARCHITECTURES="${architecture:-90a}"
 }
 kernels() {
-  local nvcc
+  local nvcc source objects=() jobs=() job
   nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
-  "$nvcc" -std=c++17 -O3 -I. -gencode=arch=compute_90a,code=sm_90a bench/gpu/attention_gpu.cu model/kernels/attention_cuda.cu \
-    model/kernels/attention_cuda_grad.cu --threads 4 -o "$build/attention_gpu" &&
-    "$build/attention_gpu" > "$out/kernels.json"
+  for source in bench/gpu/attention_gpu.cu model/kernels/attention_cuda.cu model/kernels/attention_cuda_grad.cu; do
+    objects+=("$build/$(basename "$source").o")
+    "$nvcc" -std=c++17 -O3 -I. -gencode=arch=compute_90a,code=sm_90a -c "$source" -o "${objects[-1]}" & jobs+=($!)
+  done
+  for job in "${jobs[@]}"; do wait "$job" || return 1; done
+  "$nvcc" "${objects[@]}" -o "$build/attention_gpu" && "$build/attention_gpu" > "$out/kernels.json"
 }
 machine() {
   nvidia-smi
@@ -112,17 +122,16 @@ training() {
 }
 export -f unpack configure kernels machine sanitizers bench run_tests training
 export root out debs build prefix logs python cores data
-in_shell() { bash -uo pipefail -c "$@"; }
 
-stage machine 30 in_shell machine
+stage machine 30 machine
 if [ ! -e "$build/tree/bin/uvic" ]; then
-  stage_beside kernels 150 in_shell kernels
-  stage unpack 60 in_shell unpack && stage configure 90 in_shell configure && \
-    stage build_program 240 cmake --build "$build/tree" -j "$cores" --target uvic gpu_test
+  stage_beside kernels 150 kernels
+  stage unpack 60 unpack && stage configure 90 configure && \
+    stage build_program 240 'cmake --build "$build/tree" -j "$cores" --target uvic gpu_test'
   wait
 fi
 if [ "$train" != 0 ]; then
-  stage rate 60 in_shell 'bench --parts step --batch_size 128 --json "$out/rate.json"'
+  stage rate 60 'bench --parts step --batch_size 128 --json "$out/rate.json"'
   images=$("$python" - "$out/rate.json" "$train" <<'PY'
 import json, re, sys
 text = json.dumps(json.load(open(sys.argv[1])))
@@ -130,16 +139,17 @@ rates = [float(x) for x in re.findall(r'"images_per_sec": ([0-9.e+]+)', text)]
 print(int(min(rates) * float(sys.argv[2]) / 2 * 0.8) // 12800 * 12800 if rates else 0)
 PY
 )
-  stage training "$train" in_shell "training $images"
+  budget=$((SECONDS + train + 10))
+  stage training "$train" "training $images"
 else
-  stage gpu_tests 60 in_shell 'ours "$build/tree/tests/gpu/gpu_test" -d yes'
-  stage bench_step 50 in_shell 'bench --parts step,evaluation,sampling --batch_size 256 --json "$out/bench_step.json"'
-  stage bench_kernels 50 in_shell 'bench --parts attention,products --batch_size 64 --json "$out/bench_kernels.json"'
-  stage peer_quick 60 "$python" bench/peer/gpu_peer.py --parts ceilings,attention --out "$out/peer.json"
-  stage peer_step 110 "$python" bench/peer/gpu_peer.py --parts step --out "$out/peer_step.json"
-  stage sanitizers 60 in_shell sanitizers
-  stage build_tests 150 cmake --build "$build/tree" -j "$cores"
-  stage cpu_tests 90 in_shell run_tests
+  stage gpu_tests 60 'ours "$build/tree/tests/gpu/gpu_test" -d yes'
+  stage bench_step 50 'bench --parts step,evaluation,sampling --batch_size 256 --json "$out/bench_step.json"'
+  stage bench_kernels 50 'bench --parts attention,products --batch_size 64 --json "$out/bench_kernels.json"'
+  stage peer_quick 60 '"$python" bench/peer/gpu_peer.py --parts ceilings,attention --out "$out/peer.json"'
+  stage peer_step 110 '"$python" bench/peer/gpu_peer.py --parts step --out "$out/peer_step.json"'
+  stage sanitizers 60 sanitizers
+  stage build_tests 150 'cmake --build "$build/tree" -j "$cores"'
+  stage cpu_tests 90 run_tests
 fi
 
 "$python" - "$out" "$logs" <<'PY'

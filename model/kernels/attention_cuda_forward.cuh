@@ -130,6 +130,7 @@ UVIC_DEVICE void attend_step(Attended<S, kGranules>& state,
       }
     }
   }
+  sync_warp();  // lanes may have parted above; products want them together
   multiply_rows<S>(state.out, weights, values);
 }
 

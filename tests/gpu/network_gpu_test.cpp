@@ -1,0 +1,114 @@
+// The network and its training step on a GPU against the CPU's.
+#include <torch/torch.h>
+
+#include "app/cuda_graph.h"
+#include "app/cuda_step.h"
+#include "diffusion/noise_schedule.h"
+#include "model/uvit.h"
+#include "tests/gpu/skip.h"
+#include "tests/support/all_close.h"
+
+namespace uvic::app {
+namespace {
+
+model::UViTConfig small(const char* attention) {
+  model::UViTConfig config;
+  config.img_size = 32, config.patch_size = 2, config.embed_dim = 128, config.num_heads = 2;
+  config.depth = 4, config.attention = attention;
+  return config;
+}
+
+torch::Tensor predict(model::UViT& network,
+                      const torch::Tensor& x,
+                      torch::Dtype dtype,
+                      torch::Device device) {
+  const torch::NoGradGuard no_grad;
+  network->to(device);
+  network->set_compute_dtype(dtype);
+  network->eval();
+  const auto out = network->forward(x.to(device), torch::full({x.size(0)}, 500.f, device));
+  return out.cpu();
+}
+
+TEST_CASE("gpu: GPU and CPU predict the same, 1e-2 in bf16 and 1e-5 in fp32", "[gpu]") {
+  UVIC_NEEDS_GPU();
+  for (const char* attention : {"softmax", "cog"}) {
+    INFO(attention);
+    torch::manual_seed(1);
+    model::UViT network(small(attention));
+    const auto x = torch::randn({4, 3, 32, 32});
+    const auto exact = predict(network, x, torch::kFloat32, torch::kCPU);
+    CHECK(test::relative_l2(predict(network, x, torch::kFloat32, torch::kCUDA), exact) < 1e-5);
+    CHECK(test::relative_l2(predict(network, x, torch::kBFloat16, torch::kCUDA), exact) < 1e-2);
+  }
+}
+
+TEST_CASE("gpu: replayed evaluations are those of the network, bit for bit", "[gpu]") {
+  UVIC_NEEDS_GPU();
+  const torch::NoGradGuard no_grad;
+  model::UViT network(small("cog"));
+  network->to(torch::kCUDA);
+  network->set_compute_dtype(torch::kBFloat16);
+  network->eval();
+  int64_t calls = 0;
+  const auto plain = [&](const torch::Tensor& x, const torch::Tensor& t, const torch::Tensor& c) {
+    ++calls;
+    return network->forward(x, t, c);
+  };
+  const auto fast = replayed(plain, torch::kCUDA);
+  for (int i = 0; i < 5; ++i) {
+    const auto x = torch::randn({3, 3, 32, 32}, torch::kCUDA),
+               t = torch::full({3}, 100.f * i, torch::kCUDA);
+    CHECK(torch::equal(fast(x, t, {}), network->forward(x, t)));
+  }
+  CHECK(calls == 2);  // once to warm up, once to record
+}
+
+struct Trained {
+  std::vector<torch::Tensor> parameters;
+  double loss = 0;
+};
+
+Trained train_steps(int64_t steps, torch::Device device) {
+  TrainOptions options;
+  options.model = small("cog");
+  options.batch_size = 8, options.precision = "bf16";
+  options.diffusion.schedule = "vp_linear";
+  const auto schedule = diffusion::make_noise_schedule(options.diffusion);
+  TrainState state(options.model, 3, device);
+  state.model->set_compute_dtype(torch::kBFloat16);
+  state.model->train();
+  const auto step = make_cuda_step(options, *schedule, state);
+  REQUIRE(step);
+  torch::manual_seed(4);
+  Trained trained;
+  for (int64_t i = 0; i < steps; ++i) {
+    data::Batch batch{torch::randint(0, 256, {8, 3, 32, 32}, torch::kUInt8),
+                      torch::full({8}, -1, torch::kInt64)};
+    ++state.step;
+    step->run(batch, 1e-3, 0.99);
+    state.images_seen += 8;
+  }
+  const auto totals = step->take();
+  trained.loss = totals.loss / static_cast<double>(steps);
+  INFO(step->note());
+  CHECK(std::isfinite(totals.norm));
+  for (const auto& p : state.parameters) trained.parameters.push_back(p.detach().cpu());
+  return trained;
+}
+
+TEST_CASE("gpu: a recorded step trains, and twice the same", "[gpu]") {
+  UVIC_NEEDS_GPU();
+  const auto once = train_steps(12, torch::kCUDA), again = train_steps(12, torch::kCUDA);
+  CHECK(once.loss == Approx(again.loss).epsilon(1e-4));
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < once.parameters.size(); ++i) {
+    difference += (once.parameters[i] - again.parameters[i]).square().sum().item<double>();
+    size += once.parameters[i].square().sum().item<double>();
+  }
+  CHECK(std::sqrt(difference / size) < 1e-4);
+  CHECK(train_steps(60, torch::kCUDA).loss < once.loss);
+}
+
+}  // namespace
+}  // namespace uvic::app

@@ -1,0 +1,25 @@
+// UVIC_NEEDS_GPU: leaves a test that needs a CUDA device and our kernels, saying so.
+#pragma once
+
+#include <torch/torch.h>
+
+#include "model/kernels/attention_cuda_binding.h"
+#include "tests/support/catch.h"
+#include "tests/support/skip.h"
+
+namespace uvic::test {
+
+/// A CUDA device that our kernels serve.
+inline bool gpu_kernels_serve() {
+  return torch::cuda::is_available() &&
+         model::cuda_attention_serves(
+             torch::empty({1}, torch::dtype(torch::kBFloat16).device(torch::kCUDA)), 64, 1);
+}
+
+}  // namespace uvic::test
+
+#define UVIC_NEEDS_GPU()                         \
+  if (!uvic::test::gpu_kernels_serve())          \
+  UVIC_SKIP(                                     \
+      "no CUDA device, or a build without CUDA " \
+      "kernels")
