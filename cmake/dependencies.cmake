@@ -1,7 +1,26 @@
 # Every library that uvic stands on, found or refused with a hint.
 
-# LibTorch: CMAKE_PREFIX_PATH, then Debian's package, then the one inside a Python wheel.
-find_package(Torch QUIET)
+# LibTorch: CMAKE_PREFIX_PATH, then Debian's package, then the one inside a Python wheel. UVIC_TORCH_ROOT takes include/
+# and lib/ as they are: LibTorch's own CMake files ask for a whole CUDA toolkit, with libraries that a program of ours never calls.
+set(UVIC_TORCH_ROOT "" CACHE PATH "Folder of LibTorch's include/ and lib/, used without its CMake files")
+if(UVIC_TORCH_ROOT)
+  find_library(UVIC_TORCH_CPU torch_cpu PATHS ${UVIC_TORCH_ROOT}/lib NO_DEFAULT_PATH REQUIRED)
+  find_library(UVIC_TORCH_C10 c10 PATHS ${UVIC_TORCH_ROOT}/lib NO_DEFAULT_PATH REQUIRED)
+  find_library(TORCH_CUDA_LIBRARIES torch_cuda PATHS ${UVIC_TORCH_ROOT}/lib NO_DEFAULT_PATH)
+  set(TORCH_LIBRARIES ${UVIC_TORCH_CPU} ${UVIC_TORCH_C10})
+  if(TORCH_CUDA_LIBRARIES)
+    find_library(UVIC_TORCH_C10_CUDA c10_cuda PATHS ${UVIC_TORCH_ROOT}/lib NO_DEFAULT_PATH REQUIRED)
+    # Named by no symbol of ours, and yet the whole of CUDA's operations: the linker must not drop it.
+    list(PREPEND TORCH_LIBRARIES -Wl,--no-as-needed ${TORCH_CUDA_LIBRARIES} ${UVIC_TORCH_C10_CUDA} -Wl,--as-needed)
+  endif()
+  set(TORCH_INCLUDE_DIRS ${UVIC_TORCH_ROOT}/include ${UVIC_TORCH_ROOT}/include/torch/csrc/api/include)
+  file(STRINGS ${UVIC_TORCH_ROOT}/include/torch/csrc/api/include/torch/version.h line REGEX "define TORCH_VERSION \"")
+  string(REGEX REPLACE ".*\"(.*)\".*" "\\1" Torch_VERSION "${line}")
+  set(TORCH_INSTALL_PREFIX ${UVIC_TORCH_ROOT})
+  set(Torch_FOUND ON)
+else()
+  find_package(Torch QUIET)
+endif()
 if(NOT Torch_FOUND)
   find_program(UVIC_PYTHON NAMES python3 python)
   if(UVIC_PYTHON)

@@ -30,6 +30,7 @@ mkdir -p "$out" "$build" "$logs"
 rm -f "$logs"/*
 : > "$logs/stages.tsv"
 python=$(command -v python3)
+export PATH=$PATH:/usr/local/cuda/bin
 cores=$(nproc)
 
 # stage NAME SECONDS TEXT: runs the shell text under a time limit, its log apart, its exit code and seconds kept.
@@ -63,17 +64,16 @@ unpack() {
   local deb
   ls "$debs"/*.deb > /dev/null || { echo "no packages in $debs; run scripts/gpu-fetch.sh where there is a network"; return 1; }
   mkdir -p "$prefix"
-  for deb in "$debs"/*.deb; do dpkg -x "$deb" "$prefix" || return 1; done
+  for deb in "$debs"/*.deb; do dpkg -x "$deb" "$prefix" || ar p "$deb" data.tar.xz | tar -xJ -C "$prefix" || return 1; done
 }
 configure() {
   local torch architecture config
-  torch=$("$python" -c 'import torch; print(torch.utils.cmake_prefix_path)') || return 1
+  torch=$("$python" -c 'import os, torch; print(os.path.dirname(torch.__file__))') || return 1
   architecture=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2> /dev/null | head -1 | tr -d .)
   [ "$architecture" = 90 ] && architecture=90a
   config=$libraries/cmake
-  # TORCH_CUDA_ARCH_LIST: LibTorch's CMake files would otherwise build and run programs to find the GPU.
-  TORCH_CUDA_ARCH_LIST=9.0 cmake -S . -B "$build/tree" -G Ninja -DCMAKE_BUILD_TYPE=Release -DUVIC_CUDA=${UVIC_GPU_SH_CUDA:-ON} \
-    -DCMAKE_PREFIX_PATH="$torch;$prefix/usr" -DCMAKE_LIBRARY_ARCHITECTURE=x86_64-linux-gnu \
+  cmake -S . -B "$build/tree" -G Ninja -DCMAKE_BUILD_TYPE=Release -DUVIC_CUDA=${UVIC_GPU_SH_CUDA:-ON} \
+    -DUVIC_TORCH_ROOT="${UVIC_GPU_SH_TORCH:-$torch}" -DCMAKE_PREFIX_PATH="$prefix/usr" -DCMAKE_LIBRARY_ARCHITECTURE=x86_64-linux-gnu \
     -Dfmt_DIR="$config/fmt" -Dnlohmann_json_DIR="$prefix/usr/share/cmake/nlohmann_json" \
     -DCLI11_DIR="$(dirname "$(find "$prefix/usr" -name CLI11Config.cmake | head -1)")" \
     -DCatch2_DIR="$(dirname "$(find "$prefix/usr" -name Catch2Config.cmake | head -1)")" \
