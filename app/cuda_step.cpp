@@ -122,7 +122,7 @@ class RecordedStep : public CudaStep {
     totals_.add_(torch::stack({loss_.to(torch::kFloat32), optimizer_.norm()[0]}));
   }
 
-  const TrainOptions& options_;
+  const TrainOptions options_;
   const diffusion::NoiseSchedule& schedule_;
   TrainState& state_;
   torch::Device device_;

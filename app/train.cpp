@@ -8,10 +8,12 @@
 #include <stdexcept>
 
 #include "app/human.h"
+#include "app/memory.h"
 #include "app/options.h"
 #include "app/precision.h"
 #include "app/run_dir.h"
 #include "app/runtime.h"
+#include "app/shards.h"
 #include "app/train_state.h"
 #include "app/trainer.h"
 #include "data/formats/atomic_file.h"
@@ -50,6 +52,7 @@ bool shapes_the_run(const std::string& key) {
                                "score_extractor",
                                "inception",
                                "dry_run",
+                               "memory",
                                "total_images",
                                "guidance_scale",
                                "guidance_t_low",
@@ -107,10 +110,22 @@ std::string summary(const TrainOptions& options) {
                          "FLOP");
 }
 
+// How many shards a step has depends on the threads: after set_up_process().
+void print_memory(const TrainOptions& options, torch::Device device) {
+  const int64_t images = (options.batch_size + options.accumulate - 1) / options.accumulate;
+  const auto shards =
+      choose_shards(options.shards, images, model::parameter_count(options.model), device);
+  fmt::print("{}", memory_text(estimate_memory(options, device, shards)));
+}
+
 }  // namespace
 
 TrainResult run_train(const TrainOptions& options) {
   options.validate();
+  if (options.memory) {
+    set_up_process(options.threads);
+    print_memory(options, torch::Device(choose_device(options.device)));
+  }
   if (options.dry_run) {
     fmt::print("{}\n# {}\n", to_toml(options), summary(options));
     return {};

@@ -65,6 +65,7 @@ struct TrainOptions {
   std::string score_extractor = "embedded";
   std::string inception;
   bool dry_run = false;
+  bool memory = false;
   model::UViTConfig model;
   data::DatasetOptions dataset;
   diffusion::DiffusionConfig diffusion;
@@ -113,6 +114,7 @@ struct TrainOptions {
     visit(
         "score_extractor", score_extractor, "Feature network of the scores: embedded | inception");
     visit("inception", inception, "Path of the FID Inception weights");
+    visit("memory", memory, "Print first what the run will hold in memory, part by part");
     visit("dry_run", dry_run, "Print the effective config, parameter count and cost, and stop");
     visit("model", model, "");
     visit("dataset", dataset, "");

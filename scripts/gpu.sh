@@ -109,11 +109,10 @@ sanitizers() {
   done
 }
 bench() {
-  ours "$build/tree/bin/uvic" bench --device cuda --precision bf16 --seconds 4 --plain 0 "$@"
+  ours "$build/tree/bin/uvic" bench --device cuda --precision bf16 --seconds 4 --plain=false "$@"
 }
 run_tests() { (cd "$build/tree" && ours ctest -j "$cores" --output-on-failure --timeout 120); }
 training() {
-  # Images for one network from the seconds for both, by the rate of the step just measured; half is kept as reserve.
   local name
   for name in uvit uvic; do
     ours "$build/tree/bin/uvic" train --config "configs/cifar10_${name}_small.toml" --data "$data" --out "$out/$name" \
@@ -135,8 +134,8 @@ if [ "$train" != 0 ]; then
   images=$("$python" - "$out/rate.json" "$train" <<'PY'
 import json, re, sys
 text = json.dumps(json.load(open(sys.argv[1])))
-rates = [float(x) for x in re.findall(r'"images_per_sec": ([0-9.e+]+)', text)]
-print(int(min(rates) * float(sys.argv[2]) / 2 * 0.8) // 12800 * 12800 if rates else 0)
+seconds = [float(x) for x in re.findall(r'"median_sec": ([0-9.e+-]+)', text)]  # of a step of 128 images
+print(int(128 / max(seconds) * float(sys.argv[2]) / 2 * 0.8) // 12800 * 12800 if seconds else 0)
 PY
 )
   budget=$((SECONDS + train + 10))

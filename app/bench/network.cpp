@@ -41,9 +41,23 @@ BenchNetwork::BenchNetwork(std::string name, const TrainOptions& options, torch:
     condition_ = torch::randint(0, model.num_classes, {batch}, torch::kInt64).to(device);
   else if (model.clip_dim > 0)
     condition_ = torch::randn({batch, model.num_clip_token, model.clip_dim}).to(device);
+  if (model.clip_dim > 0) return;
+  on_gpu_ = make_cuda_step(options_, *schedule_, *state_);
+  batch_ = {pictures_.cpu(),
+            condition_.defined() ? condition_.cpu() : torch::full({batch}, -1, torch::kInt64)};
 }
 
 void BenchNetwork::training_step() {
+  if (on_gpu_) {
+    ++state_->step;
+    on_gpu_->run(
+        batch_,
+        learning_rate(options_.optimizer, state_->images_seen, options_.total_images),
+        model::ema_decay(
+            options_.ema_decay, options_.ema_rampup, state_->images_seen, options_.batch_size));
+    state_->images_seen += options_.batch_size;
+    return wait_for(device_);
+  }
   const auto x0 = pictures_.to(torch::kFloat32).mul(1 / 127.5).sub(1);  // [B, C, S, S] in [-1, 1]
   const auto example =
       diffusion::make_training_example(options_.diffusion, *schedule_, x0, generator_);

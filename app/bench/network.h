@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "app/cuda_step.h"
 #include "app/train.h"
 #include "app/train_state.h"
 #include "diffusion/noise_schedule.h"
@@ -26,7 +27,8 @@ class BenchNetwork {
   const TrainOptions& options() const { return options_; }
   torch::Dtype dtype() const { return dtype_; }
 
-  /// Noise, forward, backward, AdamW and the weights' average, as the trainer does them.
+  /// Noise, forward, backward, AdamW and the weights' average, as the trainer does them; waits for
+  /// the device each time, which the trainer does not.
   void training_step();
   /// One evaluation without gradients.
   void evaluate();
@@ -40,6 +42,9 @@ class BenchNetwork {
   torch::Dtype dtype_;
   std::unique_ptr<TrainState> state_;
   std::shared_ptr<const diffusion::NoiseSchedule> schedule_;
+  std::unique_ptr<CudaStep>
+      on_gpu_;         ///< for networks without context, whose batches a data set gives
+  data::Batch batch_;  ///< what it takes
   torch::Tensor pictures_, x_, times_, condition_;
   at::Generator generator_;
 };
