@@ -77,6 +77,13 @@ class Scoring {
     prepare_reference();
   }
 
+  /// The training with its scores along the way against the statistics made here: features of the
+  /// reference are computed once, not by every run.
+  TrainOptions during(TrainOptions training) const {
+    if (training.score_images > 0) training.score_ref = statistics_.string();
+    return training;
+  }
+
   json of_samples(const fs::path& samples, const fs::path& file) const {
     json record = formats::read_json(samples / "samples.json");
     // What decides on the pictures stays; timings and places go.
@@ -343,7 +350,7 @@ std::string compare(const CompareOptions& options,
   for (size_t i = 0; i < plan.size(); ++i) {
     const auto& run = plan[i];
     say(fmt::format("{} of {}: {}, seed {}", i + 1, plan.size(), run.column, run.training.seed));
-    stop_if_asked(run_train(run.training).finished);
+    stop_if_asked(run_train(scoring.during(run.training)).finished);
     stop_if_asked(run_sample(sample_options(options, run)));
     scores.push_back(scoring.of_samples(run.samples, run.score));
     stop_if_asked();
@@ -376,6 +383,8 @@ void CompareOptions::validate() const {
   if (first_sample_seed < 0)
     throw std::invalid_argument(
         fmt::format("--first_sample_seed {}: 0 or more", first_sample_seed));
+  if (curve_points < 0)
+    throw std::invalid_argument(fmt::format("--curve_points {}: 0 (none) or more", curve_points));
   if (num_ref < 0)
     throw std::invalid_argument(fmt::format("--num_ref {}: 0 (all) or more", num_ref));
 }
@@ -397,6 +406,8 @@ std::vector<ComparedRun> plan_comparison(
     training.dataset.image_size = 0;
     read_toml(find_config(config), training);
     override_with_flags(training);
+    if (training.score_images == 0 && options.curve_points > 0)
+      training.score_images = std::max<int64_t>(1, training.total_images / options.curve_points);
     training.validate();
     if (training.model.img_size != (configs.empty() ? training : configs.front()).model.img_size)
       throw std::invalid_argument(

@@ -24,6 +24,7 @@ struct CompareOptions {
   int64_t first_sample_seed = 0;
   int64_t sample_batch_size = 64;
   int64_t num_ref = 0;
+  int64_t curve_points = 4;
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -47,6 +48,10 @@ struct CompareOptions {
           sample_batch_size,
           "Samples drawn at once; changes speed and memory, never a picture");
     visit("num_ref", num_ref, "Use that many reference pictures, spread evenly; 0: all");
+    visit("curve_points",
+          curve_points,
+          "Scores along each training, at equal distances, for the curve of the distance; 0: none. "
+          "Where score_images is set, that counts");
   }
 
   /// Throws std::invalid_argument.

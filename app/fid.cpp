@@ -14,8 +14,11 @@
 
 #include "app/extractors.h"
 #include "app/human.h"
+#include "app/live_samples.h"
 #include "app/options.h"
+#include "app/run_dir.h"
 #include "app/runtime.h"
+#include "app/train.h"
 #include "data/formats/json.h"
 #include "metrics/collect.h"
 #include "metrics/image_stream.h"
@@ -32,8 +35,14 @@ using Clock = std::chrono::steady_clock;
 struct Side {
   metrics::Collected collected;
   json provenance;
-  int64_t image_size = 0;  // px; 0: unknown, as of statistics from elsewhere
+  int64_t image_size = 0;     // px; 0: unknown, as of statistics from elsewhere
+  int64_t native_size = 0;    // px, before they were brought to image_size; 0: unknown
+  double images_per_sec = 0;  // reading, resizing and the network together; 0: nothing was read
 };
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 /// "scored 1200 of 5000", at most every five seconds. Throws StopRequested once a signal came.
 std::function<void(int64_t)> progress_line(const char* what, int64_t total) {
@@ -55,8 +64,11 @@ std::function<void(int64_t)> progress_line(const char* what, int64_t total) {
 
 Side side_of_statistics(const std::string& path,
                         const metrics::FeatureExtractor& extractor,
+                        const metrics::CollectOptions& collect,
                         std::vector<std::string>& warnings) {
   Side side;
+  const auto kept = metrics::read_kept_features(path);
+  if (kept.features.defined()) side.collected = metrics::collect_activations(kept, collect);
   side.collected.statistics = metrics::read_statistics(path);
   const auto& statistics = side.collected.statistics;
   side.collected.count = statistics.count;
@@ -92,6 +104,7 @@ Side side_of_statistics(const std::string& path,
                                    text("precision"),
                                    extractor.precision()));
   side.image_size = side.provenance.value("image_size", int64_t{0});
+  side.native_size = side.provenance.value("native_size", side.image_size);
   side.provenance["statistics"] = path;
   return side;
 }
@@ -100,7 +113,8 @@ Side side_of_features(const std::string& path,
                       const metrics::FeatureExtractor& extractor,
                       const metrics::CollectOptions& collect,
                       std::vector<std::string>& warnings) {
-  const auto features = metrics::read_features(path);
+  const auto activations = metrics::read_features(path);
+  const auto& features = activations.features;
   if (features.size(1) != extractor.dimensions())
     throw std::invalid_argument(
         fmt::format("{}: {} features each, {} gives {}; make them with the same extractor",
@@ -110,7 +124,7 @@ Side side_of_features(const std::string& path,
                     extractor.dimensions()));
   warnings.push_back(path + " does not tell which extractor, resize and pictures made it");
   Side side;
-  side.collected = metrics::collect_features(features, collect);
+  side.collected = metrics::collect_activations(activations, collect);
   side.provenance = {{"features", path}, {"count", features.size(0)}};
   return side;
 }
@@ -130,18 +144,50 @@ Side side_of_pictures(const std::string& source,
   const int64_t count = wanted > 0 ? wanted : pictures.size();
   Side side;
   side.image_size = pictures.image_size();
+  side.native_size = opened.native_size;
+  const auto begin = Clock::now();
   side.collected = metrics::collect(extractor,
                                     metrics::stream_dataset(pictures, count, batch_size),
                                     collect,
                                     progress_line(what, count));
+  side.images_per_sec = static_cast<double>(count) / seconds_since(begin);
   side.provenance = {{"source", source},
                      {"description", pictures.describe()},
                      {"fingerprint", pictures.fingerprint()},
                      {"count", count},
                      {"image_size", side.image_size},
+                     {"native_size", side.native_size},
                      {"fit", "centre crop, then resize, where a picture has another size"},
                      {"skipped", pictures.skipped()}};
   if (!opened.samples.is_null()) side.provenance["samples"] = opened.samples;
+  return side;
+}
+
+Side side_of_run(const FidOptions& options,
+                 const metrics::FeatureExtractor& extractor,
+                 const metrics::CollectOptions& collect) {
+  LiveSampleOptions live;
+  live.run = options.run;
+  live.weights = options.run_weights;
+  live.seeds = options.seeds;
+  live.labels = options.labels;
+  live.batch_size = options.sample_batch_size;
+  live.precision = options.sample_precision;
+  live.device = options.device;
+  live.guidance = options.guidance;
+  live.sample = options.sample;
+  const auto samples = open_live_samples(live);
+  Side side;
+  side.image_size = side.native_size = samples.image_size;
+  const auto begin = Clock::now();
+  side.collected = metrics::collect(
+      extractor, samples.stream, collect, progress_line("drawn and scored", samples.count));
+  side.images_per_sec = static_cast<double>(samples.count) / seconds_since(begin);
+  side.provenance = {{"source", options.run},
+                     {"description", "drawn while they were scored"},
+                     {"count", samples.count},
+                     {"image_size", samples.image_size},
+                     {"samples", samples.record}};
   return side;
 }
 
@@ -153,10 +199,10 @@ json extractor_record(const metrics::FeatureExtractor& extractor) {
           {"version", UVIC_VERSION}};
 }
 
-void warn_of_counts(const Side& side,
-                    const char* what,
-                    const metrics::FeatureExtractor& extractor,
-                    std::vector<std::string>& warnings) {
+void warn_of_few(const Side& side,
+                 const char* what,
+                 const metrics::FeatureExtractor& extractor,
+                 std::vector<std::string>& warnings) {
   const int64_t enough = 10 * extractor.dimensions();
   if (side.collected.count > 0 && side.collected.count < enough)
     warnings.push_back(
@@ -165,6 +211,33 @@ void warn_of_counts(const Side& side,
                     side.collected.count,
                     what,
                     enough));
+}
+
+/// What makes a distance something else than the distance of the pictures' content.
+void warn_of_mismatch(const Side& pictures,
+                      const Side& reference,
+                      std::vector<std::string>& warnings) {
+  const auto differ = [](int64_t a, int64_t b) { return a > 0 && b > 0 && a != b; };
+  if (differ(pictures.image_size, reference.image_size))
+    warnings.push_back(
+        fmt::format("the pictures are {} px, the reference was {} px: the distance counts that too",
+                    pictures.image_size,
+                    reference.image_size));
+  else if (differ(pictures.native_size, reference.native_size))
+    warnings.push_back(fmt::format(
+        "the pictures are of {} px, the reference of {} px, both brought to {} px: the distance "
+        "counts that too",
+        pictures.native_size,
+        reference.native_size,
+        pictures.image_size));
+  if (differ(pictures.collected.count, reference.collected.count))
+    warnings.push_back(fmt::format(
+        "{} pictures against {} of the reference: compare the distance only with scores "
+        "of the same counts",
+        pictures.collected.count,
+        reference.collected.count));
+  if (reference.collected.count == 0)
+    warnings.push_back("the reference does not tell how many pictures made it");
 }
 
 json value_or_null(const std::optional<double>& value) { return value ? json(*value) : json(); }
@@ -186,9 +259,20 @@ void FidOptions::validate() const {
   const auto require = [](bool fine, const std::string& message) {
     if (!fine) throw std::invalid_argument(message);
   };
-  require(!images.empty(), "fid: --images is missing; give the pictures to score");
-  require(!ref.empty() || !save_stats.empty(),
+  require(!images.empty() || !run.empty(),
+          "fid: --images is missing; give the pictures to score, or a --run to draw them from");
+  require(images.empty() || run.empty(),
+          "fid: --images and --run both name what to score; give one of them");
+  require(run.empty() || num_images == 0, "--num_images: of --run, --seeds says how many");
+  require(!ref.empty() || !save_stats.empty() || !save_features.empty(),
           "fid: --ref is missing; give a reference, or --save_stats to make one");
+  require(kid_subsets >= 1 && kid_subset_size >= 2 && is_splits >= 1,
+          fmt::format("fid: kid_subsets {}, is_splits {} want 1 or more, kid_subset_size {} 2",
+                      kid_subsets,
+                      is_splits,
+                      kid_subset_size));
+  require(sample_batch_size >= 1,
+          fmt::format("--sample_batch_size {}: 1 or more", sample_batch_size));
   require(
       extractor == "embedded" || extractor == "inception" ||
           std::filesystem::path(extractor).extension() == ".pt",
@@ -208,6 +292,14 @@ void FidOptions::validate() const {
                   batch_size));
 }
 
+void FidOptions::take_sampler_of_run() {
+  if (run.empty()) return;
+  TrainOptions training;
+  read_toml(RunDir(run).config(), training);
+  sample = training.sample;
+  guidance = training.guidance;
+}
+
 FidResult run_fid(const FidOptions& options) {
   options.validate();
   set_up_process(options.threads);
@@ -219,7 +311,10 @@ FidResult run_fid(const FidOptions& options) {
                                          options.dimensions,
                                          options.precision},
                                         choose_device(options.device));
-  const auto choice = metrics::parse_metrics(options.metrics, *extractor);
+  auto choice = metrics::parse_metrics(options.metrics, *extractor);
+  choice.kid_options.subsets = options.kid_subsets;
+  choice.kid_options.subset_size = options.kid_subset_size;
+  choice.is_splits = options.is_splits;
   std::vector<std::string> warnings;
 
   const auto side = [&](const std::string& source,
@@ -229,19 +324,31 @@ FidResult run_fid(const FidOptions& options) {
                         const metrics::CollectOptions& collect) {
     const auto kind = metrics::source_kind(source);
     if (kind == metrics::SourceKind::kStatistics)
-      return side_of_statistics(source, *extractor, warnings);
+      return side_of_statistics(source, *extractor, collect, warnings);
     if (kind == metrics::SourceKind::kFeatures)
       return side_of_features(source, *extractor, collect, warnings);
     return side_of_pictures(source, dataset, count, options.batch_size, what, *extractor, collect);
   };
-  const auto pictures = side(
-      options.images, options.dataset, options.num_images, "images", needed_of_pictures(choice));
+  auto keep = needed_of_pictures(choice);
+  keep.features = keep.features || !options.save_features.empty();
+  keep.spatial_rows = !options.save_features.empty();
+  const auto pictures =
+      options.run.empty()
+          ? side(options.images, options.dataset, options.num_images, "images", keep)
+          : side_of_run(options, *extractor, keep);
+  auto provenance = extractor_record(*extractor);
+  provenance.update(pictures.provenance);
+  const auto provenance_text = provenance.dump(-1, ' ', false, json::error_handler_t::replace);
   if (!options.save_stats.empty()) {
     auto statistics = pictures.collected.statistics;
-    auto provenance = extractor_record(*extractor);
-    provenance.update(pictures.provenance);
-    statistics.provenance = provenance.dump(-1, ' ', false, json::error_handler_t::replace);
+    statistics.provenance = provenance_text;
     metrics::write_statistics(options.save_stats, statistics);
+  }
+  if (!options.save_features.empty()) {
+    if (!pictures.collected.features.defined())
+      throw std::invalid_argument(
+          fmt::format("--save_features: {} holds statistics alone", options.images));
+    metrics::write_features(options.save_features, pictures.collected, provenance_text);
   }
   FidResult result;
   result.value = result.std = std::numeric_limits<double>::quiet_NaN();
@@ -252,15 +359,12 @@ FidResult run_fid(const FidOptions& options) {
   if (like_pictures.image_size == 0) like_pictures.image_size = pictures.image_size;
   const auto reference =
       side(options.ref, like_pictures, options.num_ref, "reference", needed_of_reference(choice));
+  const auto scoring = Clock::now();
   const auto values = metrics::score(*extractor, reference.collected, pictures.collected, choice);
-  warn_of_counts(pictures, "scored", *extractor, warnings);
-  warn_of_counts(reference, "reference", *extractor, warnings);
-  if (pictures.image_size != reference.image_size && pictures.image_size > 0 &&
-      reference.image_size > 0)
-    warnings.push_back(
-        fmt::format("the pictures are {} px, the reference was {} px: the distance counts that too",
-                    pictures.image_size,
-                    reference.image_size));
+  const double score_sec = seconds_since(scoring);
+  warn_of_few(pictures, "scored", *extractor, warnings);
+  warn_of_few(reference, "reference", *extractor, warnings);
+  warn_of_mismatch(pictures, reference, warnings);
 
   result.name = values[0].name;
   result.value = values[0].value;
@@ -273,6 +377,10 @@ FidResult run_fid(const FidOptions& options) {
   result.json["samples"] = pictures.provenance.value("samples", json());
   result.json["images"].erase("samples");
   result.json["warnings"] = warnings;
+  if (pictures.images_per_sec > 0) result.json["images_per_sec"] = pictures.images_per_sec;
+  if (reference.images_per_sec > 0)
+    result.json["reference_images_per_sec"] = reference.images_per_sec;
+  result.json["score_sec"] = score_sec;
   result.json["command"] = command_line();
   result.json["created"] = utc_now();
   result.json["elapsed_sec"] = std::chrono::duration<double>(Clock::now() - begin).count();
@@ -305,12 +413,15 @@ void add_fid_command(CLI::App& app) {
   auto options = std::make_shared<FidOptions>();
   auto* command = app.add_subcommand("fid", "Score pictures against a reference");
   add_fields(*command, *options);
-  command->callback([options] {
+  command->callback([options, command] {
+    options->take_sampler_of_run();  // default < the run's config < command line
+    apply_given(*command, *options);
     const auto result = run_fid(*options);
     if (!options->ref.empty()) print_result(result);
     if (!options->report.empty() && !options->ref.empty())
       fmt::print(stderr, "{}/score.json\n", options->report);
-    if (!options->save_stats.empty()) fmt::print(stderr, "{}\n", options->save_stats);
+    for (const auto& file : {options->save_stats, options->save_features})
+      if (!file.empty()) fmt::print(stderr, "{}\n", file);
   });
 }
 

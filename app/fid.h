@@ -8,18 +8,31 @@
 #include <string>
 
 #include "data/dataset.h"
+#include "diffusion/guidance.h"
+#include "diffusion/sampler.h"
 
 namespace uvic::app {
 
 struct FidOptions {
   std::string ref;
   std::string images;
+  std::string run;
+  std::string run_weights;
+  std::string seeds = "0-9999";
+  std::string labels;
+  int64_t sample_batch_size = 64;
+  std::string sample_precision = "auto";
+  diffusion::GuidanceConfig guidance;
+  diffusion::SamplerConfig sample;
   std::string extractor = "embedded";
   std::string weights;
   std::string inception;
   std::string protocol = "pytorch-fid";
   int64_t dimensions = 2048;
   std::string metrics = "fd";
+  int64_t kid_subsets = 100;
+  int64_t kid_subset_size = 1000;
+  int64_t is_splits = 10;
   int64_t num_images = 0;
   int64_t num_ref = 0;
   int64_t batch_size = 256;
@@ -28,6 +41,7 @@ struct FidOptions {
   int64_t threads = 0;
   std::string report;
   std::string save_stats;
+  std::string save_features;
   data::DatasetOptions dataset;
 
   FidOptions() { dataset.image_size = 0; }
@@ -42,6 +56,19 @@ struct FidOptions {
           images,
           "Pictures to score: a folder, a zip, an array (.npz, .npy), CIFAR-10's binary folder, "
           "procedural; or statistics or features");
+    visit(
+        "run",
+        run,
+        "In place of --images: draw the pictures from this run folder while they are scored, with "
+        "no file in between");
+    visit("run_weights", run_weights, "Weights of --run; empty: its latest EMA weights");
+    visit("seeds", seeds, "Which pictures of --run, as 0-49999");
+    visit("labels", labels, "Classes of --run's pictures, as in uvic sample; empty: all in turn");
+    visit("sample_batch_size",
+          sample_batch_size,
+          "Pictures of --run drawn at once; changes speed and memory, never a picture");
+    visit("sample_precision", sample_precision, "Of the network of --run: auto | bf16 | fp32");
+    guidance.fields(visit);
     visit("extractor",
           extractor,
           "Feature network: embedded (gives FD) | inception (gives FID) | a TorchScript file "
@@ -55,6 +82,9 @@ struct FidOptions {
     visit("metrics",
           metrics,
           "fd, and of: kid, pr (precision, recall, density, coverage), sfid, is; or all");
+    visit("kid_subsets", kid_subsets, "KID: subsets, whose spread is told");
+    visit("kid_subset_size", kid_subset_size, "KID: pictures in each, or fewer where there are");
+    visit("is_splits", is_splits, "Inception Score: parts, whose spread is told");
     visit(
         "num_images", num_images, "Score that many pictures, spread evenly over --images; 0: all");
     visit("num_ref", num_ref, "Use that many reference pictures, spread evenly over --ref; 0: all");
@@ -68,8 +98,16 @@ struct FidOptions {
     visit("save_stats",
           save_stats,
           "Write the statistics of --images to this .npz, a --ref for later");
+    visit("save_features",
+          save_features,
+          "Write to this .npz the statistics of --images and what every picture gave: a --ref for "
+          "every metric, with no second pass");
     visit("dataset", dataset, "");
+    visit("sample", sample, "");
   }
+
+  /// Sampler and guidance as the config of --run has them, where there is one.
+  void take_sampler_of_run();
 
   /// Throws std::invalid_argument where options contradict each other.
   void validate() const;
@@ -80,7 +118,8 @@ struct FidOptions {
 /// `json`: "metrics" (a list of name, value, std or null, extrapolated or null, how; the Fréchet
 /// distance first), "extractor", "extractor_sha256", "resize", "precision", "image_size", "images"
 /// and "reference" (source, fingerprint, count, ...), "samples" (samples.json of a folder of
-/// samples), "warnings", "elapsed_sec", "version".
+/// samples, or of the run), "warnings", "elapsed_sec", "version", and of pictures "images_per_sec"
+/// and "reference_images_per_sec": reading, resizing and the network together.
 struct FidResult {
   std::string name;  ///< "FD (embedded)", "FID (inception-v3/pytorch-fid)"
   double value = 0;
@@ -89,8 +128,8 @@ struct FidResult {
 };
 
 /// Scores options.images against options.ref, writes options.report/score.json and
-/// options.save_stats if asked to. Progress and warnings go to stderr. Without a reference it only
-/// makes statistics: value is NaN.
+/// options.save_stats and options.save_features if asked to. Progress and warnings go to stderr.
+/// Without a reference it only makes statistics: value is NaN.
 FidResult run_fid(const FidOptions& options);
 
 void add_fid_command(CLI::App& app);

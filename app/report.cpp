@@ -71,6 +71,19 @@ json view_of(const Film& film, const json& entries) {
   return view;
 }
 
+/// A row for each entry, a column for each moment.
+Image film_sheet(const Film& film, const json& entries) {
+  constexpr int kFrame_px = 280;
+  std::vector<Image> tiles;
+  GridOptions options;
+  options.columns = static_cast<int>(film.moments.size());
+  for (const auto& row : film.rows) {
+    for (const auto& frame : row.frames) tiles.push_back(at_most_wide(frame, kFrame_px));
+    options.row_labels.push_back(entries[row.entry]["name"]);
+  }
+  return image_grid(tiles, options);
+}
+
 json view_of(const std::vector<TableGroup>& table) {
   json groups = json::array();
   for (const auto& group : table) {
@@ -80,7 +93,9 @@ json view_of(const std::vector<TableGroup>& table) {
       for (size_t i = 0; i < row.cells.size(); ++i)
         cells.push_back(
             {{"text", row.cells[i].empty() ? "–" : row.cells[i]}, {"best", row.best == i}});
-      rows.push_back({{"label", row.label}, {"note", row.note}, {"cells", cells}});
+      auto note = row.note;
+      if (!row.test.empty()) note += "; " + row.test;
+      rows.push_back({{"label", row.label}, {"note", note}, {"cells", cells}});
     }
     groups.push_back({{"name", group.name}, {"rows", rows}});
   }
@@ -166,6 +181,7 @@ json neighbours_view(const json& entries) {
     view.push_back({{"name", entries[i]["name"]},
                     {"colour", i + 1},
                     {"text", text + "."},
+                    {"file", "neighbours_" + file_stem(entries[i]["name"]) + ".png"},
                     {"src", data_uri(formats::read_image(found["sheet"].get<std::string>()))}});
   }
   return view;
@@ -194,6 +210,13 @@ std::string numbers_note(const json& data) {
   std::string note = caption;
   if (data["entries"].size() > 1)
     note += " The best of each quality row is bold, whether or not the difference is significant.";
+  const auto& tests = data["significance"];
+  if (std::any_of(tests.begin(), tests.end(), [](const json& t) { return !t[0]["p"].is_null(); }))
+    note += data["entries"].size() > 2
+                ? " p: the best against the next best, Welch's t-test over training seeds, Holm's "
+                  "correction over the columns; rows are not corrected against each other."
+                : " p: Welch's t-test over training seeds; rows are not corrected against each "
+                  "other.";
   return note;
 }
 
@@ -208,7 +231,8 @@ json view_of(const json& data,
              const std::vector<Sheet>& sheets,
              const SheetPlan& plan,
              const std::vector<ReportPlot>& plots,
-             const std::optional<ReportPlot>& scores) {
+             const std::optional<ReportPlot>& scores,
+             const Film& film) {
   json view = {
       {"title", data["title"]}, {"verdict", data["verdict"]}, {"created", data["created"]}};
   view["names"] = json::array();
@@ -227,12 +251,18 @@ json view_of(const json& data,
       std::string("Same seeds in the same places of each sheet") +
       (plan.labels.empty() ? "." : "; a row is a class.") +
       (!sheets.empty() && sheets.back().colour == 0 ? " Real pictures belong to no seed." : "");
+  view["samples_file"] = sheets.size() > 1 ? std::string("samples.png")
+                         : sheets.empty()
+                             ? ""
+                             : fmt::format("samples_{}.png", file_stem(sheets[0].name));
   view["score_plot"] = scores ? scores->page_svg : "";
   view["score_caption"] = scores ? scores->caption : "";
   view["groups"] = view_of(table_of(data));
   view["columns"] = data["entries"].size() + 1;
   view["entry_count"] = data["entries"].size();
-  view["scored_by_fid"] = data["primary_metric"].get<std::string>().rfind("FID", 0) == 0;
+  view["own_metric"] = data["primary_metric"].get<std::string>().rfind("FID", 0) == 0
+                           ? json()
+                           : data["primary_metric"];
   view["warnings"] = data["warnings"];
   view["numbers_note"] = numbers_note(data);
   view["version"] = version_text().substr(0, version_text().find('\n'));
@@ -242,7 +272,7 @@ json view_of(const json& data,
   for (const auto& plot : plots)
     view["plots"].push_back(
         {{"svg", plot.page_svg}, {"caption", plot.caption}, {"file", plot.file}});
-  view["film"] = view_of(draw_film(data["entries"]), data["entries"]);
+  view["film"] = view_of(film, data["entries"]);
   view["has_film"] = !view["film"]["rows"].empty();
   view["neighbours"] = neighbours_view(data["entries"]);
   view["has_neighbours"] = !view["neighbours"].empty();
@@ -269,8 +299,9 @@ void write_report(const std::string& title,
   const auto sheets = draw_sheets(plan, data);
   const auto plots = draw_plots(data);
   const auto scores = draw_score_plot(data, score_caption(data));
+  const auto film = draw_film(data["entries"]);
   const auto page = render_template(formats::read_file(asset("assets/report.html")),
-                                    view_of(data, sheets, plan, plots, scores));
+                                    view_of(data, sheets, plan, plots, scores, film));
 
   make_folder(out);
   std::vector<Image> pictures;
@@ -285,6 +316,12 @@ void write_report(const std::string& title,
     formats::write_png(out / "samples.png", side_by_side(pictures, headings));
   for (const auto& plot : plots)
     formats::write_file_atomically(out / (plot.file + ".svg"), plot.print_svg);
+  if (!film.rows.empty()) formats::write_png(out / "film.png", film_sheet(film, data["entries"]));
+  for (const auto& shown : neighbours_view(data["entries"]))
+    formats::write_file_atomically(
+        out / shown["file"].get<std::string>(),
+        formats::read_file(data["entries"][shown["colour"].get<size_t>() - 1]["neighbours"]["sheet"]
+                               .get<std::string>()));
   if (scores) formats::write_file_atomically(out / (scores->file + ".svg"), scores->print_svg);
   formats::write_file_atomically(out / "report.json",
                                  data.dump(1, ' ', false, json::error_handler_t::replace) + "\n");

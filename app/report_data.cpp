@@ -81,29 +81,38 @@ json distances_of(const std::vector<std::vector<json>>& runs) {
   return distances;
 }
 
-json cost_of(const std::vector<json>& stats) {
-  std::vector<double> speeds, losses;
-  double elapsed_sec = 0, memory_mib = 0, images_seen = 0;
-  for (const auto& line : stats) {
-    if (const auto speed = number_at(line, "images_per_sec"); speed && line.contains("loss"))
-      speeds.push_back(*speed);
-    if (const auto loss = number_at(line, "loss")) losses.push_back(*loss);
-    elapsed_sec = std::max(elapsed_sec, number_at(line, "elapsed_sec").value_or(0));
-    memory_mib = std::max(memory_mib, number_at(line, "memory_mib").value_or(0));
-    images_seen = std::max(images_seen, number_at(line, "images_seen").value_or(0));
+/// Speed is the median over all lines of all runs; training time and loss are means over the runs.
+json cost_of(const std::vector<std::vector<json>>& runs) {
+  std::vector<double> speeds, losses, times;
+  double memory_mib = 0, images_seen = 0;
+  for (const auto& stats : runs) {
+    std::vector<double> own_losses;
+    double elapsed_sec = 0;
+    for (const auto& line : stats) {
+      if (const auto speed = number_at(line, "images_per_sec"); speed && line.contains("loss"))
+        speeds.push_back(*speed);
+      if (const auto loss = number_at(line, "loss")) own_losses.push_back(*loss);
+      elapsed_sec = std::max(elapsed_sec, number_at(line, "elapsed_sec").value_or(0));
+      memory_mib = std::max(memory_mib, number_at(line, "memory_mib").value_or(0));
+      images_seen = std::max(images_seen, number_at(line, "images_seen").value_or(0));
+    }
+    times.push_back(elapsed_sec);
+    // One batch's loss says little; the last tenth of the run says where it stands.
+    if (!own_losses.empty())
+      losses.push_back(mean_of(
+          {own_losses.end() - static_cast<long>((own_losses.size() + 9) / 10), own_losses.end()}));
   }
-  json cost = {
-      {"images_seen", images_seen}, {"elapsed_sec", elapsed_sec}, {"memory_mib", memory_mib}};
+  json cost = {{"images_seen", images_seen},
+               {"elapsed_sec", times.empty() ? 0 : mean_of(times)},
+               {"memory_mib", memory_mib}};
   if (!speeds.empty()) {
     std::nth_element(
         speeds.begin(), speeds.begin() + static_cast<long>(speeds.size() / 2), speeds.end());
     cost["images_per_sec"] = speeds[speeds.size() / 2];
   }
-  if (!losses.empty()) {  // one batch's loss says little; the last tenth of the run says where it
-                          // stands
-    const std::vector<double> last(losses.end() - static_cast<long>((losses.size() + 9) / 10),
-                                   losses.end());
-    cost["loss"] = mean_of(last);
+  if (!losses.empty()) {
+    cost["loss"] = mean_of(losses);
+    cost["loss_std_over_seeds"] = or_null(deviation_of(losses));
   }
   return cost;
 }
@@ -151,7 +160,7 @@ json entry_data(const ReportEntry& entry) {
   data["config_toml"] = fs::exists(run.config()) ? formats::read_file(run.config()) : "";
   std::vector<std::vector<json>> stats = {run.read_stats()};
   for (const auto& repeat : entry.repeats) stats.push_back(RunDir(repeat).read_stats());
-  data["cost"] = cost_of(stats.front());
+  data["cost"] = cost_of(stats);
   data["distances"] = distances_of(stats);
   data["curves"] = json::array();
   for (const auto& one : stats) data["curves"].push_back(curve_of(one));

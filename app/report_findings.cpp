@@ -34,6 +34,17 @@ const json* metric_named(const json& entry, const std::string& name) {
   return nullptr;
 }
 
+/// Every metric of any entry, in order of appearance.
+std::vector<std::string> metric_names(const json& entries) {
+  std::vector<std::string> names;
+  for (const auto& entry : entries)
+    for (const auto& metric : entry["metrics"])
+      if (const std::string name = metric["name"];
+          std::find(names.begin(), names.end(), name) == names.end())
+        names.push_back(name);
+  return names;
+}
+
 double standard_error_of_one(const json& metric) {
   return number_at(metric, "std_of_one_score").value_or(0);
 }
@@ -274,6 +285,10 @@ void add_findings(json& data) {
   const auto metric = primary_metric(entries);
   data["primary_metric"] = metric;
   data["comparisons"] = comparisons_of(entries, metric);
+  data["significance"] = json::object();
+  for (const auto& name : metric_names(entries))
+    if (const auto found = comparisons_of(entries, name); !found.empty())
+      data["significance"][name] = found;
   data["held_equal"] = checks_of(entries);
   data["config_differences"] = differences_of(entries);
   data["warnings"] = warnings_of(data);

@@ -13,6 +13,7 @@ namespace uvic::app {
 ///   (Holm); p is null where a
 ///                       side has one training seed, then within_score_error tells if 2 sigma of
 ///                       the scores cover it
+///   significance        the same for every metric, by name
 ///   held_equal          what a fair comparison holds equal, and whether it was
 ///   config_differences  every option whose value differs
 ///   warnings            what the scorers warned of

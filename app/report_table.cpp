@@ -20,7 +20,7 @@ void add_row(TableGroup& group,
              const std::string& label,
              const std::string& note,
              Text&& text) {
-  TableRow row{label, note, {}, {}};
+  TableRow row{label, note, {}, {}, {}};
   for (const auto& entry : entries) row.cells.push_back(text(entry));
   if (std::any_of(
           row.cells.begin(), row.cells.end(), [](const auto& cell) { return !cell.empty(); }))
@@ -32,6 +32,26 @@ std::string si_at(const json& entry, const char* pointer) {
   return value.is_number() && value.get<double>() > 0 ? si_number(value, 4) : "";
 }
 
+/// "p = 0.03", corrected for the number of entries, of the best against the next best.
+std::string test_text(const json& data, const std::string& metric) {
+  const auto found = data["significance"].find(metric);
+  if (found == data["significance"].end()) return "";
+  const auto p = number_at((*found)[0], "p_adjusted");
+  if (!p) return "";
+  return *p < 0.001 ? "p < 0.001" : fmt::format("p = {}", significant(*p, 2));
+}
+
+/// Floating-point operations of one picture, all its network calls together.
+std::string sampling_gflop(const json& entry) {
+  const auto forward = value_at(entry, "/run/forward_gflop_per_image"),
+             calls = value_at(entry, "/samples/nfe");
+  if (!forward.is_number() || !calls.is_number()) return "";
+  const auto& scale = value_at(entry, "/samples/guidance_scale");
+  const bool guided = scale.is_number() && scale.get<double>() != 1;
+  const double gflop = forward.get<double>() * calls.get<double>() * (guided ? 2 : 1);
+  return gflop > 0 ? si_number(gflop, 4) : "";
+}
+
 void add_metric_rows(TableGroup& group, const json& data) {
   std::vector<std::string> names;
   for (const auto& entry : data["entries"])
@@ -41,7 +61,8 @@ void add_metric_rows(TableGroup& group, const json& data) {
         names.push_back(name);
   for (const auto& name : names) {
     const bool higher = higher_is_better(name);
-    TableRow row{name, higher ? "higher is better" : "lower is better", {}, {}};
+    TableRow row{
+        name, higher ? "higher is better" : "lower is better", {}, {}, test_text(data, name)};
     std::optional<double> best;
     for (const auto& entry : data["entries"]) {
       row.cells.emplace_back();
@@ -126,7 +147,7 @@ std::vector<TableGroup> table_of(const json& data) {
   add_row(training, entries, "Training images/s", "median", [](const json& e) {
     return si_at(e, "/cost/images_per_sec");
   });
-  add_row(training, entries, "Training time", "", [](const json& e) {
+  add_row(training, entries, "Training time", "mean over seeds", [](const json& e) {
     const double seconds = e["cost"]["elapsed_sec"];
     return seconds > 0 ? duration_text(seconds) : "";
   });
@@ -135,7 +156,9 @@ std::vector<TableGroup> table_of(const json& data) {
     return mib > 0 ? fmt::format("{:.0f}", mib) : "";
   });
   add_row(training, entries, "Loss", "mean of the last tenth", [](const json& e) {
-    return shown(value_at(e, "/cost/loss")).substr(0, 7);
+    const auto loss = number_at(e["cost"], "loss");
+    if (!loss) return std::string();
+    return with_error(*loss, number_at(e["cost"], "loss_std_over_seeds").value_or(0));
   });
   add_row(training, entries, "Precision", "", [](const json& e) {
     return shown(value_at(e, "/run/precision"));
@@ -157,6 +180,11 @@ std::vector<TableGroup> table_of(const json& data) {
   add_row(sampling, entries, "Network calls per image", "", [](const json& e) {
     return shown(value_at(e, "/samples/nfe"));
   });
+  add_row(sampling,
+          entries,
+          "GFLOP per picture",
+          "all network calls, two each with guidance",
+          sampling_gflop);
   add_row(sampling, entries, "Guidance scale", "1 is none", [](const json& e) {
     return shown(value_at(e, "/samples/guidance_scale"));
   });
@@ -189,7 +217,8 @@ std::string table_text(const std::vector<TableGroup>& table,
   std::string text;
   const auto add_line = [&](const std::string& label, const std::vector<std::string>& cells) {
     auto line = padded(label, widths[0]);
-    for (size_t i = 0; i < cells.size(); ++i) line += "  " + padded(cells[i], widths[i + 1]);
+    for (size_t i = 0; i < cells.size(); ++i)
+      line += "  " + (i < names.size() ? padded(cells[i], widths[i + 1]) : cells[i]);
     text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
   };
   add_line("", names);
@@ -198,6 +227,7 @@ std::string table_text(const std::vector<TableGroup>& table,
     for (const auto& row : group.rows) {
       std::vector<std::string> cells;
       for (const auto& value : row.cells) cells.push_back(cell(value));
+      if (!row.test.empty()) cells.push_back(row.test);
       add_line(row.label, cells);
     }
   }

@@ -12,6 +12,7 @@ struct TableRow {
   std::string label, note;
   std::vector<std::string> cells;  ///< empty where an entry has no such value
   std::optional<size_t> best;      ///< of the quality rows of several entries
+  std::string test;                ///< "p = 0.03": the best against the next; empty: no test
 };
 
 struct TableGroup {

@@ -67,12 +67,13 @@ Collected collect(const FeatureExtractor& extractor,
   Collected result;
   Sums sums(extractor.dimensions(), options.error_bars);
   Sums spatial(options.spatial ? extractor.spatial_dimensions() : 0, false);
-  std::vector<torch::Tensor> features, logits;
+  std::vector<torch::Tensor> features, spatial_rows, logits;
   for (auto images = stream(); images.defined(); images = stream()) {
     if (images.size(0) == 0) continue;
     const auto activations = extractor.activations(images);
     sums.add(activations.features, result.count);
     if (options.spatial) spatial.add(activations.spatial, result.count);
+    if (options.spatial && options.spatial_rows) spatial_rows.push_back(activations.spatial);
     if (options.features) features.push_back(activations.features);
     if (options.logits) logits.push_back(activations.logits);
     result.count += images.size(0);
@@ -80,20 +81,37 @@ Collected collect(const FeatureExtractor& extractor,
   }
   sums.put_into(result);
   if (options.spatial) result.spatial = spatial.whole();
+  if (!spatial_rows.empty()) result.spatial_rows = torch::cat(spatial_rows);
   if (options.features) result.features = torch::cat(features);
   if (options.logits) result.logits = torch::cat(logits);
   return result;
 }
 
-Collected collect_features(const torch::Tensor& features, const CollectOptions& options) {
-  if (options.spatial || options.logits)
-    throw std::invalid_argument("an array of features gives neither spatial features nor logits");
+Collected collect_activations(const Activations& activations, const CollectOptions& options) {
+  const auto& [features, spatial, logits] = activations;
+  const auto check = [&](bool wanted, const torch::Tensor& rows, const char* what) {
+    if (wanted && !rows.defined())
+      throw std::invalid_argument(fmt::format("an array of features without {}", what));
+    if (wanted && rows.size(0) != features.size(0))
+      throw std::invalid_argument(
+          fmt::format("features of {} pictures, {} of {}", features.size(0), what, rows.size(0)));
+  };
+  check(true, features, "features");
+  check(options.spatial, spatial, "spatial features");
+  check(options.logits, logits, "logits");
   Collected result;
   result.count = features.size(0);
   Sums sums(features.size(1), options.error_bars);
   sums.add(features, 0);
   sums.put_into(result);
+  if (options.spatial) {
+    Sums places(spatial.size(1), false);
+    places.add(spatial, 0);
+    result.spatial = places.whole();
+  }
+  if (options.spatial && options.spatial_rows) result.spatial_rows = spatial;
   if (options.features) result.features = features;
+  if (options.logits) result.logits = logits;
   return result;
 }
 

@@ -14,10 +14,11 @@ namespace uvic::metrics {
 
 /// What to keep beside the statistics, which take the same memory for any number of pictures.
 struct CollectOptions {
-  bool features = false;    ///< every feature vector: KID, precision and recall
-  bool spatial = false;     ///< statistics of the spatial features: sFID
-  bool logits = false;      ///< every vector of logits: Inception Score
-  bool error_bars = false;  ///< statistics of each tenth of the pictures: jackknife
+  bool features = false;      ///< every feature vector: KID, precision and recall
+  bool spatial = false;       ///< statistics of the spatial features: sFID
+  bool spatial_rows = false;  ///< with spatial: every such vector too, to be kept in a file
+  bool logits = false;        ///< every vector of logits: Inception Score
+  bool error_bars = false;    ///< statistics of each tenth of the pictures: jackknife
 };
 
 struct Collected {
@@ -27,8 +28,9 @@ struct Collected {
   /// Statistics of all pictures but those of part k of ten (part_of in blocks.h); empty for fewer
   /// than 20 pictures.
   std::vector<FeatureStatistics> without_block;
-  torch::Tensor features;  ///< float32 [N, D]
-  torch::Tensor logits;    ///< float32 [N, K]
+  torch::Tensor features;      ///< float32 [N, D]
+  torch::Tensor spatial_rows;  ///< float32 [N, S]
+  torch::Tensor logits;        ///< float32 [N, K]
 };
 
 /// Reads the stream to its end; `progress`, if given, hears the number of pictures done after each
@@ -39,7 +41,8 @@ Collected collect(const FeatureExtractor& extractor,
                   const CollectOptions& options = {},
                   const std::function<void(int64_t)>& progress = {});
 
-/// The same of features already computed, float32 [N, D], as far as features go.
-Collected collect_features(const torch::Tensor& features, const CollectOptions& options = {});
+/// The same of activations already computed, as far as they go. Throws std::invalid_argument if
+/// what is asked for is not there, or if they are not of the same number of pictures.
+Collected collect_activations(const Activations& activations, const CollectOptions& options = {});
 
 }  // namespace uvic::metrics

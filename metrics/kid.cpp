@@ -63,6 +63,7 @@ KidResult kernel_distance(const torch::Tensor& x,
     sum += mmd;
     sum_of_squares += mmd * mmd;
   }
+  result.subsets = subsets;
   const auto n = static_cast<double>(subsets);
   result.mean = sum / n;
   result.std = std::sqrt(std::max(0.0, sum_of_squares / n - result.mean * result.mean));

@@ -18,6 +18,7 @@ struct KidResult {
   double mean = 0;
   double std = 0;           ///< standard deviation over subsets, divisor n
   int64_t subset_size = 0;  ///< as used
+  int64_t subsets = 0;      ///< as used: 1 where a subset holds every picture of both sets
 };
 
 /// MMD^2 with k(x, y) = (x.y / D + 1)^3, unbiased, so that it may be slightly below 0 for sets

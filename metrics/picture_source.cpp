@@ -81,13 +81,26 @@ bool is_features(const formats::ArrayInfo& info) {
   return torch::isFloatingType(info.dtype) && info.shape.size() == 2;
 }
 
+std::runtime_error no_such_array(const std::string& source) {
+  return std::runtime_error(source + ": no such array");
+}
+
 /// The array of a .npy, or the one of a .npz that `fits`.
 torch::Tensor read_array(const std::string& source, bool (*fits)(const formats::ArrayInfo&)) {
   if (fs::path(source).extension() == ".npy") return formats::read_npy(source);
   const formats::NpzFile file(source);
   for (const auto& name : file.names())
     if (fits(file.info(name))) return file.read(name);
-  throw std::runtime_error(source + ": no such array");
+  throw no_such_array(source);
+}
+
+/// Of the same array, without reading it.
+formats::ArrayInfo array_info(const std::string& source, bool (*fits)(const formats::ArrayInfo&)) {
+  if (fs::path(source).extension() == ".npy") return formats::read_npy_info(source);
+  const formats::NpzFile file(source);
+  for (const auto& name : file.names())
+    if (fits(file.info(name))) return file.info(name);
+  throw no_such_array(source);
 }
 
 /// uint8 pictures in one array, [N, H, W, 3] or [N, 3, H, W].
@@ -141,14 +154,35 @@ SourceKind source_kind(const std::string& source) {
                            "3]), nor features (float [N, D])");
 }
 
-torch::Tensor read_features(const std::string& source) {
-  return read_array(source, is_features).to(torch::kFloat32).contiguous();
+Activations read_features(const std::string& source) {
+  return {read_array(source, is_features).to(torch::kFloat32).contiguous(), {}, {}};
+}
+
+void write_features(const fs::path& path,
+                    const Collected& collected,
+                    const std::string& provenance) {
+  auto arrays = statistics_arrays(collected.statistics, provenance);
+  arrays["features"] = collected.features;
+  if (collected.spatial_rows.defined()) arrays["spatial"] = collected.spatial_rows;
+  if (collected.logits.defined()) arrays["logits"] = collected.logits;
+  formats::write_npz(path, arrays);
+}
+
+Activations read_kept_features(const std::string& path) {
+  const formats::NpzFile file(path);
+  const auto rows = [&](const char* name) {
+    if (!file.has(name)) return torch::Tensor();
+    if (!is_features(file.info(name)))
+      throw std::runtime_error(fmt::format("{}: {} is no floating array [N, D]", path, name));
+    return file.read(name).to(torch::kFloat32).contiguous();
+  };
+  return {rows("features"), rows("spatial"), rows("logits")};
 }
 
 int64_t native_image_size(const std::string& source) {
   if (is_array_file(source) && fs::exists(source)) {
-    const auto pictures = read_array(source, is_pictures);
-    return std::min(pictures.size(2), pictures.size(3) == 3 ? pictures.size(1) : pictures.size(3));
+    const auto shape = array_info(source, is_pictures).shape;
+    return std::min(shape[2], shape[3] == 3 ? shape[1] : shape[3]);
   }
   const auto container = container_of(source);
   if (!container) return kDefaultSize;
@@ -161,12 +195,15 @@ int64_t native_image_size(const std::string& source) {
 }
 
 PictureSource open_pictures(const std::string& source, data::DatasetOptions options) {
-  if (options.image_size == 0) options.image_size = native_image_size(source);
+  const bool has_own_size = source.rfind("procedural", 0) != 0;
+  const int64_t native = has_own_size ? native_image_size(source) : 0;
+  if (options.image_size == 0) options.image_size = has_own_size ? native : kDefaultSize;
   if (is_array_file(source) && fs::exists(source))
-    return {std::make_unique<ArrayPictures>(source, options.image_size), nullptr};
-  if (!is_sample_folder(source)) return {data::open_dataset(source, options), nullptr};
+    return {std::make_unique<ArrayPictures>(source, options.image_size), nullptr, native};
+  if (!is_sample_folder(source)) return {data::open_dataset(source, options), nullptr, native};
   return {std::make_unique<data::PictureFiles>(std::make_unique<SampleFolder>(source), options),
-          formats::read_json(fs::path(source) / "samples.json")};
+          formats::read_json(fs::path(source) / "samples.json"),
+          native};
 }
 
 }  // namespace uvic::metrics

@@ -8,6 +8,7 @@
 #include "metrics/frechet.h"
 #include "metrics/inception_score.h"
 #include "metrics/kid.h"
+#include "metrics/parallel.h"
 #include "metrics/precision_recall.h"
 
 namespace uvic::metrics {
@@ -30,9 +31,10 @@ MetricValue frechet(const FeatureExtractor& extractor,
   result.value = to_reference.distance(pictures.statistics);
   result.how = fmt::format("Frechet distance of {} features", extractor.dimensions());
   if (pictures.without_block.empty()) return result;
-  std::vector<double> without;
-  for (const auto& statistics : pictures.without_block)
-    without.push_back(to_reference.distance(statistics));
+  std::vector<double> without(pictures.without_block.size());
+  parallel_for(static_cast<int64_t>(without.size()), at::get_num_threads(), [&](int64_t k) {
+    without[k] = to_reference.distance(pictures.without_block[k]);
+  });
   const auto estimate = jackknife(result.value, without);
   result.std = estimate.std;
   // With fewer pictures than that the covariance is close to singular and the bias no longer goes
@@ -100,17 +102,24 @@ std::vector<MetricValue> score(const FeatureExtractor& extractor,
   if (choice.kid) {
     need_features(reference, "kid", "reference");
     need_features(pictures, "kid", "pictures");
-    const auto kid = kernel_distance(pictures.features, reference.features);
+    const auto kid = kernel_distance(pictures.features, reference.features, choice.kid_options);
     // Binkowski's name is for Inception's features; the same of others is a kernel distance.
     values.push_back({with_extractor(extractor.distance_name() == "FID" ? "KID" : "KD"),
                       kid.mean,
                       kid.std,
                       {},
-                      fmt::format("mean and spread over 100 subsets of {}", kid.subset_size)});
+                      fmt::format("mean and spread over {} subset{} of {}",
+                                  kid.subsets,
+                                  kid.subsets == 1 ? "" : "s",
+                                  kid.subset_size)});
   }
   if (choice.inception_score) {
-    const auto is = inception_score(pictures.logits);
-    values.push_back({"IS", is.mean, is.std, {}, "mean and spread over 10 splits"});
+    const auto is = inception_score(pictures.logits, choice.is_splits);
+    values.push_back({"IS",
+                      is.mean,
+                      is.std,
+                      {},
+                      fmt::format("mean and spread over {} splits", choice.is_splits)});
   }
   if (choice.precision_recall) {
     need_features(reference, "pr", "reference");

@@ -7,6 +7,7 @@
 
 #include "metrics/collect.h"
 #include "metrics/features.h"
+#include "metrics/kid.h"
 
 namespace uvic::metrics {
 
@@ -16,6 +17,8 @@ struct MetricChoice {
   bool kid = false;
   bool inception_score = false;
   bool precision_recall = false;
+  KidOptions kid_options{};
+  int64_t is_splits = 10;
 };
 
 /// "fd", "fd,kid,pr", "all" (what the extractor can give), of: fd, sfid, kid, is, pr.

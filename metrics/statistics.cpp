@@ -125,15 +125,18 @@ FeatureStatistics read_statistics(const std::filesystem::path& path) {
   return s;
 }
 
+std::map<std::string, torch::Tensor> statistics_arrays(const FeatureStatistics& statistics,
+                                                       const std::string& provenance) {
+  auto bytes = torch::empty({static_cast<int64_t>(provenance.size())}, torch::kUInt8);
+  std::memcpy(bytes.data_ptr<uint8_t>(), provenance.data(), provenance.size());
+  return {{"mu", statistics.mean},
+          {"sigma", statistics.covariance},
+          {"count", torch::tensor(statistics.count)},
+          {"provenance", bytes}};
+}
+
 void write_statistics(const std::filesystem::path& path, const FeatureStatistics& statistics) {
-  const auto& text = statistics.provenance;
-  auto bytes = torch::empty({static_cast<int64_t>(text.size())}, torch::kUInt8);
-  std::memcpy(bytes.data_ptr<uint8_t>(), text.data(), text.size());
-  formats::write_npz(path,
-                     {{"mu", statistics.mean},
-                      {"sigma", statistics.covariance},
-                      {"count", torch::tensor(statistics.count)},
-                      {"provenance", bytes}});
+  formats::write_npz(path, statistics_arrays(statistics, statistics.provenance));
 }
 
 }  // namespace uvic::metrics

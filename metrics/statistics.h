@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 
 namespace uvic::metrics {
@@ -54,6 +55,8 @@ class StatisticsAccumulator {
 /// add `count` and `provenance` (JSON as bytes), which other tools leave alone. Throws
 /// std::runtime_error naming the file if an array is missing, misshapen or not finite.
 FeatureStatistics read_statistics(const std::filesystem::path& path);
+std::map<std::string, torch::Tensor> statistics_arrays(const FeatureStatistics& statistics,
+                                                       const std::string& provenance);
 void write_statistics(const std::filesystem::path& path, const FeatureStatistics& statistics);
 
 }  // namespace uvic::metrics

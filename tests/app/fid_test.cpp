@@ -2,8 +2,11 @@
 
 #include <torch/torch.h>
 
+#include <cmath>
 #include <filesystem>
 
+#include "app/sample.h"
+#include "app/train.h"
 #include "app/train_features.h"
 #include "data/formats/image_file.h"
 #include "data/formats/json.h"
@@ -161,6 +164,93 @@ TEST_CASE("fid: options that contradict each other are refused before any work",
   auto options = procedural(10);
   options.extractor = "inception";
   CHECK_THROWS_WITH(run_fid(options), Catch::Contains("pt_inception-2015-12-05-6726825d.pth"));
+}
+
+TEST_CASE("fid: features kept in a file score as their pictures do, by every metric", "[fid]") {
+  const Scratch scratch;
+  auto options = procedural(60);
+  options.metrics = "all";
+  options.save_features = scratch / "features.npz";
+  const auto from_pictures = run_fid(options);
+  options.images = scratch / "features.npz";
+  options.save_features.clear();
+  const auto from_file = run_fid(options);
+  REQUIRE(from_file.json["metrics"].size() == 6);
+  for (size_t i = 0; i < 6; ++i)
+    CHECK(from_file.json["metrics"][i] == from_pictures.json["metrics"][i]);
+  CHECK(metrics::read_statistics(scratch / "features.npz").count == 60);  // other tools read it too
+}
+
+TEST_CASE("fid: the number of threads moves no metric by 1e-9", "[fid]") {
+  auto options = procedural(70);
+  options.metrics = "all";
+  options.threads = 1;
+  const auto one = run_fid(options).json["metrics"];
+  options.threads = 3;
+  options.batch_size = 11;
+  const auto three = run_fid(options).json["metrics"];
+  REQUIRE(one.size() == three.size());
+  for (size_t i = 0; i < one.size(); ++i) {
+    INFO(one[i].dump() << three[i].dump());
+    const double a = one[i]["value"], b = three[i]["value"];
+    CHECK(std::abs(a - b) <= 1e-9 * std::max(1.0, std::abs(a)));
+  }
+}
+
+TEST_CASE("fid: other sizes and counts of the reference are warned of", "[fid]") {
+  const Scratch scratch;
+  write_samples(scratch / "small", 25, 16);
+  write_samples(scratch / "large", 30, 24);
+  FidOptions options;
+  options.images = scratch / "small";
+  options.ref = scratch / "large";
+  const auto warnings = run_fid(options).json["warnings"].dump();
+  CHECK(warnings.find("of 16 px, the reference of 24 px") != std::string::npos);
+  CHECK(warnings.find("25 pictures against 30 of the reference") != std::string::npos);
+  options.ref = scratch / "small";
+  CHECK(run_fid(options).json["warnings"].dump().find("against") == std::string::npos);
+}
+
+TEST_CASE("fid: a run drawn while it is scored scores as its pictures on disk do", "[fid]") {
+  const Scratch scratch;
+  TrainOptions training;
+  training.data = "procedural";
+  training.out = (scratch / "run").string();
+  training.total_images = 16;
+  training.batch_size = 16;
+  training.grid_images = 0;
+  training.model.img_size = 16;
+  training.model.patch_size = 4;
+  training.model.embed_dim = 32;
+  training.model.depth = 2;
+  training.model.num_heads = 2;
+  training.model.num_classes = 10;
+  training.dataset.procedural_images = 100;
+  training.sample.steps = 3;
+  run_train(training);
+  SampleOptions sample;
+  sample.run = training.out;
+  sample.out = (scratch / "samples").string();
+  sample.seeds = "0-29";
+  sample.sample.steps = 3;
+  REQUIRE(run_sample(sample));
+
+  FidOptions options = procedural(50);
+  options.images = sample.out;
+  options.metrics = "all";
+  const auto from_files = run_fid(options);
+  options.images.clear();
+  options.run = training.out;
+  options.seeds = sample.seeds;
+  options.take_sampler_of_run();
+  options.sample_batch_size = 7;
+  const auto live = run_fid(options);
+  CHECK(live.json["metrics"] == from_files.json["metrics"]);
+  CHECK(live.json["samples"]["seeds"] == "0-29");
+  CHECK(live.json["samples"]["checkpoint_sha256"] ==
+        from_files.json["samples"]["checkpoint_sha256"]);
+  options.images = sample.out;
+  CHECK_THROWS_AS(run_fid(options), std::invalid_argument);  // both name what to score
 }
 
 TEST_CASE("train-features: writes a network that fid takes, and tells how good it is", "[fid]") {

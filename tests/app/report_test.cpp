@@ -263,6 +263,31 @@ TEST_CASE("what the scorer warned of stands in the report, once", "[report]") {
   CHECK(has(read_file(made.scratch / "report" / "report.html"), "too few &lt;pictures&gt;"));
 }
 
+TEST_CASE("every metric is tested over the seeds, and the table says so", "[report]") {
+  Comparison made({45, 46.5, 44}, {31, 32, 33});
+  const double precision[2][3] = {{0.5, 0.6, 0.7}, {0.52, 0.61, 0.71}};
+  for (size_t i = 0; i < 2; ++i)
+    for (size_t seed = 0; seed < 3; ++seed)
+      made.entries[i].scores[seed]["metrics"].push_back(
+          {{"name", "precision"}, {"value", precision[i][seed]}});
+  const auto data = made.data();
+  REQUIRE(data["significance"].size() == 2);
+  CHECK(data["significance"]["precision"][0]["better"] == "U-ViC");
+  CHECK(data["significance"]["precision"][0]["p"] > 0.5);
+  CHECK(data["significance"]["FD"][0]["p"] < 0.001);
+  const auto text = report_text("t", made.entries, made.baselines);
+  CHECK(has(text, "p < 0.001"));
+  CHECK(has(text, "p = 0.8"));
+}
+
+TEST_CASE("published figures stand in the page, marked as such", "[report]") {
+  const Comparison made({45}, {41});
+  made.write(made.scratch / "report");
+  const auto page = read_file(made.scratch / "report" / "report.html");
+  CHECK(has(page, "Published FIDs, not measured here"));
+  CHECK(has(page, "This page measures FD, another scale altogether"));
+}
+
 TEST_CASE("cost and curves are those of stats.jsonl", "[report]") {
   const auto entry = Comparison({45}, {41}).data()["entries"][0];
   CHECK(entry["cost"]["images_seen"] == 256000);
@@ -290,6 +315,7 @@ TEST_CASE("the page is one file that asks nothing of the network", "[report]") {
                            "samples_u_vit.png",
                            "samples_u_vic.png",
                            "samples_real__held_out.png",
+                           "film.png",
                            "scores.svg",
                            "loss_by_images.svg",
                            "loss_by_time.svg",
@@ -362,8 +388,15 @@ TEST_CASE("a browser runs the page's script without an error, and its controls w
     const slider = document.getElementById('moment'), shown = document.querySelector('.player img'), last = shown.src;
     slider.value = 0; slider.dispatchEvent(new Event('input'));
     said.push('slider ' + (shown.src !== last && document.getElementById('moment-text').textContent.includes('32 k')));
+    const play = document.getElementById('play');
+    play.click();
+    said.push('play ' + (play.textContent === 'Stop' && slider.value === '0'));
+    play.click();
+    said.push('stop ' + (play.textContent === 'Play'));
     document.querySelector('.sheet img').click();
     said.push('enlarge ' + document.querySelector('dialog').open);
+    document.querySelector('dialog').click();
+    said.push('close ' + !document.querySelector('dialog').open);
     const plot = document.querySelector('svg[data-axes]'), box = plot.getBoundingClientRect();
     plot.dispatchEvent(new PointerEvent('pointermove', { clientX: box.left + box.width / 2, clientY: box.top + 50 }));
     said.push('readout ' + plot.parentElement.querySelector('.readout').textContent.includes('U-ViC'));
@@ -380,9 +413,10 @@ TEST_CASE("a browser runs the page's script without an error, and its controls w
       (out / "driven.html").string(),
       dump.string());
   REQUIRE(std::system(command.c_str()) == 0);
-  CHECK(has(read_file(dump),
-            "<title>theme true, slider true, enlarge true, readout true, narrow true, faults 0 "
-            "</title>"));
+  CHECK(
+      has(read_file(dump),
+          "<title>theme true, slider true, play true, stop true, enlarge true, close true, readout "
+          "true, narrow true, faults 0 </title>"));
 }
 
 TEST_CASE("writes a report to look at", "[.look]") {

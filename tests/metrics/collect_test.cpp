@@ -115,11 +115,12 @@ TEST_CASE("collect: features from elsewhere give what their pictures would", "[c
   CollectOptions options;
   options.features = options.error_bars = true;
   const auto from_pictures = collect(MeanColour(), stream_tensor(images, 30), options);
-  const auto from_features = collect_features(MeanColour().extract(images), options);
+  const auto from_features = collect_activations({MeanColour().extract(images), {}, {}}, options);
   CHECK(from_features.count == 100);
   CHECK(from_features.statistics.covariance.equal(from_pictures.statistics.covariance));
   CHECK(from_features.without_block[9].mean.equal(from_pictures.without_block[9].mean));
   CHECK(from_features.features.equal(from_pictures.features));
   options.logits = true;
-  CHECK_THROWS_AS(collect_features(torch::rand({4, 2}), options), std::invalid_argument);
+  CHECK_THROWS_AS(collect_activations({torch::rand({4, 2}), {}, {}}, options),
+                  std::invalid_argument);
 }

@@ -120,7 +120,7 @@ TEST_CASE("pictures: arrays are told apart by what they hold", "[source]") {
   CHECK(source_kind(scratch / "features.npy") == SourceKind::kFeatures);
   CHECK(source_kind("procedural") == SourceKind::kPictures);
   CHECK_THROWS_WITH(source_kind(scratch / "labels.npy"), Catch::Contains("labels.npy"));
-  CHECK(read_features(scratch / "features.npy").equal(torch::ones({4, 7})));
+  CHECK(read_features(scratch / "features.npy").features.equal(torch::ones({4, 7})));
 }
 
 TEST_CASE("pictures: an array is read whichever axis holds the colours", "[source]") {
