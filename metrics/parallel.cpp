@@ -1,5 +1,7 @@
 #include "metrics/parallel.h"
 
+#include <omp.h>
+
 #include <exception>
 #include <mutex>
 
@@ -19,5 +21,8 @@ void parallel_for(int64_t count, int threads, const std::function<void(int64_t)>
   }
   if (failure) std::rethrow_exception(failure);
 }
+
+OneThread::OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+OneThread::~OneThread() { omp_set_num_threads(before_); }
 
 }  // namespace uvic::metrics

@@ -226,6 +226,7 @@ TEST_CASE("fid: a run drawn while it is scored scores as its pictures on disk do
   training.model.num_heads = 2;
   training.model.num_classes = 10;
   training.dataset.procedural_images = 100;
+  training.dataset.image_size = 16;
   training.sample.steps = 3;
   run_train(training);
   SampleOptions sample;
