@@ -63,13 +63,16 @@ bool shapes_the_run(const std::string& key) {
 
 // The record of an earlier sitting against the options of this one: another model is refused, the
 // rest is told.
-void compare_with_record(const TrainOptions& options, const RunDir& run) {
+void compare_with_record(const TrainOptions& options, const RunDir& run, torch::Device device) {
   if (!std::filesystem::exists(run.config())) return;
   TrainOptions recorded;
   read_toml(run.config(), recorded);
   const auto before = leaves(recorded), now = leaves(options);
   for (const auto& [key, value] : now) {
     if (!shapes_the_run(key) || before.at(key) == value) continue;
+    if (key == "precision" && resolve_precision(recorded.precision, device) ==
+                                  resolve_precision(options.precision, device))
+      continue;  // auto, and what auto is here
     const auto change = fmt::format("{} was {}, is {}", key, before.at(key), value);
     require(key.rfind("model.", 0) != 0,
             fmt::format("{}: trained with another network: {}; choose another --out",
@@ -146,7 +149,7 @@ TrainResult run_train(const TrainOptions& options) {
   TrainState state(options.model, static_cast<uint64_t>(options.seed), device);
   const bool resumed = std::filesystem::exists(run.state());
   if (resumed) {
-    compare_with_record(options, run);
+    compare_with_record(options, run, device);
     const auto trained_on = read_metadata(run.state())["uvic.data_fingerprint"];
     require(trained_on.empty() || trained_on == dataset->fingerprint(),
             fmt::format("{}: trained on other pictures than {}; choose another --out",
