@@ -15,8 +15,8 @@
 namespace uvic::diffusion {
 
 struct SamplerConfig {
-  std::string sampler = "dpm_solver_pp";
-  int64_t steps = 50;
+  std::string sampler = "unipc";
+  int64_t steps = 20;
   std::string grid = "auto";
   double rho = 7;
   double t_start = 0;

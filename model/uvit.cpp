@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "model/kernel_choice.h"
+#include "model/kernels/product_kernels.h"
 #include "model/placement.h"
 #include "model/recompute.h"
 
@@ -196,11 +197,10 @@ torch::Tensor UViTImpl::decode(const torch::Tensor& h) {
   return final_layer ? final_layer->forward(image) : image;
 }
 
-/// Whether the blocks give an image the same bits in any batch. oneDNN's bfloat16 products and our
-/// kernels do; OpenBLAS's float32 products change with the number of rows, plain tensor code with
-/// where a vector ends.
-bool UViTImpl::blocks_keep_images_apart() const {
-  return fused_kernels() && compute_dtype() == torch::kBFloat16 && !passes_values_ &&
+/// Our own products and oneDNN's bfloat16 ones do, and so do our kernels; OpenBLAS's float32
+/// products change with the number of rows, plain tensor code with where a vector ends.
+bool UViTImpl::keeps_images_apart() const {
+  return fused_kernels() && products_keep_rows_apart(compute_dtype()) && !passes_values_ &&
          score_kind(attention_kind(config_.attention));
 }
 
@@ -211,7 +211,7 @@ torch::Tensor UViTImpl::forward(const torch::Tensor& x,
   if (torch::GradMode::is_enabled() || !x.is_cpu() || x.size(0) < 2)
     return decode(run_blocks(embed(x, timesteps, condition))).to(x.scalar_type());
 
-  const bool blocks_together = blocks_keep_images_apart();
+  const bool blocks_together = keeps_images_apart();
   const auto each = [&](auto&& step) {
     std::vector<torch::Tensor> images(x.size(0));
     for (size_t i = 0; i < images.size(); ++i)

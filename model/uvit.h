@@ -104,6 +104,10 @@ class UViTImpl : public torch::nn::Module {
   void set_compute_dtype(torch::Dtype dtype) { compute_dtype_ = dtype; }
   torch::Dtype compute_dtype() const { return compute_dtype_.value_or(pos_embed.scalar_type()); }
 
+  /// Whether, without gradients, an image's prediction has the same bits in a batch as alone at the
+  /// price of a batch. Where it is false forward() takes CPU images one by one, to the same end.
+  bool keeps_images_apart() const;
+
   torch::Tensor pos_embed;  ///< [1, tokens, embed_dim]
   PatchEmbed patch_embed{nullptr};
   torch::nn::Sequential time_embed{nullptr};  ///< null without mlp_time_embed
@@ -129,8 +133,6 @@ class UViTImpl : public torch::nn::Module {
                           const torch::Tensor& skip,
                           torch::Tensor* values);
   torch::Tensor decode(const torch::Tensor& h);
-  bool blocks_keep_images_apart() const;
-
   UViTConfig config_;
   std::optional<torch::Dtype> compute_dtype_;
   bool passes_values_ =

@@ -115,6 +115,10 @@ Tensor library_product(const Tensor& x, const Tensor& weight, bool forward) {
 
 void use_products(ProductSource source) { g_source.store(source, std::memory_order_relaxed); }
 
+bool products_keep_rows_apart(torch::Dtype dtype) {
+  return (dtype == torch::kFloat32 && !from_library(dtype)) || dtype == torch::kBFloat16;
+}
+
 Tensor product_rows(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   UVIC_KERNEL("product", product_work(x, weight, rows_bytes(x, weight.size(0), x.element_size())));
   if (from_library(x.scalar_type())) {

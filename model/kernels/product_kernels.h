@@ -20,6 +20,10 @@ enum class ProductSource { fastest, ours, library };
 /// Process-wide; change it while no network runs. `fastest` from the start.
 void use_products(ProductSource source);
 
+/// Whether a row's product with a weight has the same bits whatever the other rows: `dtype` is that
+/// of the rows. Ours and oneDNN's bf16 ones do, OpenBLAS's do not.
+bool products_keep_rows_apart(torch::Dtype dtype);
+
 /// x w^T + bias, [..., out] in the dtype of x; bias [out] float32 or undefined.
 torch::Tensor product_rows(const torch::Tensor& x,
                            const torch::Tensor& weight,
