@@ -341,6 +341,8 @@ TEST_CASE("options that contradict each other are one line and exit code 2", "[e
         "procedural",
         "--mask",
         "procedural:3",
+        "--sample.sampler",
+        "dpm_solver_pp",
         "--sample.method",
         "singlestep",
         "--repeats",
