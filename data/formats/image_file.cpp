@@ -47,23 +47,49 @@ bool png_is_whole(const uint8_t* bytes, size_t size) {
   return false;
 }
 
-// Whether a segment of Huffman tables (class, 16 counts of codes by length, the codes' symbols)
-// holds 256 codes a table at most. stb before 2.28 writes beyond its array where there are more.
-bool huffman_tables_are_sound(const uint8_t* tables, size_t size) {
-  constexpr size_t kCountsEnd = 17;
-  while (size > 0) {
-    if (size < kCountsEnd) return false;
-    const size_t codes = std::accumulate(tables + 1, tables + kCountsEnd, size_t{0});
-    if (codes > 256 || codes > size - kCountsEnd) return false;
-    tables += kCountsEnd + codes;
-    size -= kCountsEnd + codes;
-  }
-  return true;
-}
+// Which Huffman tables of a JPEG have been given so far, by class (0 DC, 1 AC) and number.
+struct HuffmanTables {
+  bool given[2][4] = {};
 
-// Whether the segments of a JPEG run to its end-of-image, as stb walks them, and hold sound tables.
+  // Takes a segment of tables (class and number, 16 counts of codes by length, the codes' symbols).
+  // False unless each holds 256 codes at most: stb before 2.28 writes beyond its array where there
+  // are more.
+  bool take(const uint8_t* tables, size_t size) {
+    constexpr size_t kCountsEnd = 17;
+    while (size > 0) {
+      if (size < kCountsEnd || tables[0] >> 4 > 1 || (tables[0] & 15) > 3) return false;
+      const size_t codes = std::accumulate(tables + 1, tables + kCountsEnd, size_t{0});
+      if (codes > 256 || codes > size - kCountsEnd) return false;
+      given[tables[0] >> 4][tables[0] & 15] = true;
+      tables += kCountsEnd + codes;
+      size -= kCountsEnd + codes;
+    }
+    return true;
+  }
+
+  // Whether the tables that a scan names are there: stb reads beyond its arrays where they are not.
+  // The header holds the number of components, two bytes for each, and the range of coefficients.
+  bool serve(const uint8_t* scan, size_t size, bool progressive) const {
+    if (size < 1 || size < 4 + 2 * size_t{scan[0]}) return false;
+    const uint8_t* range = scan + 1 + 2 * scan[0];
+    const bool wants_dc = !progressive || (range[0] == 0 && range[2] >> 4 == 0),
+               wants_ac = !progressive || range[0] != 0;
+    for (size_t i = 0; i < scan[0]; ++i) {
+      const uint8_t names = scan[2 + 2 * i];
+      if (names >> 4 > 3 || (names & 15) > 3) return false;
+      if (wants_dc && !given[0][names >> 4]) return false;
+      if (wants_ac && !given[1][names & 15]) return false;
+    }
+    return true;
+  }
+};
+
+// Whether the segments of a JPEG run to its end-of-image, as stb walks them, with sound tables for
+// each scan.
 // stb fills what is cut off with grey and tells nobody.
 bool jpeg_is_whole(const uint8_t* bytes, size_t size) {
+  HuffmanTables tables;
+  bool progressive = false;
   size_t i = 2;
   while (i + 1 < size) {
     if (bytes[i] != 0xff) {
@@ -80,7 +106,9 @@ bool jpeg_is_whole(const uint8_t* bytes, size_t size) {
       if (i + 3 >= size) return false;
       const size_t length = size_t{bytes[i + 2]} << 8 | bytes[i + 3];
       if (length < 2 || length > size - i - 2) return false;
-      if (marker == 0xc4 && !huffman_tables_are_sound(bytes + i + 4, length - 2)) return false;
+      if (marker == 0xc4 && !tables.take(bytes + i + 4, length - 2)) return false;
+      if (marker == 0xc2) progressive = true;
+      if (marker == 0xda && !tables.serve(bytes + i + 4, length - 2, progressive)) return false;
       i += 2 + length;
     }
   }
