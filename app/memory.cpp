@@ -13,16 +13,19 @@ namespace {
 
 constexpr double kFloat = 4;
 
-/// Bytes that one block keeps for each token.
+/// Bytes that one block keeps for each token. Fused blocks make both norms and GELU's value anew,
+/// LibTorch's own layers keep them.
 struct BlockBytes {
   double plain, joining, input, backward;
 };
 
-BlockBytes bytes_of_block(const model::UViTConfig& c, double compute) {
+BlockBytes bytes_of_block(const model::UViTConfig& c, double compute, bool fused) {
   const auto width = static_cast<double>(c.embed_dim), hidden = static_cast<double>(c.mlp_hidden()),
              heads = static_cast<double>(c.num_heads);
-  const double statistics = kFloat * (4 + 2 * heads);
-  const double plain = 2 * kFloat * width + compute * (6 * width + 2 * hidden) + statistics;
+  const double statistics = kFloat * 2 * heads;
+  const double brought_back = compute * (2 * width + hidden) + kFloat * 4;
+  const double plain =
+      2 * kFloat * width + compute * (4 * width + hidden) + statistics + (fused ? 0 : brought_back);
   return {plain,
           plain + 2 * compute * width,
           kFloat * width,
@@ -57,10 +60,11 @@ MemoryEstimate estimate_memory(const TrainOptions& options, torch::Device device
   const auto images =
       static_cast<double>((options.batch_size + options.accumulate - 1) / options.accumulate);
   const double rows = images * static_cast<double>(c.extras() + c.patches());
-  const auto block = bytes_of_block(c, compute);
   const double joining = c.skip ? static_cast<double>(c.depth / 2) : 0,
                plain = static_cast<double>(c.blocks()) - joining;
-  const bool scores = !model::score_kind(model::attention_kind(c.attention));
+  const bool scores =
+      options.kernels == "plain" || !model::score_kind(model::attention_kind(c.attention));
+  const auto block = bytes_of_block(c, compute, /*fused=*/!scores && device.is_cpu());
   // Embedding and decoding: tokens before and after the positions, the last norm and its result.
   const double ends = rows * 4 * kFloat * static_cast<double>(c.embed_dim);
   const double scores_of_block = scores ? images * bytes_of_scores(c) : 0;

@@ -260,13 +260,24 @@ void parse_given(CLI::App& app, const CLI::App& command) {
 }
 
 std::vector<std::string> normalized_arguments(int argc, const char* const* argv) {
-  std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
-  for (auto& argument : arguments) {
-    if (argument == "--") break;
-    if (argument.rfind("--", 0) != 0) continue;
-    const auto end = std::min(argument.find('='), argument.size());
-    std::replace(
-        argument.begin() + 2, argument.begin() + static_cast<std::ptrdiff_t>(end), '-', '_');
+  std::vector<std::string> arguments;
+  bool names_end = false;  // after --
+  for (int i = 1; i < argc; ++i) {
+    std::string argument = argv[i];
+    const bool truth = argument == "true" || argument == "false";
+    const bool after_name = !arguments.empty() && arguments.back().rfind("--", 0) == 0 &&
+                            arguments.back().find('=') == std::string::npos;
+    names_end |= argument == "--";
+    if (!names_end && truth && after_name) {
+      arguments.back() += "=" + argument;
+      continue;
+    }
+    if (!names_end && argument.rfind("--", 0) == 0) {
+      const auto end = std::min(argument.find('='), argument.size());
+      std::replace(
+          argument.begin() + 2, argument.begin() + static_cast<std::ptrdiff_t>(end), '-', '_');
+    }
+    arguments.push_back(std::move(argument));
   }
   return arguments;
 }

@@ -123,7 +123,7 @@ void apply_given(const CLI::App& command, Config& config) {
 }
 
 /// argv[1..] with `-` and `_` in option names read alike: --dry-run becomes --dry_run. Values stay
-/// as they are.
+/// as they are; "true" and "false" are joined to their name, as flags want it: --flip=false.
 std::vector<std::string> normalized_arguments(int argc, const char* const* argv);
 
 /// The candidate nearest to `word` by edit distance, or "" if none is near.

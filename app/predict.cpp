@@ -12,6 +12,7 @@
 #include "app/runtime.h"
 #include "app/tensor_text.h"
 #include "data/formats/npy.h"
+#include "model/kernel_choice.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -169,6 +170,7 @@ void PredictOptions::validate() const {
   require(precision == "fp64" || precision == "fp32" || precision == "bf16",
           "--precision {}: one of fp64, fp32, bf16",
           precision);
+  require(kernels == "fused" || kernels == "plain", "--kernels {}: one of fused, plain", kernels);
   require(network.num_heads >= 0 && network.num_clip_token >= 0 && network.qk_scale >= 0,
           "predict: --num_heads, --num_clip_token and --qk_scale want 0 or more");
   require(threads >= 0, "--threads {}: 0 (all usable cores) or more", threads);
@@ -177,6 +179,7 @@ void PredictOptions::validate() const {
 PredictResult run_predict(const PredictOptions& options) {
   options.validate();
   set_up_process(options.threads);
+  model::use_fused_kernels(options.kernels == "fused");
   const torch::Device device(choose_device(options.device));
   check_output_file(options.output, /*overwrite=*/true);
   const auto file = open_weights(options.weights, options.prefix);

@@ -24,6 +24,7 @@ struct PredictOptions {
   std::string target;
   std::string gradients;
   std::string precision = "fp32";
+  std::string kernels = "fused";
   std::string device = "auto";
   int64_t threads = 0;
 
@@ -53,6 +54,7 @@ struct PredictOptions {
           gradients,
           "Folder for the gradient of the loss, NAME.npy for each parameter; needs --target");
     visit("precision", precision, "Of products and attention: fp64 | fp32 | bf16");
+    visit("kernels", kernels, "fused | plain: the definitions in tensor code alone");
     visit("device", device, "auto | cpu | cuda");
     visit("threads", threads, "Threads for tensor work; 0: all usable cores");
   }

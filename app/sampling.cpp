@@ -1,6 +1,5 @@
 #include "app/sampling.h"
 
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,6 +11,8 @@
 #include "diffusion/denoiser.h"
 #include "diffusion/editing.h"
 #include "diffusion/noise.h"
+#include "metrics/parallel.h"
+#include "model/kernels/product_kernels.h"
 
 namespace uvic::app {
 namespace {
@@ -29,17 +30,16 @@ diffusion::ConditionalNetwork spread_over_threads(diffusion::ConditionalNetwork 
     const auto range = [](const torch::Tensor& t, int64_t begin, int64_t end) {
       return t.defined() ? t.slice(0, begin, end) : t;
     };
-    std::vector<torch::Tensor> parts(static_cast<size_t>(x.size(0)));  // some stay undefined
-    at::parallel_for(0, x.size(0), 1, [&](int64_t begin, int64_t end) {
-      const c10::InferenceMode inference;  // thread-local
-      const int64_t step = keeps_apart ? end - begin : 1;
-      for (int64_t i = begin; i < end; i += step)
-        parts[static_cast<size_t>(i)] = network(
-            range(x, i, i + step), range(network_time, i, i + step), range(condition, i, i + step));
+    const int64_t images = x.size(0), threads = at::get_num_threads(),
+                  count = keeps_apart ? std::min(images, threads) : images;
+    if (count == 1) return network(x, network_time, condition);  // all threads work on it together
+    std::vector<torch::Tensor> parts(static_cast<size_t>(count));
+    metrics::parallel_for(count, static_cast<int>(threads), [&](int64_t i) {
+      const c10::InferenceMode inference;
+      const int64_t begin = images * i / count, end = images * (i + 1) / count;
+      parts[static_cast<size_t>(i)] = network(
+          range(x, begin, end), range(network_time, begin, end), range(condition, begin, end));
     });
-    parts.erase(
-        std::remove_if(parts.begin(), parts.end(), [](const auto& p) { return !p.defined(); }),
-        parts.end());
     return torch::cat(parts);
   };
 }
@@ -169,6 +169,7 @@ Drawing draw(model::UViT& network,
              const DrawRequest& request,
              const StepDone& progress) {
   const c10::InferenceMode inference;
+  const model::KeepPackedWeights keep_weights;
   const auto count = static_cast<int64_t>(request.seeds.size());
   if (const auto most = diffusion::max_batch_size(settings.sampler); count > most)
     return draw_in_parts(network, settings, request, most, progress);

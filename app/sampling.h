@@ -67,8 +67,7 @@ struct Drawing {
 
 /// Draws. Bytes are clamp(0.5 (x + 1)) * 255 + 0.5, truncated, as the official code writes them.
 ///
-/// On the CPU each picture is computed by one thread, alone: its bits depend on neither the batch
-/// nor the number of threads. `progress(step, steps)` may be empty; steps is 0 where their number
+/// On the CPU a picture's bits depend on neither the batch nor the number of threads. `progress(step, steps)` may be empty; steps is 0 where their number
 /// is not known ahead. The network's mode and compute dtype are the caller's.
 Drawing draw(model::UViT& network,
              const DrawSettings& settings,

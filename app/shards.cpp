@@ -1,16 +1,14 @@
-// Built with OpenMP's flag, without which ATen/Parallel.h runs everything on one thread.
 #include "app/shards.h"
 
-#include <ATen/Parallel.h>
-#include <omp.h>
-
 #include <algorithm>
+
+#include "metrics/parallel.h"
 
 namespace uvic::app {
 namespace {
 
 constexpr int64_t kMinImages = 4;
-constexpr int64_t kMaxGradientBytes = int64_t{2} << 30;
+constexpr int64_t kMaxGradientBytes = int64_t{256} << 20;
 
 torch::Tensor cut(const torch::Tensor& x, int64_t begin, int64_t end) {
   return x.defined() ? x.slice(0, begin, end) : x;
@@ -70,16 +68,7 @@ double add_gradients(model::UViT& model,
                                              /*allow_unused=*/true);
     losses[shard] = loss.item<double>();
   };
-  // Inside, the tensor library sees a parallel region and stays on the shard's own thread; oneDNN
-  // must be told, or it waits at a barrier for threads that never come. The setting ends with the
-  // region.
-  at::parallel_for(0, shards, 1, [&](int64_t begin, int64_t end) {
-    if (omp_in_parallel()) {
-      at::internal::lazy_init_num_threads();  // a thread's first use would set the number anew
-      omp_set_num_threads(1);
-    }
-    for (int64_t shard = begin; shard < end; ++shard) run_shard(shard);
-  });
+  metrics::parallel_for(shards, at::get_num_threads(), run_shard);
 
   const torch::NoGradGuard no_grad;
   double loss = 0;

@@ -13,7 +13,8 @@ namespace uvic::app {
 /// How many shares a batch of `images` is cut into. Whole images on one thread keep its caches warm
 /// and need no barriers, which a small network feels most; each share beyond the first holds one
 /// more gradient. `asked` 0: a share for every thread, if each gets at least 4 images and the
-/// gradients fit in 2 GiB; otherwise 1, and all threads work together on every product.
+/// gradients fit in 256 MiB; otherwise 1, and all threads work together on every product, which
+/// wide networks don't feel.
 int64_t choose_shards(int64_t asked, int64_t images, int64_t parameters, torch::Device device);
 
 /// Adds the gradient of share * diffusion_loss(example) to parameters[i].grad() and returns that

@@ -18,6 +18,7 @@
 #include "app/trainer.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
+#include "model/kernel_choice.h"
 
 namespace uvic::app {
 namespace {
@@ -136,6 +137,7 @@ TrainResult run_train(const TrainOptions& options) {
   require(!options.data.empty(), "--data: needed; \"procedural\" is the embedded set");
   require(!options.out.empty(), "--out: needed, the folder of the run");
   set_up_process(options.threads);
+  model::use_fused_kernels(options.kernels == "fused");
   catch_stop_signals();
   const torch::Device device(choose_device(options.device));
 

@@ -51,6 +51,7 @@ struct TrainOptions {
   double ema_decay = 0.9999;
   double ema_rampup = 0.0;
   std::string precision = "auto";
+  std::string kernels = "fused";
   std::string device = "auto";
   int64_t threads = 0;
   int64_t workers = 2;
@@ -98,6 +99,10 @@ struct TrainOptions {
     visit("precision",
           precision,
           "auto | bf16 | fp32; auto is bf16 where the hardware multiplies it fast");
+    visit("kernels",
+          kernels,
+          "fused | plain: the definitions in tensor code alone, which fused kernels are held "
+          "against");
     visit("device", device, "auto | cpu | cuda");
     visit("threads", threads, "Threads for tensor work; 0: all usable cores");
     visit("workers", workers, "Threads that decode pictures");

@@ -54,6 +54,8 @@ void TrainOptions::validate() const {
   demand(seed >= 0, fmt::format("--seed {}: 0 or more", seed));
   demand(ema_decay >= 0 && ema_decay < 1, fmt::format("--ema_decay {}: in [0, 1)", ema_decay));
   demand(ema_rampup >= 0, fmt::format("--ema_rampup {}: 0 (none) or more", ema_rampup));
+  demand(kernels == "fused" || kernels == "plain",
+         fmt::format("--kernels {}: one of fused, plain", kernels));
   demand(threads >= 0, fmt::format("--threads {}: 0 (all usable cores) or more", threads));
   demand(workers >= 0, fmt::format("--workers {}: 0 or more", workers));
   demand(log_images > 0, fmt::format("--log_images {}: above 0", log_images));

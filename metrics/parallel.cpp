@@ -1,22 +1,40 @@
 #include "metrics/parallel.h"
 
+#include <ATen/Parallel.h>
 #include <omp.h>
 
 #include <exception>
 #include <mutex>
 
 namespace uvic::metrics {
+namespace {
+
+// Inside a parallel region LibTorch starts no threads; oneDNN must be told, or its kernels wait at
+// a barrier for threads that never come. The setting ends with the region.
+void stay_on_this_thread() {
+  // LibTorch sets the number anew at a thread's first use, its library and what its headers put
+  // into this program each for themselves.
+  at::get_num_threads();
+  at::internal::lazy_init_num_threads();
+  omp_set_num_threads(1);
+}
+
+}  // namespace
 
 void parallel_for(int64_t count, int threads, const std::function<void(int64_t)>& work) {
   std::exception_ptr failure;
   std::mutex failure_mutex;
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
-  for (int64_t i = 0; i < count; ++i) {
-    try {
-      work(i);
-    } catch (...) {
-      const std::lock_guard<std::mutex> lock(failure_mutex);
-      if (!failure) failure = std::current_exception();
+#pragma omp parallel num_threads(threads) if (threads > 1)
+  {
+    if (omp_in_parallel()) stay_on_this_thread();
+#pragma omp for schedule(dynamic)
+    for (int64_t i = 0; i < count; ++i) {
+      try {
+        work(i);
+      } catch (...) {
+        const std::lock_guard<std::mutex> lock(failure_mutex);
+        if (!failure) failure = std::current_exception();
+      }
     }
   }
   if (failure) std::rethrow_exception(failure);

@@ -6,8 +6,10 @@
 
 namespace uvic::metrics {
 
-/// work(0) ... work(count - 1) on at most `threads` OpenMP threads. LibTorch's operators run
-/// single-threaded inside. The first exception is thrown on, after all have ended.
+/// work(0) ... work(count - 1) on at most `threads` OpenMP threads, each piece on one thread alone:
+/// if there are more than one, LibTorch's operators and the libraries below them start no threads
+/// of their own inside. Gradient and inference modes are the thread's own: set them inside. The
+/// first exception is thrown on, after all have ended.
 void parallel_for(int64_t count, int threads, const std::function<void(int64_t)>& work);
 
 /// One thread for the calling thread's linear algebra, as long as it lives: its bits then don't

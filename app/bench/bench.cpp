@@ -24,6 +24,7 @@ struct Part {
 constexpr Part kParts[] = {{"step", bench_step},
                            {"evaluation", bench_evaluation},
                            {"sampling", bench_sampling},
+                           {"scaling", bench_scaling},
                            {"profile", bench_profile},
                            {"attention", bench_attention},
                            {"products", bench_products},
@@ -71,20 +72,21 @@ json as_json(BenchOptions options) {
 
 }  // namespace
 
-std::vector<int64_t> bench_lengths(const std::string& text) {
-  std::vector<int64_t> lengths;
+std::vector<int64_t> bench_numbers(const char* option, const std::string& text) {
+  std::vector<int64_t> numbers;
   for (const auto& word : words(text)) {
     try {
       size_t end = 0;
-      lengths.push_back(std::stoll(word, &end));
-      if (end != word.size() || lengths.back() < 1 || lengths.back() > 1 << 20)
+      numbers.push_back(std::stoll(word, &end));
+      if (end != word.size() || numbers.back() < 1 || numbers.back() > 1 << 20)
         throw std::out_of_range("");
     } catch (const std::exception&) {
       throw std::invalid_argument(
-          fmt::format("--tokens {}: wants lengths from 1 to 1048576, as 64,257,1025", text));
+          fmt::format("--{} {}: wants numbers from 1 to 1048576, as 8,16,257", option, text));
     }
   }
-  return lengths;
+  if (numbers.empty()) throw std::invalid_argument(fmt::format("--{}: give at least one", option));
+  return numbers;
 }
 
 void BenchOptions::validate() const {
@@ -97,11 +99,13 @@ void BenchOptions::validate() const {
   if (evaluations < 1)
     throw std::invalid_argument(fmt::format("--evaluations {}: 1 or more", evaluations));
   if (!(seconds >= 0)) throw std::invalid_argument(fmt::format("--seconds {}: 0 or more", seconds));
-  if (bench_lengths(tokens).empty()) throw std::invalid_argument("--tokens: give at least one");
+  bench_numbers("tokens", tokens);
+  bench_numbers("batches", batches);
 }
 
 json run_bench(const BenchOptions& options) {
   options.validate();
+  if (!options.plots.empty()) std::filesystem::create_directories(options.plots);
   set_up_process(options.threads);
   catch_stop_signals();
   Bench bench{options, torch::Device(choose_device(options.device)), {}, {}};

@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <optional>
 #include <string>
 
 #include "app/bench/alternate.h"
 #include "app/bench/parts.h"
+#include "app/bench/peak_memory.h"
 #include "app/plot.h"
 #include "data/formats/atomic_file.h"
 #include "model/attention.h"
@@ -96,7 +98,7 @@ struct Shape {
 
 json bench_attention(const Bench& bench) {
   const auto& config = bench.networks.front()->options().model;
-  fmt::print("{:<40} {:>10} {:>8} {:>10} {:>8} {:>10}\n",
+  fmt::print("{:<40} {:>10} {:>8} {:>10} {:>8} {:>8} {:>10}\n",
              fmt::format("attention, {} heads of {}, ms an image",
                          config.num_heads,
                          config.embed_dim / config.num_heads),
@@ -104,9 +106,10 @@ json bench_attention(const Bench& bench) {
              "of peak",
              "+ gradient",
              "of peak",
+             "MiB",
              "to plain");
   json rows = json::array();
-  for (const auto tokens : bench_lengths(bench.options.tokens)) {
+  for (const auto tokens : bench_numbers("tokens", bench.options.tokens)) {
     const auto batch = attention_batch(bench, tokens);
     const auto cases = attention_cases(bench, batch, tokens);
     std::vector<BenchSide> forward, both;
@@ -114,6 +117,8 @@ json bench_attention(const Bench& bench) {
       forward.push_back({one.name(), [&one] { one.forward(); }});
       both.push_back({one.name(), [&one] { one.forward_and_backward(); }});
     }
+    std::vector<std::optional<double>> memory;
+    for (const auto& side : both) memory.push_back(added_memory_mib(side.run));
     const double share = bench.options.seconds / 4;
     const auto forward_times = alternate(forward, share), both_times = alternate(both, share);
     const double product = 2.0 * static_cast<double>(batch * tokens * tokens * config.embed_dim);
@@ -126,6 +131,10 @@ json bench_attention(const Bench& bench) {
                  2 * product / forward_times[i].median / peak,
                  1e3 * both_times[i].median / static_cast<double>(batch),
                  7 * product / both_times[i].median / peak);
+      if (memory[i])
+        fmt::print(" {:>8.2f}", *memory[i] / static_cast<double>(batch));
+      else
+        fmt::print(" {:>8}", "");
       if (i < 2 && plain < cases.size())
         fmt::print(" {:>8.2f} x", both_times[plain].median / both_times[i].median);
       fmt::print("\n");
@@ -134,11 +143,12 @@ json bench_attention(const Bench& bench) {
                       {"batch", batch},
                       {"forward", to_json(forward_times[i])},
                       {"forward_backward", to_json(both_times[i])},
+                      {"added_memory_mib", memory[i] ? json(*memory[i]) : json()},
                       {"forward_flops", 2 * product},
                       {"forward_backward_flops", 7 * product}});
     }
   }
-  if (!bench.options.plot.empty()) plot_attention(bench.options.plot, rows);
+  if (!bench.options.plots.empty()) plot_attention(bench.options.plots + "/attention.svg", rows);
   return rows;
 }
 

@@ -28,6 +28,8 @@ nlohmann::json bench_step(const Bench& bench);
 nlohmann::json bench_evaluation(const Bench& bench);
 /// Whole pictures.
 nlohmann::json bench_sampling(const Bench& bench);
+/// Steps and evaluations against batch size and number of threads.
+nlohmann::json bench_scaling(const Bench& bench);
 /// Where the time of a step and of an evaluation goes.
 nlohmann::json bench_profile(const Bench& bench);
 /// Softmax and Cog, forward and with gradients, against length.
@@ -39,7 +41,7 @@ nlohmann::json bench_features(const Bench& bench);
 /// Loading of training batches.
 nlohmann::json bench_data(const Bench& bench);
 
-/// Lengths of --tokens.
-std::vector<int64_t> bench_lengths(const std::string& text);
+/// The numbers of --tokens or --batches, `option`. Throws std::invalid_argument.
+std::vector<int64_t> bench_numbers(const char* option, const std::string& text);
 
 }  // namespace uvic::app

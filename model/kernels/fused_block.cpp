@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <stdexcept>
 
 #include "model/kernels/attention_kernels.h"
@@ -36,58 +37,45 @@ enum Input : size_t {
   kInputs
 };
 
-/// What the backward pass reads: results of the forward pass [B, L, ...], and parameters.
+/// What the backward pass reads: results of the forward pass [B, L, ...], and parameters. What a
+/// pass over memory brings back (both norms, gelu) is not kept.
 struct Kept {
   Tensor joined;                    ///< [x, skip] in the dtype of the products, if there is a skip
   Tensor start;                     ///< float32, the residual stream before attention
-  Tensor normal1, stats1;           ///< norm1 of it
   Tensor qkv, attended, row_stats;  ///< around attention
   Tensor middle;                    ///< float32, the residual stream before the MLP
-  Tensor normal2, stats2;           ///< norm2 of it
-  Tensor hidden, activated;         ///< fc1's output, and gelu of it
-  Tensor skip_weight, norm1_weight, qkv_weight, proj_weight, norm2_weight, fc1_weight, fc2_weight;
+  Tensor hidden;                    ///< fc1's output
+  Tensor skip_weight, norm1_weight, norm1_bias, qkv_weight, proj_weight, norm2_weight, norm2_bias,
+      fc1_weight, fc2_weight;
 
-  variable_list list() const {
-    return {joined,
-            start,
-            normal1,
-            stats1,
-            qkv,
-            attended,
-            row_stats,
-            middle,
-            normal2,
-            stats2,
-            hidden,
-            activated,
-            skip_weight,
-            norm1_weight,
-            qkv_weight,
-            proj_weight,
-            norm2_weight,
-            fc1_weight,
-            fc2_weight};
+  std::array<Tensor*, 16> all() {
+    return {&joined,
+            &start,
+            &qkv,
+            &attended,
+            &row_stats,
+            &middle,
+            &hidden,
+            &skip_weight,
+            &norm1_weight,
+            &norm1_bias,
+            &qkv_weight,
+            &proj_weight,
+            &norm2_weight,
+            &norm2_bias,
+            &fc1_weight,
+            &fc2_weight};
   }
-  static Kept from(const variable_list& v) {
-    return {v[0],
-            v[1],
-            v[2],
-            v[3],
-            v[4],
-            v[5],
-            v[6],
-            v[7],
-            v[8],
-            v[9],
-            v[10],
-            v[11],
-            v[12],
-            v[13],
-            v[14],
-            v[15],
-            v[16],
-            v[17],
-            v[18]};
+  variable_list list() {
+    variable_list tensors;
+    for (const auto* tensor : all()) tensors.push_back(*tensor);
+    return tensors;
+  }
+  static Kept from(const variable_list& tensors) {
+    Kept kept;
+    const auto all = kept.all();
+    for (size_t i = 0; i < all.size(); ++i) *all[i] = tensors[i];
+    return kept;
   }
 };
 
@@ -120,32 +108,32 @@ struct FusedBlock : torch::autograd::Function<FusedBlock> {
     const Norm norm1{norm1_weight, norm1_bias, shape.norm_epsilon},
         norm2{norm2_weight, norm2_bias, shape.norm_epsilon};
     Kept kept;
-    kept.skip_weight = or_undefined(skip_weight), kept.norm1_weight = norm1_weight,
-    kept.qkv_weight = qkv_weight;
-    kept.proj_weight = proj_weight, kept.norm2_weight = norm2_weight, kept.fc1_weight = fc1_weight,
-    kept.fc2_weight = fc2_weight;
+    kept.skip_weight = or_undefined(skip_weight);
+    kept.norm1_weight = norm1_weight, kept.norm1_bias = norm1_bias;
+    kept.qkv_weight = qkv_weight, kept.proj_weight = proj_weight;
+    kept.norm2_weight = norm2_weight, kept.norm2_bias = norm2_bias;
+    kept.fc1_weight = fc1_weight, kept.fc2_weight = fc2_weight;
 
     kept.start = x.contiguous();
     if (kept.skip_weight.defined()) {
       kept.joined = concatenate_rows(kept.start, skip.contiguous(), compute);
       kept.start = product_add_rows({}, kept.joined, skip_weight, skip_bias);
     }
-    const auto normal1 = norm_rows(kept.start, norm1, compute);
-    kept.normal1 = normal1.y, kept.stats1 = normal1.stats;
-    kept.qkv = product_rows(kept.normal1, qkv_weight, or_undefined(qkv_bias));
+    kept.qkv =
+        product_rows(norm_rows(kept.start, norm1, compute).y, qkv_weight, or_undefined(qkv_bias));
     const auto attended = attention_rows(shape.kind, kept.qkv, shape.heads, shape.scale);
     kept.attended = attended.out, kept.row_stats = attended.row_stats;
     kept.middle = product_add_rows(kept.start, kept.attended, proj_weight, proj_bias);
 
-    const auto normal2 = norm_rows(kept.middle, norm2, compute);
-    kept.normal2 = normal2.y, kept.stats2 = normal2.stats;
-    const auto mlp = product_gelu_rows(kept.normal2, fc1_weight, fc1_bias);
-    kept.hidden = mlp.z, kept.activated = mlp.activated;
-    const auto out = product_add_rows(kept.middle, kept.activated, fc2_weight, fc2_bias);
+    const auto mlp =
+        product_gelu_rows(norm_rows(kept.middle, norm2, compute).y, fc1_weight, fc1_bias);
+    kept.hidden = mlp.z;
+    const auto out = product_add_rows(kept.middle, mlp.activated, fc2_weight, fc2_bias);
 
     ctx->save_for_backward(kept.list());
     ctx->saved_data["heads"] = shape.heads;
     ctx->saved_data["scale"] = shape.scale;
+    ctx->saved_data["epsilon"] = shape.norm_epsilon;
     ctx->saved_data["kind"] = static_cast<int64_t>(shape.kind);
     ctx->saved_data["qkv_bias"] = qkv_bias.numel() > 0;
     return out;
@@ -157,24 +145,29 @@ struct FusedBlock : torch::autograd::Function<FusedBlock> {
           "fused_block: differentiable once only; for second derivatives turn the fused kernels "
           "off");
     const Kept kept = Kept::from(ctx->get_saved_variables());
-    const auto compute = kept.normal1.scalar_type();
+    const auto compute = kept.qkv.scalar_type();
     const auto kind = static_cast<ScoreKind>(ctx->saved_data["kind"].toInt());
     const int64_t heads = ctx->saved_data["heads"].toInt();
     const double scale = ctx->saved_data["scale"].toDouble();
+    const double epsilon = ctx->saved_data["epsilon"].toDouble();
+    const Norm norm1{kept.norm1_weight, kept.norm1_bias, epsilon},
+        norm2{kept.norm2_weight, kept.norm2_bias, epsilon};
     variable_list grads(kInputs + 2);
 
     const auto d_out = grad_out[0].contiguous();
-    const auto d_mlp = narrow_rows(d_out, compute);
-    grads[kFc2Bias] = d_mlp.columns;
-    grads[kFc2Weight] = product_weight_grad(d_mlp.y, kept.activated);
-    const auto d_hidden = product_gelu_grad(d_mlp.y, kept.fc2_weight, kept.hidden);
-    grads[kFc1Bias] = d_hidden.bias;
-    grads[kFc1Weight] = product_weight_grad(d_hidden.du, kept.normal2);
-    const auto d_middle = norm_rows_grad(product_grad(d_hidden.du, kept.fc1_weight),
-                                         kept.middle,
-                                         kept.stats2,
-                                         Norm{kept.norm2_weight, {}},
-                                         d_out);
+    const auto mlp_grad = [&] {  // what it makes on the way is gone before attention's gradients
+      const auto d_mlp = narrow_rows(d_out, compute);
+      grads[kFc2Bias] = d_mlp.columns;
+      auto d_hidden = product_gelu_grad(d_mlp.y, kept.fc2_weight, kept.hidden);
+      grads[kFc2Weight] = product_weight_grad(d_mlp.y, d_hidden.activated);
+      d_hidden.activated.reset();
+      grads[kFc1Bias] = d_hidden.bias;
+      const auto normal2 = norm_rows(kept.middle, norm2, compute);
+      grads[kFc1Weight] = product_weight_grad(d_hidden.du, normal2.y);
+      return norm_rows_grad(
+          product_grad(d_hidden.du, kept.fc1_weight), kept.middle, normal2.stats, norm2, d_out);
+    };
+    const auto d_middle = mlp_grad();
     grads[kNorm2Weight] = d_middle.weight;
     grads[kNorm2Bias] = d_middle.shift;
 
@@ -188,12 +181,10 @@ struct FusedBlock : torch::autograd::Function<FusedBlock> {
                                            product_grad(d_middle.dx_narrow, kept.proj_weight));
     if (ctx->saved_data["qkv_bias"].toBool())
       grads[kQkvBias] = d_qkv.flatten(0, 1).sum(0, false, torch::kFloat32);
-    grads[kQkvWeight] = product_weight_grad(d_qkv, kept.normal1);
-    const auto d_start = norm_rows_grad(product_grad(d_qkv, kept.qkv_weight),
-                                        kept.start,
-                                        kept.stats1,
-                                        Norm{kept.norm1_weight, {}},
-                                        d_middle.dx);
+    const auto normal1 = norm_rows(kept.start, norm1, compute);
+    grads[kQkvWeight] = product_weight_grad(d_qkv, normal1.y);
+    const auto d_start = norm_rows_grad(
+        product_grad(d_qkv, kept.qkv_weight), kept.start, normal1.stats, norm1, d_middle.dx);
     grads[kNorm1Weight] = d_start.weight;
     grads[kNorm1Bias] = d_start.shift;
 

@@ -79,14 +79,15 @@ struct GeluCall {
   void* a;            ///< [rows, width]; may be u
 };
 
-/// du = da * (Phi(z) + z phi(z)), z = u + bias.
+/// du = da * (Phi(z) + z phi(z)), z = u + bias, and a = gelu(z) again.
 struct GeluGradCall {
   ElementType type;  ///< of u, da and du
   int64_t width;
   const void* u;      ///< [rows, width]
   const float* bias;  ///< [width] or null
   const void* da;     ///< [rows, width]
-  void* du;           ///< [rows, width]; may be u or da
+  void* du;           ///< [rows, width]; may be da
+  void* a;            ///< [rows, width]; may be u
 };
 
 /// x as `type`, row by row.
@@ -129,7 +130,7 @@ enum class ProductEnd : int {
   store,      ///< y = p + bias, in `type`
   add,        ///< sum = p + bias + residual, float32
   gelu,       ///< z = p + bias and y = gelu(z), both in `type`
-  gelu_grad,  ///< y = p * gelu'(z), in `type`, and its sum over rows
+  gelu_grad,  ///< y = p * gelu'(z), in `type`, and its sum over rows; activated = gelu(z) again
 };
 
 /// y [rows, columns] = x [rows, inner] b [inner, columns], with an end that saves a pass over
@@ -145,6 +146,7 @@ struct ProductCall {
   float* sum;             ///< [rows, columns]
   void* y;                ///< [rows, columns]
   void* z;                ///< [rows, columns], written by gelu, read by gelu_grad
+  void* activated;        ///< [rows, columns], written by gelu_grad
   float* column_sums;     ///< [row blocks, columns]: each block's sum of y
 };
 

@@ -120,6 +120,7 @@ void finish_product(const ProductCall& call,
     const int64_t at = (row + r) * call.columns + column;
     T* y = static_cast<T*>(call.y) + at;
     T* z = static_cast<T*>(call.z) + at;
+    [[maybe_unused]] T* activated = static_cast<T*>(call.activated) + at;
     for_each_vector(width, [&](int64_t d, int64_t n) {
       Vec v = load(p + r * lanes + d);
       if (bias) v += load_lanes(bias + d, n);
@@ -130,13 +131,15 @@ void finish_product(const ProductCall& call,
       }
       if constexpr (kEnd == ProductEnd::gelu) {
         store_lanes(z + d, v, n);
-        store_lanes(y + d, v * normal_distribution(v).below, n);
+        const Vec hidden = load_lanes(z + d, n);  // as the backward pass will read it
+        store_lanes(y + d, hidden * normal_distribution(hidden).below, n);
       }
       if constexpr (kEnd == ProductEnd::gelu_grad) {
         const Vec hidden = load_lanes(z + d, n);
         const Normal normal = normal_distribution(hidden);
         v = v * (normal.below + hidden * normal.density);
         store_lanes(y + d, v, n);
+        store_lanes(activated + d, hidden * normal.below, n);
         add_lanes(sums + d, v, n);
       }
     });
@@ -160,6 +163,7 @@ UVIC_INLINE void prefetch_end(
     } else {
       lines(call.y, at, sizeof(T));
       if constexpr (kEnd != ProductEnd::store) lines(call.z, at, sizeof(T));
+      if constexpr (kEnd == ProductEnd::gelu_grad) lines(call.activated, at, sizeof(T));
     }
   }
 }

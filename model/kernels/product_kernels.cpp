@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
+#include <mutex>
+#include <tuple>
 
 #include "model/kernels/cpu_features.h"
 #include "model/kernels/kernel_record.h"
@@ -60,7 +63,7 @@ struct Packed {
 };
 
 /// b = w^T (forward) or w (backward).
-Packed pack(const Tensor& weight, bool forward, torch::Dtype dtype) {
+Packed pack_anew(const Tensor& weight, bool forward, torch::Dtype dtype) {
   const int64_t out = weight.size(0), in = weight.size(1);
   UVIC_KERNEL("pack_weight",
               KernelWork{0, bytes_of(weight) * (dtype == torch::kFloat32 ? 2 : 1.5)});
@@ -83,6 +86,49 @@ Packed pack(const Tensor& weight, bool forward, torch::Dtype dtype) {
     kernels.pack_weight(call, begin, end);
   });
   return packed;
+}
+
+/// What KeepPackedWeights keeps.
+class PackedWeights {
+ public:
+  void keep(int more) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if ((keepers_ += more) == 0) kept_.clear();
+  }
+  Packed of(const Tensor& weight, torch::Dtype dtype) {
+    const Key key{
+        weight.data_ptr(), weight.size(0), weight.size(1), weight.stride(0), dtype, active_isa()};
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      const auto found = kept_.find(key);
+      if (found != kept_.end()) return found->second;
+    }
+    // Two threads may pack the same weight once, to the same bits: neither waits for the other.
+    const auto packed = pack_anew(weight, /*forward=*/true, dtype);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return keepers_ > 0 ? kept_.emplace(key, packed).first->second : packed;
+  }
+  bool keeps() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return keepers_ > 0;
+  }
+
+ private:
+  using Key = std::tuple<const void*, int64_t, int64_t, int64_t, torch::Dtype, Isa>;
+  std::mutex mutex_;
+  std::map<Key, Packed> kept_;
+  int keepers_ = 0;
+};
+
+PackedWeights& packed_weights() {
+  static PackedWeights weights;
+  return weights;
+}
+
+Packed pack(const Tensor& weight, bool forward, torch::Dtype dtype) {
+  if (forward && !torch::GradMode::is_enabled() && packed_weights().keeps())
+    return packed_weights().of(weight, dtype);
+  return pack_anew(weight, forward, dtype);
 }
 
 ProductCall make_call(ProductEnd end, const Tensor& x, const Packed& b) {
@@ -112,6 +158,9 @@ Tensor library_product(const Tensor& x, const Tensor& weight, bool forward) {
 }
 
 }  // namespace
+
+KeepPackedWeights::KeepPackedWeights() { packed_weights().keep(1); }
+KeepPackedWeights::~KeepPackedWeights() { packed_weights().keep(-1); }
 
 void use_products(ProductSource source) { g_source.store(source, std::memory_order_relaxed); }
 
@@ -192,10 +241,10 @@ Tensor product_grad(const Tensor& dy, const Tensor& weight, bool wide) {
 
 GeluGrads product_gelu_grad(const Tensor& dy, const Tensor& weight, const Tensor& z) {
   UVIC_KERNEL("product_gelu_grad",
-              product_work(dy, weight, rows_bytes(dy, weight.size(1), 2 * dy.element_size())));
+              product_work(dy, weight, rows_bytes(dy, weight.size(1), 3 * dy.element_size())));
   if (from_library(dy.scalar_type()))
     return gelu_rows_grad(z, {}, library_product(dy, weight, false));
-  const auto du = torch::empty_like(z);
+  const auto du = torch::empty_like(z), activated = torch::empty_like(z);
   const auto packed = pack(weight, false, dy.scalar_type());
   auto call = make_call(ProductEnd::gelu_grad, dy, packed);
   const int64_t blocks = active_kernels().product_row_blocks(call.rows);
@@ -203,10 +252,11 @@ GeluGrads product_gelu_grad(const Tensor& dy, const Tensor& weight, const Tensor
   if (blocks == 0) sums.zero_();
   call.y = du.data_ptr();
   call.z = z.data_ptr();
+  call.activated = activated.data_ptr();
   call.column_sums = sums.data_ptr<float>();
   run(call);
   add_pieces(call.column_sums, blocks, call.columns);
-  return {du, sums[0]};
+  return {du, sums[0], activated};
 }
 
 Tensor product_weight_grad(const Tensor& dy, const Tensor& x) {

@@ -24,6 +24,17 @@ void use_products(ProductSource source);
 /// of the rows. Ours and oneDNN's bf16 ones do, OpenBLAS's do not.
 bool products_keep_rows_apart(torch::Dtype dtype);
 
+/// While one of these lives, forward products on any thread keep their weights as they repacked
+/// them, where no gradients are recorded: of a single image's evaluation that is a quarter of the
+/// time. Meanwhile no weight may change or go away. They nest.
+class KeepPackedWeights {
+ public:
+  KeepPackedWeights();
+  ~KeepPackedWeights();
+  KeepPackedWeights(const KeepPackedWeights&) = delete;
+  KeepPackedWeights& operator=(const KeepPackedWeights&) = delete;
+};
+
 /// x w^T + bias, [..., out] in the dtype of x; bias [out] float32 or undefined.
 torch::Tensor product_rows(const torch::Tensor& x,
                            const torch::Tensor& weight,
@@ -35,7 +46,7 @@ torch::Tensor product_add_rows(const torch::Tensor& residual,
                                const torch::Tensor& weight,
                                const torch::Tensor& bias);
 
-/// z = x w^T + bias and gelu(z), both [..., out] in the dtype of x.
+/// z = x w^T + bias and gelu of this z, both [..., out] in the dtype of x.
 struct GeluRows {
   torch::Tensor z, activated;
 };
@@ -46,7 +57,7 @@ GeluRows product_gelu_rows(const torch::Tensor& x,
 /// dy w, [..., in] in the dtype of dy, or float32 if `wide`. `weight` may be a slice of columns.
 torch::Tensor product_grad(const torch::Tensor& dy, const torch::Tensor& weight, bool wide = false);
 
-/// du = (dy w) * gelu'(z) in the dtype of z, and its sum over rows, [in] float32.
+/// du = (dy w) * gelu'(z) in the dtype of z, its sum over rows, [in] float32, and gelu(z) again.
 GeluGrads product_gelu_grad(const torch::Tensor& dy,
                             const torch::Tensor& weight,
                             const torch::Tensor& z);

@@ -159,14 +159,20 @@ Tensor gelu_rows(const Tensor& u, const Tensor& bias) {
 }
 
 GeluGrads gelu_rows_grad(const Tensor& u, const Tensor& bias, Tensor da) {
-  UVIC_KERNEL("gelu_grad", pass_over(u, da, da));
-  GeluGradCall call{
-      type_of(u.scalar_type()), width_of(u), elements(u), floats(bias), elements(da), elements(da)};
+  const auto a = torch::empty_like(u);
+  UVIC_KERNEL("gelu_grad", pass_over(u, da, da, a));
+  GeluGradCall call{type_of(u.scalar_type()),
+                    width_of(u),
+                    elements(u),
+                    floats(bias),
+                    elements(da),
+                    elements(da),
+                    elements(a)};
   const auto sums = with_column_sums(
       rows_of(u), call.width, call.width, [&](int64_t b, int64_t e, float* columns) {
         active_kernels().gelu_grad(call, b, e, columns);
       });
-  return {da, sums};
+  return {da, sums, a};
 }
 
 Narrowed narrow_rows(const Tensor& x, torch::Dtype dtype) {

@@ -61,9 +61,11 @@ void add_pieces(float* sums, int64_t pieces, int64_t columns);
 /// gelu(u + bias), exact (erf); bias may be undefined.
 torch::Tensor gelu_rows(const torch::Tensor& u, const torch::Tensor& bias);
 
+/// The gradient of gelu(u + bias), and that value again, so that the forward pass need not keep it.
 struct GeluGrads {
-  torch::Tensor du;    ///< in the memory of da
-  torch::Tensor bias;  ///< [width], the sum of du over rows
+  torch::Tensor du;         ///< in the memory of da
+  torch::Tensor bias;       ///< [width], the sum of du over rows
+  torch::Tensor activated;  ///< what gelu_rows() gave, to the last bit
 };
 GeluGrads gelu_rows_grad(const torch::Tensor& u, const torch::Tensor& bias, torch::Tensor da);
 

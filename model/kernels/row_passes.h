@@ -139,13 +139,14 @@ void gelu_grad_rows(const GeluGradCall& call, int64_t begin, int64_t end, float*
   for (int64_t r = begin; r < end; ++r) {
     const T *u = static_cast<const T*>(call.u) + r * width,
             *da = static_cast<const T*>(call.da) + r * width;
-    T* du = static_cast<T*>(call.du) + r * width;
+    T *du = static_cast<T*>(call.du) + r * width, *a = static_cast<T*>(call.a) + r * width;
     for_each_vector(width, [&](int64_t d, int64_t n) {
       Vec z = load_lanes(u + d, n);
       if (call.bias) z += load_lanes(call.bias + d, n);
       const Normal normal = normal_distribution(z);
       const Vec v = load_lanes(da + d, n) * (normal.below + z * normal.density);
       store_lanes(du + d, v, n);
+      store_lanes(a + d, z * normal.below, n);
       add_lanes(column_sums + d, v, n);
     });
   }

@@ -1,9 +1,11 @@
 #include "app/bench/bench.h"
 
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "app/bench/alternate.h"
+#include "app/bench/peak_memory.h"
 #include "app/bench/profile.h"
 #include "app/options.h"
 #include "app/train.h"
@@ -12,6 +14,7 @@
 #include "model/uvit.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
+#include "tests/support/skip.h"
 
 using namespace uvic;
 using namespace uvic::app;
@@ -59,6 +62,39 @@ TEST_CASE("bench: whole networks, fused and plain, with rates that follow from t
   }
 }
 
+TEST_CASE("bench: every batch size with every number of threads, and its plots") {
+  const test::Scratch scratch;
+  auto options = quick("scaling");
+  options.networks = "procedural_tiny_uvic";
+  options.batches = "1,3";
+  options.threads = 2;
+  options.plots = (scratch / "plots").string();
+  const auto rows = run_bench(options)["scaling"];
+  REQUIRE(rows.size() == 4);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    CHECK(rows[i]["batch"] == (i < 2 ? 1 : 3));
+    CHECK(rows[i]["threads"] == i % 2 + 1);
+    CHECK(rows[i]["step"]["images_per_sec"].get<double>() ==
+          Approx(rows[i]["batch"].get<double>() / rows[i]["step"]["median_sec"].get<double>()));
+    CHECK(rows[i]["evaluation"]["images_per_sec"] > rows[i]["step"]["images_per_sec"]);
+  }
+  for (const char* plot : {"/scaling_step.svg", "/scaling_evaluation.svg"})
+    CHECK(formats::read_file(options.plots + plot).find("2 threads") != std::string::npos);
+}
+
+TEST_CASE("bench: memory that a call adds is told, and given back to the next") {
+  constexpr size_t kBytes = size_t{64} << 20;
+  const auto take = [] {
+    const std::vector<char> memory(kBytes, 1);
+    if (memory[kBytes / 2] != 1) throw std::logic_error("never");
+  };
+  for (int i = 0; i < 2; ++i) {
+    const auto added = added_memory_mib(take);
+    if (!added) UVIC_SKIP("this system does not let a process reset its peak memory");
+    CHECK(*added == Approx(64).margin(4));
+  }
+}
+
 TEST_CASE("bench: the kernels' own count of a step's operations is the network's") {
   auto options = quick("profile");
   options.networks = "procedural_tiny_uvic";
@@ -82,11 +118,11 @@ TEST_CASE("bench: the kernels' own count of a step's operations is the network's
   }
 }
 
-TEST_CASE("bench: single kernels, features and loading; the file holds what was returned") {
+TEST_CASE("bench: single kernels, features and loading, and the file holds what was returned") {
   const test::Scratch scratch;
   auto options = quick("attention,products,features,data");
   options.json = (scratch / "bench.json").string();
-  options.plot = (scratch / "attention.svg").string();
+  options.plots = (scratch / "plots").string();
   const auto result = run_bench(options);
   REQUIRE(result["attention"].size() == 8);  // two lengths, two kinds, fused and plain
   CHECK(result["attention"][1]["attention"] == "cog");
@@ -95,7 +131,7 @@ TEST_CASE("bench: single kernels, features and loading; the file holds what was 
   CHECK(result["features"][0]["extractor"] == "embedded");
   CHECK(result["data"]["images_per_sec"] > 0);
   CHECK(formats::read_json(options.json) == result);
-  CHECK(formats::read_file(options.plot).find("<svg") != std::string::npos);
+  CHECK(formats::read_file(options.plots + "/attention.svg").find("<svg") != std::string::npos);
 }
 
 TEST_CASE("bench: wrong options are told before any work") {
@@ -104,6 +140,9 @@ TEST_CASE("bench: wrong options are told before any work") {
   options = quick("step");
   options.tokens = "64,x";
   CHECK_THROWS_WITH(run_bench(options), Catch::Contains("--tokens 64,x"));
+  options = quick("scaling");
+  options.batches = "0";
+  CHECK_THROWS_WITH(run_bench(options), Catch::Contains("--batches 0"));
   options = quick("step");
   options.networks = "no_such_config";
   CHECK_THROWS_WITH(run_bench(options), Catch::Contains("no_such_config"));

@@ -99,7 +99,7 @@ TEST_CASE(
   auto options = options_of("cog", "bf16", false);
   const auto kept = estimate_memory(options, torch::kCPU, 1);
   options.model.use_checkpoint = true;
-  CHECK(estimate_memory(options, torch::kCPU, 1).at_most() < 0.5 * kept.at_most());
+  CHECK(estimate_memory(options, torch::kCPU, 1).at_most() < 0.6 * kept.at_most());
   options.model.use_checkpoint = false;
   options.batch_size *= 2;
   CHECK(estimate_memory(options, torch::kCPU, 1).activations == Approx(2 * kept.activations));

@@ -160,7 +160,7 @@ TEST_CASE("ticks are round and inside the range", "[plot]") {
   CHECK(round_ticks(5, 9, 4, true).front() == 5);
 }
 
-TEST_CASE("a moving average keeps constants, and lines up to its cut end; thinning keeps the mean",
+TEST_CASE("a moving average keeps constants, and lines up to its cut end, thinning keeps the mean",
           "[plot]") {
   CHECK(moving_average({2, 2, 2, 2}, 3) == std::vector<double>{2, 2, 2, 2});
   CHECK(moving_average({1, 2, 3, 4, 5}, 3) == std::vector<double>{1, 2, 3, 4, 4.5});

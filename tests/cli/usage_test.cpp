@@ -60,6 +60,12 @@ TEST_CASE(
   write(scratch / "printed.toml", first.out);
   const auto again = run_uvic({"train", "--config", (scratch / "printed.toml").string()});
   CHECK(again.out == first.out);
+  for (const Words& no_flip : {Words{"--flip", "false"}, Words{"--flip=false"}}) {
+    Words command = {"train", "--dry-run"};
+    command.insert(command.end(), no_flip.begin(), no_flip.end());
+    CAPTURE(command);
+    CHECK_THAT(run_uvic(command).out, Contains("flip = false"));
+  }
 }
 
 TEST_CASE("the command line wins over the file, the file over the default", "[usage]") {
@@ -111,7 +117,7 @@ TEST_CASE("missing things are told by name", "[usage]") {
   CHECK_FALSE(fs::exists(out));
 }
 
-TEST_CASE("a text file named .png is named and refused; --skip_bad counts it", "[usage]") {
+TEST_CASE("a text file named .png is named and refused, --skip_bad counts it", "[usage]") {
   const Scratch scratch;
   fs::create_directory(scratch / "pictures");
   write(scratch / "pictures" / "a.png", "this is no picture");

@@ -64,7 +64,7 @@ TEST_CASE("x_t is alpha x0 + sigma eps at the time that the network is told", "[
   CHECK(e.network_time.scalar_type() == torch::kFloat32);
 }
 
-TEST_CASE("x0 must be float32 [B, C, H, W]", "[objective]") {
+TEST_CASE("x0 must be float32 and of four dimensions", "[objective]") {
   const auto config = config_of("vp_linear");
   const auto schedule = make_noise_schedule(config);
   CHECK_THROWS_AS(make_training_example(config, *schedule, torch::zeros({2, 3}), generator(1)),
@@ -209,7 +209,7 @@ TEST_CASE("a weight on x0 and its conversion give every prediction the same loss
   }
 }
 
-TEST_CASE("uniform times cover [0, 1) and the discrete steps evenly", "[objective]") {
+TEST_CASE("uniform times cover 0 to 1 and the discrete steps evenly", "[objective]") {
   const auto t = times(config_of("vp_linear"), "uniform", 20000);
   CHECK(t.min().item<double>() >= 0);
   CHECK(t.max().item<double>() < 1);

@@ -253,7 +253,7 @@ TEST_CASE("sample refuses shapes that don't fit", "[sampler]") {
   CHECK_THROWS_AS(sample(denoiser, *schedule, config, torch::zeros({2, 1, 2, 2}), two),
                   std::invalid_argument);
   config = {};
-  config.method = "adaptive";
+  config.sampler = "dpm_solver", config.method = "adaptive";
   CHECK(max_batch_size(config) == 1);
   CHECK_THROWS_AS(sample(denoiser, *schedule, config, torch::zeros({2, 1, 2, 2}), two),
                   std::invalid_argument);
@@ -262,7 +262,7 @@ TEST_CASE("sample refuses shapes that don't fit", "[sampler]") {
 TEST_CASE("the adaptive solver stops at a denoiser that gives no numbers", "[sampler]") {
   const auto schedule = make_noise_schedule({});
   SamplerConfig config;
-  config.method = "adaptive";
+  config.sampler = "dpm_solver", config.method = "adaptive";
   NoiseSource noise({1});
   const Denoiser broken = [](const torch::Tensor& x, double) { return x * std::nan(""); };
   CHECK_THROWS_AS(sample(broken, *schedule, config, noise.draw(1, 2, 2), noise),

@@ -106,12 +106,12 @@ TEST_CASE("fused products: forward, with bias, residual and GELU, agree with flo
 
         const auto mlp = product_gelu_rows(x, weight, bias);
         CHECK(torch::equal(mlp.z, y));
-        // Our products take the GELU of the sum before it is rounded, the library after.
         CHECK(((wide(mlp.activated) - torch::gelu(with_bias)).abs() <=
                1.13 * (rounded * 2 + (dtype == torch::kBFloat16 ? 0x1p-7 : 1e-6) * size_with_bias) +
                    1e-5)
                   .all()
                   .item<bool>());
+        CHECK(torch::equal(mlp.activated, gelu_rows(mlp.z, {})));
       });
 }
 
@@ -148,6 +148,7 @@ TEST_CASE("fused products: gradients of input and weight agree with float64", "[
         const auto slope = wide(z).requires_grad_();
         const auto expected = torch::autograd::grad({torch::gelu(slope).sum()}, {slope})[0] * dx;
         const auto grads = product_gelu_grad(dy, weight, z);
+        CHECK(torch::equal(grads.activated, gelu_rows(z, {})));
         CHECK(((wide(grads.du) - expected).abs() <=
                (dtype == torch::kBFloat16 ? 0x1p-6 : 1e-6) * size + 1e-6)
                   .all()
@@ -159,6 +160,36 @@ TEST_CASE("fused products: gradients of input and weight agree with float64", "[
                                     size.sum(0).max().item<double>() +
                                 1e-5));
       });
+}
+
+TEST_CASE("fused products: weights kept repacked give the same bits, and are forgotten in time",
+          "[fused_products]") {
+  const torch::NoGradGuard no_grad;
+  for (const Isa isa : available_isas()) {
+    const WithIsa with(isa);
+    const WithProducts products(ProductSource::ours);
+    INFO(isa_name(isa));
+    torch::manual_seed(3);
+    const auto x = torch::randn({9, 33}), narrow = x.to(torch::kBFloat16);
+    const auto weight = torch::randn({40, 33});
+    const auto before = product_rows(x, weight, {}),
+               before_narrow = product_rows(narrow, weight, {});
+    {
+      const KeepPackedWeights outer;
+      for (int i = 0; i < 2; ++i) {
+        const KeepPackedWeights inner;
+        CHECK(torch::equal(product_rows(x, weight, {}), before));
+        CHECK(torch::equal(product_rows(narrow, weight, {}), before_narrow));
+      }
+      // Kept until the outer one ends: a change that breaks the contract does not show, ...
+      weight.zero_();
+      CHECK(torch::equal(product_rows(x, weight, {}), before));
+      // ... but where gradients are recorded weights are read anew.
+      const torch::AutoGradMode with_grad(true);
+      CHECK(product_rows(x, weight, {}).abs().sum().item<float>() == 0);
+    }
+    CHECK(product_rows(x, weight, {}).abs().sum().item<float>() == 0);
+  }
 }
 
 TEST_CASE("fused products: a row's bits depend on that row alone, and no bit on the threads",

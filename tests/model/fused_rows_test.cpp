@@ -127,8 +127,10 @@ TEST_CASE("fused rows: GELU takes its bias in both directions", "[fused_rows]") 
     const auto u64 = wide(u).requires_grad_(), bias64 = wide(bias).requires_grad_();
     const auto a64 = torch::gelu(u64 + bias64);
     const auto expected = torch::autograd::grad({a64}, {u64, bias64}, {wide(da)});
-    CHECK_THAT(gelu_rows(u, bias), AllClose(a64.detach(), tolerance(dtype), 1e-6));
+    const auto a = gelu_rows(u, bias);
+    CHECK_THAT(a, AllClose(a64.detach(), tolerance(dtype), 1e-6));
     const auto grads = gelu_rows_grad(u, bias, da.clone());
+    CHECK(torch::equal(grads.activated, a));
     CHECK_THAT(grads.du, AllClose(expected[0], tolerance(dtype), 1e-6));
     CHECK_THAT(grads.bias,
                AllClose(expected[1], 1e-5, 1e-6 * std::sqrt(static_cast<double>(rows))));
