@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
 #include <vector>
+
+#include "app/options.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -34,13 +37,28 @@ fs::path find_config(const std::string& name) {
   if (name.find('/') == std::string::npos) {
     for (const auto* suffix : {"", ".toml"}) {
       try {
-        return asset("configs/" + name + suffix);
+        const auto found = asset("configs/" + name + suffix);
+        if (fs::is_regular_file(found, ignored)) return found;
       } catch (const std::runtime_error&) {  // the message below serves both
       }
     }
   }
+  std::vector<std::string> shipped;
+  std::string folder;
+  try {
+    folder = asset("configs").string();
+    for (const auto& entry : fs::directory_iterator(folder, ignored))
+      if (entry.path().extension() == ".toml") shipped.push_back(entry.path().stem().string());
+  } catch (const std::runtime_error&) {  // then none can be named
+  }
+  std::sort(shipped.begin(), shipped.end());  // of equally near ones the same everywhere
+  const auto near = nearest(fs::path(name).stem().string(), shipped);
   throw std::invalid_argument(
-      fmt::format("{}: no such config file, and no shipped config of that name", name));
+      fmt::format("{}: no such config file, and no shipped config of that name{}",
+                  name,
+                  !near.empty()     ? "; did you mean " + near + "?"
+                  : !folder.empty() ? "; the shipped ones stand in " + folder
+                                    : ""));
 }
 
 }  // namespace uvic::app

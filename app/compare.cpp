@@ -23,8 +23,10 @@
 #include "data/dataset.h"
 #include "data/formats/image_file.h"
 #include "data/formats/json.h"
+#include "data/formats/sha256.h"
 #include "metrics/collect.h"
 #include "metrics/picture_source.h"
+#include "metrics/score.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -167,11 +169,18 @@ class Scoring {
     source_ = training_.score_ref.empty() ? training_.data : training_.score_ref;
     statistics_ =
         fs::path(source_).extension() == ".npz" ? fs::path(source_) : folder_ / "reference.npz";
+    const auto extractor = open_extractor({training_.score_extractor, {}, training_.inception},
+                                          choose_device(training_.device));
+    metrics::parse_metrics(options_.metrics, *extractor);  // throws before any work
     reference_key_ = {{"source", source_},
                       {"count", options_.num_ref},
                       {"extractor", training_.score_extractor},
+                      {"extractor_sha256", extractor->weights_sha256()},
                       {"image_size", training_.dataset.image_size}};
-    if (statistics_ == fs::path(source_)) return;
+    if (statistics_ == fs::path(source_)) {
+      reference_key_["sha256"] = formats::sha256_file(source_);
+      return;
+    }
     reference_key_["fingerprint"] = data::open_dataset(source_, training_.dataset)->fingerprint();
     const auto record = folder_ / "reference.json";
     if (fs::exists(statistics_) && fs::exists(record) &&
@@ -331,6 +340,26 @@ std::vector<json> baselines_of(const Scoring& scoring,
   return baselines;
 }
 
+/// All columns are scored on the same seeds: a folder of an earlier comparison with more of them is
+/// refused before any work.
+void check_samples(const CompareOptions& options, const ComparedRun& run) {
+  const auto file = run.samples / "samples.json";
+  if (!fs::exists(file)) return;
+  const auto wanted = parse_seeds(sample_options(options, run).seeds);
+  const std::set<uint64_t> known(wanted.begin(), wanted.end());
+  const auto drawn = formats::read_json(file).value("seeds", "");
+  for (const auto seed : drawn.empty() ? std::vector<uint64_t>() : parse_seeds(drawn))
+    if (!known.count(seed))
+      throw std::invalid_argument(
+          fmt::format("{}: holds seeds {}, --score_count and --first_sample_seed want {}-{}; "
+                      "remove the folder or "
+                      "choose another --out",
+                      run.samples.string(),
+                      drawn,
+                      wanted.front(),
+                      wanted.back()));
+}
+
 /// The plan from top to bottom; returns the report as text. Throws StopRequested.
 std::string compare(const CompareOptions& options,
                     const fs::path& out,
@@ -343,6 +372,7 @@ std::string compare(const CompareOptions& options,
   // Opened before any training, so that a wrong path is told at once.
   const auto held_out =
       options.held_out.empty() ? nullptr : data::open_dataset(options.held_out, held_out_options);
+  for (const auto& run : plan) check_samples(options, run);
   const Scoring scoring(options, first, out / "scores");
   Memorisation memorisation(first, held_out.get(), out / "neighbours");
   std::vector<json> scores, baselines;

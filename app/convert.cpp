@@ -184,18 +184,19 @@ void print_result(const ConvertOptions& options, const ConvertResult& result) {
   for (const auto& assumed : network.assumed) fmt::print("assumed: {}\n", assumed);
   const auto& model = network.training.model;
   if (target_of(options.out) == Target::kRun)
-    fmt::print("{}: uvic {} {}\n",
-               result.resumes ? "to go on training" : "to draw pictures",
-               result.resumes ? "train --data PATH --config" : "sample --out samples --run",
-               (fs::path(options.out) / (result.resumes ? "config.toml" : "")).string());
+    fmt::print(
+        "{}: uvic {} {}\n",
+        result.resumes ? "to go on training" : "to draw pictures",
+        result.resumes ? "train --data PATH --config" : "sample --out samples --run",
+        shell_word((fs::path(options.out) / (result.resumes ? "config.toml" : "")).string()));
   else if (model.in_chans != 3 || model.clip_dim > 0)
     fmt::print("to evaluate it: uvic predict --weights {} --config {}\n",
-               result.written[0].string(),
-               result.written[1].string());
+               shell_word(result.written[0].string()),
+               shell_word(result.written[1].string()));
   else
     fmt::print("to draw pictures: uvic sample --weights {} --config {} --out samples\n",
-               result.written[0].string(),
-               result.written[1].string());
+               shell_word(result.written[0].string()),
+               shell_word(result.written[1].string()));
 }
 
 }  // namespace

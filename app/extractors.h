@@ -5,8 +5,10 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "metrics/features.h"
+#include "metrics/statistics.h"
 
 namespace uvic::app {
 
@@ -22,5 +24,12 @@ struct ExtractorChoice {
 /// Throws std::invalid_argument on an option that no such network has, and what the loaders throw.
 std::unique_ptr<metrics::FeatureExtractor> open_extractor(const ExtractorChoice& choice,
                                                           torch::Device device);
+
+/// Whether statistics read from `path` can stand against features of `extractor`. Throws
+/// std::invalid_argument where another extractor or number of features made them; returns what
+/// makes them doubtful.
+std::vector<std::string> check_statistics(const std::string& path,
+                                          const metrics::FeatureStatistics& statistics,
+                                          const metrics::FeatureExtractor& extractor);
 
 }  // namespace uvic::app

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
+#include <exception>
 #include <filesystem>
 #include <limits>
 #include <memory>
@@ -16,8 +18,10 @@
 #include "app/human.h"
 #include "app/live_samples.h"
 #include "app/options.h"
+#include "app/output_file.h"
 #include "app/run_dir.h"
 #include "app/runtime.h"
+#include "app/tensor_text.h"
 #include "app/train.h"
 #include "data/formats/json.h"
 #include "metrics/collect.h"
@@ -62,6 +66,12 @@ std::function<void(int64_t)> progress_line(const char* what, int64_t total) {
   };
 }
 
+void require_two(const std::string& source, int64_t count) {
+  if (count < 2)
+    throw std::invalid_argument(fmt::format(
+        "{}: {} picture{}; a score needs at least 2", source, count, count == 1 ? "" : "s"));
+}
+
 Side side_of_statistics(const std::string& path,
                         const metrics::FeatureExtractor& extractor,
                         const metrics::CollectOptions& collect,
@@ -72,37 +82,14 @@ Side side_of_statistics(const std::string& path,
   side.collected.statistics = metrics::read_statistics(path);
   const auto& statistics = side.collected.statistics;
   side.collected.count = statistics.count;
-  if (statistics.mean.size(0) != extractor.dimensions())
-    throw std::invalid_argument(
-        fmt::format("{}: statistics of {} features, {} gives {}; make them with the same extractor",
-                    path,
-                    statistics.mean.size(0),
-                    extractor.name(),
-                    extractor.dimensions()));
+  for (const auto& warning : check_statistics(path, statistics, extractor))
+    warnings.push_back(warning);
   if (statistics.provenance.empty()) {
-    warnings.push_back(
-        fmt::format("{} does not tell which extractor, resize and pictures made it", path));
     side.provenance = {{"statistics", path}};
+    if (statistics.count > 0) side.provenance["count"] = statistics.count;
     return side;
   }
   side.provenance = formats::parse_json(statistics.provenance, path + ": provenance");
-  if (!side.provenance.is_object())
-    throw std::runtime_error(path + ": its provenance is no JSON object");
-  const auto text = [&](const char* key) { return side.provenance.value(key, std::string()); };
-  if (text("extractor") != extractor.name() ||
-      text("extractor_sha256") != extractor.weights_sha256())
-    throw std::invalid_argument(fmt::format(
-        "{}: made by {} (weights {:.12}...), scored by {} (weights {:.12}...); use one extractor",
-        path,
-        text("extractor"),
-        text("extractor_sha256"),
-        extractor.name(),
-        extractor.weights_sha256()));
-  if (text("precision") != extractor.precision())
-    warnings.push_back(fmt::format("{} was made in {}, the pictures are scored in {}",
-                                   path,
-                                   text("precision"),
-                                   extractor.precision()));
   side.image_size = side.provenance.value("image_size", int64_t{0});
   side.native_size = side.provenance.value("native_size", side.image_size);
   side.provenance["statistics"] = path;
@@ -122,6 +109,7 @@ Side side_of_features(const std::string& path,
                     features.size(1),
                     extractor.name(),
                     extractor.dimensions()));
+  require_two(path, features.size(0));
   warnings.push_back(path + " does not tell which extractor, resize and pictures made it");
   Side side;
   side.collected = metrics::collect_activations(activations, collect);
@@ -142,6 +130,7 @@ Side side_of_pictures(const std::string& source,
     throw std::invalid_argument(
         fmt::format("{}: {} pictures wanted, there are {}", source, wanted, pictures.size()));
   const int64_t count = wanted > 0 ? wanted : pictures.size();
+  require_two(source, count);
   Side side;
   side.image_size = pictures.image_size();
   side.native_size = opened.native_size;
@@ -177,6 +166,7 @@ Side side_of_run(const FidOptions& options,
   live.guidance = options.guidance;
   live.sample = options.sample;
   const auto samples = open_live_samples(live);
+  require_two("--seeds " + options.seeds, samples.count);
   Side side;
   side.image_size = side.native_size = samples.image_size;
   const auto begin = Clock::now();
@@ -253,6 +243,67 @@ json records(const std::vector<metrics::MetricValue>& values) {
   return list;
 }
 
+/// The first option not at its default that only the drawing from --run reads, or "".
+std::string option_of_run(FidOptions options) {
+  const auto is_of_run = [](const std::string& name) {
+    for (const auto* prefix : {"sample", "guidance", "seeds", "labels", "run_weights"})
+      if (name.rfind(prefix, 0) == 0) return true;
+    return false;
+  };
+  FidOptions plain;
+  std::vector<std::string> defaults;
+  visit_leaves(plain, [&](const std::string&, auto& field, const char*) {
+    defaults.push_back(detail::toml_value(field));
+  });
+  std::string changed;
+  size_t at = 0;
+  visit_leaves(options, [&](const std::string& name, auto& field, const char*) {
+    if (detail::toml_value(field) != defaults[at++] && is_of_run(name) && changed.empty())
+      changed = name;
+  });
+  return changed;
+}
+
+bool is_run_folder(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return !path.empty() && std::filesystem::is_regular_file(path / "config.toml", ignored) &&
+         std::filesystem::is_directory(path / "weights", ignored);
+}
+
+/// Throws where an input is of the wrong kind or an output can't be written.
+void check_paths(const FidOptions& options) {
+  if (is_run_folder(options.images))
+    throw std::invalid_argument(
+        fmt::format("--images {0}: a run folder; pass --run {0}", options.images));
+  if (is_run_folder(options.ref))
+    throw std::invalid_argument(
+        fmt::format("--ref {}: a run folder; give pictures or statistics", options.ref));
+  for (const auto& file : {options.save_stats, options.save_features})
+    if (!file.empty()) check_writable_file(file);
+  if (options.report.empty()) return;
+  std::error_code error;
+  std::filesystem::create_directories(options.report, error);
+  if (error)
+    throw std::runtime_error(fmt::format(
+        "--report {}: no folder can be made there: {}", options.report, error.message()));
+  check_writable_file(std::filesystem::path(options.report) / "score.json");
+}
+
+void keep_statistics(const FidOptions& options,
+                     const metrics::Collected& collected,
+                     const std::string& provenance) {
+  if (!options.save_stats.empty()) {
+    auto statistics = collected.statistics;
+    statistics.provenance = provenance;
+    metrics::write_statistics(options.save_stats, statistics);
+  }
+  if (options.save_features.empty()) return;
+  if (!collected.features.defined())
+    throw std::invalid_argument(
+        fmt::format("--save_features: {} holds statistics alone", options.images));
+  metrics::write_features(options.save_features, collected, provenance);
+}
+
 }  // namespace
 
 void FidOptions::validate() const {
@@ -263,6 +314,10 @@ void FidOptions::validate() const {
           "fid: --images is missing; give the pictures to score, or a --run to draw them from");
   require(images.empty() || run.empty(),
           "fid: --images and --run both name what to score; give one of them");
+  if (run.empty()) {
+    const auto needless = option_of_run(*this);
+    require(needless.empty(), fmt::format("--{} needs --run", needless));
+  }
   require(run.empty() || num_images == 0, "--num_images: of --run, --seeds says how many");
   require(!ref.empty() || !save_stats.empty() || !save_features.empty(),
           "fid: --ref is missing; give a reference, or --save_stats to make one");
@@ -281,6 +336,11 @@ void FidOptions::validate() const {
           fmt::format("--precision {}: fp32, or bf16 with the Inception network", precision));
   require(weights.empty() || extractor == "embedded",
           "--weights: for --extractor embedded; Inception's are --inception");
+  const FidOptions plain;
+  require(
+      extractor == "inception" || (protocol == plain.protocol && dimensions == plain.dimensions),
+      fmt::format("--{} needs --extractor inception",
+                  protocol == plain.protocol ? "dimensions" : "protocol"));
   require(
       num_images >= 0 && num_ref >= 0 && batch_size >= 1 && threads >= 0 && dataset.image_size >= 0,
       fmt::format("fid: num_images {}, num_ref {}, threads {}, dataset.image_size {} want 0 or "
@@ -300,8 +360,10 @@ void FidOptions::take_sampler_of_run() {
   guidance = training.guidance;
 }
 
-FidResult run_fid(const FidOptions& options) {
+FidResult run_fid(const FidOptions& options,
+                  const std::function<void(const FidResult&)>& on_score) {
   options.validate();
+  check_paths(options);
   set_up_process(options.threads);
   const auto begin = Clock::now();
   const auto extractor = open_extractor({options.extractor,
@@ -339,20 +401,18 @@ FidResult run_fid(const FidOptions& options) {
   auto provenance = extractor_record(*extractor);
   provenance.update(pictures.provenance);
   const auto provenance_text = provenance.dump(-1, ' ', false, json::error_handler_t::replace);
-  if (!options.save_stats.empty()) {
-    auto statistics = pictures.collected.statistics;
-    statistics.provenance = provenance_text;
-    metrics::write_statistics(options.save_stats, statistics);
-  }
-  if (!options.save_features.empty()) {
-    if (!pictures.collected.features.defined())
-      throw std::invalid_argument(
-          fmt::format("--save_features: {} holds statistics alone", options.images));
-    metrics::write_features(options.save_features, pictures.collected, provenance_text);
+  std::exception_ptr unwritten;  // told after the score, which cost more
+  try {
+    keep_statistics(options, pictures.collected, provenance_text);
+  } catch (const std::runtime_error&) {
+    unwritten = std::current_exception();
   }
   FidResult result;
   result.value = result.std = std::numeric_limits<double>::quiet_NaN();
-  if (options.ref.empty()) return result;
+  if (options.ref.empty()) {
+    if (unwritten) std::rethrow_exception(unwritten);
+    return result;
+  }
 
   // Reference pictures are brought to the size of those scored, as the training did.
   auto like_pictures = options.dataset;
@@ -385,16 +445,49 @@ FidResult run_fid(const FidOptions& options) {
   result.json["created"] = utc_now();
   result.json["elapsed_sec"] = std::chrono::duration<double>(Clock::now() - begin).count();
   for (const auto& warning : warnings) fmt::print(stderr, "warning: {}\n", warning);
-  if (!options.report.empty()) {
-    std::filesystem::create_directories(options.report);
+  if (on_score) on_score(result);
+  if (!options.report.empty())
     formats::write_json(std::filesystem::path(options.report) / "score.json", result.json);
-  }
+  if (unwritten) std::rethrow_exception(unwritten);
   return result;
 }
 
 namespace {
 
-/// "FD (embedded) = 12.34 +- 0.05 (12.1 extrapolated to endless pictures)", a line for each metric.
+/// "embedded 0123456789ab, SHAPE, fp32; 5000 pictures against 10000; checkpoint 0123456789ab after
+/// 64000 images, unipc with 20 steps, guidance 1.5": what a number is worth nothing without.
+std::string provenance_line(const json& score) {
+  const auto text = [](const json& object, const char* key) {
+    const auto found = object.find(key);
+    return found == object.end() || found->is_null() ? std::string("unknown")
+           : found->is_string()                      ? found->get<std::string>()
+                                                     : found->dump();
+  };
+  const auto hash = [&](const json& object, const char* key) {
+    return text(object, key).substr(0, 12);
+  };
+  auto line = fmt::format("{} {}, {}, {}; {} pictures against {}",
+                          text(score, "extractor"),
+                          hash(score, "extractor_sha256"),
+                          text(score, "resize"),
+                          text(score, "precision"),
+                          text(score["images"], "count"),
+                          text(score["reference"], "count"));
+  const auto& samples = score["samples"];
+  if (samples.is_object()) {
+    line += fmt::format("; checkpoint {} after {} images, {} with {} steps, guidance {}",
+                        hash(samples, "checkpoint_sha256"),
+                        text(samples, "images_seen"),
+                        text(samples, "sampler"),
+                        text(samples, "steps"),
+                        text(samples, "guidance_scale"));
+    if (samples.contains("seeds")) line += ", seeds " + text(samples, "seeds");
+  }
+  return printable_text(line);
+}
+
+/// "FD (embedded) = 12.34 +- 0.05 (12.1 extrapolated to endless pictures)", a line for each metric,
+/// and what they were made with.
 void print_result(const FidResult& result) {
   for (const auto& metric : result.json["metrics"]) {
     auto line =
@@ -405,6 +498,8 @@ void print_result(const FidResult& result) {
                           significant(metric["extrapolated"], 6));
     fmt::print("{}\n", line);
   }
+  fmt::print("{}\n", provenance_line(result.json));
+  std::fflush(stdout);  // before files are written: the score must not be lost with them
 }
 
 }  // namespace
@@ -416,8 +511,7 @@ void add_fid_command(CLI::App& app) {
   command->callback([options, command] {
     options->take_sampler_of_run();  // default < the run's config < command line
     apply_given(*command, *options);
-    const auto result = run_fid(*options);
-    if (!options->ref.empty()) print_result(result);
+    run_fid(*options, print_result);
     if (!options->report.empty() && !options->ref.empty())
       fmt::print(stderr, "{}/score.json\n", options->report);
     for (const auto& file : {options->save_stats, options->save_features})

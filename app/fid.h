@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -129,8 +130,10 @@ struct FidResult {
 
 /// Scores options.images against options.ref, writes options.report/score.json and
 /// options.save_stats and options.save_features if asked to. Progress and warnings go to stderr.
-/// Without a reference it only makes statistics: value is NaN.
-FidResult run_fid(const FidOptions& options);
+/// Without a reference it only makes statistics: value is NaN. `on_score`, if given, hears the
+/// score before score.json is written.
+FidResult run_fid(const FidOptions& options,
+                  const std::function<void(const FidResult&)>& on_score = {});
 
 void add_fid_command(CLI::App& app);
 

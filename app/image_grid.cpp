@@ -14,6 +14,10 @@ using formats::Image;
 namespace {
 
 constexpr int kSmallestTile_px = 64;
+int scale_of(int tile_px, const GridOptions& options) {
+  return options.scale > 0 ? options.scale : (kSmallestTile_px + tile_px - 1) / tile_px;
+}
+
 constexpr int kLabelFont = cv::FONT_HERSHEY_SIMPLEX;
 const cv::Scalar kPaper(255, 255, 255), kInk(40, 44, 52);
 
@@ -46,6 +50,12 @@ void draw(cv::Mat& canvas, const Label& label, cv::Point bottom_left) {
 
 }  // namespace
 
+GridSize grid_size(int64_t tiles, int64_t tile_px, const GridOptions& options) {
+  const int64_t step = tile_px * scale_of(static_cast<int>(tile_px), options) + options.gap_px;
+  const int64_t rows = (tiles + options.columns - 1) / options.columns;
+  return {options.gap_px + options.columns * step, options.gap_px + rows * step};
+}
+
 Image image_grid(const std::vector<Image>& tiles, const GridOptions& options) {
   const auto first = std::find_if(tiles.begin(), tiles.end(), [](auto& t) { return t.width > 0; });
   if (first == tiles.end() || options.columns < 1)
@@ -53,8 +63,7 @@ Image image_grid(const std::vector<Image>& tiles, const GridOptions& options) {
         fmt::format("image_grid: {} pictures in {} columns; give at least one of each",
                     tiles.size(),
                     options.columns));
-  const int scale =
-      options.scale > 0 ? options.scale : (kSmallestTile_px + first->width - 1) / first->width;
+  const int scale = scale_of(first->width, options);
   const cv::Size tile(first->width * scale, first->height * scale);
   const int columns = options.columns;
   const int rows = (static_cast<int>(tiles.size()) + columns - 1) / columns, gap = options.gap_px;

@@ -19,6 +19,12 @@ struct GridOptions {
   std::vector<std::string> row_labels = {};  ///< text left of each row; empty: none
 };
 
+/// Width and height in px of a grid of square tiles.
+struct GridSize {
+  int64_t width, height;
+};
+GridSize grid_size(int64_t tiles, int64_t tile_px, const GridOptions& options = {});
+
 /// Tiles row by row in reading order; cells beyond the last tile keep the background. An absent (0
 /// x 0) tile leaves its cell empty. Throws std::invalid_argument where tiles differ in size, there
 /// is none, or columns < 1.

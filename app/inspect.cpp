@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "app/assets.h"
 #include "app/file_kind.h"
 #include "app/human.h"
 #include "app/options.h"
@@ -468,12 +469,22 @@ void print_report(const json& report) {
   if (report.contains("tensors") && !report["tensors"].empty()) print_tensors(report["tensors"]);
 }
 
+/// A path that is there, or else a shipped config by name.
+fs::path find_path(const fs::path& given) {
+  std::error_code ignored;
+  if (fs::exists(given, ignored)) return given;
+  try {
+    return find_config(given.string());
+  } catch (const std::invalid_argument&) {
+    throw std::runtime_error(given.string() + ": no such file or folder, and no shipped config");
+  }
+}
+
 }  // namespace
 
-json inspect(const fs::path& path) {
+json inspect(const fs::path& given) {
+  const auto path = find_path(given);
   std::error_code ignored;
-  if (!fs::exists(path, ignored))
-    throw std::runtime_error(path.string() + ": no such file or folder");
   json report = {{"path", path.string()}};
   if (fs::is_directory(path, ignored))
     inspect_folder(path, report);
@@ -493,7 +504,8 @@ void add_inspect_command(CLI::App& app) {
   command
       ->add_option("FILE",
                    options->file,
-                   "Weights, arrays, pictures, a config, a run folder: anything that uvic reads")
+                   "Weights, arrays, pictures, a config (by path or shipped name), a run folder: "
+                   "anything that uvic reads")
       ->required();
   command->add_flag("--json", options->json, "Everything as one JSON object");
   command->callback([options] {

@@ -8,7 +8,8 @@
 
 namespace uvic::app {
 
-/// What stands at `path`: "path", "kind", "size_bytes", and of these what the kind has:
+/// What stands at `given`, a path or else the name of a shipped config: "path", "kind",
+/// "size_bytes", and of these what the kind has:
 ///
 /// "tensors" (a list of name, dtype, shape, bytes), "parameters" ("elements" of what is no
 /// network), "network" (config: the fields of UViTConfig; origin; assumed; or fault, where the
@@ -18,7 +19,7 @@ namespace uvic::app {
 /// ...), "content" (of a JSON file), "config" (of a run or a TOML file).
 ///
 /// Throws std::runtime_error naming a file that is damaged or of no kind that uvic reads.
-nlohmann::json inspect(const std::filesystem::path& path);
+nlohmann::json inspect(const std::filesystem::path& given);
 
 void add_inspect_command(CLI::App& app);
 

@@ -2,9 +2,9 @@
 #include <torch/torch.h>
 #include <CLI/CLI.hpp>
 
-#include <algorithm>
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include "app/commands.h"
 #include "app/options.h"
@@ -32,10 +32,13 @@ int main(int argc, char** argv) {
     app.fallthrough();
     uvic::app::enable_config_file(app);
     uvic::app::add_commands(app);
-    auto arguments = uvic::app::normalized_arguments(argc, argv);
-    std::reverse(arguments.begin(), arguments.end());
+    for (auto* command : app.get_subcommands([](CLI::App*) { return true; }))
+      if (!command->get_option_no_throw("--config"))  // sample's own describes a network
+        command->footer("--config FILE or NAME: these options from a TOML file; see uvic --help");
+    const auto arguments = uvic::app::normalized_arguments(argc, argv);
     try {
-      app.parse(arguments);
+      app.parse(std::vector<std::string>(arguments.rbegin(),
+                                         arguments.rend()));  // CLI11 reads from the back
       return uvic::app::exit_code();
     } catch (const CLI::CallForHelp& e) {
       return app.exit(e);
@@ -44,7 +47,7 @@ int main(int argc, char** argv) {
     } catch (const CLI::CallForVersion& e) {
       return app.exit(e);
     } catch (const CLI::ParseError& e) {
-      return fail(2, e.what());
+      return fail(2, uvic::app::usage_message(app, e, arguments));
     }
   } catch (const std::invalid_argument& e) {
     return fail(2, e.what());
@@ -52,5 +55,7 @@ int main(int argc, char** argv) {
     return fail(1, e.what_without_backtrace());
   } catch (const std::exception& e) {
     return fail(1, e.what());
+  } catch (const uvic::app::StopRequested&) {  // no std::exception
+    return fail(uvic::app::exit_code(), "stopped");
   }
 }

@@ -120,6 +120,40 @@ const char* wanted_instead(const CLI::Option& option, const toml::node& node) {
   return node.is_string() ? nullptr : "a string in quotes";
 }
 
+// The same for the last value given on the command line.
+const char* wanted_instead(const CLI::Option& option) {
+  if (option.empty()) return nullptr;
+  const auto type = option.get_type_name();
+  const auto& text = option.results().back();
+  int64_t integer = 0;
+  uint64_t natural = 0;
+  double number = 0;
+  if (option.get_expected_min() == 0) {  // a flag
+    bool truth = false;
+    return CLI::detail::lexical_cast(text, truth) ? nullptr : "true or false";
+  }
+  if (type == "INT" && !CLI::detail::lexical_cast(text, integer)) return "an integer";
+  if (type == "UINT" && !CLI::detail::lexical_cast(text, natural)) return "an integer, 0 or more";
+  if (type == "FLOAT" && !CLI::detail::lexical_cast(text, number)) return "a number";
+  return nullptr;
+}
+
+// Without dashes, of the program and the commands that were called.
+std::vector<std::string> flag_names(const CLI::App& app, const std::vector<CLI::App*>& called) {
+  std::vector<std::string> names;
+  const auto add = [&](const CLI::App& command) {
+    for (const auto* option : command.get_options())
+      for (const auto& name : option->get_lnames()) names.push_back(name);
+  };
+  for (const auto* command : called) add(*command);
+  add(app);
+  return names;
+}
+
+std::string suggestion(const std::string& near, const std::string& otherwise) {
+  return near.empty() ? otherwise : "; did you mean " + near + "?";
+}
+
 class TomlConfig : public CLI::Config {
  public:
   /// `name` stands in messages; empty: the file that the option --config names.
@@ -170,9 +204,7 @@ class TomlConfig : public CLI::Config {
           if (o->get_configurable() && !o->get_lnames().empty())
             names.push_back(o->get_lnames().front());
         const auto near = nearest(name, names);
-        throw error(file,
-                    line,
-                    "unknown key " + name + (near.empty() ? "" : "; did you mean " + near + "?"));
+        throw error(file, line, "unknown key " + name + suggestion(near, ""));
       }
       if (const char* wanted = wanted_instead(*known, *node))
         throw error(file, line, fmt::format("{} wants {}, got {}", name, wanted, type_of(*node)));
@@ -282,12 +314,53 @@ std::vector<std::string> normalized_arguments(int argc, const char* const* argv)
   return arguments;
 }
 
+std::string usage_message(const CLI::App& app,
+                          const CLI::ParseError& error,
+                          const std::vector<std::string>& arguments) {
+  const auto called = app.get_subcommands();
+  const auto unexpected = app.remaining(/*recurse=*/true);
+  if (!unexpected.empty()) {
+    const auto is_flag = [](const std::string& word) { return word.size() > 1 && word[0] == '-'; };
+    if (called.empty() && !is_flag(arguments.front())) {
+      std::vector<std::string> names;
+      for (const auto* command : app.get_subcommands([](const CLI::App*) { return true; }))
+        names.push_back(command->get_name());
+      return "unknown command " + arguments.front() +
+             suggestion(nearest(arguments.front(), names), "; uvic --help lists them");
+    }
+    for (const auto& argument : arguments) {
+      if (!is_flag(argument) ||
+          std::find(unexpected.begin(), unexpected.end(), argument) == unexpected.end())
+        continue;
+      const auto flag = argument.substr(0, argument.find('='));
+      const auto name = flag.substr(std::min(flag.find_first_not_of('-'), flag.size()));
+      const auto near = nearest(name, flag_names(app, called));
+      if (near == name && !called.empty())
+        return fmt::format("{} stands before its command; write uvic {} {}",
+                           flag,
+                           called.front()->get_name(),
+                           flag);
+      return "unknown flag " + flag + suggestion(near.empty() ? near : "--" + near, "");
+    }
+    return "unexpected argument " + unexpected.front();
+  }
+  for (const auto* command : called)
+    for (const auto* option : command->get_options())
+      if (const char* wanted = wanted_instead(*option))
+        return fmt::format("{} {}: wants {}", option->get_name(), option->results().back(), wanted);
+  std::string what = error.what();
+  std::replace(what.begin(), what.end(), '\n', ' ');
+  return what;
+}
+
 std::string nearest(const std::string& word, const std::vector<std::string>& candidates) {
   std::string best;
   size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
   const auto last_part = [](const std::string& s) { return s.substr(s.rfind('.') + 1); };
   for (const auto& candidate : candidates) {
     size_t distance = edit_distance(word, candidate);
+    if (word.find('.') == std::string::npos)
+      distance = std::min(distance, edit_distance(word, last_part(candidate)) + 1);
     // a right key in the wrong section
     if (last_part(word) == last_part(candidate)) distance = std::min<size_t>(distance, 1);
     if (distance < best_distance) {

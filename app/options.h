@@ -126,7 +126,14 @@ void apply_given(const CLI::App& command, Config& config) {
 /// as they are; "true" and "false" are joined to their name, as flags want it: --flip=false.
 std::vector<std::string> normalized_arguments(int argc, const char* const* argv);
 
-/// The candidate nearest to `word` by edit distance, or "" if none is near.
+/// One line for what CLI11 refused in `arguments`: an unknown command or flag with the nearest
+/// known one, a value that is no number; else its own words.
+std::string usage_message(const CLI::App& app,
+                          const CLI::ParseError& error,
+                          const std::vector<std::string>& arguments);
+
+/// The candidate nearest to `word` by edit distance, or "" if none is near. A word without a
+/// section is held against the last part of a dotted candidate too.
 std::string nearest(const std::string& word, const std::vector<std::string>& candidates);
 
 }  // namespace uvic::app

@@ -50,7 +50,6 @@ std::string class_name(const json& entry, int64_t label) {
   return fmt::format("class {}", label);
 }
 
-/// Seeds that every entry with samples has; one row for each class where all agree on the labels.
 /// The planned pictures of one entry; missing files leave their cell empty. Nothing where all are
 /// missing.
 std::optional<Image> draw_sheet(const SheetPlan& plan, const fs::path& samples, bool labelled) {
@@ -137,6 +136,12 @@ SheetPlan plan_sheet(const json& entries) {
           seeds.begin() + std::min<long>(kSheetColumns, static_cast<long>(seeds.size())));
       plan.labels.push_back(class_name(*first, label));
     }
+    // Classes that got one seed more than others would leave a ragged edge.
+    size_t least = kSheetColumns, most = 0;
+    for (const auto& row : plan.rows)
+      least = std::min(least, row.size()), most = std::max(most, row.size());
+    if (2 * least > most)
+      for (auto& row : plan.rows) row.resize(least);
     return plan;
   }
   for (size_t i = 0; i < shared->size() && plan.rows.size() < kSheetColumns; i += kSheetColumns)
@@ -146,7 +151,6 @@ SheetPlan plan_sheet(const json& entries) {
   return plan;
 }
 
-/// missing.
 std::vector<Sheet> draw_sheets(const SheetPlan& plan, const json& data) {
   std::vector<Sheet> sheets;
   if (plan.rows.empty()) return sheets;

@@ -75,10 +75,13 @@ fs::path RunDir::grid(int64_t images_seen) const {
 
 fs::path RunDir::latest_weights() const {
   fs::path latest;
+  const auto later = [&](const fs::path& path) {  // by number: a tenth digit breaks names' order
+    const auto before = latest.stem().string(), name = path.stem().string();
+    return std::pair(name.size(), name) > std::pair(before.size(), before);
+  };
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(path_ / "weights", error))
-    if (entry.path().extension() == ".safetensors" && (latest.empty() || entry.path() > latest))
-      latest = entry.path();
+    if (entry.path().extension() == ".safetensors" && later(entry.path())) latest = entry.path();
   if (latest.empty())
     throw std::runtime_error(fmt::format(
         "{}: no weights/*.safetensors; is this a run folder that has reached a checkpoint?",

@@ -64,6 +64,13 @@ int64_t usable_cores() {
 void set_up_process(int64_t threads) {
   if (threads < 0)
     throw std::invalid_argument(fmt::format("--threads {}: 0 (all usable cores) or more", threads));
+  const int64_t most = std::max<int64_t>(64, 8 * usable_cores());
+  if (threads > most)
+    throw std::invalid_argument(
+        fmt::format("--threads {}: {} cores are usable here; give {} or fewer, or 0 for all",
+                    threads,
+                    usable_cores(),
+                    most));
   at::set_num_threads(static_cast<int>(threads > 0 ? threads : usable_cores()));
   cv::setNumThreads(1);
   at::globalContext().setFlushDenormal(true);
@@ -126,20 +133,22 @@ std::string version_text() {
       usable_cores());
 }
 
+std::string shell_word(const std::string& word) {
+  if (!word.empty() &&
+      word.find_first_not_of(
+          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,+@%") ==
+          std::string::npos)
+    return word;
+  std::string quoted = "'";
+  for (const char c : word) c == '\'' ? quoted += "'\\''" : quoted += c;
+  return quoted + "'";
+}
+
 std::string command_line() {
   std::ifstream file("/proc/self/cmdline", std::ios::binary);
   std::string line;
-  for (std::string word; std::getline(file, word, '\0');) {
-    if (word.find_first_not_of(
-            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,+@%") !=
-            std::string::npos ||
-        word.empty()) {
-      std::string quoted = "'";
-      for (const char c : word) c == '\'' ? quoted += "'\\''" : quoted += c;
-      word = quoted + "'";
-    }
-    line += (line.empty() ? "" : " ") + word;
-  }
+  for (std::string word; std::getline(file, word, '\0');)
+    line += (line.empty() ? "" : " ") + shell_word(word);
   return line;
 }
 

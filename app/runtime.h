@@ -18,7 +18,8 @@ void restart_with_library_settings(char** argv);
 int64_t usable_cores();
 
 /// Threads for tensor work (0: usable_cores()), one for OpenCV, denormals flushed, freed memory
-/// kept for reuse, TF32 off.
+/// kept for reuse, TF32 off. Throws std::invalid_argument on fewer than 0 or far more threads than
+/// cores.
 void set_up_process(int64_t threads);
 
 /// After this, SIGINT and SIGTERM only raise a flag; a second one ends the process at once.
@@ -38,6 +39,9 @@ std::string choose_device(const std::string& wanted);
 
 /// What `uvic --version` prints: versions, devices, kernels, threads.
 std::string version_text();
+
+/// A word as a shell wants it: in single quotes where it holds more than plain letters.
+std::string shell_word(const std::string& word);
 
 /// The command that started this process, quoted as a shell wants it.
 std::string command_line();

@@ -381,6 +381,12 @@ bool run_sample(const SampleOptions& options) {
   const torch::Device device(choose_device(options.device));
   const auto precision = resolve_precision(options.precision, device);
   const auto source = open_sample_source(options.run, options.weights, options.config);
+  if (source.training.model.in_chans != 3)
+    throw std::invalid_argument(fmt::format(
+        "{}: draws {} channels, pictures have 3; of a latent model uvic predict evaluates "
+        "the network",
+        source.weights.string(),
+        source.training.model.in_chans));
   const Subject subject(options, source);
   const auto ids = subject.ids(options.seeds);
 
@@ -403,7 +409,7 @@ bool run_sample(const SampleOptions& options) {
   SampleFolder folder(out,
                       settings_record(options, source, guide, settings, subject, precision),
                       subject.ids_key());
-  folder.open(options.overwrite);
+  folder.open(ids, options.overwrite);
   std::vector<uint64_t> missing;
   for (const auto id : ids)
     if (options.overwrite || !stands_there(out, id, settings)) missing.push_back(id);

@@ -1,6 +1,9 @@
 #include "app/sample_folder.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <sstream>
@@ -36,6 +39,23 @@ fs::path stem(const fs::path& folder, uint64_t seed) {
 
 fs::path with_ending(fs::path path, const char* ending) { return path += ending; }
 
+// Waits for a folder's lock and holds it.
+class FolderLock {
+ public:
+  explicit FolderLock(const fs::path& path)
+      : folder_(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    if (folder_ >= 0) flock(folder_, LOCK_EX);
+  }
+  ~FolderLock() {
+    if (folder_ >= 0) ::close(folder_);
+  }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int folder_;
+};
+
 // The first setting that differs, or "".
 std::string difference(const nlohmann::json& before, const nlohmann::json& now) {
   for (const auto& [key, value] : now.items())
@@ -52,9 +72,10 @@ std::string difference(const nlohmann::json& before, const nlohmann::json& now) 
 }  // namespace
 
 std::vector<uint64_t> parse_seeds(const std::string& text) {
-  const auto bad = [&] {
-    return std::invalid_argument(
-        fmt::format("--seeds {}: wants numbers and ranges, as 0-63,100", text));
+  constexpr uint64_t kMostSeeds = 100'000'000;
+  constexpr uint64_t kSeedsEnd = uint64_t{1} << 32;  // LibTorch's CPU generator takes 32 bits
+  const auto bad = [&](const std::string& why = "wants numbers and ranges, as 0-63,100") {
+    return std::invalid_argument(fmt::format("--seeds {}: {}", text, why));
   };
   const auto number = [&](const std::string& word) {
     uint64_t value = 0;
@@ -69,7 +90,9 @@ std::vector<uint64_t> parse_seeds(const std::string& text) {
     const auto dash = word.find('-');
     const auto first = number(word.substr(0, dash));
     const auto last = dash == std::string::npos ? first : number(word.substr(dash + 1));
-    if (last < first || last - first >= 100'000'000) throw bad();
+    if (last < first) throw bad(fmt::format("{} runs backwards", word));
+    if (last >= kSeedsEnd) throw bad(fmt::format("seeds end at {}", kSeedsEnd - 1));
+    if (last - first >= kMostSeeds) throw bad(fmt::format("at most {} at a time", kMostSeeds));
     for (uint64_t seed = first; seed <= last; ++seed)
       if (known.insert(seed).second) seeds.push_back(seed);
   }
@@ -102,7 +125,7 @@ fs::path noise_path(const fs::path& folder, uint64_t seed) {
 SampleFolder::SampleFolder(fs::path path, nlohmann::json settings, std::string ids_key)
     : path_(std::move(path)), settings_(std::move(settings)), ids_key_(std::move(ids_key)) {}
 
-void SampleFolder::open(bool overwrite) {
+void SampleFolder::open(const std::vector<uint64_t>& ids, bool overwrite) {
   record_ = settings_;
   const auto file = path_ / "samples.json";
   if (fs::exists(file)) {
@@ -127,6 +150,12 @@ void SampleFolder::open(bool overwrite) {
         if (before.contains(key)) record_[key] = before[key];
   }
   make_folder(path_);
+  for (const auto id : ids)
+    if (!overwrite && !drawn_.count(id) && fs::exists(picture_path(path_, id)))
+      throw std::invalid_argument(fmt::format(
+          "{}: not of this command's drawing, as no samples.json beside it tells; choose "
+          "another --out or pass --overwrite",
+          picture_path(path_, id).string()));
 }
 
 void SampleFolder::begin(const std::vector<uint64_t>& ids) {
@@ -153,6 +182,18 @@ void SampleFolder::finish(const nlohmann::json& more, bool finished) {
   write();
 }
 
-void SampleFolder::write() const { formats::write_json(path_ / "samples.json", record_); }
+void SampleFolder::write() {
+  // Others may draw other seeds into the same folder at the same time: their pictures stay listed.
+  const auto file = path_ / "samples.json";
+  const FolderLock lock(path_);
+  if (fs::exists(file)) {
+    const auto there = formats::read_json(file);
+    const auto ids = there.value(ids_key_, "");
+    if (difference(there, settings_).empty() && !ids.empty())
+      for (const auto id : parse_seeds(ids)) drawn_.insert(id);
+    record_[ids_key_] = seeds_text(drawn_);
+  }
+  formats::write_json(file, record_);
+}
 
 }  // namespace uvic::app

@@ -35,10 +35,10 @@ class SampleFolder {
   /// list of pictures, "seeds" or "frames".
   SampleFolder(std::filesystem::path path, nlohmann::json settings, std::string ids_key);
 
-  /// Makes the folder, or takes up what stands there. Pictures of other settings are refused by
-  /// std::invalid_argument, or, with `overwrite`, removed. Throws std::runtime_error where the
-  /// folder can't be made.
-  void open(bool overwrite);
+  /// Makes the folder, or takes up what stands there. Pictures of other settings, and pictures
+  /// `ids` that samples.json does not list, are refused by std::invalid_argument, or, with
+  /// `overwrite`, removed or drawn over. Throws std::runtime_error where the folder can't be made.
+  void open(const std::vector<uint64_t>& ids, bool overwrite);
 
   const std::filesystem::path& path() const { return path_; }
   const std::set<uint64_t>& drawn() const { return drawn_; }
@@ -51,7 +51,7 @@ class SampleFolder {
   void finish(const nlohmann::json& more, bool finished);
 
  private:
-  void write() const;
+  void write();
 
   std::filesystem::path path_;
   nlohmann::json settings_, record_;

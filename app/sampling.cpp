@@ -11,7 +11,7 @@
 #include "diffusion/denoiser.h"
 #include "diffusion/editing.h"
 #include "diffusion/noise.h"
-#include "metrics/parallel.h"
+#include "model/kernels/parallel.h"
 #include "model/kernels/product_kernels.h"
 
 namespace uvic::app {
@@ -32,9 +32,9 @@ diffusion::ConditionalNetwork spread_over_threads(diffusion::ConditionalNetwork 
     };
     const int64_t images = x.size(0), threads = at::get_num_threads(),
                   count = keeps_apart ? std::min(images, threads) : images;
-    if (count == 1) return network(x, network_time, condition);  // all threads work on it together
+    if (count <= 1) return network(x, network_time, condition);  // the blocks have all threads
     std::vector<torch::Tensor> parts(static_cast<size_t>(count));
-    metrics::parallel_for(count, static_cast<int>(threads), [&](int64_t i) {
+    model::side_by_side(count, threads, [&](int64_t i) {
       const c10::InferenceMode inference;
       const int64_t begin = images * i / count, end = images * (i + 1) / count;
       parts[static_cast<size_t>(i)] = network(
@@ -252,6 +252,11 @@ Drawing draw(model::UViT& network,
       break;
   }
   TORCH_INTERNAL_ASSERT(x0.size(0) == count);
+  if (!x0.isfinite().all().item<bool>())
+    throw std::runtime_error(
+        "the pictures are not finite numbers: the weights hold NaN, or the sampler's times leave "
+        "the "
+        "noise schedule");
   if (recorder) drawing.trajectories = recorder->finish(x0);
   drawing.images = to_bytes(x0);
   return drawing;

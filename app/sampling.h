@@ -67,8 +67,9 @@ struct Drawing {
 
 /// Draws. Bytes are clamp(0.5 (x + 1)) * 255 + 0.5, truncated, as the official code writes them.
 ///
-/// On the CPU a picture's bits depend on neither the batch nor the number of threads. `progress(step, steps)` may be empty; steps is 0 where their number
-/// is not known ahead. The network's mode and compute dtype are the caller's.
+/// On the CPU a picture's bits depend on neither the batch nor the number of threads.
+/// `progress(step, steps)` may be empty; steps is 0 where their number is not known ahead. The
+/// network's mode and compute dtype are the caller's.
 Drawing draw(model::UViT& network,
              const DrawSettings& settings,
              const DrawRequest& request,

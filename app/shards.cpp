@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "metrics/parallel.h"
+#include "model/kernels/parallel.h"
 
 namespace uvic::app {
 namespace {
@@ -68,7 +68,7 @@ double add_gradients(model::UViT& model,
                                              /*allow_unused=*/true);
     losses[shard] = loss.item<double>();
   };
-  metrics::parallel_for(shards, at::get_num_threads(), run_shard);
+  model::side_by_side(shards, at::get_num_threads(), run_shard);
 
   const torch::NoGradGuard no_grad;
   double loss = 0;

@@ -17,6 +17,17 @@
 #include "metrics/statistics.h"
 
 namespace uvic::app {
+namespace {
+
+// Names of files may be any bytes; metadata is UTF-8.
+std::string dump_utf8(const nlohmann::json& value) {
+  return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+std::string as_utf8(const std::string& text) {
+  return nlohmann::json::parse(dump_utf8(text)).get<std::string>();
+}
+
+}  // namespace
 
 struct Snapshots::Scorer {
   std::unique_ptr<metrics::FeatureExtractor> extractor;
@@ -38,6 +49,9 @@ Snapshots::Snapshots(const TrainOptions& options,
                                       state.model->pos_embed.device());
   if (std::filesystem::path(options.score_ref).extension() == ".npz") {
     scorer_->reference = metrics::read_statistics(options.score_ref);
+    for (const auto& warning :
+         check_statistics(options.score_ref, scorer_->reference, *scorer_->extractor))
+      run.log("warning: " + warning);
     return;
   }
   std::unique_ptr<data::Dataset> other;
@@ -73,10 +87,7 @@ torch::Tensor Snapshots::draw_seeds(int64_t first, int64_t count) const {
 
 void Snapshots::draw_grid() const {
   GridOptions grid;
-  const auto classes =
-      static_cast<int>(all_classes(options_.model, options_.label_dropout > 0).size());
-  // a column for each class where they are few: the eye compares within columns
-  grid.columns = classes >= 2 && classes <= 16 ? classes : 8;
+  grid.columns = grid_columns(options_);
   formats::write_png(run_.grid(state_.images_seen),
                      image_grid(draw_seeds(0, options_.grid_count), grid));
 }
@@ -106,13 +117,21 @@ void Snapshots::score() const {
                      {"count", options_.score_count}});
 }
 
+int grid_columns(const TrainOptions& options) {
+  constexpr int kUsual = 8, kMost = 16;
+  const auto classes =
+      static_cast<int>(all_classes(options.model, options.label_dropout > 0).size());
+  // Columns of one class where they are few: the eye compares within columns.
+  return classes >= 2 && classes <= kMost ? classes * std::max(1, kUsual / classes) : kUsual;
+}
+
 std::map<std::string, std::string> run_metadata(const TrainOptions& options,
                                                 const data::Dataset& dataset) {
   return {{"uvic.version", UVIC_VERSION},
-          {"uvic.config", to_toml(options)},
-          {"uvic.data", dataset.describe()},
+          {"uvic.config", as_utf8(to_toml(options))},
+          {"uvic.data", as_utf8(dataset.describe())},
           {"uvic.data_fingerprint", dataset.fingerprint()},
-          {"uvic.class_names", nlohmann::json(dataset.class_names()).dump()}};
+          {"uvic.class_names", dump_utf8(dataset.class_names())}};
 }
 
 }  // namespace uvic::app

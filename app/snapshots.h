@@ -39,6 +39,9 @@ class Snapshots {
   std::unique_ptr<Scorer> scorer_;
 };
 
+/// Pictures side by side in a sample grid.
+int grid_columns(const TrainOptions& options);
+
 /// Everything that sampling needs to know of a run, kept in its weight files.
 std::map<std::string, std::string> run_metadata(const TrainOptions& options,
                                                 const data::Dataset& dataset);

@@ -18,6 +18,7 @@
 #include "app/options.h"
 #include "app/plot.h"
 #include "app/run_dir.h"
+#include "app/runtime.h"
 #include "app/sample.h"
 #include "app/train.h"
 #include "data/formats/atomic_file.h"
@@ -89,9 +90,11 @@ std::optional<diffusion::SamplerConfig> with_evaluations(diffusion::SamplerConfi
   return std::nullopt;
 }
 
-std::string folder_name(std::string sampler, int64_t evaluations) {
+/// The count is part of it: all that stands in a folder is scored, and another count is another
+/// set.
+std::string folder_name(std::string sampler, int64_t evaluations, int64_t count) {
   std::replace(sampler.begin(), sampler.end(), ':', '-');
-  return fmt::format("{}-{}", sampler, evaluations);
+  return fmt::format("{}-{}-evaluations-{}-pictures", sampler, evaluations, count);
 }
 
 /// The reference as statistics, made once for all points.
@@ -187,7 +190,7 @@ json run_sweep(const SweepOptions& options) {
       if (!config) continue;
       SampleOptions sample;
       sample.run = options.run;
-      sample.out = out / "samples" / folder_name(text, budget);
+      sample.out = out / "samples" / folder_name(text, budget, options.count);
       sample.seeds = fmt::format("0-{}", options.count - 1);
       sample.guidance.guidance_scale = options.guidance_scale;
       sample.sample = *config;
@@ -195,6 +198,7 @@ json run_sweep(const SweepOptions& options) {
       sample.precision = options.precision;
       sample.device = options.device;
       sample.threads = options.threads;
+      sample.overwrite = options.overwrite;
       if (!run_sample(sample)) return nullptr;
       fid.images = sample.out;
       const auto scored = run_fid(fid);
@@ -231,7 +235,11 @@ void add_sweep_command(CLI::App& app) {
       "sweep", "Fréchet distance against network evaluations, sampler by sampler");
   add_fields(*command, *options);
   command->callback([options] {
-    const auto sweep = run_sweep(*options);
+    json sweep;
+    try {
+      sweep = run_sweep(*options);
+    } catch (const StopRequested&) {  // while scoring
+    }
     if (sweep.is_null()) {
       fmt::print(stderr, "stopped; the same command goes on\n");
       return;

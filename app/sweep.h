@@ -24,6 +24,7 @@ struct SweepOptions {
   std::string precision = "auto";
   std::string device = "auto";
   int64_t threads = 0;
+  bool overwrite = false;
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -46,6 +47,9 @@ struct SweepOptions {
     visit("precision", precision, "auto | bf16 | fp32");
     visit("device", device, "auto | cpu | cuda");
     visit("threads", threads, "Threads for tensor work; 0: all usable cores");
+    visit("overwrite",
+          overwrite,
+          "Draw again what stands in --out already, also with other settings or weights");
   }
   /// Throws std::invalid_argument, before any work, on a sampler or count that can't be.
   void validate() const;

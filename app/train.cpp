@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -62,15 +63,34 @@ bool shapes_the_run(const std::string& key) {
   return key.rfind("sample.", 0) != 0 && key != "dataset.memory_limit_mib";
 }
 
-// The record of an earlier sitting against the options of this one: another model is refused, the
-// rest is told.
-void compare_with_record(const TrainOptions& options, const RunDir& run, torch::Device device) {
+// Whether weights trained with another value mean something else to whoever draws with them.
+bool tells_what_is_predicted(const std::string& key) {
+  for (const auto* part : {"schedule",
+                           "beta_0",
+                           "beta_1",
+                           "diffusion_steps",
+                           "cosine_s",
+                           "sigma_data",
+                           "time_scale",
+                           "time_offset",
+                           "prediction"})
+    if (key == std::string("diffusion.") + part) return true;
+  return false;
+}
+
+// The record of an earlier sitting against the options of this one: another model or another
+// meaning of its output is refused, the rest is told.
+void compare_with_record(const TrainOptions& options,
+                         const RunDir& run,
+                         torch::Device device,
+                         bool goes_on) {
   if (!std::filesystem::exists(run.config())) return;
   TrainOptions recorded;
   read_toml(run.config(), recorded);
   const auto before = leaves(recorded), now = leaves(options);
   for (const auto& [key, value] : now) {
-    if (!shapes_the_run(key) || before.at(key) == value) continue;
+    const bool ends_the_decay = key == "total_images" && options.optimizer.lr_decay != "none";
+    if (!(shapes_the_run(key) || ends_the_decay) || before.at(key) == value) continue;
     if (key == "precision" && resolve_precision(recorded.precision, device) ==
                                   resolve_precision(options.precision, device))
       continue;  // auto, and what auto is here
@@ -79,7 +99,13 @@ void compare_with_record(const TrainOptions& options, const RunDir& run, torch::
             fmt::format("{}: trained with another network: {}; choose another --out",
                         run.path().string(),
                         change));
-    run.log("note: " + change + "; from here on this is another run");
+    require(!tells_what_is_predicted(key),
+            fmt::format("{}: trained to predict something else: {}; choose another --out",
+                        run.path().string(),
+                        change));
+    run.log("note: " + change +
+            (goes_on ? "; from here on this is another run"
+                     : "; the run is finished and stays what it was"));
   }
 }
 
@@ -151,8 +177,10 @@ TrainResult run_train(const TrainOptions& options) {
   TrainState state(options.model, static_cast<uint64_t>(options.seed), device);
   const bool resumed = std::filesystem::exists(run.state());
   if (resumed) {
-    compare_with_record(options, run, device);
-    const auto trained_on = read_metadata(run.state())["uvic.data_fingerprint"];
+    auto saved = read_metadata(run.state());
+    compare_with_record(
+        options, run, device, std::atoll(saved["uvic.images_seen"].c_str()) < options.total_images);
+    const auto trained_on = saved["uvic.data_fingerprint"];
     require(trained_on.empty() || trained_on == dataset->fingerprint(),
             fmt::format("{}: trained on other pictures than {}; choose another --out",
                         options.out,
@@ -180,14 +208,15 @@ TrainResult run_train(const TrainOptions& options) {
          {"started", utc_now()}});
   }
   run.truncate_stats(state.images_seen);
-  formats::write_file_atomically(run.config(), to_toml(options));
+  const bool goes_on = state.images_seen < options.total_images;
+  if (goes_on) formats::write_file_atomically(run.config(), to_toml(options));
   run.log(fmt::format("{}: {}; {} threads, {}",
                       dataset->describe(),
                       summary(options),
                       at::get_num_threads(),
                       resolve_precision(options.precision, device)));
 
-  if (state.images_seen < options.total_images) train(options, *dataset, state, run);
+  if (goes_on || missing_snapshots(options, state, run).any()) train(options, *dataset, state, run);
   const bool finished = state.images_seen >= options.total_images;
   run.log(
       fmt::format("{} at {} images after {} of training: {}",

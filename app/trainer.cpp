@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <stdexcept>
 
 #include "app/cuda_step.h"
@@ -106,6 +107,23 @@ void log_progress(const TrainOptions& options,
 
 }  // namespace
 
+MissingSnapshots missing_snapshots(const TrainOptions& options,
+                                   const TrainState& state,
+                                   const RunDir& run) {
+  const int64_t seen = state.images_seen, before = std::max<int64_t>(0, seen - options.batch_size);
+  const auto due = [&](int64_t interval) {
+    return seen > 0 && interval > 0 &&
+           (seen >= options.total_images || crosses(interval, before, seen));
+  };
+  MissingSnapshots missing;
+  missing.grid = due(options.grid_images) && !std::filesystem::exists(run.grid(seen));
+  missing.score = due(options.score_images);
+  if (!missing.score) return missing;
+  for (const auto& line : run.read_stats())
+    if (line["images_seen"] == seen && line.contains("distance")) missing.score = false;
+  return missing;
+}
+
 double learning_rate(const OptimizerConfig& config, int64_t images_seen, int64_t total_images) {
   if (images_seen < config.warmup_images)
     return config.lr * static_cast<double>(images_seen) / static_cast<double>(config.warmup_images);
@@ -144,52 +162,80 @@ void train(const TrainOptions& options,
   const auto start = Clock::now();
   Window window;
 
-  while (state.images_seen < options.total_images && !stop_requested()) {
-    const auto batch = loader.next();
-    const int64_t images_before = state.images_seen, images = batch.images.size(0);
-    const double lr = learning_rate(options.optimizer, images_before, options.total_images);
-    const double ema_decay = model::ema_decay(
-        options.ema_decay, options.ema_rampup, images_before + images, options.batch_size);
-    if (on_gpu) {
-      ++state.step;
-      on_gpu->run(batch, lr, ema_decay);
-    } else {
-      const double loss = add_batch_gradients(options, *schedule, batch, state);
-      require_finite(loss, images_before, run);
-      ++state.step;
-      window.norm_sum += optimizer_step(options.optimizer, lr, ema_decay, state);
-      window.loss_sum += loss;
-    }
-    state.images_seen += images;
-    window.images += images;
-    ++window.steps;
-    state.elapsed_sec = elapsed_before + seconds_since(start) - aside_sec;
-
-    const bool last = state.images_seen >= options.total_images || stop_requested();
-    const auto crosses_or_ends = [&](int64_t interval) {
-      return interval > 0 && (last || crosses(interval, images_before, state.images_seen));
-    };
-    const bool logs = last || crosses_or_ends(options.log_images);
-    const bool pauses = last || crosses_or_ends(options.checkpoint_images) ||
-                        crosses_or_ends(options.grid_images) ||
-                        crosses_or_ends(options.score_images);
-    if (on_gpu && (logs || pauses)) {  // the host waits for the steps under way here alone
-      const auto totals = on_gpu->take();
-      require_finite(totals.loss + totals.norm, state.images_seen, run);
-      window.loss_sum += totals.loss;
-      window.norm_sum += totals.norm;
-      if (const auto note = on_gpu->note(); !note.empty()) run.log(note);
-    }
-    if (logs) log_progress(options, state, run, lr, window);
+  int64_t saved_at = state.images_seen;
+  const auto save = [&] {
+    snapshots.save();
+    saved_at = state.images_seen;
+  };
+  const auto pause_for = [&](auto&& work) {  // not training time
     const auto aside = Clock::now();
-    if (last || crosses(options.checkpoint_images, images_before, state.images_seen))
-      snapshots.save();
-    if (!stop_requested() && crosses_or_ends(options.grid_images)) snapshots.draw_grid();
-    if (!stop_requested() && crosses_or_ends(options.score_images)) snapshots.score();
+    work();
     aside_sec += seconds_since(aside);
     window.start += std::chrono::duration_cast<Clock::duration>(
         std::chrono::duration<double>(seconds_since(aside)));
+  };
+  bool between_steps = true;
+  const auto missing = missing_snapshots(options, state, run);
+  try {
+    pause_for([&] {
+      if (missing.grid) snapshots.draw_grid();
+      if (missing.score && !stop_requested()) snapshots.score();
+    });
+    while (state.images_seen < options.total_images && !stop_requested()) {
+      const auto batch = loader.next();
+      between_steps = false;
+      const int64_t images_before = state.images_seen, images = batch.images.size(0);
+      const double lr = learning_rate(options.optimizer, images_before, options.total_images);
+      const double ema_decay = model::ema_decay(
+          options.ema_decay, options.ema_rampup, images_before + images, options.batch_size);
+      if (on_gpu) {
+        ++state.step;
+        on_gpu->run(batch, lr, ema_decay);
+      } else {
+        const double loss = add_batch_gradients(options, *schedule, batch, state);
+        require_finite(loss, images_before, run);
+        ++state.step;
+        window.norm_sum += optimizer_step(options.optimizer, lr, ema_decay, state);
+        window.loss_sum += loss;
+      }
+      state.images_seen += images;
+      window.images += images;
+      ++window.steps;
+      state.elapsed_sec = elapsed_before + seconds_since(start) - aside_sec;
+
+      const bool last = state.images_seen >= options.total_images || stop_requested();
+      const auto crosses_or_ends = [&](int64_t interval) {
+        return interval > 0 && (last || crosses(interval, images_before, state.images_seen));
+      };
+      const bool logs = last || crosses_or_ends(options.log_images);
+      const bool pauses = last || crosses_or_ends(options.checkpoint_images) ||
+                          crosses_or_ends(options.grid_images) ||
+                          crosses_or_ends(options.score_images);
+      if (on_gpu && (logs || pauses)) {  // the host waits for the steps under way here alone
+        const auto totals = on_gpu->take();
+        require_finite(totals.loss + totals.norm, state.images_seen, run);
+        window.loss_sum += totals.loss;
+        window.norm_sum += totals.norm;
+        if (const auto note = on_gpu->note(); !note.empty()) run.log(note);
+      }
+      between_steps = true;
+      if (logs) log_progress(options, state, run, lr, window);
+      pause_for([&] {
+        if (last || crosses(options.checkpoint_images, images_before, state.images_seen)) save();
+        if (!stop_requested() && crosses_or_ends(options.grid_images)) snapshots.draw_grid();
+        if (!stop_requested() && crosses_or_ends(options.score_images)) snapshots.score();
+      });
+    }
+  } catch (...) {
+    // A picture that can't be decoded, a grid that can't be written: the steps so far are sound. An
+    // error inside a step leaves the last checkpoint.
+    if (between_steps && state.images_seen != saved_at) {
+      save();
+      run.log(fmt::format("saved at {} images", state.images_seen));
+    }
+    throw;
   }
+  if (state.images_seen != saved_at) save();  // stopped while a grid or a score was made
 }
 
 }  // namespace uvic::app

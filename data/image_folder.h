@@ -9,7 +9,9 @@
 namespace uvic::data {
 
 /// The files of a folder and its subfolders. Links are followed, each folder is entered once.
-/// Reading throws std::runtime_error that names a folder or file that can't be read.
+/// Of a folder that uvic sample made, which samples.json tells, only the pictures named by seed,
+/// not the grid and the film strips beside them. Reading throws std::runtime_error that names a
+/// folder or file that can't be read.
 std::unique_ptr<FileContainer> open_image_folder(const std::filesystem::path& path);
 
 }  // namespace uvic::data

@@ -75,8 +75,8 @@ const std::vector<Row>& rows() {
         false},
        sample_dpm_solver},
       {{"dpm_solver_pp",
-        "Exponential integrator for x0, order 1 to 3; 2M is the default: good from 10 steps, "
-        "stable under guidance",
+        "Exponential integrator for x0, order 1 to 3, multistep of order 2 (2M) unless told "
+        "otherwise: good from 10 steps, stable under guidance",
         "Lu et al. 2022, arXiv:2211.01095",
         "uniform",
         false,
@@ -216,7 +216,14 @@ void SamplerConfig::validate() const {
 }
 
 double start_time(const SamplerConfig& config, const NoiseSchedule& schedule) {
-  return config.t_start > 0 ? config.t_start : schedule.t_max();
+  const double last = schedule.t_max();
+  // Beyond it the schedule is undefined or the network has seen nothing.
+  if (config.t_start > last + 1e-12)
+    throw std::invalid_argument(
+        fmt::format("t_start = {}: this schedule ends at t_max = {}; give no more, or 0 for t_max",
+                    config.t_start,
+                    last));
+  return config.t_start > 0 ? std::min(config.t_start, last) : last;
 }
 
 double end_time(const SamplerConfig& config, const NoiseSchedule& schedule) {

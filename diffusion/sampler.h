@@ -55,7 +55,9 @@ struct SamplerConfig {
           grid,
           "Times visited: uniform | quadratic | logsnr | karras | auto (the sampler's usual one)");
     visit("rho", rho, "Exponent of the karras grid");
-    visit("t_start", t_start, "Time to start from (edm: sigma); 0: the schedule's t_max");
+    visit("t_start",
+          t_start,
+          "Time to start from (edm: sigma), at most the schedule's t_max; 0: t_max");
     visit("t_end",
           t_end,
           "Time to end at (edm: sigma); 0: 1e-3 for continuous VP (1e-4 for dpm_solver* and unipc "
@@ -174,7 +176,8 @@ int64_t function_evaluations(const SamplerConfig& config);
 /// steps.
 int64_t max_batch_size(const SamplerConfig& config);
 
-/// t_start and t_end with the defaults filled in.
+/// t_start and t_end with the defaults filled in. Throws std::invalid_argument where t_start lies
+/// beyond the schedule's t_max.
 double start_time(const SamplerConfig& config, const NoiseSchedule& schedule);
 double end_time(const SamplerConfig& config, const NoiseSchedule& schedule);
 

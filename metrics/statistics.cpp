@@ -7,7 +7,7 @@
 #include <stdexcept>
 
 #include "data/formats/npy.h"
-#include "metrics/parallel.h"
+#include "model/kernels/parallel.h"
 
 namespace uvic::metrics {
 namespace {
@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kBlockRows = 256;
 
 torch::Tensor scatter_of(const torch::Tensor& rows, const torch::Tensor& mean) {
-  const OneThread alone;
+  const model::OneThread alone;
   const auto centred = rows - mean;
   return centred.t().mm(centred);
 }

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "model/kernel_choice.h"
+#include "model/kernels/parallel.h"
 #include "model/kernels/product_kernels.h"
 #include "model/placement.h"
 #include "model/recompute.h"
@@ -208,15 +209,21 @@ torch::Tensor UViTImpl::forward(const torch::Tensor& x,
                                 const torch::Tensor& timesteps,
                                 const torch::Tensor& condition) {
   check(x, timesteps, condition);
-  if (torch::GradMode::is_enabled() || !x.is_cpu() || x.size(0) < 2)
+  if (torch::GradMode::is_enabled() || !x.is_cpu() || x.size(0) == 0)
     return decode(run_blocks(embed(x, timesteps, condition))).to(x.scalar_type());
 
   const bool blocks_together = keeps_images_apart();
+  const bool inference = c10::InferenceMode::is_enabled();
+  // An image on one thread, also a single one: LibTorch's float32 products have other bits on
+  // another number of threads.
   const auto each = [&](auto&& step) {
     std::vector<torch::Tensor> images(x.size(0));
-    for (size_t i = 0; i < images.size(); ++i)
-      images[i] =
+    side_by_side(x.size(0), at::get_num_threads(), [&](int64_t i) {
+      const c10::InferenceMode mode(inference);  // modes are a thread's own
+      const torch::NoGradGuard no_grad;
+      images[static_cast<size_t>(i)] =
           step([i](const torch::Tensor& t) { return t.defined() ? t.slice(0, i, i + 1) : t; });
+    });
     return torch::cat(images);
   };
   auto h = each([&](auto&& image) {

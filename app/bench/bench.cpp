@@ -9,6 +9,7 @@
 #include "app/assets.h"
 #include "app/bench/parts.h"
 #include "app/options.h"
+#include "app/output_file.h"
 #include "app/runtime.h"
 #include "data/formats/json.h"
 
@@ -106,6 +107,7 @@ void BenchOptions::validate() const {
 json run_bench(const BenchOptions& options) {
   options.validate();
   if (!options.plots.empty()) std::filesystem::create_directories(options.plots);
+  if (!options.json.empty()) check_writable_file(options.json);
   set_up_process(options.threads);
   catch_stop_signals();
   Bench bench{options, torch::Device(choose_device(options.device)), {}, {}};

@@ -20,8 +20,6 @@
 namespace uvic::formats {
 namespace {
 
-constexpr int kMaxSide = 16384;  // px
-
 bool begins_with(const uint8_t* bytes, size_t size, const char* magic, size_t length) {
   return size >= length && std::memcmp(bytes, magic, length) == 0;
 }
@@ -161,12 +159,13 @@ Image decode_image(const uint8_t* bytes, size_t size_bytes, const std::string& n
         fmt::format("{}: can't decode the picture: {}", name, stbi_failure_reason()));
   }
   image.height = std::abs(image.height);  // a BMP from top to bottom
-  if (image.width < 1 || image.height < 1 || image.width > kMaxSide || image.height > kMaxSide) {
+  if (image.width < 1 || image.height < 1 || image.width > kMostPixels ||
+      image.height > kMostPixels) {
     throw std::runtime_error(fmt::format("{}: the picture is {}x{} px, the limit is {} a side",
                                          name,
                                          image.width,
                                          image.height,
-                                         kMaxSide));
+                                         kMostPixels));
   }
   if (!bytes_suffice(bytes, size_bytes, image.width, image.height)) {
     throw std::runtime_error(
@@ -193,8 +192,13 @@ Image read_image(const std::filesystem::path& path) {
 }
 
 std::vector<uint8_t> encode_png(const Image& image) {
-  if (image.width < 1 || image.height < 1 || image.width > kMaxSide || image.height > kMaxSide ||
-      image.rgb.size() != size_t{3} * image.width * image.height) {
+  if (image.width < 1 || image.height < 1 || image.width > kMostPixels ||
+      image.height > kMostPixels)
+    throw std::invalid_argument(fmt::format("encode_png: {}x{} px, each side may have 1 to {}",
+                                            image.width,
+                                            image.height,
+                                            kMostPixels));
+  if (image.rgb.size() != size_t{3} * image.width * image.height) {
     throw std::invalid_argument(fmt::format("encode_png: {}x{} px with {} bytes, expected {}",
                                             image.width,
                                             image.height,

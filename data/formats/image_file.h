@@ -9,6 +9,8 @@
 
 namespace uvic::formats {
 
+constexpr int kMostPixels = 16384;  ///< of a side, read or written
+
 /// An 8-bit RGB picture, rows top to bottom, channels interleaved.
 struct Image {
   int width = 0, height = 0;  ///< px
@@ -17,7 +19,7 @@ struct Image {
 
 /// Decodes PNG, JPEG or BMP; grey and palette pictures become RGB, alpha is dropped, a rotation in
 /// EXIF data is not applied. `name` stands in messages. Throws std::runtime_error if the bytes are
-/// no picture, are truncated, fail a PNG checksum or exceed 16384 px a side.
+/// no picture, are truncated, fail a PNG checksum or exceed kMostPixels a side.
 Image decode_image(const uint8_t* bytes, size_t size_bytes, const std::string& name);
 Image read_image(const std::filesystem::path& path);
 

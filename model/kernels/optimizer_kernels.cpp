@@ -9,6 +9,7 @@
 #include "model/kernels/kernel_record.h"
 #include "model/kernels/kernel_table.h"
 #include "model/kernels/parallel.h"
+#include "model/kernels/product_kernels.h"
 
 namespace uvic::model {
 namespace {
@@ -49,6 +50,7 @@ void check(const Tensor& x, const Tensor& param, torch::Dtype dtype, const char*
 }  // namespace
 
 void fused_adamw_ema(const std::vector<AdamwTensors>& tensors, const AdamwStep& step) {
+  TORCH_INTERNAL_ASSERT(!packed_weights_kept(), "weights change while they are kept repacked");
   const double correction1 = 1 - std::pow(step.beta1, static_cast<double>(step.step));
   const double correction2 = 1 - std::pow(step.beta2, static_cast<double>(step.step));
   double elements = 0;  // each parameter, gradient, two averages and their mean: 9 floats moved

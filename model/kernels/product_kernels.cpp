@@ -126,8 +126,7 @@ PackedWeights& packed_weights() {
 }
 
 Packed pack(const Tensor& weight, bool forward, torch::Dtype dtype) {
-  if (forward && !torch::GradMode::is_enabled() && packed_weights().keeps())
-    return packed_weights().of(weight, dtype);
+  if (forward && packed_weights().keeps()) return packed_weights().of(weight, dtype);
   return pack_anew(weight, forward, dtype);
 }
 
@@ -158,6 +157,8 @@ Tensor library_product(const Tensor& x, const Tensor& weight, bool forward) {
 }
 
 }  // namespace
+
+bool packed_weights_kept() { return packed_weights().keeps(); }
 
 KeepPackedWeights::KeepPackedWeights() { packed_weights().keep(1); }
 KeepPackedWeights::~KeepPackedWeights() { packed_weights().keep(-1); }

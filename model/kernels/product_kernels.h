@@ -25,8 +25,8 @@ void use_products(ProductSource source);
 bool products_keep_rows_apart(torch::Dtype dtype);
 
 /// While one of these lives, forward products on any thread keep their weights as they repacked
-/// them, where no gradients are recorded: of a single image's evaluation that is a quarter of the
-/// time. Meanwhile no weight may change or go away. They nest.
+/// them: of a single image's evaluation that is a quarter of the time. Meanwhile no weight may
+/// change or go away. They nest.
 class KeepPackedWeights {
  public:
   KeepPackedWeights();
@@ -34,6 +34,7 @@ class KeepPackedWeights {
   KeepPackedWeights(const KeepPackedWeights&) = delete;
   KeepPackedWeights& operator=(const KeepPackedWeights&) = delete;
 };
+bool packed_weights_kept();  ///< whether one lives
 
 /// x w^T + bias, [..., out] in the dtype of x; bias [out] float32 or undefined.
 torch::Tensor product_rows(const torch::Tensor& x,

@@ -161,9 +161,30 @@ TEST_CASE("fid: options that contradict each other are refused before any work",
   fails([](auto& o) { o.num_images = 11; });
   fails([](auto& o) { o.batch_size = 0; });
   fails([](auto& o) { o.metrics = "fd,ssim"; });
+  fails([](auto& o) { o.seeds = "0-3"; });
+  fails([](auto& o) { o.guidance.guidance_scale = 3; });
+  fails([](auto& o) { o.sample.steps = 7; });
+  fails([](auto& o) { o.dimensions = 64; });
+  fails([](auto& o) { o.protocol = "clean"; });
+  fails([](auto& o) { o.num_images = 1; });
   auto options = procedural(10);
   options.extractor = "inception";
   CHECK_THROWS_WITH(run_fid(options), Catch::Contains("pt_inception-2015-12-05-6726825d.pth"));
+}
+
+TEST_CASE("fid: outputs that can't be written and run folders are told before any work", "[fid]") {
+  const Scratch scratch;
+  std::filesystem::create_directories(scratch / "run" / "weights");
+  formats::write_json(scratch / "run" / "config.toml", 0);
+  const auto fails = [](const std::function<void(FidOptions&)>& change, const std::string& what) {
+    auto options = procedural(10);
+    change(options);
+    CHECK_THROWS_WITH(run_fid(options), Catch::Contains(what));
+  };
+  fails([&](auto& o) { o.report = scratch / "run" / "config.toml"; }, "config.toml: no folder");
+  fails([&](auto& o) { o.save_stats = scratch / "nowhere" / "a.npz"; }, "no folder");
+  fails([&](auto& o) { o.save_features = scratch / "run"; }, "a folder");
+  fails([&](auto& o) { o.images = scratch / "run"; }, "pass --run");
 }
 
 TEST_CASE("fid: features kept in a file score as their pictures do, by every metric", "[fid]") {

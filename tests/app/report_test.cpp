@@ -10,6 +10,7 @@
 #include "app/human.h"
 #include "app/plot.h"
 #include "app/report_findings.h"
+#include "app/report_pictures.h"
 #include "app/significance.h"
 #include "app/template.h"
 #include "data/formats/atomic_file.h"
@@ -158,6 +159,19 @@ TEST_CASE("ticks are round and inside the range", "[plot]") {
   CHECK(round_ticks(0, 10, 5, false) == std::vector<double>{0, 2, 4, 6, 8, 10});
   CHECK(round_ticks(0.9, 1100, 5, true) == std::vector<double>{1, 3, 10, 30, 100, 300, 1000});
   CHECK(round_ticks(5, 9, 4, true).front() == 5);
+}
+
+TEST_CASE("a sheet has a row for each class, all of one length", "[report]") {
+  const auto entry = [](const char* seeds) {
+    return json{
+        {"samples", {{"seeds", seeds}, {"classes", {0, 1, 2}}, {"class_names", {"a", "b", "c"}}}}};
+  };
+  using Rows = std::vector<std::vector<uint64_t>>;
+  const auto plan = plan_sheet(json::array({entry("0-10"), entry("0-10")}));
+  CHECK(plan.labels == std::vector<std::string>{"a", "b", "c"});
+  CHECK(plan.rows == Rows{{0, 3, 6}, {1, 4, 7}, {2, 5, 8}});  // 9 and 10 have no third beside them
+  // A class with a single picture does not cut the others down to one.
+  CHECK(plan_sheet(json::array({entry("0-4,6,9")})).rows == Rows{{0, 3, 6, 9}, {1, 4}, {2}});
 }
 
 TEST_CASE("a moving average keeps constants, and lines up to its cut end, thinning keeps the mean",

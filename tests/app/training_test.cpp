@@ -1,6 +1,7 @@
 #include <torch/torch.h>
 
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 
 #include "app/optimizer.h"
@@ -159,6 +160,32 @@ TEST_CASE("seeds are numbers and ranges, each once, in their order", "[sample]")
   CHECK(parse_seeds("0-3,100,2") == std::vector<uint64_t>{0, 1, 2, 3, 100});
   for (const auto* bad : {"", "x", "3-1", "1,,2", "-", "1-"})
     CHECK_THROWS_AS(parse_seeds(bad), std::invalid_argument);
+  // LibTorch's generator keeps 32 bits: 4294967297 would be picture 1 again.
+  CHECK(parse_seeds("4294967295") == std::vector<uint64_t>{4294967295});
+  for (const auto* bad : {"4294967296", "18446744073709551615"})
+    CHECK_THROWS_WITH(parse_seeds(bad), Catch::Contains("end at 4294967295"));
+}
+
+TEST_CASE("the latest weights are those of most images, whatever their number of digits",
+          "[train]") {
+  const Scratch scratch;
+  const RunDir run(scratch.path());
+  std::filesystem::create_directories(scratch / "weights");
+  for (const int64_t images : {999'999'999, 1'000'000'000})
+    std::ofstream(run.weights(images)) << "x";
+  CHECK(run.latest_weights() == run.weights(1'000'000'000));
+}
+
+TEST_CASE("a grid that no PNG can hold is refused before the run", "[train]") {
+  TrainOptions options;
+  options.grid_count = 1'000'000;
+  CHECK_THROWS_WITH(options.validate(), Catch::Contains("--grid_count 1000000"));
+  options.grid_images = 0;
+  options.validate();
+  options = {};
+  options.model.img_size = options.dataset.image_size = 512;
+  options.model.num_classes = 2;  // two columns would be too tall
+  options.validate();
 }
 
 TEST_CASE("labels are a function of the seed alone", "[sample]") {

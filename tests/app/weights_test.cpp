@@ -90,10 +90,10 @@ TEST_CASE("convert: an official checkpoint gives the official output and gradien
   options.target = scratch / "target.npy";
   options.gradients = scratch / "gradients";
   const formats::NpzFile official(kGolden / "official.npz");
-  // The contract in float32; in float64 what is left is the float32 timestep embedding, for the
-  // gradients the golden file's float32.
+  // The contract in float32; in float64 what is left is the float32 timestep embedding, whose last
+  // bits differ between LibTorch's versions, and for the gradients the golden file's float32.
   for (const auto& [precision, output, limit, gradient_limit] :
-       {std::tuple("fp32", "output", 1e-5, 1e-4), std::tuple("fp64", "output64", 1e-12, 1e-6)}) {
+       {std::tuple("fp32", "output", 1e-5, 1e-4), std::tuple("fp64", "output64", 1e-8, 1e-6)}) {
     options.precision = precision;
     const auto result = run_predict(options);
     const auto expected = official.read(output);

@@ -4,6 +4,7 @@
 #include <random>
 #include <thread>
 
+#include "data/formats/atomic_file.h"
 #include "data/formats/safetensors.h"
 #include "tests/cli/program.h"
 #include "tests/support/catch.h"
@@ -64,6 +65,51 @@ TEST_CASE("a run killed five times at random moments ends in the very weights of
   REQUIRE(run_uvic(training(killed)).exit_code == 0);
   CHECK(same_weights(whole / "weights" / "000009600.safetensors",
                      killed / "weights" / "000009600.safetensors"));
+}
+
+TEST_CASE("a signal while a grid is drawn loses nothing of the training", "[resume]") {
+  const Scratch scratch;
+  const auto out = scratch / "run";
+  // A grid after every fourth step takes far longer than they do.
+  Running run(tiny_training(out, 1'000'000) +
+              std::vector<std::string>{
+                  "--grid_images", "64", "--grid_count", "1000", "--checkpoint_images", "1000000"});
+  while (!run.finished() && (!fs::exists(out / "grids") || fs::is_empty(out / "grids")))
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  std::this_thread::sleep_for(std::chrono::milliseconds(150));
+  run.signal(SIGINT);
+  CHECK(run.wait() == 128 + SIGINT);
+  CHECK(fs::exists(out / "state.safetensors"));
+}
+
+TEST_CASE("a finished run stays what it was, and gets the grid that it lacks", "[resume]") {
+  const Scratch scratch;
+  const auto out = scratch / "run";
+  const auto command =
+      tiny_training(out, 64) + std::vector<std::string>{"--grid_images", "64", "--grid_count", "4"};
+  REQUIRE(run_uvic(command).exit_code == 0);
+  const auto grid = out / "grids" / "000000064.png";
+  REQUIRE(fs::remove(grid));
+  const auto config = uvic::formats::read_file(out / "config.toml");
+  CHECK(run_uvic(command + std::vector<std::string>{"--optimizer.lr", "0.5"}).exit_code == 0);
+  CHECK(fs::exists(grid));
+  CHECK(uvic::formats::read_file(out / "config.toml") == config);
+  const auto other = run_uvic(command + std::vector<std::string>{"--diffusion.prediction", "v"});
+  CHECK(other.exit_code == 2);
+  CHECK(other.err.find("diffusion.prediction") != std::string::npos);
+}
+
+TEST_CASE("pictures may lie in a folder whose name is no UTF-8", "[resume]") {
+  const Scratch scratch;
+  const auto zip = scratch / "caf\xe9.zip";
+  REQUIRE(run_uvic({"dataset", "procedural", zip.string(), "--num_images", "20"}).exit_code == 0);
+  auto command = tiny_training(scratch / "run", 32);
+  for (auto& word : command)
+    if (word == "procedural") word = zip.string();
+  const auto outcome = run_uvic(command);
+  INFO(outcome.err);
+  CHECK(outcome.exit_code == 0);
+  CHECK(fs::exists(scratch / "run" / "state.safetensors"));
 }
 
 TEST_CASE("SIGTERM saves and stops with 143, and the same command finishes the run", "[resume]") {

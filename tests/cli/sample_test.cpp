@@ -1,4 +1,6 @@
 #include <filesystem>
+#include <fstream>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "data/formats/atomic_file.h"
@@ -47,8 +49,12 @@ TEST_CASE("a picture depends on its seed alone: not on batch size, threads or th
           .exit_code == 0);
   REQUIRE(run_uvic(sampling(scratch / "c", "1-5") + same + Words{"--batch_size", "3"}).exit_code ==
           0);
+  REQUIRE(
+      run_uvic(sampling(scratch / "d", "5,2") + same + Words{"--batch_size", "1", "--threads", "2"})
+          .exit_code == 0);
   for (const auto* name : {"000002.png", "000005.png"}) {
     CHECK(bytes(scratch / "a" / name) == bytes(scratch / "b" / name));
+    CHECK(bytes(scratch / "a" / name) == bytes(scratch / "d" / name));
     CHECK(bytes(scratch / "a" / name) == bytes(scratch / "c" / name));
   }
   CHECK(bytes(scratch / "a" / "000002.png") != bytes(scratch / "a" / "000003.png"));
@@ -82,6 +88,28 @@ TEST_CASE("a folder of other settings is refused unless --overwrite", "[sample]"
   CHECK(refused.exit_code == 2);
   CHECK_THAT(refused.err, Contains("another sampler_options"));
   CHECK(run_uvic(sampling(out, "0") + Words{"--sample.steps", "6", "--overwrite"}).exit_code == 0);
+}
+
+TEST_CASE("pictures that uvic did not draw are not taken for its own", "[sample]") {
+  const Scratch scratch;
+  fs::create_directories(scratch / "s");
+  std::ofstream(scratch / "s" / "000001.png") << "somebody's";
+  const auto refused = run_uvic(sampling(scratch / "s", "0-2"));
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.err, Contains("000001.png") && Contains("--overwrite"));
+  CHECK(bytes(scratch / "s" / "000001.png") == "somebody's");
+  CHECK_FALSE(fs::exists(scratch / "s" / "samples.json"));
+  CHECK(run_uvic(sampling(scratch / "s", "0-2") + Words{"--overwrite"}).exit_code == 0);
+  CHECK(bytes(scratch / "s" / "000001.png") != "somebody's");
+}
+
+TEST_CASE("two sittings that draw into one folder at a time are both on record", "[sample]") {
+  const Scratch scratch;
+  std::vector<std::unique_ptr<Running>> sittings;
+  for (const auto* seeds : {"0-9", "10-19"})
+    sittings.push_back(std::make_unique<Running>(sampling(scratch / "s", seeds)));
+  for (auto& sitting : sittings) CHECK(sitting->wait() == 0);
+  CHECK_THAT(bytes(scratch / "s" / "samples.json"), Contains("\"0-19\""));
 }
 
 TEST_CASE("seeds past ten thousand stand in folders of a thousand", "[sample]") {

@@ -45,11 +45,18 @@ TEST_CASE("sweep scores each sampler at each count of evaluations, and resumes",
   CHECK_THAT(formats::read_file(scratch / "out" / "sweep.svg"),
              Contains("<svg") && Contains("dpm_solver_pp:order=3"));
 
-  const auto picture = scratch / "out" / "samples" / "ddim-6" / "000007.png";
+  const auto picture = scratch / "out" / "samples" / "ddim-6-evaluations-8-pictures" / "000007.png";
   const auto drawn = fs::last_write_time(picture);
   REQUIRE(run_uvic(sweep).exit_code == 0);
   CHECK(fs::last_write_time(picture) == drawn);
   CHECK(formats::read_json(scratch / "out" / "sweep.json").at("points") == points);
+
+  REQUIRE(run_uvic(sweep + Words{"--count", "4"}).exit_code == 0);
+  const auto fewer = formats::read_json(scratch / "out" / "sweep.json");
+  CHECK(fewer.at("count") == 4);
+  CHECK(fewer.at("points")[0].at("distance") != points[0].at("distance"));
+  CHECK_FALSE(
+      fs::exists(scratch / "out" / "samples" / "ddim-6-evaluations-4-pictures" / "000004.png"));
 }
 
 TEST_CASE("sweep refuses what can't be before any work", "[sweep]") {

@@ -99,6 +99,32 @@ TEST_CASE("a value of the wrong type is refused in file and flag", "[usage]") {
       run_uvic({"train", "--config", (scratch / "b.toml").string(), "--dry_run"}), 2, "b.toml:1");
 }
 
+TEST_CASE("unknown commands and flags are told with the nearest known, values by what is wanted",
+          "[usage]") {
+  check_refused(run_uvic({"trian"}), 2, "unknown command trian; did you mean train?");
+  const std::vector<std::pair<Words, std::string>> wrong = {
+      {{"train", "--batchsize", "4"}, "unknown flag --batchsize; did you mean --batch_size?"},
+      {{"train", "--lr=1e-4"}, "unknown flag --lr; did you mean --optimizer.lr?"},
+      {{"sample", "--steps", "5"}, "unknown flag --steps; did you mean --sample.steps?"},
+      {{"inspect", "--jsn"}, "unknown flag --jsn; did you mean --json?"},
+      {{"--out", "a", "train"}, "--out stands before its command; write uvic train --out"},
+      {{"train", "--flip=maybe"}, "--flip maybe: wants true or false"},
+      {{"train", "stray"}, "unexpected argument stray"},
+      {{"train", "--batch_size", "abc"}, "--batch_size abc: wants an integer"},
+      {{"train", "--batch_size", "1.5"}, "--batch_size 1.5: wants an integer"},
+      {{"train", "--batch_size", "1e6"}, "--batch_size 1e6: wants an integer"},
+      {{"train", "--optimizer.lr", "fast"}, "--optimizer.lr fast: wants a number"},
+      {{"fid", "--seeds", "0-3", "--images", "a", "--ref", "b"}, "--seeds needs --run"},
+      {{"train", "--config", "cifar10_uvit_smal"}, "did you mean cifar10_uvit_small?"},
+      {{"train", "--threads", "99999", "--memory", "--dry_run"}, "--threads 99999"},
+  };
+  for (const auto& [words, what] : wrong) check_refused(run_uvic(words), 2, what);
+}
+
+TEST_CASE("a shipped config is inspected by its name", "[usage]") {
+  CHECK_THAT(run_uvic({"inspect", "cifar10_uvit_small"}).out, Contains("training config"));
+}
+
 TEST_CASE("missing things are told by name", "[usage]") {
   const Scratch scratch;
   const auto out = (scratch / "run").string();

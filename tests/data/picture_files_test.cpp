@@ -73,6 +73,16 @@ TEST_CASE("image folder: subfolders are classes in alphabetical order", "[folder
   CHECK_THAT(dataset->describe(), holds("4 pictures at 8 px, 3 classes"));
 }
 
+TEST_CASE("image folder: of samples only the pictures named by seed count", "[folder]") {
+  const Scratch scratch;
+  write_text(scratch / "samples.json", "{}");
+  write_grey(scratch / "000000.png", 10);
+  write_grey(scratch / "000001.png", 20);
+  write_grey(scratch / "000001_trajectory.png", 30);
+  write_grey(scratch / "grid.png", 40);
+  CHECK(shades(*open_at_8px(scratch.path())) == std::vector<int>{10, 20});
+}
+
 TEST_CASE("image folder: pictures side by side are unlabelled", "[folder]") {
   const Scratch scratch;
   write_ten(scratch.path());

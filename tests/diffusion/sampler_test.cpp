@@ -207,6 +207,20 @@ TEST_CASE("the default end times are the papers'", "[sampler]") {
   CHECK(start_time(config, *schedule_of("vp_linear")) == 0.5);
 }
 
+TEST_CASE("a start beyond the schedule's last time is refused", "[sampler]") {
+  for (const char* name : {"vp_linear", "vp_cosine", "scaled_linear", "edm", "rectified_flow"}) {
+    CAPTURE(name);
+    DiffusionConfig diffusion;
+    diffusion.schedule = name;
+    const auto schedule = make_noise_schedule(diffusion);
+    SamplerConfig config;
+    config.t_start = schedule->t_max() + 1e-13;
+    CHECK(start_time(config, *schedule) == schedule->t_max());
+    config.t_start = 1.001 * schedule->t_max();
+    CHECK_THROWS_AS(start_time(config, *schedule), std::invalid_argument);
+  }
+}
+
 TEST_CASE(
     "options that make no sense are refused, and so are options that the sampler would ignore",
     "[sampler]") {
