@@ -115,7 +115,9 @@ SampleSource open_guide(const std::string& guide,
 
 std::vector<int64_t> chosen_classes(const std::string& text, const SampleSource& source) {
   const bool has_null = has_null_class(source.training);
-  const auto all = all_classes(source.training.model, has_null);
+  auto all = all_classes(source.training.model, has_null);
+  // Of a network with room for more classes than its pictures had, the rest was never trained.
+  if (!source.class_names.empty()) all.resize(std::min(all.size(), source.class_names.size()));
   if (text.empty()) return all;
   if (all.empty())
     throw std::invalid_argument("--labels: the network takes no classes (model.num_classes is -1)");

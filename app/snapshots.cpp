@@ -42,7 +42,9 @@ Snapshots::Snapshots(const TrainOptions& options,
       state_(state),
       run_(run),
       settings_{options.diffusion, options.sample, options.guidance},
+      classes_(all_classes(options.model, options.label_dropout > 0)),
       metadata_(run_metadata(options, dataset)) {
+  classes_.resize(std::min(classes_.size(), dataset.class_names().size()));
   if (options.score_images <= 0) return;
   scorer_ = std::make_unique<Scorer>();
   scorer_->extractor = open_extractor({options.score_extractor, {}, options.inception},
@@ -79,15 +81,12 @@ void Snapshots::save() const {
 torch::Tensor Snapshots::draw_seeds(int64_t first, int64_t count) const {
   std::vector<uint64_t> seeds(static_cast<size_t>(count));
   std::iota(seeds.begin(), seeds.end(), static_cast<uint64_t>(first));
-  return draw(state_.ema,
-              settings_,
-              seeds,
-              labels_in_turn(seeds, all_classes(options_.model, options_.label_dropout > 0)));
+  return draw(state_.ema, settings_, seeds, labels_in_turn(seeds, classes_));
 }
 
 void Snapshots::draw_grid() const {
   GridOptions grid;
-  grid.columns = grid_columns(options_);
+  grid.columns = grid_columns(classes_.size());
   formats::write_png(run_.grid(state_.images_seen),
                      image_grid(draw_seeds(0, options_.grid_count), grid));
 }
@@ -117,12 +116,11 @@ void Snapshots::score() const {
                      {"count", options_.score_count}});
 }
 
-int grid_columns(const TrainOptions& options) {
+int grid_columns(size_t classes) {
   constexpr int kUsual = 8, kMost = 16;
-  const auto classes =
-      static_cast<int>(all_classes(options.model, options.label_dropout > 0).size());
   // Columns of one class where they are few: the eye compares within columns.
-  return classes >= 2 && classes <= kMost ? classes * std::max(1, kUsual / classes) : kUsual;
+  const auto few = static_cast<int>(std::min<size_t>(classes, kMost + 1));
+  return few >= 2 && few <= kMost ? few * std::max(1, kUsual / few) : kUsual;
 }
 
 std::map<std::string, std::string> run_metadata(const TrainOptions& options,

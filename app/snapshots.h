@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "app/run_dir.h"
 #include "app/sampling.h"
@@ -35,12 +36,13 @@ class Snapshots {
   TrainState& state_;
   const RunDir& run_;
   DrawSettings settings_;
+  std::vector<int64_t> classes_;  ///< those that the pictures have
   std::map<std::string, std::string> metadata_;
   std::unique_ptr<Scorer> scorer_;
 };
 
-/// Pictures side by side in a sample grid.
-int grid_columns(const TrainOptions& options);
+/// Pictures side by side in a sample grid of so many classes.
+int grid_columns(size_t classes);
 
 /// Everything that sampling needs to know of a run, kept in its weight files.
 std::map<std::string, std::string> run_metadata(const TrainOptions& options,

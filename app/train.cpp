@@ -127,6 +127,14 @@ void check_data(const TrainOptions& options, const data::Dataset& dataset) {
                     options.model.num_classes,
                     real,
                     options.label_dropout > 0 ? " beside the null class of label_dropout" : ""));
+    if (classes < real)
+      fmt::print(stderr,
+                 "note: {} has {} classes, model.num_classes {} has room for {}; the rest is never "
+                 "trained nor drawn\n",
+                 options.data,
+                 classes,
+                 options.model.num_classes,
+                 real);
   }
   require(dataset.size() > 0, fmt::format("{}: holds no picture", options.data));
 }

@@ -65,7 +65,8 @@ void TrainOptions::validate() const {
   demand(checkpoint_images > 0, fmt::format("--checkpoint_images {}: above 0", checkpoint_images));
   demand(grid_images >= 0, fmt::format("--grid_images {}: 0 (none) or more", grid_images));
   demand(grid_count > 0, fmt::format("--grid_count {}: above 0", grid_count));
-  const auto grid = grid_size(grid_count, model.img_size, {grid_columns(*this)});
+  const auto grid = grid_size(
+      grid_count, model.img_size, {grid_columns(all_classes(model, label_dropout > 0).size())});
   demand(grid_images == 0 || std::max(grid.width, grid.height) <= formats::kMostPixels,
          fmt::format("--grid_count {}: a grid of {} x {} px, a PNG here has at most {} a side",
                      grid_count,
