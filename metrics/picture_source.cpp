@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <filesystem>
 #include <stdexcept>
 #include <system_error>
@@ -17,7 +16,6 @@
 #include "data/formats/sha256.h"
 #include "data/image_folder.h"
 #include "data/image_zip.h"
-#include "data/picture_files.h"
 #include "data/resize.h"
 
 namespace uvic::metrics {
@@ -28,33 +26,6 @@ namespace fs = std::filesystem;
 constexpr int64_t kDefaultSize =
     32;  // px, of CIFAR-10, and of the procedural set unless told otherwise
 
-bool is_named_by_seed(const std::string& path) {
-  const auto name = fs::path(path).stem().string();
-  return !name.empty() &&
-         std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isdigit(c); });
-}
-
-/// A folder of samples without what lies beside them.
-class SampleFolder : public data::FileContainer {
- public:
-  explicit SampleFolder(const fs::path& path) : folder_(data::open_image_folder(path)) {}
-
-  std::string kind() const override { return "sample folder"; }
-  std::string name() const override { return folder_->name(); }
-  std::vector<data::StoredFile> list() const override {
-    auto files = folder_->list();
-    files.erase(std::remove_if(files.begin(),
-                               files.end(),
-                               [](const auto& file) { return !is_named_by_seed(file.path); }),
-                files.end());
-    return files;
-  }
-  std::string read(const data::StoredFile& file) const override { return folder_->read(file); }
-
- private:
-  std::unique_ptr<data::FileContainer> folder_;
-};
-
 bool is_sample_folder(const fs::path& path) { return fs::is_regular_file(path / "samples.json"); }
 
 /// The container behind a source, or null where it is no folder or archive of pictures.
@@ -63,7 +34,6 @@ std::unique_ptr<data::FileContainer> container_of(const std::string& source) {
   const fs::path path = source;
   if (source.rfind("procedural", 0) == 0 || !fs::exists(path, ignored)) return nullptr;
   if (!fs::is_directory(path)) return data::open_image_zip(path);
-  if (is_sample_folder(path)) return std::make_unique<SampleFolder>(path);
   return data::find_cifar10(path).empty() ? data::open_image_folder(path) : nullptr;
 }
 
@@ -200,10 +170,10 @@ PictureSource open_pictures(const std::string& source, data::DatasetOptions opti
   if (options.image_size == 0) options.image_size = has_own_size ? native : kDefaultSize;
   if (is_array_file(source) && fs::exists(source))
     return {std::make_unique<ArrayPictures>(source, options.image_size), nullptr, native};
-  if (!is_sample_folder(source)) return {data::open_dataset(source, options), nullptr, native};
-  return {std::make_unique<data::PictureFiles>(std::make_unique<SampleFolder>(source), options),
-          formats::read_json(fs::path(source) / "samples.json"),
-          native};
+  return {
+      data::open_dataset(source, options),
+      is_sample_folder(source) ? formats::read_json(fs::path(source) / "samples.json") : nullptr,
+      native};
 }
 
 }  // namespace uvic::metrics
