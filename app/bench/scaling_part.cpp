@@ -24,18 +24,17 @@ std::vector<int> thread_counts(const Bench& bench) {
   return counts;
 }
 
-/// `what` with each number of threads, in turns.
+/// `what` with each number of threads, one after the other: a change ends threads and drops
+/// oneDNN's kernels, which the next call would pay for.
 std::vector<BenchTimes> with_threads(const Bench& bench,
                                      const std::vector<int>& counts,
                                      const std::function<void()>& what) {
   const int before = at::get_num_threads();
-  std::vector<BenchSide> sides;
-  for (const int count : counts)
-    sides.push_back({"", [count, &what] {
-                       at::set_num_threads(count);
-                       what();
-                     }});
-  const auto times = alternate(sides, bench.options.seconds / 2);
+  std::vector<BenchTimes> times;
+  for (const int count : counts) {
+    at::set_num_threads(count);
+    times.push_back(alternate({{"", what}}, bench.options.seconds / 2).front());
+  }
   at::set_num_threads(before);
   return times;
 }
