@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
@@ -51,9 +52,14 @@ void load_weights(torch::nn::Module& module,
   for (const auto& [name, tensor] : tensors)
     if (!own.count(name))
       faults.push_back(fmt::format("{} {} is not part of the model", name, shape_text(tensor)));
-  if (!faults.empty())
+  if (!faults.empty()) {
+    constexpr size_t kTold = 5;  // of another network they are hundreds
+    const size_t rest = faults.size() - std::min(faults.size(), kTold);
+    faults.resize(faults.size() - rest);
+    if (rest > 0) faults.push_back(fmt::format("and {} more", rest));
     throw std::invalid_argument(fmt::format(
         "{}: {}; pass the config it was trained with", source, fmt::join(faults, "; ")));
+  }
 
   torch::NoGradGuard no_grad;
   for (auto& [name, target] : own) torch::Tensor(target).copy_(tensors.at(name));

@@ -1,5 +1,7 @@
 #include "model/weights.h"
 
+#include <fmt/format.h>
+
 #include "tests/model/thrown.h"
 #include "tests/support/all_close.h"
 
@@ -57,6 +59,10 @@ TEST_CASE("weights: every mismatch is told at once, and nothing is loaded", "[we
         "it was trained with");
   for (const auto& [name, tensor] : before)
     CHECK(torch::equal(tensor, named_weights(*net).at(name)));
+  const auto all = before.size();
+  const auto told = refusal([&] { load_weights(*net, {}, "nnet_ema.pth"); });
+  CHECK(told.find(fmt::format("; and {} more; pass", all - 5)) != std::string::npos);
+  CHECK(told.size() < 500);
 }
 
 TEST_CASE("guess_config: shapes give back the config that made them", "[weights]") {
