@@ -384,4 +384,16 @@ std::vector<double> round_ticks(double low, double high, int count, bool logarit
   return ticks;
 }
 
+void LinePlot::add_point(const std::string& name, double x, double y) {
+  auto found = std::find_if(
+      series.begin(), series.end(), [&](const Series& one) { return one.name == name; });
+  if (found == series.end()) {
+    series.push_back({name, {}, {}, series.size()});
+    series.back().markers = true;
+    found = series.end() - 1;
+  }
+  found->x.push_back(x);
+  found->y.push_back(y);
+}
+
 }  // namespace uvic::app

@@ -40,6 +40,9 @@ struct LinePlot {
   std::vector<Series> series;
   std::vector<ReferenceLine> references = {};
   bool log_x = false;
+
+  /// Adds a point with a marker to the series of that name, which the first one makes.
+  void add_point(const std::string& name, double x, double y);
 };
 
 /// One row each: a dot with its error bar, and the single measurements behind the mean.

@@ -73,17 +73,8 @@ void plot_attention(const std::string& path, const json& rows) {
   LinePlot plot{"Attention, forward and backward", "tokens", "ms for each image", true, {}};
   plot.log_x = true;
   for (const auto& row : rows) {
-    const auto name = row["attention"].get<std::string>();
-    auto series = std::find_if(
-        plot.series.begin(), plot.series.end(), [&](const Series& s) { return s.name == name; });
-    if (series == plot.series.end()) {
-      plot.series.push_back({name, {}, {}, plot.series.size()});
-      plot.series.back().markers = true;
-      series = plot.series.end() - 1;
-    }
-    series->x.push_back(row["tokens"]);
-    series->y.push_back(1e3 * row["forward_backward"]["median_sec"].get<double>() /
-                        row["batch"].get<double>());
+    const double ms = 1e3 * row["forward_backward"]["median_sec"].get<double>();
+    plot.add_point(row["attention"], row["tokens"], ms / row["batch"].get<double>());
   }
   formats::write_file_atomically(path, to_svg(plot, print_palette()));
 }

@@ -55,15 +55,7 @@ void plot_rates(const std::string& path,
     const auto threads = row["threads"].get<int>();
     const auto name = fmt::format(
         "{}, {} thread{}", row["network"].get<std::string>(), threads, threads == 1 ? "" : "s");
-    auto series = std::find_if(
-        plot.series.begin(), plot.series.end(), [&](const Series& s) { return s.name == name; });
-    if (series == plot.series.end()) {
-      plot.series.push_back({name, {}, {}, plot.series.size()});
-      plot.series.back().markers = true;
-      series = plot.series.end() - 1;
-    }
-    series->x.push_back(row["batch"]);
-    series->y.push_back(row[what]["images_per_sec"]);
+    plot.add_point(name, row["batch"], row[what]["images_per_sec"]);
   }
   formats::write_file_atomically(path, to_svg(plot, print_palette()));
 }
