@@ -20,9 +20,6 @@ LiveSamples open_live_samples(const LiveSampleOptions& options) {
   const auto precision = resolve_precision(options.precision, device);
   const auto source = open_sample_source(options.run, options.weights, "");
   const auto& model = source.training.model;
-  if (model.in_chans != 3)
-    throw std::invalid_argument(fmt::format(
-        "{}: draws {} channels, pictures to score have 3", options.run, model.in_chans));
   const DrawSettings settings{source.training.diffusion, options.sample, options.guidance};
   settings.validate();
   if (options.guidance.guidance_scale != 1 && !has_null_class(source.training))

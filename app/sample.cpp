@@ -381,12 +381,6 @@ bool run_sample(const SampleOptions& options) {
   const torch::Device device(choose_device(options.device));
   const auto precision = resolve_precision(options.precision, device);
   const auto source = open_sample_source(options.run, options.weights, options.config);
-  if (source.training.model.in_chans != 3)
-    throw std::invalid_argument(fmt::format(
-        "{}: draws {} channels, pictures have 3; of a latent model uvic predict evaluates "
-        "the network",
-        source.weights.string(),
-        source.training.model.in_chans));
   const Subject subject(options, source);
   const auto ids = subject.ids(options.seeds);
 

@@ -70,6 +70,12 @@ SampleSource open_sample_source(const std::string& run,
     read_toml(find_config(config), source.training);
     source.weights = weights;
   }
+  if (source.training.model.in_chans != 3)
+    throw std::invalid_argument(
+        fmt::format("{}: draws {} channels, pictures have 3; of a latent model uvic predict "
+                    "evaluates the network",
+                    source.weights.string(),
+                    source.training.model.in_chans));
   read_weights(source);
   return source;
 }

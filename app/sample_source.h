@@ -27,7 +27,8 @@ struct SampleSource {
 };
 
 /// `run` is a run folder, or empty where `config` describes the network of `weights`; with a run,
-/// empty `weights` are its latest. Throws std::runtime_error naming what can't be read.
+/// empty `weights` are its latest. Throws std::runtime_error naming what can't be read, and
+/// std::invalid_argument where the network draws no pictures of 3 channels.
 SampleSource open_sample_source(const std::string& run,
                                 const std::string& weights,
                                 const std::string& config);
