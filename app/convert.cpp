@@ -72,24 +72,6 @@ void write_metadata_beside(const fs::path& pth,
                        {"metadata", metadata}});
 }
 
-void read_metadata_beside(WeightsFile& file) {
-  const auto path = fs::path(file.path).replace_extension(".json");
-  std::error_code ignored;
-  const auto extension = file.path.extension();
-  if ((extension != ".pth" && extension != ".pt") || !fs::is_regular_file(path, ignored)) return;
-  nlohmann::json record;
-  try {
-    record = formats::read_json(path);
-  } catch (const std::runtime_error&) {
-    return;  // of another program
-  }
-  if (!record.is_object() || !record.contains("sha256") || !record.contains("metadata") ||
-      record["sha256"] != formats::sha256_file(file.path) || !record["metadata"].is_object())
-    return;  // of another file
-  for (const auto& [key, value] : record["metadata"].items())
-    if (value.is_string()) file.metadata.emplace(key, value.get<std::string>());
-}
-
 void write_weights(const fs::path& out,
                    Target target,
                    model::NamedTensors tensors,
@@ -217,7 +199,6 @@ ConvertResult run_convert(const ConvertOptions& options) {
   const auto target = target_of(out);
   const auto config_path = fs::path(out).replace_extension(".toml");
   auto file = open_weights(options.in, options.prefix);
-  read_metadata_beside(file);
   ConvertResult result;
   result.is_network = file.is_network;
   result.tensors = static_cast<int64_t>(file.tensors.size());

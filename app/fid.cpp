@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -391,6 +392,12 @@ FidResult run_fid(const FidOptions& options,
       return side_of_features(source, *extractor, collect, warnings);
     return side_of_pictures(source, dataset, count, options.batch_size, what, *extractor, collect);
   };
+  // What is kept in a file is read before pictures are: it may lack what the metrics need.
+  std::optional<Side> reference;
+  if (!options.ref.empty() && metrics::source_kind(options.ref) != metrics::SourceKind::kPictures) {
+    reference = side(options.ref, {}, 0, "reference", needed_of_reference(choice));
+    require_collected(reference->collected, needed_of_reference(choice), options.ref);
+  }
   auto keep = needed_of_pictures(choice);
   keep.features = keep.features || !options.save_features.empty();
   keep.spatial_rows = !options.save_features.empty();
@@ -417,14 +424,15 @@ FidResult run_fid(const FidOptions& options,
   // Reference pictures are brought to the size of those scored, as the training did.
   auto like_pictures = options.dataset;
   if (like_pictures.image_size == 0) like_pictures.image_size = pictures.image_size;
-  const auto reference =
-      side(options.ref, like_pictures, options.num_ref, "reference", needed_of_reference(choice));
+  if (!reference)
+    reference =
+        side(options.ref, like_pictures, options.num_ref, "reference", needed_of_reference(choice));
   const auto scoring = Clock::now();
-  const auto values = metrics::score(*extractor, reference.collected, pictures.collected, choice);
+  const auto values = metrics::score(*extractor, reference->collected, pictures.collected, choice);
   const double score_sec = seconds_since(scoring);
   warn_of_few(pictures, "scored", *extractor, warnings);
-  warn_of_few(reference, "reference", *extractor, warnings);
-  warn_of_mismatch(pictures, reference, warnings);
+  warn_of_few(*reference, "reference", *extractor, warnings);
+  warn_of_mismatch(pictures, *reference, warnings);
 
   result.name = values[0].name;
   result.value = values[0].value;
@@ -433,13 +441,13 @@ FidResult run_fid(const FidOptions& options,
   result.json["metrics"] = records(values);
   result.json["image_size"] = pictures.image_size;
   result.json["images"] = pictures.provenance;
-  result.json["reference"] = reference.provenance;
+  result.json["reference"] = reference->provenance;
   result.json["samples"] = pictures.provenance.value("samples", json());
   result.json["images"].erase("samples");
   result.json["warnings"] = warnings;
   if (pictures.images_per_sec > 0) result.json["images_per_sec"] = pictures.images_per_sec;
-  if (reference.images_per_sec > 0)
-    result.json["reference_images_per_sec"] = reference.images_per_sec;
+  if (reference->images_per_sec > 0)
+    result.json["reference_images_per_sec"] = reference->images_per_sec;
   result.json["score_sec"] = score_sec;
   result.json["command"] = command_line();
   result.json["created"] = utc_now();

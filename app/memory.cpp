@@ -27,7 +27,7 @@ BlockBytes bytes_of_block(const model::UViTConfig& c, double compute, bool fused
   const double plain =
       2 * kFloat * width + compute * (4 * width + hidden) + statistics + (fused ? 0 : brought_back);
   return {plain,
-          plain + 2 * compute * width,
+          plain + (fused ? 1 : 2) * compute * width,  // the skip side is another block's stream
           kFloat * width,
           // The gradient of the stream, of both sides of GELU, and of what it came from.
           2 * kFloat * width + compute * (2 * hidden + width)};

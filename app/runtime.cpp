@@ -21,6 +21,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "app/tensor_memory.h"
 #include "model/kernels/cpu_features.h"
 
 namespace uvic::app {
@@ -81,6 +82,7 @@ void set_up_process(int64_t threads) {
   // would be paged in anew.
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  use_compact_tensor_memory();
 }
 
 void catch_stop_signals() {

@@ -347,8 +347,8 @@ void print_samplers() {
 }  // namespace
 
 void SampleOptions::validate() const {
-  if (run.empty() && (config.empty() || weights.empty()))
-    throw std::invalid_argument("sample: give --run FOLDER, or --weights FILE with --config FILE");
+  if (run.empty() && weights.empty())
+    throw std::invalid_argument("sample: give --run FOLDER or --weights FILE");
   if (!run.empty() && !config.empty())
     throw std::invalid_argument(
         "sample: --config describes weights without a run; --run has its own");
@@ -485,14 +485,10 @@ void add_sample_command(CLI::App& app) {
     command->get_option(option)->needs(command->get_option(needed));
   command->callback([given, command] {
     if (given->list) return print_samplers();
-    // default < the run's own config < what the mode wants < preset < command line
+    // default < the training's config < what the mode wants < preset < command line
     SampleOptions options;
-    const auto config = !given->run.empty()      ? RunDir(given->run).config()
-                        : !given->config.empty() ? find_config(given->config)
-                                                 : fs::path();
-    if (!config.empty()) {
-      TrainOptions training;
-      read_toml(config, training);
+    if (!given->run.empty() || !given->weights.empty()) {
+      const auto training = training_of_source(given->run, given->weights, given->config);
       options.sample = training.sample;
       options.guidance = training.guidance;
     }

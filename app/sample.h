@@ -47,10 +47,12 @@ struct SampleOptions {
     visit("run", run, "Folder of the run; its config describes the network");
     visit("config",
           config,
-          "Training config that describes the network of --weights, where there is no --run");
+          "Training config of --weights, where there is no --run; empty: the one that the file "
+          "carries, NAME.toml beside it, or the published network of these shapes");
     visit("weights",
           weights,
-          "Weights to draw from, .safetensors or .pth; empty: the run's latest EMA weights");
+          "Weights to draw from, .safetensors, .pth or a folder of the official code; empty: the "
+          "run's latest EMA weights");
     visit("out",
           out,
           "Folder of the pictures: 000000.png by seed, folders per thousand past ten thousand");
@@ -69,7 +71,8 @@ struct SampleOptions {
           "them and not against the null class");
     visit("guide_config",
           guide_config,
-          "Training config of the weights of --guide; empty: the same network as is guided");
+          "Training config of the weights of --guide; empty: what they carry, or else that of what "
+          "is guided");
     visit("init",
           init,
           "Pictures to start from, dealt out by seed: a picture file, or a source as --data takes");

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -12,27 +13,40 @@
 #include "app/assets.h"
 #include "app/options.h"
 #include "app/run_dir.h"
+#include "app/weights_file.h"
 #include "data/formats/json.h"
-#include "data/formats/safetensors.h"
 #include "data/formats/sha256.h"
-#include "data/formats/torch_pickle.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
 namespace {
 
-void read_weights(SampleSource& source) {
-  if (source.weights.extension() == ".safetensors") {
-    const auto file = formats::read_safetensors(source.weights);
-    source.tensors = file.tensors;
-    if (const auto names = file.metadata.find("uvic.class_names"); names != file.metadata.end())
-      source.class_names = formats::parse_json(names->second, source.weights.string())
-                               .get<std::vector<std::string>>();
-    if (const auto seen = file.metadata.find("uvic.images_seen"); seen != file.metadata.end())
-      source.images_seen = std::atoll(seen->second.c_str());
-  } else {
-    source.tensors = formats::read_pth(source.weights);
+/// The config of the network in a weight file. Throws std::invalid_argument where neither the file
+/// nor what lies beside it tells, nor the shapes are a published network's.
+TrainOptions training_of_weights(const WeightsFile& file, const std::string& config) {
+  NetworkHints hints;
+  hints.config = config;
+  try {
+    auto network = network_config(file, hints);
+    if (!network.is_guessed) return network.training;
+    if (!network.recipe.empty()) {
+      fmt::print(stderr, "{}: has the shapes of {}\n", file.path.string(), network.recipe);
+      return network.training;
+    }
+  } catch (const UnknownNetwork&) {
   }
+  throw std::invalid_argument(fmt::format(
+      "{}: doesn't tell the config that it was trained with; pass --config", file.path.string()));
+}
+
+void take_weights(WeightsFile file, SampleSource& source) {
+  source.weights = file.path;
+  source.tensors = std::move(file.tensors);
+  if (const auto names = file.metadata.find("uvic.class_names"); names != file.metadata.end())
+    source.class_names =
+        formats::parse_json(names->second, source.weights.string()).get<std::vector<std::string>>();
+  if (const auto seen = file.metadata.find("uvic.images_seen"); seen != file.metadata.end())
+    source.images_seen = std::atoll(seen->second.c_str());
   source.weights_sha256 = formats::sha256_file(source.weights);
 }
 
@@ -58,25 +72,29 @@ model::UViT SampleSource::network(torch::Device device, torch::Dtype compute_dty
   return network;
 }
 
+TrainOptions training_of_source(const std::string& run,
+                                const std::string& weights,
+                                const std::string& config) {
+  if (run.empty() && config.empty()) return training_of_weights(open_weights(weights), "");
+  TrainOptions training;
+  read_toml(run.empty() ? find_config(config) : RunDir(run).config(), training);
+  return training;
+}
+
 SampleSource open_sample_source(const std::string& run,
                                 const std::string& weights,
                                 const std::string& config) {
   SampleSource source;
-  if (!run.empty()) {
-    const RunDir folder(run);
-    read_toml(folder.config(), source.training);
-    source.weights = weights.empty() ? folder.latest_weights() : fs::path(weights);
-  } else {
-    read_toml(find_config(config), source.training);
-    source.weights = weights;
-  }
+  if (!run.empty()) source.training = training_of_source(run, weights, config);
+  auto file = open_weights(weights.empty() ? RunDir(run).latest_weights() : fs::path(weights));
+  if (run.empty()) source.training = training_of_weights(file, config);
+  take_weights(std::move(file), source);
   if (source.training.model.in_chans != 3)
     throw std::invalid_argument(
         fmt::format("{}: draws {} channels, pictures have 3; of a latent model uvic predict "
                     "evaluates the network",
                     source.weights.string(),
                     source.training.model.in_chans));
-  read_weights(source);
   return source;
 }
 
@@ -91,13 +109,10 @@ SampleSource open_guide(const std::string& guide,
           "--guide_config describes a weight file; a run folder has its own config");
     source = open_sample_source(guide, "", "");
   } else {
-    source.training = guided.training;
-    if (!guide_config.empty()) {
-      source.training = {};
-      read_toml(find_config(guide_config), source.training);
-    }
-    source.weights = guide;
-    read_weights(source);
+    auto file = open_weights(guide);
+    const bool tells = !guide_config.empty() || file.metadata.count("uvic.config") > 0;
+    source.training = tells ? training_of_weights(file, guide_config) : guided.training;
+    take_weights(std::move(file), source);
   }
   const auto refuse = [&](const std::string& why) {
     throw std::invalid_argument(fmt::format("--guide {}: {}", guide, why));

@@ -26,16 +26,25 @@ struct SampleSource {
   model::UViT network(torch::Device device, torch::Dtype compute_dtype) const;
 };
 
-/// `run` is a run folder, or empty where `config` describes the network of `weights`; with a run,
-/// empty `weights` are its latest. Throws std::runtime_error naming what can't be read, and
-/// std::invalid_argument where the network draws no pictures of 3 channels.
+/// The config of a run folder, or where `run` is empty that of `config`, or where that is empty too
+/// what is known of `weights` (network_config() in weights_file.h; a guess must be a published
+/// network). Throws std::runtime_error naming what can't be read, and std::invalid_argument where
+/// nothing tells.
+TrainOptions training_of_source(const std::string& run,
+                                const std::string& weights,
+                                const std::string& config);
+
+/// The same with the weights, of any kind that open_weights() knows; with a run, empty `weights`
+/// are its latest. Throws also std::invalid_argument where they don't fit the config or the network
+/// draws no pictures of 3 channels.
 SampleSource open_sample_source(const std::string& run,
                                 const std::string& weights,
                                 const std::string& config);
 
 /// The network of --guide, a run folder or a weight file (of --guide_config, or else of the config
-/// of what it guides), which must suit what it guides: another network on the same noise schedule,
-/// of the same pictures and classes (or without classes). Throws std::invalid_argument.
+/// that it carries, or else of that of what it guides), which must suit what it guides: another
+/// network on the same noise schedule, of the same pictures and classes (or without classes).
+/// Throws std::invalid_argument.
 SampleSource open_guide(const std::string& guide,
                         const std::string& guide_config,
                         const SampleSource& guided);

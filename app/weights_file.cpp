@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
 #include <string_view>
@@ -15,7 +16,9 @@
 #include "app/options.h"
 #include "app/run_dir.h"
 #include "app/tensor_text.h"
+#include "data/formats/json.h"
 #include "data/formats/safetensors.h"
+#include "data/formats/sha256.h"
 #include "data/formats/torch_pickle.h"
 #include "model/placement.h"
 
@@ -69,6 +72,27 @@ std::optional<int64_t> step_beside(const fs::path& weights) {
     if (value != file.scalars.end()) return parse_step(scalar_text(value->second));
   }
   return checkpoint_step(folder);
+}
+
+/// The metadata in NAME.json beside NAME.pth, as `uvic convert` writes it for these very bytes;
+/// empty if there is none.
+std::map<std::string, std::string> metadata_beside(const fs::path& weights) {
+  const auto path = fs::path(weights).replace_extension(".json");
+  std::error_code ignored;
+  if (!fs::is_regular_file(path, ignored)) return {};
+  nlohmann::json record;
+  try {
+    record = formats::read_json(path);
+  } catch (const std::runtime_error&) {
+    return {};  // of another program
+  }
+  if (!record.is_object() || !record.contains("sha256") || !record.contains("metadata") ||
+      record["sha256"] != formats::sha256_file(weights) || !record["metadata"].is_object())
+    return {};  // of another file
+  std::map<std::string, std::string> metadata;
+  for (const auto& [key, value] : record["metadata"].items())
+    if (value.is_string()) metadata.emplace(key, value.get<std::string>());
+  return metadata;
 }
 
 /// Everything that stands before a network's names, as "" or "ema.".
@@ -141,7 +165,7 @@ model::ConfigGuess guess(const WeightsFile& file, const NetworkHints& hints) {
       hints.num_clip_token > 0 && positions && find("context_embed.weight", 2);
   constexpr int64_t kHead = 64, kClipTokens = 77;
   if (patch && !tells_heads && width % kHead != 0)
-    throw std::invalid_argument(
+    throw UnknownNetwork(
         fmt::format("{}: width {} does not tell the number of heads; give --num_heads or --config",
                     file.path.string(),
                     width));
@@ -280,6 +304,7 @@ WeightsFile open_weights(const fs::path& source, const std::string& prefix) {
       file.tensors = std::move(read.tensors);
       for (const auto& [name, value] : read.scalars)
         file.metadata.emplace("pth." + name, scalar_text(value));
+      file.metadata.merge(metadata_beside(file.path));
       break;
     }
     default:

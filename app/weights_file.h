@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,10 @@ struct WeightsFile {
   std::string prefix;                ///< what stands before those names in the file: "ema."
   int64_t left_out = 0;              ///< tensors of the file outside the prefix
   bool is_network = false;           ///< whether they look like a U-ViT's
-  std::map<std::string, std::string> metadata;  ///< of a .pth: its scalars, as "pth.epoch"
-  std::optional<int64_t> step;                  ///< optimiser steps, where something tells
+  /// Of a .pth: its scalars, as "pth.epoch", and what NAME.json beside it holds of these very
+  /// bytes.
+  std::map<std::string, std::string> metadata;
+  std::optional<int64_t> step;  ///< optimiser steps, where something tells
 };
 
 /// The file of weights that `source` means: itself; in a folder of the official code nnet_ema.pth,
@@ -65,9 +68,14 @@ struct NetworkConfig {
   std::vector<std::string> assumed;  ///< what was taken on trust
 };
 
+/// Shapes that leave a question open which a hint would answer.
+struct UnknownNetwork : std::invalid_argument {
+  using std::invalid_argument::invalid_argument;
+};
+
 /// The config of the network in `file`, from the first that tells: hints.config, the file's own
 /// metadata, its run folder, NAME.toml beside NAME.pth, the shapes; other hints win over it. Throws
-/// std::invalid_argument where it does not fit the tensors.
+/// UnknownNetwork, and std::invalid_argument where it does not fit the tensors.
 NetworkConfig network_config(const WeightsFile& file, const NetworkHints& hints);
 
 }  // namespace uvic::app

@@ -115,4 +115,17 @@ Collected collect_activations(const Activations& activations, const CollectOptio
   return result;
 }
 
+void require_collected(const Collected& set,
+                       const CollectOptions& needed,
+                       const std::string& what) {
+  const auto check = [&](bool wanted, bool there, const char* part, const char* metrics) {
+    if (wanted && !there)
+      throw std::invalid_argument(fmt::format(
+          "{}: no {}, which {} needs; give pictures, not statistics", what, part, metrics));
+  };
+  check(needed.features, set.features.defined(), "feature vectors", "kid or pr");
+  check(needed.spatial, set.spatial.has_value(), "spatial statistics", "sfid");
+  check(needed.logits, set.logits.defined(), "logits", "is");
+}
+
 }  // namespace uvic::metrics

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "metrics/features.h"
@@ -44,5 +45,9 @@ Collected collect(const FeatureExtractor& extractor,
 /// The same of activations already computed, as far as they go. Throws std::invalid_argument if
 /// what is asked for is not there, or if they are not of the same number of pictures.
 Collected collect_activations(const Activations& activations, const CollectOptions& options = {});
+
+/// Throws std::invalid_argument, beginning with `what`, if the set lacks something of `needed`:
+/// statistics from a file have no features.
+void require_collected(const Collected& set, const CollectOptions& needed, const std::string& what);
 
 }  // namespace uvic::metrics

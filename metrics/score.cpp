@@ -16,12 +16,6 @@ namespace {
 
 constexpr int64_t kPrecisionNeighbours = 3, kDensityNeighbours = 5;
 
-void need_features(const Collected& set, const char* metric, const char* side) {
-  if (!set.features.defined())
-    throw std::invalid_argument(fmt::format(
-        "{} needs every feature vector of the {}; give pictures, not statistics", metric, side));
-}
-
 MetricValue frechet(const FeatureExtractor& extractor,
                     const Collected& reference,
                     const Collected& pictures) {
@@ -84,24 +78,20 @@ std::vector<MetricValue> score(const FeatureExtractor& extractor,
                                const Collected& reference,
                                const Collected& pictures,
                                const MetricChoice& choice) {
+  require_collected(reference, needed_of_reference(choice), "the reference");
+  require_collected(pictures, needed_of_pictures(choice), "the pictures");
   const auto with_extractor = [&](const char* name) {
     return fmt::format("{} ({})", name, extractor.name());
   };
   std::vector<MetricValue> values = {frechet(extractor, reference, pictures)};
-  if (choice.sfid) {
-    if (!reference.spatial || !pictures.spatial)
-      throw std::invalid_argument(
-          "sfid needs spatial statistics of both sides; give pictures, not statistics");
+  if (choice.sfid)
     values.push_back(
         {with_extractor("sFID"),
          frechet_distance(*pictures.spatial, *reference.spatial),
          {},
          {},
          fmt::format("Frechet distance of {} spatial features", extractor.spatial_dimensions())});
-  }
   if (choice.kid) {
-    need_features(reference, "kid", "reference");
-    need_features(pictures, "kid", "pictures");
     const auto kid = kernel_distance(pictures.features, reference.features, choice.kid_options);
     // Binkowski's name is for Inception's features; the same of others is a kernel distance.
     values.push_back({with_extractor(extractor.distance_name() == "FID" ? "KID" : "KD"),
@@ -122,8 +112,6 @@ std::vector<MetricValue> score(const FeatureExtractor& extractor,
                       fmt::format("mean and spread over {} splits", choice.is_splits)});
   }
   if (choice.precision_recall) {
-    need_features(reference, "pr", "reference");
-    need_features(pictures, "pr", "pictures");
     const auto near = precision_recall(reference.features, pictures.features, kPrecisionNeighbours);
     const auto wide = precision_recall(reference.features, pictures.features, kDensityNeighbours);
     const auto how = [&](int64_t k) {

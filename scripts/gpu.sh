@@ -6,6 +6,7 @@
 #   scripts/gpu.sh --train SECONDS --data PATH [...]  afterwards: U-ViT-S/2 and U-ViC-S/2 on these pictures, equal images
 # Every stage has its own time limit, log and exit code, and a stage that fails stops none that does not need it. FOLDER
 # receives gpu.json with all numbers and logs.tar.gz; the exit code is 1 if a stage failed.
+# A rehearsal without a GPU: UVIC_GPU_SH_CUDA=OFF, UVIC_GPU_SH_TORCH=FOLDER (of LibTorch), UVIC_GPU_SH_PATIENCE=N.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -13,14 +14,15 @@ out=${OUT:-$root/build/gpu-out}
 debs=$root/.gpu
 train=0
 data=
-budget=525  # seconds for all stages
+patience=${UVIC_GPU_SH_PATIENCE:-1}  # factor on every time limit, for rehearsals on small machines
+budget=$((525 * patience))           # seconds for all stages
 while [ $# -gt 0 ]; do
   case "$1" in
     --out) out=$2; shift 2 ;;
     --debs) debs=$2; shift 2 ;;
     --train) train=$2; shift 2 ;;
     --data) data=$2; shift 2 ;;
-    *) sed -n '2,9p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,10p' "$0" >&2; exit 2 ;;
   esac
 done
 build=$root/build/gpu
@@ -35,7 +37,7 @@ cores=$(nproc)
 
 # stage NAME SECONDS TEXT: runs the shell text under a time limit, its log apart, its exit code and seconds kept.
 stage() {
-  local name=$1 limit=$2 begin=$SECONDS code left=$((budget - SECONDS))
+  local name=$1 limit=$(($2 * patience)) begin=$SECONDS code left=$((budget - SECONDS))
   shift 2
   echo "== $name"
   if [ $left -lt 10 ]; then

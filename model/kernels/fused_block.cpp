@@ -40,7 +40,8 @@ enum Input : size_t {
 /// What the backward pass reads: results of the forward pass [B, L, ...], and parameters. What a
 /// pass over memory brings back (both norms, gelu) is not kept.
 struct Kept {
-  Tensor joined;                    ///< [x, skip] in the dtype of the products, if there is a skip
+  Tensor x;                         ///< in the dtype of the products, if there is a skip
+  Tensor skip;                      ///< float32: an earlier block keeps it anyway
   Tensor start;                     ///< float32, the residual stream before attention
   Tensor qkv, attended, row_stats;  ///< around attention
   Tensor middle;                    ///< float32, the residual stream before the MLP
@@ -48,8 +49,9 @@ struct Kept {
   Tensor skip_weight, norm1_weight, norm1_bias, qkv_weight, proj_weight, norm2_weight, norm2_bias,
       fc1_weight, fc2_weight;
 
-  std::array<Tensor*, 16> all() {
-    return {&joined,
+  std::array<Tensor*, 17> all() {
+    return {&x,
+            &skip,
             &start,
             &qkv,
             &attended,
@@ -116,8 +118,11 @@ struct FusedBlock : torch::autograd::Function<FusedBlock> {
 
     kept.start = x.contiguous();
     if (kept.skip_weight.defined()) {
-      kept.joined = concatenate_rows(kept.start, skip.contiguous(), compute);
-      kept.start = product_add_rows({}, kept.joined, skip_weight, skip_bias);
+      kept.x = cast_rows(kept.start, compute);
+      kept.skip = skip.contiguous();
+      const auto halves = skip_weight.chunk(2, 1);
+      kept.start = product_add_rows({}, kept.x, halves[0], skip_bias);
+      kept.start = product_add_rows(kept.start, cast_rows(kept.skip, compute), halves[1], {});
     }
     kept.qkv =
         product_rows(norm_rows(kept.start, norm1, compute).y, qkv_weight, or_undefined(qkv_bias));
@@ -188,12 +193,15 @@ struct FusedBlock : torch::autograd::Function<FusedBlock> {
     grads[kNorm1Weight] = d_start.weight;
     grads[kNorm1Bias] = d_start.shift;
 
-    if (!kept.joined.defined()) {
+    if (!kept.x.defined()) {
       grads[kX] = d_start.dx;
       return grads;
     }
     grads[kSkipBias] = d_start.dx_columns;
-    grads[kSkipWeight] = product_weight_grad(d_start.dx_narrow, kept.joined);
+    grads[kSkipWeight] =
+        torch::cat({product_weight_grad(d_start.dx_narrow, kept.x),
+                    product_weight_grad(d_start.dx_narrow, cast_rows(kept.skip, compute))},
+                   1);
     const auto halves = kept.skip_weight.chunk(2, 1);
     grads[kX] = product_grad(d_start.dx_narrow, halves[0], /*wide=*/true);
     grads[kSkip] = product_grad(d_start.dx_narrow, halves[1], /*wide=*/true);

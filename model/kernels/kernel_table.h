@@ -95,8 +95,7 @@ struct NarrowCall {
   ElementType type;
   int64_t width;
   const float* x;  ///< [rows, width]
-  void* y;         ///< row r at r * stride, or null: only the column sums are wanted
-  int64_t stride;
+  void* y;         ///< the same shape, or null: only the column sums are wanted
 };
 
 /// One parameter's step of AdamW, and what follows it. Null where not wanted: ema, narrow; and grad

@@ -179,8 +179,8 @@ Narrowed narrow_rows(const Tensor& x, torch::Dtype dtype) {
   const int64_t width = width_of(x);
   const auto y = dtype == torch::kFloat32 ? x : torch::empty(x.sizes(), dtype);
   UVIC_KERNEL("narrow", pass_over(x, y));
-  NarrowCall call{
-      type_of(dtype), width, floats(x), dtype == torch::kFloat32 ? nullptr : elements(y), width};
+  const NarrowCall call{
+      type_of(dtype), width, floats(x), dtype == torch::kFloat32 ? nullptr : elements(y)};
   const auto sums =
       with_column_sums(rows_of(x), width, width, [&](int64_t b, int64_t e, float* columns) {
         active_kernels().narrow(call, b, e, columns);
@@ -188,19 +188,14 @@ Narrowed narrow_rows(const Tensor& x, torch::Dtype dtype) {
   return {y, sums};
 }
 
-Tensor concatenate_rows(const Tensor& a, const Tensor& b, torch::Dtype dtype) {
-  const int64_t width = width_of(a), other = width_of(b);
-  auto sizes = a.sizes().vec();
-  sizes.back() = width + other;
-  const auto y = torch::empty(sizes, dtype);
-  UVIC_KERNEL("concatenate", pass_over(a, b, y));
-  auto* to = static_cast<char*>(y.data_ptr());
-  const NarrowCall left{type_of(dtype), width, floats(a), to, width + other};
-  const NarrowCall right{
-      type_of(dtype), other, floats(b), to + width * y.element_size(), width + other};
-  over_rows(rows_of(a), width + other, [&](int64_t begin, int64_t end) {
-    active_kernels().narrow(left, begin, end, nullptr);
-    active_kernels().narrow(right, begin, end, nullptr);
+Tensor cast_rows(const Tensor& x, torch::Dtype dtype) {
+  if (x.scalar_type() == dtype) return x;
+  const int64_t width = width_of(x);
+  const auto y = torch::empty(x.sizes(), dtype);
+  UVIC_KERNEL("cast", pass_over(x, y));
+  const NarrowCall call{type_of(dtype), width, floats(x), elements(y)};
+  over_rows(rows_of(x), width, [&](int64_t begin, int64_t end) {
+    active_kernels().narrow(call, begin, end, nullptr);
   });
   return y;
 }

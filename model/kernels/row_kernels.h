@@ -75,7 +75,7 @@ struct Narrowed {
 };
 Narrowed narrow_rows(const torch::Tensor& x, torch::Dtype dtype);
 
-/// [a, b] side by side, float32 to `dtype`: what cat({a, b}, -1).to(dtype) gives, in one pass.
-torch::Tensor concatenate_rows(const torch::Tensor& a, const torch::Tensor& b, torch::Dtype dtype);
+/// x float32 in another dtype; x itself where that is float32.
+torch::Tensor cast_rows(const torch::Tensor& x, torch::Dtype dtype);
 
 }  // namespace uvic::model

@@ -158,7 +158,7 @@ void narrow_rows(const NarrowCall& call, int64_t begin, int64_t end, float* colu
   if (column_sums) zero_floats(column_sums, width);
   for (int64_t r = begin; r < end; ++r) {
     const float* x = call.x + r * width;
-    T* y = call.y ? static_cast<T*>(call.y) + r * call.stride : nullptr;
+    T* y = call.y ? static_cast<T*>(call.y) + r * width : nullptr;
     for_each_vector(width, [&](int64_t d, int64_t n) {
       const Vec v = load_lanes(x + d, n);
       if (y) store_lanes(y + d, v, n);

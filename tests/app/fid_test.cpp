@@ -108,6 +108,21 @@ TEST_CASE("fid: samples bring their record along, and their grid does not count"
   CHECK(result.json["reference"]["image_size"] == 16);  // brought to the size of the samples
 }
 
+TEST_CASE(
+    "fid: a kept reference that lacks what a metric needs is refused before pictures are read",
+    "[fid]") {
+  const Scratch scratch;
+  auto keep = procedural(50, "", "procedural:1");
+  keep.save_stats = scratch / "reference.npz";
+  run_fid(keep);
+  FidOptions options;
+  options.ref = scratch / "reference.npz";
+  options.images = scratch / "no such folder";
+  options.metrics = "all";
+  CHECK_THROWS_WITH(run_fid(options),
+                    Catch::Contains("reference.npz: no feature vectors, which kid or pr needs"));
+}
+
 TEST_CASE("fid: features from a file stand for their pictures", "[fid]") {
   const Scratch scratch;
   torch::manual_seed(2);

@@ -8,9 +8,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <thread>
+#include <vector>
 
 #include "app/optimizer.h"
 #include "app/shards.h"
+#include "app/tensor_memory.h"
 #include "app/train_state.h"
 #include "diffusion/objective.h"
 #include "tests/support/catch.h"
@@ -57,7 +60,7 @@ TrainOptions options_of(const char* attention, const char* precision, bool check
 }
 
 double measured(const TrainOptions& options) {
-  c10::SetCPUAllocator(&counting, /*priority=*/200);
+  c10::SetCPUAllocator(&counting);
   live = most = 0;
   {
     TrainState state(options.model, 1, torch::kCPU);
@@ -76,7 +79,7 @@ double measured(const TrainOptions& options) {
       optimizer_step(options.optimizer, 1e-4, 0.99, state);
     }
   }
-  c10::SetCPUAllocator(c10::GetDefaultCPUAllocator(), /*priority=*/200);
+  c10::SetCPUAllocator(c10::GetDefaultCPUAllocator());
   return static_cast<double>(most);
 }
 
@@ -112,6 +115,26 @@ TEST_CASE("memory: the report names its parts", "[memory]") {
   for (const char* part :
        {"parameters", "optimiser", "average", "gradients", "activations", "at most"})
     CHECK(text.find(part) != std::string::npos);
+}
+
+TEST_CASE("memory: tensors stand aligned, whatever becomes of them", "[memory]") {
+  auto* const before = c10::GetCPUAllocator();
+  use_compact_tensor_memory();
+  const auto is_aligned = [](const torch::Tensor& x) {
+    return reinterpret_cast<uintptr_t>(x.data_ptr()) % 64 == 0;
+  };
+  std::vector<torch::Tensor> kept;
+  for (const int64_t floats : {0, 1, 15, 16, 17, 1000, 300'000})
+    kept.push_back(torch::full({floats}, static_cast<double>(floats)));
+  kept.push_back(kept[5].clone().resize_({5000}));
+  kept[4].resize_({40'000});
+  CHECK(std::all_of(kept.begin(), kept.end(), is_aligned));
+  CHECK(kept[3].eq(16).all().item<bool>());
+  CHECK(kept[4].slice(0, 0, 17).eq(17).all().item<bool>());
+  std::thread elsewhere([&] { kept.clear(); });
+  elsewhere.join();
+  CHECK(torch::arange(1000).sum().item<int64_t>() == 499'500);
+  c10::SetCPUAllocator(before);
 }
 
 }  // namespace

@@ -84,8 +84,20 @@ TEST_CASE("a trained run, converted to .pth, draws the very pictures", "[weights
               .exit_code == 0);
   CHECK(formats::read_file(scratch / "a/000003.png") ==
         formats::read_file(scratch / "b/000003.png"));
-  const auto report =
-      formats::parse_json(run_uvic({"inspect", at("run"), "--json"}).out, "inspect");
+  // Both kinds of file tell the config themselves.
+  const auto own = run_uvic({"inspect", at("run"), "--json"});
+  const auto report = formats::parse_json(own.out, "inspect");
+  const auto weights = scratch / "run/weights/000000160.safetensors";
+  int drawn = 0;
+  for (const auto& file : {weights.string(), at("w.pth")}) {
+    const auto out = at("own" + std::to_string(drawn++));
+    REQUIRE(run_uvic(Words{"sample", "--weights", file} + drawing + Words{out}).exit_code == 0);
+    CHECK(formats::read_file(out + "/000003.png") == formats::read_file(scratch / "a/000003.png"));
+  }
+  fs::rename(scratch / "w.pth", scratch / "bare.pth");
+  check_refused(run_uvic(Words{"sample", "--weights", at("bare.pth")} + drawing + Words{at("c")}),
+                2,
+                "pass --config");
   CHECK(report["kind"] == "run folder");
   CHECK(report["images_seen"] == 160);
   CHECK(report["step"] == 10);

@@ -140,12 +140,12 @@ TEST_CASE("fused rows: GELU takes its bias in both directions", "[fused_rows]") 
 TEST_CASE("fused rows: narrowing rounds to nearest, ties to even, and sums what it read",
           "[fused_rows]") {
   for_each_case([](torch::Dtype dtype, int64_t rows, int64_t width) {
-    const auto x = torch::randn({rows, width}), y = torch::randn({rows, 2 * width});
+    const auto x = torch::randn({rows, width});
     const auto narrowed = narrow_rows(x, dtype);
     CHECK(torch::equal(narrowed.y, x.to(dtype)));
     CHECK_THAT(narrowed.columns,
                AllClose(wide(x).sum(0), 1e-5, 1e-6 * std::sqrt(static_cast<double>(rows))));
-    CHECK(torch::equal(concatenate_rows(x, y, dtype), torch::cat({x, y}, -1).to(dtype)));
+    CHECK(torch::equal(cast_rows(x, dtype), x.to(dtype)));
   });
   const auto ties = torch::tensor({1.00390625f, 1.01171875f, -1.00390625f, INFINITY, NAN});
   const auto narrow = narrow_rows(ties.unsqueeze(0), torch::kBFloat16).y.flatten();
