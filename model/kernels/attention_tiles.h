@@ -14,6 +14,8 @@ constexpr int64_t kBackwardQueries = 96;  // even, because a word may hold two r
 constexpr int64_t kTileKeys = 272;        // 257 = 16 * 16 + 1 keys in one tile
 constexpr float kLog2E = 1.44269504f;
 constexpr float kLargest = 3.402823466e38f;
+/// Rows whose |a| is at most this need no maximum: weights lie in 2^-48 to 2^48.
+constexpr float kSafeScore = 48.f;
 constexpr int64_t kLineFloats = 16;
 
 /// Keys per tile: as even a split as whole vectors allow.
@@ -57,11 +59,66 @@ UVIC_INLINE Vec with_sign(Vec w, Vec x) {
 UVIC_INLINE float exp2_of(float x) { return exp2(splat(x))[0]; }
 
 UVIC_INLINE void store_words(SingleWords, float* row, int64_t key, Vec x) { store(row + key, x); }
+UVIC_INLINE void store_words(SingleWords, float* row, int64_t key, Vec x, Vec next) {
+  store(row + key, x);
+  store(row + key + kLanes, next);
+}
 #if defined(__AVX512BF16__)
 UVIC_INLINE void store_words(PairWords, float* row, int64_t key, Vec x) {
   *reinterpret_cast<HVecMem*>(reinterpret_cast<uint16_t*>(row) + key) = narrow(x);
 }
+UVIC_INLINE void store_words(PairWords, float* row, int64_t key, Vec x, Vec next) {
+  _mm512_storeu_si512(reinterpret_cast<uint16_t*>(row) + key,
+                      (__m512i)_mm512_cvtne2ps_pbh((__m512)next, (__m512)x));
+}
 #endif
+
+/// Brings row `row` of the next head into L2 while this one is worked at, a row at a time: rows lie
+/// a token apart, too far for the processor to guess.
+template <class Void>
+UVIC_INLINE void fetch_row(const TokenRows<Void>& x,
+                           const AttentionCall& call,
+                           int64_t image_head,
+                           int64_t row) {
+  constexpr int64_t kLine = 64;
+  const int64_t size = call.type == ElementType::bf16 ? 2 : 4;
+  const int64_t image = image_head / call.heads, head = image_head % call.heads;
+  const char* from =
+      static_cast<const char*>(x.data) + (image * x.batch + head * x.head + row * x.token) * size;
+  for (int64_t i = 0; i < call.width * size; i += kLine) __builtin_prefetch(from + i, 0, 2);
+}
+/// The same of keys and values, as much of them as row `query` is of the queries.
+UVIC_INLINE void fetch_keys(const AttentionCall& call, int64_t image_head, int64_t query) {
+  const int64_t end = (query + 1) * call.keys / call.queries;
+  for (int64_t r = query * call.keys / call.queries; r < end; ++r) {
+    fetch_row(call.k, call, image_head, r);
+    fetch_row(call.v, call, image_head, r);
+  }
+}
+
+/// The largest |row|^2 of columns packed by pack_columns().
+template <class Words>
+float longest_column(const float* packed, int64_t columns, int64_t steps) {
+  Vec longest = {};
+  for (int64_t c = 0; c < columns; c += kLanes) {
+    Vec sum = {};
+    for (int64_t k = 0; k < steps; ++k) {
+      const Vec x = load(packed + c * steps + k * kLanes);
+      sum = Words::multiply_add(x, x, sum);
+    }
+    longest = max(longest, sum);
+  }
+  return max_of_lanes(longest);
+}
+
+/// |row|^2 of a row packed by pack_rows().
+template <class Words>
+UVIC_INLINE float square_of_row(const float* row, int64_t row_words) {
+  Vec sum = {};
+  for (int64_t w = 0; w < row_words; w += kLanes)
+    sum = Words::multiply_add(load(row + w), load(row + w), sum);
+  return sum_of_lanes(sum);
+}
 
 template <class Words>
 struct ForwardScratch {
@@ -119,8 +176,38 @@ UVIC_INLINE float weigh_row(
   return shrink;
 }
 
+/// The same for a row whose |a| is at most kSafeScore: weights 2^a, as if the maximum were 0.
+template <class Words, bool kCog>
+UVIC_INLINE void weigh_safe_row(
+    float* row, int64_t keys, Vec c, bool first_tile, float& max_so_far, float& sum_so_far) {
+  const auto weight = [&](Vec x) {
+    x = x * c;
+    if constexpr (kCog) x = abs(x);
+    return exp2(x);
+  };
+  Vec sum = {}, next_sum = {};
+  int64_t j = 0;
+  for (; j + 2 * kLanes <= keys; j += 2 * kLanes) {
+    const Vec x = load(row + j), y = load(row + j + kLanes);
+    const Vec w = weight(x), v = weight(y);
+    sum += w;
+    next_sum += v;
+    store_words(Words{}, row, j, with_sign<kCog>(w, x), with_sign<kCog>(v, y));
+  }
+  for (; j < keys; j += kLanes) {
+    const Vec x = load(row + j);
+    const Vec w = zero_unless(first_lanes(keys - j < kLanes ? keys - j : kLanes), weight(x));
+    sum += w;
+    store_words(Words{}, row, j, with_sign<kCog>(w, x));
+  }
+  max_so_far = 0.f;
+  sum_so_far = (first_tile ? 0.f : sum_so_far) + sum_of_lanes(sum + next_sum);
+}
+
+/// `next`: image and head whose rows are wanted after this one's, or -1.
 template <class Words, class T, bool kCog>
-void attention_of_head(const AttentionCall& call, int64_t image, int64_t head, float* base) {
+void attention_of_head(
+    const AttentionCall& call, int64_t image, int64_t head, int64_t next, float* base) {
   const ForwardScratch<Words> s(call, base);
   const int64_t steps = words_of<Words>(call.width), panels = s.columns / kLanes,
                 tile = tile_keys(call.keys);
@@ -140,12 +227,19 @@ void attention_of_head(const AttentionCall& call, int64_t image, int64_t head, f
              s.values,
              s.columns);
   const Vec c = splat(call.scale * kLog2E);
+  // Cauchy and Schwarz: |a| <= scale log2(e) |q| |k|.
+  const float safe_square = kSafeScore * kSafeScore / (call.scale * kLog2E * call.scale * kLog2E) /
+                            longest_column<Words>(s.keys, call.keys, steps);
   T* out = rows_of<T>(call.out, image, head);
   float* stats =
       call.row_stats ? call.row_stats + (image * call.heads + head) * call.queries * 2 : nullptr;
 
   for (int64_t q0 = 0; q0 < call.queries; q0 += kForwardQueries) {
     const int64_t rows = call.queries - q0 < kForwardQueries ? call.queries - q0 : kForwardQueries;
+    bool safe[kForwardQueries];
+    for (int64_t r = 0; r < rows; ++r)
+      safe[r] =
+          square_of_row<Words>(s.queries + (q0 + r) * s.row_words, s.row_words) <= safe_square;
     for (int64_t k0 = 0; k0 < call.keys; k0 += tile) {
       const int64_t keys = call.keys - k0 < tile ? call.keys - k0 : tile;
       product<Words>(rows,
@@ -156,8 +250,16 @@ void attention_of_head(const AttentionCall& call, int64_t image, int64_t head, f
                      Product{s.scores, s.score_row},
                      /*add=*/false);
       for (int64_t r = 0; r < rows; ++r) {
-        const float shrink = weigh_row<Words, kCog>(
-            s.scores + r * s.score_row, keys, c, k0 == 0, s.max[r], s.sum[r]);
+        float* row = s.scores + r * s.score_row;
+        if (next >= 0 && k0 == 0) {
+          fetch_row(call.q, call, next, q0 + r);
+          fetch_keys(call, next, q0 + r);
+        }
+        if (safe[r]) {
+          weigh_safe_row<Words, kCog>(row, keys, c, k0 == 0, s.max[r], s.sum[r]);
+          continue;
+        }
+        const float shrink = weigh_row<Words, kCog>(row, keys, c, k0 == 0, s.max[r], s.sum[r]);
         if (k0 > 0 && shrink != 1.f)
           for (int64_t d = 0; d < s.columns; d += kLanes)
             store(s.out + r * s.columns + d, load(s.out + r * s.columns + d) * splat(shrink));
@@ -228,18 +330,19 @@ struct WeightGrad {
 /// 2^(a - max) * inverse.
 template <bool kCog>
 UVIC_INLINE WeightGrad weight_and_grad(Vec x, Vec g, Vec c, float max, float inverse, float delta) {
-  const Vec p = exp2(magnitude<kCog>(x, c) - splat(max)) * splat(inverse);
+  Vec p = exp2(magnitude<kCog>(x, c) - splat(max)) * splat(inverse);
   if constexpr (!kCog) return {p, p * (g - splat(delta))};
-  const Mask keep = nonzero(x);
-  const Vec signed_delta = from_bits(bits(splat(delta)) ^ sign_bit(x));
-  return {zero_unless(keep, from_bits(bits(p) ^ sign_bit(x))),
-          zero_unless(keep, p * (g - signed_delta))};
+  p = zero_unless(nonzero(x), p);
+  const Vec weight = from_bits(bits(p) ^ sign_bit(x));
+  return {weight, p * g - weight * splat(delta)};
 }
 
-/// In place, weights over scores and score gradients over products.
-template <bool kCog, class S>
-void differentiate_tile(SingleWords, const S& s, int64_t q0, int64_t rows, int64_t keys, Vec c) {
+/// In place, weights over scores and score gradients over products. Calls before_row(r) on the way.
+template <bool kCog, class S, class F>
+UVIC_INLINE void differentiate_tile(
+    SingleWords, const S& s, int64_t q0, int64_t rows, int64_t keys, Vec c, const F& before_row) {
   for (int64_t r = 0; r < rows; ++r) {
+    before_row(r);
     float *x = s.scores + r * s.score_row, *g = s.products + r * s.score_row;
     const float max = s.stats[2 * (q0 + r)], inverse = s.stats[2 * (q0 + r) + 1],
                 delta = s.delta[q0 + r];
@@ -254,9 +357,12 @@ void differentiate_tile(SingleWords, const S& s, int64_t q0, int64_t rows, int64
 #if defined(__AVX512BF16__)
 /// Words of two rows (weights over the even rows of scores, gradients over those of products), and
 /// rows of score gradients.
-template <bool kCog, class S>
-void differentiate_tile(PairWords, const S& s, int64_t q0, int64_t rows, int64_t keys, Vec c) {
+template <bool kCog, class S, class F>
+UVIC_INLINE void differentiate_tile(
+    PairWords, const S& s, int64_t q0, int64_t rows, int64_t keys, Vec c, const F& before_row) {
   for (int64_t r = 0; r < rows; r += 2) {
+    before_row(r);
+    if (r + 1 < rows) before_row(r + 1);
     float *x0 = s.scores + r * s.score_row, *x1 = x0 + s.score_row;
     float *g0 = s.products + r * s.score_row, *g1 = g0 + s.score_row;
     float *d0 = s.score_grads + r * s.score_row, *d1 = d0 + s.score_row;
@@ -300,10 +406,8 @@ UVIC_INLINE void write_rows(const float* from,
 }
 
 template <class Words, class T, bool kCog>
-void attention_grad_of_head(const AttentionGradCall& grad,
-                            int64_t image,
-                            int64_t head,
-                            float* base) {
+void attention_grad_of_head(
+    const AttentionGradCall& grad, int64_t image, int64_t head, int64_t next, float* base) {
   const AttentionCall& call = grad.forward;
   const BackwardScratch<Words> s(call, base);
   const int64_t steps = words_of<Words>(call.width), panels = s.columns / kLanes,
@@ -343,6 +447,13 @@ void attention_grad_of_head(const AttentionGradCall& grad,
     const int64_t key_panels = rounded_up(keys, kLanes) / kLanes;
     for (int64_t q0 = 0; q0 < queries; q0 += kBackwardQueries) {
       const int64_t rows = queries - q0 < kBackwardQueries ? queries - q0 : kBackwardQueries;
+      const auto before_row = [&](int64_t r) {
+        if (next < 0 || k0 > 0) return;
+        fetch_row(call.q, call, next, q0 + r);
+        fetch_row(grad.grad_out, call, next, q0 + r);
+        fetch_row(call.out, call, next, q0 + r);
+        fetch_keys(call, next, q0 + r);
+      };
       const Left q_tile{s.q_rows + q0 * s.row_words, s.row_words, 1},
           go_tile{s.go_rows + q0 * s.row_words, s.row_words, 1};
       const Right k_tile{s.k_columns + k0 * steps, steps * kLanes, kLanes};
@@ -351,7 +462,7 @@ void attention_grad_of_head(const AttentionGradCall& grad,
           rows, key_panels, steps, q_tile, k_tile, Product{s.scores, s.score_row}, false);
       product<Words>(
           rows, key_panels, steps, go_tile, v_tile, Product{s.products, s.score_row}, false);
-      differentiate_tile<kCog>(Words{}, s, q0, rows, keys, c);
+      differentiate_tile<kCog>(Words{}, s, q0, rows, keys, c, before_row);
 
       const int64_t row_steps = words_of<Words>(rows), step_row = kStepRows<Words> * s.score_row;
       product<Words>(rows,
@@ -403,7 +514,8 @@ void attention(const AttentionCall& call, int64_t begin, int64_t end, float* scr
                                 : attention_of_head<SingleWords, float, true>)
                         : (bf16 ? attention_of_head<Bf16Words, uint16_t, false>
                                 : attention_of_head<SingleWords, float, false>);
-  for (int64_t i = begin; i < end; ++i) head(call, i / call.heads, i % call.heads, scratch);
+  for (int64_t i = begin; i < end; ++i)
+    head(call, i / call.heads, i % call.heads, i + 1 < end ? i + 1 : -1, scratch);
 }
 
 int64_t attention_grad_scratch(const AttentionGradCall& grad) {
@@ -421,7 +533,7 @@ void attention_grad(const AttentionGradCall& grad, int64_t begin, int64_t end, f
                         : (bf16 ? attention_grad_of_head<Bf16Words, uint16_t, false>
                                 : attention_grad_of_head<SingleWords, float, false>);
   for (int64_t i = begin; i < end; ++i)
-    head(grad, i / grad.forward.heads, i % grad.forward.heads, scratch);
+    head(grad, i / grad.forward.heads, i % grad.forward.heads, i + 1 < end ? i + 1 : -1, scratch);
 }
 
 }  // namespace uvic::model::UVIC_ISA

@@ -30,8 +30,8 @@ struct AttentionCall {
   float scale;
   TokenRows<const void> q, k, v;
   TokenRows<void> out;
-  float* row_stats;  ///< [batch, heads, queries, 2] or null: per row m = max(a) and 1 / sum(2^(a -
-                     ///< m)), a = |s| log2(e) (softmax: s log2(e))
+  float* row_stats;  ///< [batch, heads, queries, 2] or null: per row m and 1 / sum(2^(a - m)), a =
+                     ///< |s| log2(e) (softmax: s log2(e)), m = max(a) or, where no |a| is large, 0
 };
 
 /// The gradients of the same call. `out` and `row_stats` are what the forward pass wrote.

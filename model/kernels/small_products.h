@@ -159,9 +159,40 @@ UVIC_INLINE void transpose_in_place(Vec (&x)[kLanes]) {
 #if defined(__AVX512BF16__)
 /// Two rows as one row of words.
 UVIC_INLINE Vec paired(Vec first, Vec second) {
-  const UVec low = __builtin_convertvector(narrow(first), UVec),
-             high = __builtin_convertvector(narrow(second), UVec);
-  return from_bits(low | (high << 16));
+  const __m512i side_by_side = (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+  const __m512i in_turns = _mm512_set_epi16(31,
+                                            15,
+                                            30,
+                                            14,
+                                            29,
+                                            13,
+                                            28,
+                                            12,
+                                            27,
+                                            11,
+                                            26,
+                                            10,
+                                            25,
+                                            9,
+                                            24,
+                                            8,
+                                            23,
+                                            7,
+                                            22,
+                                            6,
+                                            21,
+                                            5,
+                                            20,
+                                            4,
+                                            19,
+                                            3,
+                                            18,
+                                            2,
+                                            17,
+                                            1,
+                                            16,
+                                            0);
+  return (Vec)_mm512_permutexvar_epi16(in_turns, side_by_side);
 }
 #endif
 

@@ -77,9 +77,9 @@ constexpr torch::Dtype kDtypes[] = {torch::kFloat32, torch::kBFloat16};
 
 /// Every result against the definition at the same (rounded) inputs, element by element.
 ///
-/// Sums in float32 err by about sqrt(n) roundings of their magnitude, n the terms; a weight by as
-/// many as its score is large. In bf16 each factor and each result is rounded once, of which 4 meet
-/// in a gradient.
+/// Sums in float32 err by about sqrt(n) roundings of their magnitude, n the terms; a weight by half
+/// as many again as its score is large (the score is rounded, and that times log2(e)). In bf16 each
+/// factor and each result is rounded once, of which 4 meet in a gradient.
 void check_against_definition(ScoreKind kind,
                               const torch::Tensor& q,
                               const torch::Tensor& k,
@@ -93,7 +93,7 @@ void check_against_definition(ScoreKind kind,
   const double terms = std::max({q.size(2), k.size(2), q.size(3)});
   const double largest_score =
       scale * q.norm(2, -1).max().item<double>() * k.norm(2, -1).max().item<double>();
-  const double float_units = 4 + 2 * std::sqrt(terms) + largest_score;
+  const double float_units = 4 + 2 * std::sqrt(terms) + 1.5 * largest_score;
   const double tolerance =
       float_units * epsilon(torch::kFloat32) +
       (q.scalar_type() == torch::kBFloat16 ? 2 * epsilon(torch::kBFloat16) : 0);
@@ -148,6 +148,25 @@ TEST_CASE(
                              << " keys");
           const auto kv = [&, n = keys] { return torch::randn({1, 1, n, 40}).to(dtype); };
           check_against_definition(kind, torch::randn({1, 1, queries, 40}).to(dtype), kv(), kv());
+        }
+  }
+}
+
+TEST_CASE(
+    "fused attention: rows of small and of large scores side by side, in one tile and in several",
+    "[attention_kernel]") {
+  torch::manual_seed(6);
+  for (const Isa isa : available_isas()) {
+    const WithIsa with(isa);
+    for (const auto dtype : kDtypes)
+      for (const auto kind : kKinds)
+        for (const int64_t tokens : {33, 257, 600}) {
+          INFO(isa_name(isa) << " " << c10::toString(dtype) << " tokens " << tokens);
+          const auto x = [&] { return torch::randn({1, 1, tokens, 32}); };
+          // Of 1 / 16 the usual size, up to 16 times it.
+          const auto sizes = torch::pow(2.0, torch::arange(tokens).remainder(9) - 4);
+          check_against_definition(
+              kind, (x() * sizes.view({-1, 1})).to(dtype), x().to(dtype), x().to(dtype));
         }
   }
 }
