@@ -2,11 +2,13 @@
 
 #include <ATen/cuda/CUDAEvent.h>
 #include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
 
 #include <map>
-#include <optional>
+#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace uvic::app {
@@ -15,10 +17,44 @@ struct CudaGraph::State {
   explicit State(torch::Device device)
       : stream(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index())) {}
   c10::cuda::CUDAStream stream;
-  std::optional<at::cuda::CUDAGraph> graph;
+  std::unique_ptr<at::cuda::CUDAGraph> graph;
   bool recorded = false;
   std::string error;
 };
+
+namespace {
+
+/// Does what capture_end() leaves undone where it throws: allocators would go on giving the void
+/// recording's memory, and the random generator's state, which all graphs share, would take every
+/// later draw and replay for a mistake. Called on the stream of the recording.
+void give_up(std::unique_ptr<at::cuda::CUDAGraph> graph, c10::cuda::MempoolId_t pool) {
+  (void)cudaGetLastError();  // or the next launch would report it again
+  const torch::Device device(torch::kCUDA, c10::cuda::current_device());
+  try {
+    graph->reset();
+    c10::cuda::CUDACachingAllocator::endAllocateToPool(device.index(), pool);
+    c10::cuda::CUDACachingAllocator::releasePool(device.index(), pool);
+  } catch (const std::exception&) {
+    // capture_end() or reset() came that far; then the pool is released too.
+  }
+  // The allocator of pinned memory, told of the end in no way that all LibTorch 2 share, may ask
+  // this graph as long as the process lives.
+  (void)graph.release();
+  try {
+    auto any = torch::zeros({1}, device);
+    at::cuda::CUDAGraph other;  // whose end puts right the generator's state, which all share
+    other.capture_begin();
+    any.zero_();
+    other.capture_end();
+  } catch (const std::exception&) {
+    (void)cudaGetLastError();
+    // A new state for what is drawn from now on; older graphs are lost with theirs.
+    auto generator = at::globalContext().defaultGenerator(device);
+    generator.graphsafe_set_state(generator.clone());
+  }
+}
+
+}  // namespace
 
 CudaGraph::CudaGraph(torch::Device device) : state_(new State(device)) {}
 CudaGraph::~CudaGraph() = default;
@@ -38,13 +74,14 @@ void CudaGraph::run(const std::function<void()>& work) {
 
 bool CudaGraph::record(const std::function<void()>& work) {
   auto& s = *state_;
-  s.graph.emplace();
+  s.graph = std::make_unique<at::cuda::CUDAGraph>();
   s.recorded = false;
   const c10::cuda::CUDAStreamGuard guard(s.stream);
   s.stream.synchronize();
-  bool capturing = false;
+  const auto pool = at::cuda::graph_pool_handle();
+  bool capturing = false, ended = false;
   try {
-    s.graph->capture_begin();
+    s.graph->capture_begin(pool);
     capturing = true;
     work();
     capturing = false;
@@ -54,11 +91,14 @@ bool CudaGraph::record(const std::function<void()>& work) {
     s.error = error.what();
     if (capturing) try {
         s.graph->capture_end();
+        ended = true;
       } catch (const std::exception&) {
         // The recording is void already; what made it so is in `error`.
       }
-    s.graph.reset();
-    (void)cudaGetLastError();  // or the next launch would report it again
+    if (ended)
+      s.graph.reset();
+    else
+      give_up(std::move(s.graph), pool);
   }
   return s.recorded;
 }
@@ -90,12 +130,45 @@ Shape shape_of(const torch::Tensor& x, const torch::Tensor& condition) {
   return shape;
 }
 
+using Evaluations = std::map<Shape, Evaluation>;
+
+/// What KeepRecordings keeps.
+class Recordings {
+ public:
+  void keep(int change) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    keepers_ += change;
+    if (keepers_ == 0) of_.clear();
+  }
+  std::shared_ptr<Evaluations> of(const void* identity) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!identity || keepers_ == 0) return std::make_shared<Evaluations>();
+    auto& evaluations = of_[identity];
+    if (!evaluations) evaluations = std::make_shared<Evaluations>();
+    return evaluations;
+  }
+
+ private:
+  std::mutex mutex_;
+  int keepers_ = 0;
+  std::map<const void*, std::shared_ptr<Evaluations>> of_;
+};
+
+Recordings& recordings() {
+  static auto* all = new Recordings;  // outlives CUDA's own end
+  return *all;
+}
+
 }  // namespace
 
+KeepRecordings::KeepRecordings() { recordings().keep(1); }
+KeepRecordings::~KeepRecordings() { recordings().keep(-1); }
+
 diffusion::ConditionalNetwork replayed(diffusion::ConditionalNetwork network,
-                                       torch::Device device) {
+                                       torch::Device device,
+                                       const void* identity) {
   if (!device.is_cuda()) return network;
-  const auto evaluations = std::make_shared<std::map<Shape, Evaluation>>();
+  const auto evaluations = recordings().of(identity);
   return [=](const torch::Tensor& x, const torch::Tensor& time, const torch::Tensor& condition) {
     auto& e = (*evaluations)[shape_of(x, condition)];
     if (e.refused || torch::GradMode::is_enabled() || ++e.calls == 1)
@@ -105,9 +178,9 @@ diffusion::ConditionalNetwork replayed(diffusion::ConditionalNetwork network,
       e.x = x.clone(), e.time = time.clone();
       if (condition.defined()) e.condition = condition.clone();
       torch::cuda::synchronize(device.index());
-      e.refused = !e.graph->record([&] { e.out = network(e.x, e.time, e.condition); });
-      if (e.refused) {
-        e.graph.reset();
+      if (!e.graph->record([&] { e.out = network(e.x, e.time, e.condition); })) {
+        e = Evaluation();
+        e.refused = true;
         return network(x, time, condition);
       }
     }

@@ -22,8 +22,8 @@ class CudaGraph {
   /// stream goes on after it.
   void run(const std::function<void()>& work);
   /// Records `work` without running it; false where it cannot be recorded (it waits for the host,
-  /// say), with the reason in error(). Tensors that `work` makes keep their memory as long as the
-  /// graph lives.
+  /// say), with the reason in error(), and then the device serves as before. Tensors that `work`
+  /// makes keep their memory as long as the graph lives.
   bool record(const std::function<void()>& work);
   /// Runs what was recorded, ordered as run() is. Random numbers go on from the default generator's
   /// seed.
@@ -38,7 +38,21 @@ class CudaGraph {
 
 /// The network with each evaluation recorded at its second call for inputs of one shape and
 /// replayed from then on; for drawing, where the weights stay. The network itself where it is on
-/// the CPU or nothing can be recorded.
-diffusion::ConditionalNetwork replayed(diffusion::ConditionalNetwork network, torch::Device device);
+/// the CPU or nothing can be recorded. `identity` says whose recordings KeepRecordings keeps; null:
+/// nobody's, they go with the result.
+diffusion::ConditionalNetwork replayed(diffusion::ConditionalNetwork network,
+                                       torch::Device device,
+                                       const void* identity = nullptr);
+
+/// While one of these lives, replayed() goes on with what it has recorded of the same `identity`:
+/// several batches in turn record each shape once. Meanwhile no weight of such a network may change
+/// or go away. They nest.
+class KeepRecordings {
+ public:
+  KeepRecordings();
+  ~KeepRecordings();
+  KeepRecordings(const KeepRecordings&) = delete;
+  KeepRecordings& operator=(const KeepRecordings&) = delete;
+};
 
 }  // namespace uvic::app

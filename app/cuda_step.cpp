@@ -1,5 +1,6 @@
 #include "app/cuda_step.h"
 
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAStream.h>
 #include <fmt/format.h>
 
@@ -72,6 +73,8 @@ class RecordedStep : public CudaStep {
   }
 
   void record() {
+    // The graph has memory of its own; what the steps before it used would stay beside it, unused.
+    c10::cuda::CUDACachingAllocator::emptyCache();
     std::vector<torch::Tensor> recorded;
     const bool good = graph_.record([&] {
       recorded = gradients();

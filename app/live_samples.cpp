@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "app/cuda_graph.h"
 #include "app/precision.h"
 #include "app/runtime.h"
 #include "app/sample_folder.h"
@@ -55,6 +56,7 @@ LiveSamples open_live_samples(const LiveSampleOptions& options) {
                     seeds,
                     classes,
                     batch_size = static_cast<size_t>(options.batch_size),
+                    keep_recordings = std::make_shared<KeepRecordings>(),
                     next = size_t{0}]() mutable -> torch::Tensor {
     if (stop_requested()) throw StopRequested();
     if (next == seeds.size()) return {};

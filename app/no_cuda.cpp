@@ -19,9 +19,14 @@ void CudaGraph::replay() { throw std::logic_error("CudaGraph: nothing was record
 bool CudaGraph::recorded() const { return false; }
 const std::string& CudaGraph::error() const { return state_->error; }
 
-diffusion::ConditionalNetwork replayed(diffusion::ConditionalNetwork network, torch::Device) {
+diffusion::ConditionalNetwork replayed(diffusion::ConditionalNetwork network,
+                                       torch::Device,
+                                       const void*) {
   return network;
 }
+
+KeepRecordings::KeepRecordings() = default;
+KeepRecordings::~KeepRecordings() = default;
 
 std::unique_ptr<CudaStep> make_cuda_step(const TrainOptions&,
                                          const diffusion::NoiseSchedule&,

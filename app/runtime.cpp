@@ -123,7 +123,8 @@ std::string choose_device(const std::string& wanted) {
 
 std::string version_text() {
   std::string devices = "cpu";
-  for (size_t i = 0; i < torch::cuda::device_count(); ++i) devices += fmt::format(", cuda:{}", i);
+  const auto count = static_cast<int>(torch::cuda::device_count());  // its type differs by version
+  for (int i = 0; i < count; ++i) devices += fmt::format(", cuda:{}", i);
   return fmt::format(
       "uvic {}\nLibTorch {}, OpenCV {}\ndevices: {}\nkernels: {}\nthreads: {} of {} usable cores",
       UVIC_VERSION,

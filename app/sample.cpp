@@ -13,6 +13,7 @@
 #include <stdexcept>
 
 #include "app/assets.h"
+#include "app/cuda_graph.h"
 #include "app/given_pictures.h"
 #include "app/human.h"
 #include "app/image_grid.h"
@@ -412,6 +413,7 @@ bool run_sample(const SampleOptions& options) {
     fmt::print(
         stderr, "{} of {} pictures stand there already\n", ids.size() - missing.size(), ids.size());
 
+  const KeepRecordings keep_recordings;
   const auto start = Clock::now();
   const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
   size_t done = 0;

@@ -57,7 +57,7 @@ diffusion::Denoiser denoiser_of(model::UViT& network,
         return network->forward(x, t, c);
       };
   evaluate = device.is_cpu() ? spread_over_threads(evaluate, network->keeps_images_apart())
-                             : replayed(evaluate, device);
+                             : replayed(evaluate, device, network.get());
   const auto classes = network->config().num_classes;
   if (classes <= 0)
     return diffusion::make_denoiser(
@@ -170,6 +170,7 @@ Drawing draw(model::UViT& network,
              const StepDone& progress) {
   const c10::InferenceMode inference;
   const model::KeepPackedWeights keep_weights;
+  const KeepRecordings keep_recordings;
   const auto count = static_cast<int64_t>(request.seeds.size());
   if (const auto most = diffusion::max_batch_size(settings.sampler); count > most)
     return draw_in_parts(network, settings, request, most, progress);

@@ -69,7 +69,8 @@ struct Drawing {
 ///
 /// On the CPU a picture's bits depend on neither the batch nor the number of threads.
 /// `progress(step, steps)` may be empty; steps is 0 where their number is not known ahead. The
-/// network's mode and compute dtype are the caller's.
+/// network's mode and compute dtype are the caller's. Who draws batch after batch on a GPU holds a
+/// KeepRecordings (app/cuda_graph.h) around them.
 Drawing draw(model::UViT& network,
              const DrawSettings& settings,
              const DrawRequest& request,

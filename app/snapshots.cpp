@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "app/cuda_graph.h"
 #include "app/extractors.h"
 #include "app/image_grid.h"
 #include "app/options.h"
@@ -94,6 +95,7 @@ void Snapshots::draw_grid() const {
 void Snapshots::score() const {
   constexpr int64_t kBatch = 256;
   metrics::StatisticsAccumulator statistics(scorer_->extractor->dimensions());
+  const KeepRecordings keep_recordings;
   for (int64_t first = 0; first < options_.score_count; first += kBatch) {
     if (stop_requested()) return;
     const auto images = draw_seeds(first, std::min(kBatch, options_.score_count - first));

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <mutex>
 #include <stdexcept>
 #include <utility>
 
@@ -119,15 +121,42 @@ struct VpCosine : VariancePreserving {
   }
 };
 
+/// A constant on each device that it is asked for on, copied there once: a later step may be
+/// recorded as a CUDA graph, which no copy from the CPU can be part of. Copies of this object share
+/// them.
+class OnEachDevice {
+ public:
+  explicit OnEachDevice(torch::Tensor on_cpu) : on_cpu_(std::move(on_cpu)), copies_(new Copies) {}
+
+  torch::Tensor on(torch::Device device) const {
+    if (device.is_cpu()) return on_cpu_;
+    const std::lock_guard<std::mutex> lock(copies_->mutex);
+    auto& copy = copies_->by_device[device.str()];
+    if (!copy.defined()) {
+      const c10::InferenceMode as_training_needs_it(false);
+      copy = on_cpu_.to(device);
+    }
+    return copy;
+  }
+
+ private:
+  struct Copies {
+    std::mutex mutex;
+    std::map<std::string, torch::Tensor> by_device;
+  };
+  torch::Tensor on_cpu_;
+  std::shared_ptr<Copies> copies_;
+};
+
 /// log(alpha) tabulated at t = n / N, n = 0..N, linear between.
 struct Discrete : VariancePreserving {
   std::vector<double> table;
-  torch::Tensor table_tensor;
+  OnEachDevice table_tensor{torch::Tensor()};
   double last_time;
 
   explicit Discrete(const std::vector<double>& betas) : table{0.0} {
     for (const double beta : betas) table.push_back(table.back() + 0.5 * std::log1p(-beta));
-    table_tensor = torch::tensor(table, torch::kFloat64);
+    table_tensor = OnEachDevice(torch::tensor(table, torch::kFloat64));
     auto usable = table.size() - 1;
     while (usable > 1 && table[usable] - vp_log_sigma(table[usable]) < -5.1) --usable;
     last_time = usable / steps();
@@ -144,7 +173,7 @@ struct Discrete : VariancePreserving {
   torch::Tensor log_alpha(const torch::Tensor& t) const {
     const auto position = t * steps();
     const auto i = position.floor().clamp(0, steps() - 1).to(torch::kInt64);
-    const auto values = table_tensor.to(t.device());
+    const auto values = table_tensor.on(t.device());
     const auto left = values.take(i), right = values.take(i + 1);
     return left + (position - i) * (right - left);
   }
@@ -159,6 +188,8 @@ struct Discrete : VariancePreserving {
     return ((right - table.begin()) - (wanted - *right) / (*(right - 1) - *right)) / steps();
   }
   torch::Tensor inverse_half_logsnr(const torch::Tensor& lambda) const {
+    if (!lambda.is_cpu())
+      return position_in_table(table_tensor.on(lambda.device()), lambda) / steps();
     auto t =
         lambda.to(torch::kCPU, torch::kFloat64, /*non_blocking=*/false, /*copy=*/true).contiguous();
     for (auto* value = t.data_ptr<double>(); value != t.data_ptr<double>() + t.numel(); ++value)
@@ -383,6 +414,15 @@ void require(bool fine, const std::string& message) {
 }
 
 }  // namespace
+
+torch::Tensor position_in_table(const torch::Tensor& log_alphas, const torch::Tensor& lambda) {
+  const auto x = -2.0 * lambda.to(torch::kFloat64);
+  // vp_log_alpha with the scalars' log1p_exp: logaddexp loses the digits of small numbers.
+  const auto wanted = -0.5 * (x.clamp_min(0) + (-x.abs()).exp().log1p());
+  const auto right = torch::searchsorted(-log_alphas.slice(0, 1, -1), -wanted) + 1;  // 1..N
+  const auto at_right = log_alphas.take(right), at_left = log_alphas.take(right - 1);
+  return right - (wanted - at_right) / (at_left - at_right);
+}
 
 double NoiseSchedule::alpha(double t) const { return std::exp(log_alpha(t)); }
 double NoiseSchedule::sigma(double t) const { return std::exp(log_sigma(t)); }

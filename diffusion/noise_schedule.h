@@ -140,4 +140,9 @@ std::shared_ptr<const NoiseSchedule> make_discrete_schedule(const std::vector<do
                                                             double time_scale = 0,
                                                             double time_offset = 0);
 
+/// The n, fractions included, where a discrete schedule has these half_logsnr: log alpha is
+/// log_alphas[n], n = 0..N, float64 and falling, linear between and on beyond both ends. Tensor
+/// operations alone, which a CUDA graph can record; inverse_half_logsnr's way on a GPU.
+torch::Tensor position_in_table(const torch::Tensor& log_alphas, const torch::Tensor& lambda);
+
 }  // namespace uvic::diffusion

@@ -7,6 +7,7 @@
 #include "app/bench/alternate.h"
 #include "app/bench/parts.h"
 #include "app/bench/profile.h"
+#include "app/cuda_graph.h"
 #include "model/kernel_choice.h"
 
 namespace uvic::app {
@@ -125,6 +126,7 @@ json bench_evaluation(const Bench& bench) {
 
 json bench_sampling(const Bench& bench) {
   const auto evaluations = bench.options.evaluations;
+  const KeepRecordings keep_recordings;
   return rates(
       bench,
       fmt::format("pictures of {} evaluations", evaluations).c_str(),

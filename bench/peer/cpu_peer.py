@@ -27,7 +27,9 @@ class Attention(nn.Module):
 
     def forward(self, x):
         b, l, d = x.shape
-        q, k, v = self.qkv(x).reshape(b, l, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4).float().unbind(0)
+        qkv = self.qkv(x).reshape(b, l, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        # On a GPU autocast's own choice is the fast one: half-width attention kernels.
+        q, k, v = (qkv if x.is_cuda else qkv.float()).unbind(0)
         if hasattr(F, "scaled_dot_product_attention") and not self.cog:
             y = F.scaled_dot_product_attention(q, k, v)
         else:
@@ -47,7 +49,8 @@ class Block(nn.Module):
 
     def forward(self, x, skip=None):
         if self.skip_linear is not None:
-            x = self.skip_linear(torch.cat([x, skip], -1)).float()  # LayerNorm wants its own dtype
+            x = self.skip_linear(torch.cat([x, skip], -1))
+            x = x if x.is_cuda else x.float()  # on the CPU LayerNorm wants its own dtype
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
@@ -71,7 +74,7 @@ class Network(nn.Module):
 
     def forward(self, x, t):
         half = self.width // 2
-        angles = t[:, None] * torch.exp(-torch.arange(half) * (9.210340371976184 / half))
+        angles = t[:, None] * torch.exp(-torch.arange(half, device=t.device) * (9.210340371976184 / half))
         time_token = torch.cat([angles.cos(), angles.sin()], -1)[:, None]
         h = torch.cat([time_token, self.patch_embed(x).flatten(2).transpose(1, 2)], 1) + self.pos_embed
         skips = []

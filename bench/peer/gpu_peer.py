@@ -6,10 +6,12 @@ The networks are bench/peer/cpu_peer.py's, written from the papers for compariso
     python3 bench/peer/gpu_peer.py --out gpu_peer.json [--parts ceilings,attention,step] [--batch_size 256]
 
 Times are medians over CUDA events after a warm-up, over several sets of inputs in turn. Each entry is measured by itself: one that
-fails is written with its error and the others go on.
+fails is written with its error and the others go on. The file is written anew after every entry, and what matters most is measured
+first: a time limit costs the last entries alone.
 """
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -38,14 +40,23 @@ def median_ms(run, calls=30, warm_up=5):
     return statistics.median(times)
 
 
-def ceilings(_):
+def without_donated_buffers():
+    """Or a compiled backward refuses to run twice on one graph (retain_graph), where PyTorch is new enough to have them."""
+    try:
+        import torch._functorch.config as config
+        config.donated_buffer = False
+    except (ImportError, AttributeError):
+        pass
+
+
+def ceilings(_, keep):
     n = 8192
     a, b = (torch.randn(n, n, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     product = median_ms(lambda i: a @ b)
     x = torch.randn(1 << 30, device="cuda")
     y = torch.empty_like(x)
     copy = median_ms(lambda i: y.copy_(x), calls=10)
-    return {"bf16_tflops": 2 * n**3 / product * 1e-9, "copy_tb_per_sec": 2 * x.numel() * 4 / copy * 1e-9}
+    keep({"bf16_tflops": 2 * n**3 / product * 1e-9, "copy_tb_per_sec": 2 * x.numel() * 4 / copy * 1e-9})
 
 
 def cog(q, k, v):
@@ -71,7 +82,7 @@ def attention_entry(attend, batch, heads, tokens, width):
     return {"forward_ms": forward_ms, "backward_ms": backward_ms}
 
 
-def attention(_):
+def attention(_, keep):
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     def with_backend(backend):
@@ -84,18 +95,21 @@ def attention(_):
     ways = {f"softmax, {b}": with_backend(getattr(SDPBackend, b))
             for b in ("FLASH_ATTENTION", "CUDNN_ATTENTION", "EFFICIENT_ATTENTION") if hasattr(SDPBackend, b)}
     ways["cog, plain tensors"] = cog
-    ways["cog, plain tensors, torch.compile"] = torch.compile(cog, dynamic=False)
+    compiled = {"cog, plain tensors, torch.compile": torch.compile(cog, dynamic=False)}
+    shapes = (64, 8, 257, 64), (16, 16, 1024, 64), (256, 8, 257, 64), (64, 16, 1024, 64)
     found = []
-    for shape in ((64, 8, 257, 64), (256, 8, 257, 64), (16, 16, 1024, 64), (64, 16, 1024, 64)):
-        for name, attend in ways.items():
-            entry = {"way": name, "shape": list(shape)}
-            try:
-                entry.update(attention_entry(attend, *shape))
-            except Exception as error:  # a backend that does not take the shape
-                entry["error"] = str(error).splitlines()[0]
-            torch.cuda.empty_cache()
-            found.append(entry)
-    return found
+    for some in (ways, compiled):
+        for shape in shapes:
+            torch.compiler.reset()  # it compiles a function anew for a few shapes only
+            for name, attend in some.items():
+                entry = {"way": name, "shape": list(shape)}
+                try:
+                    entry.update(attention_entry(attend, *shape))
+                except Exception as error:  # a backend that does not take the shape
+                    entry["error"] = " ".join(repr(error).split())[:500]
+                torch.cuda.empty_cache()
+                found.append(entry)
+                keep(found)
 
 
 def training_step(kind, batch_size, compiled):
@@ -124,7 +138,7 @@ def training_step(kind, batch_size, compiled):
     return step
 
 
-def steps(options):
+def steps(options, keep):
     found = []
     for compiled in (False, True):
         for kind in ("softmax", "cog"):
@@ -143,7 +157,7 @@ def steps(options):
                 entry["error"] = "".join(traceback.format_exception_only(error))[:2000]
             torch.cuda.empty_cache()
             found.append(entry)
-    return found
+            keep(found)
 
 
 def main():
@@ -152,16 +166,24 @@ def main():
     parser.add_argument("--parts", default="ceilings,attention,step")
     parser.add_argument("--batch_size", type=int, default=256)
     options = parser.parse_args()
+    if not torch.cuda.is_available():
+        sys.exit("gpu_peer.py: PyTorch sees no GPU here")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    without_donated_buffers()
     found = {"torch": torch.__version__, "device": torch.cuda.get_device_name()}
+
+    def keep(part, value):
+        found[part] = value
+        Path(options.out + ".new").write_text(json.dumps(found, indent=1))
+        os.replace(options.out + ".new", options.out)
+
     for part in options.parts.split(","):
         measure = {"ceilings": ceilings, "attention": attention, "step": steps}[part]
         try:
-            found[part] = measure(options)
+            measure(options, lambda value: keep(part, value))
         except Exception as error:
-            found[part] = {"error": str(error)[:2000]}
-        Path(options.out).write_text(json.dumps(found, indent=1))
+            keep(part, {"error": str(error)[:2000]})
     print(json.dumps(found))
 
 

@@ -279,6 +279,7 @@ TEST_CASE("a guide changes the picture: weights, weights with a config, or a run
   CHECK(draw("file",
              Words{"--guide", narrow_weights, "--guide_config", (narrow / "config.toml").string()} +
                  scale) == run);
+  CHECK(draw("own", Words{"--guide", narrow_weights} + scale) == run);  // the file tells its config
   const auto record = formats::read_json(scratch / "early" / "samples.json");
   CHECK(record.at("guide") == early_weights());
   CHECK(record.at("guide_sha256").get<std::string>().size() == 64);
@@ -291,7 +292,11 @@ TEST_CASE("a guide changes the picture: weights, weights with a config, or a run
                Words{"--guide", (trained_run() / "weights" / "000000320.safetensors").string()}),
       2,
       "earlier checkpoint");
-  check_refused(run_uvic(seed + scale + Words{"--guide", narrow_weights}),
+  check_refused(run_uvic(seed + scale +
+                         Words{"--guide",
+                               narrow_weights,
+                               "--guide_config",
+                               (trained_run() / "config.toml").string()}),
                 2,
                 "pass the config it was trained with");
   check_refused(run_uvic(seed + scale + Words{"--guide", (scratch / "none").string()}), 1, "none");

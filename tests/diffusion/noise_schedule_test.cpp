@@ -116,6 +116,20 @@ TEST_CASE("discrete schedules hold the product of 1 - beta at t = n / N", "[sche
         Approx(0.6 * s->log_alpha(0.5) + 0.4 * s->log_alpha(0.75)).epsilon(1e-14));
 }
 
+TEST_CASE("tensor operations alone find a discrete schedule's times", "[schedule]") {
+  for (const char* name : {"ddpm_linear", "ddpm_cosine", "scaled_linear"}) {
+    const auto s = schedule_of(name);
+    INFO(name);
+    constexpr int64_t kSteps = 1000;
+    const auto n = torch::arange(kSteps + 1, torch::kFloat64);
+    // Beyond both ends, between the entries and, to rounding, on them.
+    const auto lambda = torch::cat({torch::linspace(-8, 8, 3001, torch::kFloat64),
+                                    s->half_logsnr(n.slice(0, 1, 900) / kSteps)});
+    const auto found = position_in_table(s->log_alpha(n / kSteps), lambda) / kSteps;
+    CHECK_THAT(found, AllClose(s->inverse_half_logsnr(lambda), 1e-12, 1e-15));
+  }
+}
+
 TEST_CASE("Stable Diffusion's schedule ends at alpha_bar = 0.0047", "[schedule]") {
   const auto s = schedule_of("scaled_linear");
   CHECK(std::pow(s->alpha(1), 2) == Approx(0.004660).epsilon(1e-3));

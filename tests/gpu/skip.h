@@ -1,7 +1,10 @@
-// UVIC_NEEDS_GPU: leaves a test that needs a CUDA device and our kernels, saying so.
+// UVIC_NEEDS_GPU: leaves a test that needs a CUDA device and our kernels, saying so; fails it where
+// UVIC_REQUIRE_GPU is set in the environment.
 #pragma once
 
 #include <torch/torch.h>
+
+#include <cstdlib>
 
 #include "model/kernels/attention_cuda_binding.h"
 #include "tests/support/catch.h"
@@ -18,8 +21,10 @@ inline bool gpu_kernels_serve() {
 
 }  // namespace uvic::test
 
-#define UVIC_NEEDS_GPU()                         \
-  if (!uvic::test::gpu_kernels_serve())          \
-  UVIC_SKIP(                                     \
-      "no CUDA device, or a build without CUDA " \
-      "kernels")
+#define UVIC_NEEDS_GPU()                                                                   \
+  do {                                                                                     \
+    if (uvic::test::gpu_kernels_serve()) break;                                            \
+    const char* missing = "no CUDA device, or a build without CUDA kernels";               \
+    if (std::getenv("UVIC_REQUIRE_GPU")) FAIL(missing << ", which UVIC_REQUIRE_GPU asks"); \
+    UVIC_SKIP(missing);                                                                    \
+  } while (false)

@@ -1,4 +1,5 @@
-// The test runner: as the program does, it takes the cores that it may use and flushes denormals.
+// The test runner: as the program does, it takes the cores that it may use, flushes denormals and
+// computes in float32 where it says so.
 #define CATCH_CONFIG_RUNNER
 #include "tests/support/catch.h"
 
@@ -7,5 +8,7 @@
 int main(int argc, char** argv) {
   at::set_num_threads(2);
   at::globalContext().setFlushDenormal(true);
+  at::globalContext().setAllowTF32CuBLAS(false);
+  at::globalContext().setAllowTF32CuDNN(false);
   return Catch::Session().run(argc, argv);
 }
