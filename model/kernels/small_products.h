@@ -157,41 +157,13 @@ UVIC_INLINE void transpose_in_place(Vec (&x)[kLanes]) {
 }
 
 #if defined(__AVX512BF16__)
+constexpr uint16_t kInTurns[] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+
 /// Two rows as one row of words.
 UVIC_INLINE Vec paired(Vec first, Vec second) {
   const __m512i side_by_side = (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
-  const __m512i in_turns = _mm512_set_epi16(31,
-                                            15,
-                                            30,
-                                            14,
-                                            29,
-                                            13,
-                                            28,
-                                            12,
-                                            27,
-                                            11,
-                                            26,
-                                            10,
-                                            25,
-                                            9,
-                                            24,
-                                            8,
-                                            23,
-                                            7,
-                                            22,
-                                            6,
-                                            21,
-                                            5,
-                                            20,
-                                            4,
-                                            19,
-                                            3,
-                                            18,
-                                            2,
-                                            17,
-                                            1,
-                                            16,
-                                            0);
+  const __m512i in_turns = _mm512_loadu_si512(kInTurns);
   return (Vec)_mm512_permutexvar_epi16(in_turns, side_by_side);
 }
 #endif
