@@ -6,9 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "app/commands.h"
-#include "app/options.h"
-#include "app/runtime.h"
+#include "app/commands/commands.h"
+#include "app/options/options.h"
+#include "app/runs/version.h"
+#include "app/startup.h"
+#include "base/process.h"
 
 namespace {
 
@@ -25,7 +27,7 @@ int fail(int code, std::string what) {
 int main(int argc, char** argv) {
   uvic::app::restart_with_library_settings(argv);
   try {
-    uvic::app::set_up_process(0);
+    uvic::base::set_up_process(0);
     CLI::App app("Train, sample and score diffusion transformers: U-ViT and U-ViC", "uvic");
     app.set_version_flag("--version", uvic::app::version_text);
     app.require_subcommand(1);
@@ -55,7 +57,7 @@ int main(int argc, char** argv) {
     return fail(1, e.what_without_backtrace());
   } catch (const std::exception& e) {
     return fail(1, e.what());
-  } catch (const uvic::app::StopRequested&) {  // no std::exception
+  } catch (const uvic::base::StopRequested&) {  // no std::exception
     return fail(uvic::app::exit_code(), "stopped");
   }
 }

@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "base/thread_loop.h"
 #include "data/formats/image_file.h"
 #include "data/formats/zip_archive.h"
-#include "data/parallel.h"
 
 namespace uvic::data {
 namespace {
@@ -34,7 +34,7 @@ void write_dataset_zip(const Dataset& dataset,
 
   for (int64_t begin = 0; begin < total; begin += kAtOnce) {
     const int64_t count = std::min(kAtOnce, total - begin);
-    parallel_for(count, 0, [&](int64_t i) {
+    base::parallel_for(count, 0, [&](int64_t i) {
       std::vector<uint8_t> planes(3 * plane);
       classes[i] = dataset.read(begin + i, planes.data());
       formats::Image image{static_cast<int>(side), static_cast<int>(side), {}};

@@ -12,9 +12,9 @@
 #include <thread>
 #include <vector>
 
-#include "data/parallel.h"
+#include "base/hash.h"
+#include "base/thread_loop.h"
 #include "data/permutation.h"
-#include "data/random.h"
 
 namespace uvic::data {
 namespace {
@@ -88,11 +88,12 @@ struct Loader::State {
     int64_t* labels = batch.labels.data_ptr<int64_t>();
     for (int64_t i = 0; i < pictures; ++i, planes += 3 * side * side) {
       const int64_t position = begin + i, epoch = position / dataset.size();
-      const uint64_t key = hash2(hash2(options.seed, kOrderStream), static_cast<uint64_t>(epoch));
+      const uint64_t key =
+          base::hash2(base::hash2(options.seed, kOrderStream), static_cast<uint64_t>(epoch));
       const Permutation order(dataset.size(), key);
       labels[i] = dataset.read(order(position % dataset.size()), planes);
       const uint64_t coin =
-          hash2(hash2(options.seed, kFlipStream), static_cast<uint64_t>(position));
+          base::hash2(base::hash2(options.seed, kFlipStream), static_cast<uint64_t>(position));
       if (options.flip && (coin & 1)) flip_rows(planes, side);
     }
     return batch;
@@ -167,7 +168,7 @@ Batch read_range(const Dataset& dataset, int64_t begin, int64_t end, int64_t thr
   auto batch = empty_batch(end - begin, side);
   uint8_t* planes = batch.images.data_ptr<uint8_t>();
   int64_t* labels = batch.labels.data_ptr<int64_t>();
-  parallel_for(end - begin, threads, [&](int64_t i) {
+  base::parallel_for(end - begin, threads, [&](int64_t i) {
     labels[i] = dataset.read(begin + i, planes + i * 3 * side * side);
   });
   return batch;

@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "data/random.h"
+#include "base/hash.h"
 
 namespace uvic::data {
 
@@ -27,7 +27,7 @@ int64_t Permutation::operator()(int64_t position) const {
     int left_bits = bits_ / 2, right_bits = bits_ - left_bits;
     uint64_t left = x >> right_bits, right = x & low_bits(right_bits);
     for (uint64_t round = 0; round < kRounds; ++round) {
-      const uint64_t mixed = left ^ (hash2(key_ + round, right) & low_bits(left_bits));
+      const uint64_t mixed = left ^ (base::hash2(key_ + round, right) & low_bits(left_bits));
       left = right, right = mixed;
       std::swap(left_bits, right_bits);
     }

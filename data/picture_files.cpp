@@ -11,11 +11,11 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "base/thread_loop.h"
 #include "data/formats/file_error.h"
 #include "data/formats/image_file.h"
 #include "data/formats/json.h"
 #include "data/formats/sha256.h"
-#include "data/parallel.h"
 #include "data/resize.h"
 
 namespace uvic::data {
@@ -202,7 +202,7 @@ PictureFiles::PictureFiles(std::unique_ptr<FileContainer> container, const Datas
   uint64_t file_bytes = 0;
   for (const auto& file : listing_.files) file_bytes += file.size_bytes;
   if (file_bytes > kDecodeAtOnceBytes) return;
-  parallel_for(size(), 0, [this](int64_t index) { read_file(index, nullptr); });
+  base::parallel_for(size(), 0, [this](int64_t index) { read_file(index, nullptr); });
   if (skipped_ == size()) fail_all_bad();
 }
 

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <stdexcept>
 
-#include "data/random.h"
+#include "base/hash.h"
 
 // Built with -ffp-contract=off: a fused multiply-add would change bytes from machine to machine.
 
@@ -165,7 +165,7 @@ constexpr std::array<Colour, 10> kVivid = {{{226, 38, 44},
                                             {232, 44, 128}}};
 
 Scene sample_scene(uint64_t seed, uint64_t index) {
-  RandomStream random(seed, index);
+  base::RandomStream random(seed, index);
   Scene scene;
   scene.shape = static_cast<uint32_t>(index % kClassNames.size());
   scene.radius = random.uniform(0.62f, 0.86f);

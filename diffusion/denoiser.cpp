@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "diffusion/linear.h"
+#include "diffusion/combine.h"
 #include "diffusion/names.h"
 #include "diffusion/prediction.h"
 

@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "diffusion/linear.h"
+#include "diffusion/combine.h"
 #include "diffusion/samplers/sampler_call.h"
 
 namespace uvic::diffusion {

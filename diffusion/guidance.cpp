@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "diffusion/linear.h"
+#include "diffusion/combine.h"
 
 namespace uvic::diffusion {
 

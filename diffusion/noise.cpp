@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "diffusion/linear.h"
+#include "diffusion/combine.h"
 
 namespace uvic::diffusion {
 namespace {

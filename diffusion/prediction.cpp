@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "diffusion/linear.h"
+#include "diffusion/combine.h"
 #include "diffusion/names.h"
 
 namespace uvic::diffusion {

@@ -8,7 +8,7 @@
 #include <limits>
 #include <stdexcept>
 
-#include "diffusion/linear.h"
+#include "diffusion/combine.h"
 #include "diffusion/names.h"
 #include "diffusion/samplers/ddim.h"
 #include "diffusion/samplers/ddpm.h"

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "data/random.h"
+#include "base/hash.h"
 
 namespace uvic::metrics {
 
@@ -12,7 +12,7 @@ namespace uvic::metrics {
 /// taken in turn.
 constexpr int64_t part_of(int64_t i, int64_t parts) {
   const auto n = static_cast<uint64_t>(parts), index = static_cast<uint64_t>(i);
-  return static_cast<int64_t>((index + data::mix64(index / n) % n) % n);
+  return static_cast<int64_t>((index + base::mix64(index / n) % n) % n);
 }
 
 }  // namespace uvic::metrics

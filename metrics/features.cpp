@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "model/kernels/parallel.h"
+#include "base/parallel.h"
 
 namespace uvic::metrics {
 
@@ -32,7 +32,7 @@ Activations in_groups(const torch::Tensor& images,
       part = torch::cat({part, part.narrow(0, 0, 1).expand({group - part.size(0), -1, -1, -1})});
     parts[g] = network(part.to(device));
   };
-  model::side_by_side(groups, device.is_cpu() ? at::get_num_threads() : 1, run);
+  base::side_by_side(groups, device.is_cpu() ? at::get_num_threads() : 1, run);
 
   const auto stack = [&](torch::Tensor Activations::*field) {
     std::vector<torch::Tensor> rows;

@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "model/kernels/parallel.h"
+#include "base/parallel.h"
 
 namespace uvic::metrics {
 namespace {
@@ -42,7 +42,7 @@ void check(const FeatureStatistics& s, const char* side) {
 FrechetReference::FrechetReference(FeatureStatistics reference) : reference_(std::move(reference)) {
   torch::NoGradGuard no_grad;
   check(reference_, "the reference");
-  const model::OneThread alone;
+  const base::OneThread alone;
   factor_ = factor(reference_.covariance);
 }
 
@@ -57,7 +57,7 @@ double FrechetReference::distance(const FeatureStatistics& s) const {
                     reference_.mean.size(0)));
   if (s.mean.equal(reference_.mean) && s.covariance.equal(reference_.covariance)) return 0.0;
 
-  const model::OneThread alone;
+  const base::OneThread alone;
   const auto product = factor_.t().mm(s.covariance).mm(factor_);
   const auto eigenvalues = torch::linalg_eigvalsh((product + product.t()) / 2, "L");
   const double trace_of_root = eigenvalues.clamp_min(0).sqrt().sum().item<double>();

@@ -8,8 +8,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include "data/parallel.h"
-#include "data/random.h"
+#include "base/hash.h"
+#include "base/thread_loop.h"
 
 namespace uvic::metrics {
 namespace {
@@ -20,8 +20,8 @@ torch::Tensor read_spread(const data::Dataset& dataset, int64_t begin, int64_t e
   const int64_t s = dataset.image_size();
   auto images = torch::empty({end - begin, 3, s, s}, torch::kUInt8);
   auto* planes = images.data_ptr<uint8_t>();
-  data::parallel_for(end - begin, 0, [&](int64_t i) {
-    dataset.read(data::spread_index(begin + i, count, dataset.size()), planes + i * 3 * s * s);
+  base::parallel_for(end - begin, 0, [&](int64_t i) {
+    dataset.read(base::spread_index(begin + i, count, dataset.size()), planes + i * 3 * s * s);
   });
   return images;
 }

@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "data/random.h"
+#include "base/hash.h"
 
 namespace uvic::metrics {
 namespace {
@@ -23,7 +23,7 @@ double mean_off_diagonal(const torch::Tensor& k) {
 }
 
 /// `count` different rows, the same for a seed on every machine (Fisher and Yates, cut short).
-torch::Tensor random_rows(const torch::Tensor& x, int64_t count, data::RandomStream& random) {
+torch::Tensor random_rows(const torch::Tensor& x, int64_t count, base::RandomStream& random) {
   std::vector<int64_t> order(x.size(0));
   std::iota(order.begin(), order.end(), 0);
   for (int64_t i = 0; i < count; ++i)
@@ -55,7 +55,7 @@ KidResult kernel_distance(const torch::Tensor& x,
   const int64_t subsets = all_rows ? 1 : options.subsets;
   double sum = 0, sum_of_squares = 0;
   for (int64_t i = 0; i < subsets; ++i) {
-    data::RandomStream random(options.seed, static_cast<uint64_t>(i));
+    base::RandomStream random(options.seed, static_cast<uint64_t>(i));
     const auto a = random_rows(x, result.subset_size, random),
                b = random_rows(y, result.subset_size, random);
     const double mmd = mean_off_diagonal(kernel(a, a)) + mean_off_diagonal(kernel(b, b)) -

@@ -5,11 +5,11 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "base/parallel.h"
 #include "metrics/frechet.h"
 #include "metrics/inception_score.h"
 #include "metrics/kid.h"
 #include "metrics/precision_recall.h"
-#include "model/kernels/parallel.h"
 
 namespace uvic::metrics {
 namespace {
@@ -26,7 +26,7 @@ MetricValue frechet(const FeatureExtractor& extractor,
   result.how = fmt::format("Frechet distance of {} features", extractor.dimensions());
   if (pictures.without_block.empty()) return result;
   std::vector<double> without(pictures.without_block.size());
-  model::side_by_side(static_cast<int64_t>(without.size()), at::get_num_threads(), [&](int64_t k) {
+  base::side_by_side(static_cast<int64_t>(without.size()), at::get_num_threads(), [&](int64_t k) {
     without[k] = to_reference.distance(pictures.without_block[k]);
   });
   const auto estimate = jackknife(result.value, without);

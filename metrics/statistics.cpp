@@ -6,8 +6,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "base/parallel.h"
 #include "data/formats/npy.h"
-#include "model/kernels/parallel.h"
 
 namespace uvic::metrics {
 namespace {
@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kBlockRows = 256;
 
 torch::Tensor scatter_of(const torch::Tensor& rows, const torch::Tensor& mean) {
-  const model::OneThread alone;
+  const base::OneThread alone;
   const auto centred = rows - mean;
   return centred.t().mm(centred);
 }

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "model/uvit.h"
+#include "model/uvit/uvit.h"
 
 namespace uvic::model {
 

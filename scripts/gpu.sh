@@ -105,7 +105,7 @@ kernels_build() {
   local nvcc source objects=() jobs=() job
   nvcc=$(command -v nvcc) || { echo "no nvcc on the PATH or in /usr/local/cuda/bin"; return 1; }
   [ -z "$(find bench/gpu model/kernels -newer "$build/attention_gpu" 2>&1)" ] && return 0
-  for source in bench/gpu/attention_gpu.cu model/kernels/attention_cuda.cu model/kernels/attention_cuda_grad.cu; do
+  for source in bench/gpu/attention_gpu.cu model/kernels/cuda/attention_cuda.cu model/kernels/cuda/attention_cuda_grad.cu; do
     objects+=("$build/$(basename "$source").o")
     "$nvcc" -std=c++17 -O3 -I. -gencode=arch=compute_90a,code=sm_90a -c "$source" -o "${objects[-1]}" & jobs+=($!)
   done

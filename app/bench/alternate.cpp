@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "app/runtime.h"
+#include "base/process.h"
 
 namespace uvic::app {
 namespace {
@@ -27,7 +27,7 @@ std::vector<BenchTimes> alternate(const std::vector<BenchSide>& sides, double se
   const double limit = seconds * static_cast<double>(sides.size());
   for (int64_t round = 0; round < kMostRounds && (round < kLeastRounds || total < limit); ++round)
     for (size_t i = 0; i < sides.size(); ++i) {
-      if (stop_requested()) throw StopRequested();
+      if (base::stop_requested()) throw base::StopRequested();
       times[i].push_back(seconds_of(sides[i].run));
       total += times[i].back();
     }

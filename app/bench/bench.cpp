@@ -6,12 +6,12 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "app/assets.h"
 #include "app/bench/parts.h"
-#include "app/options.h"
-#include "app/output_file.h"
-#include "app/runtime.h"
+#include "app/options/assets.h"
+#include "app/options/options.h"
+#include "base/process.h"
 #include "data/formats/json.h"
+#include "data/formats/output_file.h"
 
 namespace uvic::app {
 using nlohmann::json;
@@ -107,10 +107,10 @@ void BenchOptions::validate() const {
 json run_bench(const BenchOptions& options) {
   options.validate();
   if (!options.plots.empty()) std::filesystem::create_directories(options.plots);
-  if (!options.json.empty()) check_writable_file(options.json);
-  set_up_process(options.threads);
-  catch_stop_signals();
-  Bench bench{options, torch::Device(choose_device(options.device)), {}, {}};
+  if (!options.json.empty()) formats::check_writable_file(options.json);
+  base::set_up_process(options.threads);
+  base::catch_stop_signals();
+  Bench bench{options, torch::Device(base::choose_device(options.device)), {}, {}};
   for (const auto& config : words(options.networks))
     bench.networks.push_back(std::make_unique<BenchNetwork>(
         short_name(config), network_options(options, config), bench.device));
@@ -124,8 +124,8 @@ json run_bench(const BenchOptions& options) {
              m.fp32_flops / 1e9,
              m.bytes_per_sec / 1e9);
   json all = {{"version", UVIC_VERSION},
-              {"command", command_line()},
-              {"time", utc_now()},
+              {"command", base::command_line()},
+              {"time", base::utc_now()},
               {"machine", to_json(m)},
               {"options", as_json(options)}};
   for (const auto& name : words(options.parts)) {
@@ -133,7 +133,7 @@ json run_bench(const BenchOptions& options) {
     all[name] = part_named(name).run(bench);
     std::fflush(stdout);
   }
-  all["peak_memory_mib"] = peak_resident_mib();
+  all["peak_memory_mib"] = base::peak_resident_mib();
   if (!options.json.empty()) formats::write_json(options.json, all);
   return all;
 }
@@ -146,7 +146,7 @@ void add_bench_command(CLI::App& app) {
   command->callback([options] {
     try {
       run_bench(*options);
-    } catch (const StopRequested&) {
+    } catch (const base::StopRequested&) {
       fmt::print(stderr, "stopped\n");
     }
   });

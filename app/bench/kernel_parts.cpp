@@ -8,11 +8,11 @@
 #include "app/bench/alternate.h"
 #include "app/bench/parts.h"
 #include "app/bench/peak_memory.h"
-#include "app/plot.h"
+#include "app/report/plot.h"
 #include "data/formats/atomic_file.h"
-#include "model/attention.h"
+#include "model/attention/attention.h"
 #include "model/kernel_choice.h"
-#include "model/kernels/product_kernels.h"
+#include "model/kernels/cpu/product_kernels.h"
 
 namespace uvic::app {
 using nlohmann::json;

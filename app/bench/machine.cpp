@@ -7,9 +7,9 @@
 #include <string>
 
 #include "app/bench/network.h"
-#include "model/kernels/cpu_features.h"
-#include "model/kernels/kernel_table.h"
-#include "model/kernels/parallel.h"
+#include "base/parallel.h"
+#include "model/kernels/cpu/cpu_features.h"
+#include "model/kernels/cpu/kernel_table.h"
 
 namespace uvic::app {
 namespace {
@@ -41,7 +41,7 @@ double cpu_flops(model::ElementType type) {
   const int64_t threads = at::get_num_threads();
   std::vector<double> done(static_cast<size_t>(threads));
   return best_rate([&] {
-    model::parallel_ranges(threads, 1, [&](int64_t begin, int64_t end) {
+    base::parallel_ranges(threads, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
         done[static_cast<size_t>(i)] = kernels.multiply_adds(type, 2'000'000);
     });

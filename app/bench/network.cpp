@@ -6,13 +6,13 @@
 #include <numeric>
 #include <utility>
 
-#include "app/optimizer.h"
-#include "app/precision.h"
-#include "app/sampling.h"
-#include "app/shards.h"
-#include "app/trainer.h"
+#include "app/sampling/draw.h"
+#include "app/training/adamw.h"
+#include "app/training/ema.h"
+#include "app/training/shards.h"
+#include "app/training/trainer.h"
+#include "base/precision.h"
 #include "diffusion/objective.h"
-#include "model/ema.h"
 
 namespace uvic::app {
 
@@ -24,7 +24,7 @@ BenchNetwork::BenchNetwork(std::string name, const TrainOptions& options, torch:
     : name_(std::move(name)),
       options_(options),
       device_(device),
-      dtype_(compute_dtype(resolve_precision(options.precision, device))),
+      dtype_(base::compute_dtype(base::resolve_precision(options.precision, device))),
       state_(std::make_unique<TrainState>(options.model, 0, device)),
       schedule_(diffusion::make_noise_schedule(options.diffusion)),
       generator_(device.is_cuda() ? at::globalContext().defaultGenerator(device).clone()
@@ -53,7 +53,7 @@ void BenchNetwork::training_step() {
     on_gpu_->run(
         batch_,
         learning_rate(options_.optimizer, state_->images_seen, options_.total_images),
-        model::ema_decay(
+        app::ema_decay(
             options_.ema_decay, options_.ema_rampup, state_->images_seen, options_.batch_size));
     state_->images_seen += options_.batch_size;
     return wait_for(device_);
@@ -73,7 +73,7 @@ void BenchNetwork::training_step() {
   optimizer_step(
       options_.optimizer,
       learning_rate(options_.optimizer, state_->images_seen, options_.total_images),
-      model::ema_decay(
+      app::ema_decay(
           options_.ema_decay, options_.ema_rampup, state_->images_seen, options_.batch_size),
       *state_);
   wait_for(device_);

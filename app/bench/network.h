@@ -6,9 +6,9 @@
 #include <memory>
 #include <string>
 
-#include "app/cuda_step.h"
-#include "app/train.h"
-#include "app/train_state.h"
+#include "app/runs/run_config.h"
+#include "app/training/cuda_step.h"
+#include "app/training/train_state.h"
 #include "diffusion/noise_schedule.h"
 
 namespace uvic::app {

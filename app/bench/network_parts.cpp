@@ -7,7 +7,7 @@
 #include "app/bench/alternate.h"
 #include "app/bench/parts.h"
 #include "app/bench/profile.h"
-#include "app/cuda_graph.h"
+#include "app/sampling/cuda_graph.h"
 #include "model/kernel_choice.h"
 
 namespace uvic::app {

@@ -5,7 +5,7 @@
 
 #include "app/bench/alternate.h"
 #include "app/bench/parts.h"
-#include "app/extractors.h"
+#include "app/scoring/extractors.h"
 #include "data/loader.h"
 
 namespace uvic::app {

@@ -8,7 +8,7 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "model/kernels/kernel_record.h"
+#include "model/kernels/cpu/kernel_record.h"
 
 namespace uvic::app {
 namespace {

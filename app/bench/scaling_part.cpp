@@ -7,7 +7,7 @@
 
 #include "app/bench/alternate.h"
 #include "app/bench/parts.h"
-#include "app/plot.h"
+#include "app/report/plot.h"
 #include "data/formats/atomic_file.h"
 
 namespace uvic::app {

@@ -2,7 +2,8 @@
 // they?
 //
 //     nvcc -std=c++17 -O3 -I. -gencode=arch=compute_90a,code=sm_90a bench/gpu/attention_gpu.cu \
-//       model/kernels/attention_cuda.cu model/kernels/attention_cuda_grad.cu -o attention_gpu &&
+//       model/kernels/cuda/attention_cuda.cu model/kernels/cuda/attention_cuda_grad.cu -o
+//       attention_gpu &&
 //       ./attention_gpu [--quick] > a.json
 //
 // First every kernel instance meets the definition in float64 (a few lengths, all padded widths,
@@ -21,7 +22,7 @@
 #include <string>
 #include <vector>
 
-#include "model/kernels/attention_cuda.h"
+#include "model/kernels/cuda/attention_cuda.h"
 
 using namespace uvic::model;
 using namespace uvic::model::cuda;

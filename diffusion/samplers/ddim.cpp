@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "diffusion/linear.h"
+#include "diffusion/combine.h"
 #include "diffusion/samplers/ddpm.h"
 
 namespace uvic::diffusion {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <deque>
 
-#include "diffusion/linear.h"
+#include "diffusion/combine.h"
 #include "diffusion/samplers/dpm_solver_adaptive.h"
 #include "diffusion/samplers/dpm_solver_singlestep.h"
 #include "diffusion/samplers/exponential.h"

@@ -2,7 +2,7 @@
 
 #include <numeric>
 
-#include "diffusion/linear.h"
+#include "diffusion/combine.h"
 #include "diffusion/timestep_grid.h"
 
 namespace uvic::diffusion {

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "diffusion/linear.h"
+#include "diffusion/combine.h"
 
 namespace uvic::diffusion {
 

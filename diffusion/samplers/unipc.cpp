@@ -5,7 +5,7 @@
 #include <deque>
 #include <vector>
 
-#include "diffusion/linear.h"
+#include "diffusion/combine.h"
 #include "diffusion/samplers/exponential.h"
 
 namespace uvic::diffusion {

@@ -3,7 +3,7 @@
 
 #include <torch/torch.h>
 
-#include "model/attention.h"
+#include "model/attention/attention.h"
 
 namespace uvic::model {
 

@@ -1,6 +1,6 @@
 // The CUDA attention kernels, run on the CPU: the same source, its threads as fibers
 // (cuda_block_host.h).
-#include "model/kernels/attention_cuda.h"
+#include "model/kernels/cuda/attention_cuda.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "model/kernels/cuda_block.cuh"
+#include "model/kernels/cuda/cuda_block.cuh"
 #include "tests/support/catch.h"
 
 namespace uvic::model::cuda {

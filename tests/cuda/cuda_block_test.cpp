@@ -1,5 +1,5 @@
 // The emulation itself: it must refuse what a GPU would do wrong in silence.
-#include "model/kernels/cuda_block.cuh"
+#include "model/kernels/cuda/cuda_block.cuh"
 
 #include <string>
 #include <vector>

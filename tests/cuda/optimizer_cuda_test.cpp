@@ -1,13 +1,13 @@
 // The CUDA optimiser, run on the CPU, against AdamW in float64. (fused_optimizer_test.cpp holds the
 // CPU's own pass to the same definition.)
-#include "model/kernels/optimizer_cuda.h"
+#include "model/kernels/cuda/optimizer_cuda.h"
 
 #include <cmath>
 #include <limits>
 #include <random>
 #include <vector>
 
-#include "model/kernels/cuda_block.cuh"
+#include "model/kernels/cuda/cuda_block.cuh"
 #include "tests/support/catch.h"
 
 namespace uvic::model::cuda {

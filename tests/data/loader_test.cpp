@@ -4,7 +4,7 @@
 #include <numeric>
 #include <set>
 
-#include "data/parallel.h"
+#include "base/thread_loop.h"
 #include "data/permutation.h"
 #include "data/procedural.h"
 #include "tests/data/pictures.h"
@@ -266,7 +266,7 @@ TEST_CASE("read_range: pictures come in order, by any number of threads", "[load
 
 TEST_CASE("parallel_for: the lowest failure is told, whatever the timing", "[parallel]") {
   for (int round = 0; round < 50; ++round) {
-    CHECK_THROWS_WITH(data::parallel_for(1000,
+    CHECK_THROWS_WITH(base::parallel_for(1000,
                                          4,
                                          [](int64_t i) {
                                            if (i % 10 == 7)

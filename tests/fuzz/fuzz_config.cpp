@@ -1,7 +1,7 @@
-#include "app/options.h"
-#include "app/sample.h"
-#include "app/train.h"
-#include "model/uvit.h"
+#include "app/commands/sample.h"
+#include "app/options/options.h"
+#include "app/runs/run_config.h"
+#include "model/uvit/uvit.h"
 #include "tests/fuzz/fuzz_target.h"
 
 // A config from a stranger: parsed, checked, its network's size told (as --dry_run and inspect do);

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "model/attention.h"
+#include "model/attention/attention.h"
 #include "tests/gpu/skip.h"
 #include "tests/support/all_close.h"
 

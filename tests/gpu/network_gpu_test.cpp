@@ -3,10 +3,10 @@
 
 #include <cmath>
 
-#include "app/cuda_graph.h"
-#include "app/cuda_step.h"
+#include "app/sampling/cuda_graph.h"
+#include "app/training/cuda_step.h"
 #include "diffusion/noise_schedule.h"
-#include "model/uvit.h"
+#include "model/uvit/uvit.h"
 #include "tests/gpu/skip.h"
 #include "tests/support/all_close.h"
 

@@ -1,7 +1,7 @@
 // The fused optimiser on a GPU against the CPU's.
 #include <torch/torch.h>
 
-#include "model/kernels/optimizer_cuda_binding.h"
+#include "model/kernels/cuda/optimizer_cuda_binding.h"
 #include "tests/gpu/skip.h"
 #include "tests/support/all_close.h"
 

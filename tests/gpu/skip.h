@@ -6,7 +6,7 @@
 
 #include <cstdlib>
 
-#include "model/kernels/attention_cuda_binding.h"
+#include "model/kernels/cuda/attention_cuda_binding.h"
 #include "tests/support/catch.h"
 #include "tests/support/skip.h"
 

@@ -1,0 +1,34 @@
+#include "app/commands/commands.h"
+
+#include "app/bench/bench.h"
+#include "app/commands/compare.h"
+#include "app/commands/convert.h"
+#include "app/commands/dataset.h"
+#include "app/commands/fid.h"
+#include "app/commands/inspect.h"
+#include "app/commands/predict.h"
+#include "app/commands/sample.h"
+#include "app/commands/sweep.h"
+#include "app/commands/train.h"
+#include "app/commands/train_features.h"
+#include "base/process.h"
+
+namespace uvic::app {
+
+void add_commands(CLI::App& app) {
+  add_train_command(app);
+  add_sample_command(app);
+  add_fid_command(app);
+  add_compare_command(app);
+  add_sweep_command(app);
+  add_bench_command(app);
+  add_convert_command(app);
+  add_inspect_command(app);
+  add_predict_command(app);
+  add_dataset_command(app);
+  add_train_features_command(app);
+}
+
+int exit_code() { return base::stop_requested() ? 128 + base::stop_requested() : 0; }
+
+}  // namespace uvic::app

@@ -1,0 +1,90 @@
+// uvic compare: trains, samples and scores several configs alike, and reports which draws better
+// and whether that is more than chance.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "app/runs/run_config.h"
+
+namespace uvic::app {
+
+struct CompareOptions {
+  std::vector<std::string> config;
+  std::vector<std::string> name;
+  std::string title;
+  int64_t seeds_per_config = 1;
+  std::string held_out;
+  std::string metrics = "fd";
+  int64_t first_sample_seed = 0;
+  int64_t sample_batch_size = 64;
+  int64_t num_ref = 0;
+  int64_t curve_points = 4;
+
+  template <class Visitor>
+  void fields(Visitor&& visit) {
+    visit("config", config, "A training config, by path or shipped name; once for each column");
+    visit("name",
+          name,
+          "Names of the columns, in the order of --config; default: the configs' names");
+    visit("title", title, "Title of the report; default: the names");
+    visit("seeds_per_config",
+          seeds_per_config,
+          "Training runs of each config, with seeds seed, seed + 1, ...; from 2 on, differences "
+          "are tested against chance");
+    visit("held_out",
+          held_out,
+          "Real pictures kept out of training: scored and shown as the baseline");
+    visit("metrics", metrics, "As of uvic fid: fd, and of kid, pr, sfid, is; or all");
+    visit("first_sample_seed",
+          first_sample_seed,
+          "Samples have seeds from here on, score_count of them, the same for all");
+    visit("sample_batch_size",
+          sample_batch_size,
+          "Samples drawn at once; changes speed and memory, never a picture");
+    visit("num_ref", num_ref, "Use that many reference pictures, spread evenly; 0: all");
+    visit("curve_points",
+          curve_points,
+          "Scores along each training, at equal distances, for the curve of the distance; 0: none. "
+          "Where score_images is set, that counts");
+  }
+
+  /// Throws std::invalid_argument.
+  void validate() const;
+};
+
+/// One training run of a comparison, and where all that comes of it stands.
+struct ComparedRun {
+  std::string column;             ///< name of its config in the report
+  TrainOptions training;          ///< out is the run's folder
+  std::filesystem::path samples;  ///< folder
+  std::filesystem::path score;    ///< JSON
+};
+
+/// The runs in the order of doing: every config with the first seed, then with the next, so that a
+/// comparison that is stopped early has compared like with like. `override_with_flags` changes in
+/// each config what the command line gave. Throws std::invalid_argument where a config can't be
+/// read or names clash.
+std::vector<ComparedRun> plan_comparison(
+    const CompareOptions& options,
+    const std::filesystem::path& out,
+    const std::function<void(TrainOptions&)>& override_with_flags);
+
+/// Does of the plan what isn't done yet; writes the report after each round of seeds. Returns false
+/// if a signal stopped it: the same call goes on from there.
+///
+///   out/runs/NAME-seed0     run folders      out/scores/NAME-seed0.json  scores, each with what it
+///   was made from out/samples/NAME-seed0  pictures         out/report.html, ...        see
+///   report.h
+bool run_comparison(const CompareOptions& options,
+                    const std::filesystem::path& out,
+                    const std::vector<ComparedRun>& plan);
+
+void add_compare_command(CLI::App& app);
+
+}  // namespace uvic::app

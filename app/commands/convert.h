@@ -1,0 +1,51 @@
+// uvic convert: weights from one format to another, with the config that opens them written beside.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "app/runs/weights_file.h"
+
+namespace uvic::app {
+
+struct ConvertOptions {
+  std::string in;   // positional
+  std::string out;  // positional
+  NetworkHints network;
+  std::string prefix;
+  std::string dtype = "keep";
+  bool overwrite = false;
+
+  template <class Visitor>
+  void fields(Visitor&& visit) {
+    network.fields(visit);
+    visit("prefix",
+          prefix,
+          "Which network of a file that holds several, as model or ema; empty: the averaged one");
+    visit("dtype", dtype, "Of the written weights: keep | fp32 | fp16 | bf16");
+    visit("overwrite", overwrite, "Replace what stands at OUT and beside it");
+  }
+  void validate() const;
+};
+
+struct ConvertResult {
+  std::vector<std::filesystem::path> written;
+  int64_t tensors = 0, parameters = 0;
+  bool resumes = false;     ///< OUT became a run folder that training goes on from
+  bool is_network = false;  ///< false: no U-ViT's tensors, and so no config
+  NetworkConfig network;    ///< where is_network
+};
+
+/// OUT.safetensors or OUT.pth: the weights, and OUT.toml beside them. Any other OUT is a run
+/// folder: config.toml and weights/, and, of a checkpoint folder of the official code with network,
+/// average and optimiser, the state that `uvic train` goes on from. Metadata travels along: inside
+/// a safetensors file; beside a .pth, which has no room for it, as OUT.json, from where it returns.
+ConvertResult run_convert(const ConvertOptions& options);
+
+void add_convert_command(CLI::App& app);
+
+}  // namespace uvic::app

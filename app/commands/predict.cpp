@@ -1,0 +1,237 @@
+#include "app/commands/predict.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <set>
+#include <stdexcept>
+#include <utility>
+
+#include "app/options/options.h"
+#include "base/process.h"
+#include "base/tensor_text.h"
+#include "data/formats/npy.h"
+#include "data/formats/output_file.h"
+#include "model/kernel_choice.h"
+
+namespace uvic::app {
+namespace fs = std::filesystem;
+namespace {
+
+template <class... Args>
+void require(bool fine, fmt::format_string<Args...> message, Args&&... args) {
+  if (!fine) throw std::invalid_argument(fmt::format(message, std::forward<Args>(args)...));
+}
+
+/// The array that --FLAG names, which must have these sizes.
+torch::Tensor read_array(const char* flag, const std::string& path, at::IntArrayRef sizes) {
+  const auto array = formats::read_npy(path);
+  require(array.sizes() == sizes,
+          "--{} {}: {}, want {}",
+          flag,
+          path,
+          base::shape_text(array.sizes()),
+          base::shape_text(sizes));
+  return array;
+}
+
+torch::Tensor read_floats(const char* flag, const std::string& path, at::IntArrayRef sizes) {
+  const auto array = read_array(flag, path, sizes);
+  require(array.is_floating_point(),
+          "--{} {}: {}, want floats",
+          flag,
+          path,
+          base::dtype_text(array.scalar_type()));
+  return array.contiguous();
+}
+
+/// A batch of pictures or latents: sizes[0] of what comes back is the batch.
+torch::Tensor read_input(const std::string& path, const model::UViTConfig& config) {
+  const auto batch = std::max<int64_t>(1, [&] {
+    const auto shape = formats::read_npy_info(path).shape;
+    return shape.size() == 4 ? shape[0] : 1;
+  }());
+  return read_floats("input", path, {batch, config.in_chans, config.img_size, config.img_size});
+}
+
+torch::Tensor read_timesteps(const std::string& path, int64_t batch) {
+  auto array = formats::read_npy(path);
+  require(array.is_floating_point() || at::isIntegralType(array.scalar_type(), false),
+          "--timesteps {}: {}, want numbers",
+          path,
+          base::dtype_text(array.scalar_type()));
+  if (array.numel() == 1 && array.dim() <= 1) array = array.reshape({1}).expand({batch});
+  require(array.sizes() == at::IntArrayRef({batch}),
+          "--timesteps {}: {}, want [{}], one for each of the input, or a single one",
+          path,
+          base::shape_text(array.sizes()),
+          batch);
+  return array.to(torch::kFloat32).contiguous();
+}
+
+torch::Tensor read_condition(const PredictOptions& options,
+                             const model::UViTConfig& config,
+                             int64_t batch) {
+  require(options.labels.empty() || config.num_classes > 0,
+          "--labels: the network takes no classes (model.num_classes is {})",
+          config.num_classes);
+  require(options.context.empty() || config.clip_dim > 0,
+          "--context: the network takes no context (model.clip_dim is {})",
+          config.clip_dim);
+  if (config.clip_dim > 0) {
+    require(!options.context.empty(),
+            "--context: needed, floats [{}, {}, {}]: the network is context-conditional",
+            batch,
+            config.num_clip_token,
+            config.clip_dim);
+    return read_floats("context", options.context, {batch, config.num_clip_token, config.clip_dim});
+  }
+  if (config.num_classes <= 0) return {};
+  require(!options.labels.empty(),
+          "--labels: needed, integers [{}] from 0 to {}: the network is class-conditional",
+          batch,
+          config.num_classes - 1);
+  const auto array = read_array("labels", options.labels, {batch});
+  require(at::isIntegralType(array.scalar_type(), false),
+          "--labels {}: {}, want integers",
+          options.labels,
+          base::dtype_text(array.scalar_type()));
+  const auto labels = array.to(torch::kInt64).contiguous();
+  const auto low = labels.min().item<int64_t>(), high = labels.max().item<int64_t>();
+  require(low >= 0 && high < config.num_classes,
+          "--labels {}: class {}, the network has 0 to {}",
+          options.labels,
+          low < 0 ? low : high,
+          config.num_classes - 1);
+  return labels;
+}
+
+/// A folder for gradients alone: files of another network beside them would be taken for its own.
+void make_gradient_folder(const fs::path& folder, const model::UViT& network) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error)
+    throw std::runtime_error(
+        fmt::format("--gradients {}: can't be made: {}", folder.string(), error.message()));
+  std::set<std::string> own;
+  for (const auto& item : network->named_parameters()) own.insert(item.key() + ".npy");
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const auto name = entry.path().filename().string();
+    require(entry.path().extension() != ".npy" || own.count(name),
+            "--gradients {}: holds {}, which is no parameter's; give an empty folder",
+            folder.string(),
+            name);
+  }
+}
+
+void write_gradients(const fs::path& folder, const model::UViT& network, PredictResult& result) {
+  double squares = 0;
+  for (const auto& item : network->named_parameters()) {
+    const auto& gradient = item.value().grad();
+    const auto known = gradient.defined() ? gradient : torch::zeros_like(item.value());
+    squares += known.to(torch::kFloat64).square().sum().item<double>();
+    formats::write_npy(folder / (item.key() + ".npy"), known);
+    ++result.gradients;
+  }
+  result.gradient_norm = std::sqrt(squares);
+}
+
+void print_result(const PredictOptions& options, const PredictResult& result) {
+  const auto& output = result.output;
+  fmt::print("{}  {} {}, mean {:.6g}, std {:.6g}\n",
+             options.output,
+             base::dtype_text(output.scalar_type()),
+             base::shape_text(output.sizes()),
+             output.mean().item<double>(),
+             output.std(/*unbiased=*/false).item<double>());
+  if (!options.target.empty()) fmt::print("loss {:.17g}\n", result.loss);
+  if (!options.gradients.empty())
+    fmt::print("{}  {} gradients, norm {:.9g}\n",
+               options.gradients,
+               result.gradients,
+               result.gradient_norm);
+}
+
+}  // namespace
+
+void PredictOptions::validate() const {
+  const auto needed = [](const char* flag, const std::string& value, const char* what) {
+    require(!value.empty(), "--{}: needed, {}", flag, what);
+  };
+  needed("weights", weights, "the file of the network's weights");
+  needed("input", input, "the array that the network is given");
+  needed("timesteps", timesteps, "the array of their times");
+  needed("output", output, "the array to write");
+  require(
+      fs::path(output).extension() == ".npy", "--output {}: want a name ending in .npy", output);
+  require(gradients.empty() || !target.empty(),
+          "--gradients: of which loss? give --target too, an array shaped as the input");
+  require(labels.empty() || context.empty(), "predict: --labels or --context, not both");
+  require(precision == "fp64" || precision == "fp32" || precision == "bf16",
+          "--precision {}: one of fp64, fp32, bf16",
+          precision);
+  require(kernels == "fused" || kernels == "plain", "--kernels {}: one of fused, plain", kernels);
+  require(network.num_heads >= 0 && network.num_clip_token >= 0 && network.qk_scale >= 0,
+          "predict: --num_heads, --num_clip_token and --qk_scale want 0 or more");
+  require(threads >= 0, "--threads {}: 0 (all usable cores) or more", threads);
+}
+
+PredictResult run_predict(const PredictOptions& options) {
+  options.validate();
+  base::set_up_process(options.threads);
+  model::use_fused_kernels(options.kernels == "fused");
+  const torch::Device device(base::choose_device(options.device));
+  formats::check_output_file(options.output, /*overwrite=*/true);
+  const auto file = open_weights(options.weights, options.prefix);
+  require(file.is_network, "{}: not a U-ViT's tensors", file.path.string());
+  const auto described = network_config(file, options.network);
+  for (const auto& assumed : described.assumed)
+    if (assumed.rfind("diffusion.", 0) != 0)  // of no account in one evaluation
+      fmt::print(stderr, "assumed: {}\n", assumed);
+  const auto& config = described.training.model;
+
+  const auto dtype = options.precision == "fp64" ? torch::kFloat64 : torch::kFloat32;
+  const auto x = read_input(options.input, config).to(device, dtype);
+  const int64_t batch = x.size(0);
+  const auto timesteps = read_timesteps(options.timesteps, batch).to(device);
+  auto condition = read_condition(options, config, batch);
+  if (condition.defined()) condition = condition.to(device);
+  if (condition.defined() && condition.is_floating_point()) condition = condition.to(dtype);
+  torch::Tensor target;
+  if (!options.target.empty())
+    target = read_floats("target", options.target, x.sizes()).to(device, dtype);
+
+  model::UViT network(config);
+  model::load_weights(*network, file.tensors, file.path.string());
+  network->to(device, dtype);
+  if (options.precision == "bf16") network->set_compute_dtype(torch::kBFloat16);
+  network->eval();
+  if (!options.gradients.empty()) make_gradient_folder(options.gradients, network);
+
+  PredictResult result;
+  const torch::AutoGradMode with_gradients(!options.gradients.empty());
+  const auto output = network->forward(x, timesteps, condition);
+  result.output = output.detach().cpu();
+  if (const auto bad = result.output.isfinite().logical_not().sum().item<int64_t>())
+    fmt::print(stderr, "warning: {} of {} values are not finite\n", bad, result.output.numel());
+  formats::write_npy(options.output, result.output);
+  if (target.defined()) {
+    const auto loss = (output - target).square().mean();
+    result.loss = loss.item<double>();
+    if (!options.gradients.empty()) {
+      loss.backward();
+      write_gradients(options.gradients, network, result);
+    }
+  }
+  return result;
+}
+
+void add_predict_command(CLI::App& app) {
+  auto options = std::make_shared<PredictOptions>();
+  auto* command =
+      app.add_subcommand("predict", "One evaluation of a network on arrays, and its gradients");
+  add_fields(*command, *options);
+  command->callback([options] { print_result(*options, run_predict(*options)); });
+}
+
+}  // namespace uvic::app

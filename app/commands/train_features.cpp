@@ -1,0 +1,98 @@
+#include "app/commands/train_features.h"
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+
+#include "app/options/options.h"
+#include "base/process.h"
+#include "data/loader.h"
+#include "metrics/embedded_features.h"
+
+namespace uvic::app {
+namespace {
+
+/// Share of the first `count` pictures whose class is the likeliest by the logits.
+double accuracy(const metrics::FeatureExtractor& extractor,
+                const data::Dataset& dataset,
+                int64_t count) {
+  constexpr int64_t kBatch = 256;
+  count = std::min(count, dataset.size());
+  int64_t right = 0;
+  for (int64_t i = 0; i < count; i += kBatch) {
+    const auto batch = data::read_range(dataset, i, std::min(i + kBatch, count));
+    right +=
+        extractor.activations(batch.images).logits.argmax(1).eq(batch.labels).sum().item<int64_t>();
+  }
+  return static_cast<double>(right) / static_cast<double>(count);
+}
+
+std::unique_ptr<data::Dataset> open_test_set(const TrainFeaturesOptions& options) {
+  auto dataset = options.dataset;
+  if (!options.test.empty()) return data::open_dataset(options.test, dataset);
+  if (options.data != "procedural") return nullptr;
+  ++dataset.procedural_seed;
+  return data::open_dataset("procedural", dataset);
+}
+
+}  // namespace
+
+void TrainFeaturesOptions::validate() const {
+  if (out.empty())
+    throw std::invalid_argument("train-features: --out is missing; name the network's file");
+  if (test_images < 1 || threads < 0)
+    throw std::invalid_argument(fmt::format(
+        "train-features: test_images {}, threads {}; want at least 1 and 0", test_images, threads));
+  training.validate();
+}
+
+TrainFeaturesResult run_train_features(const TrainFeaturesOptions& options) {
+  options.validate();
+  base::set_up_process(options.threads);
+  const auto dataset = data::open_dataset(options.data, options.dataset);
+  const auto test = open_test_set(options);
+  if (test && test->class_names() != dataset->class_names())
+    throw std::invalid_argument(
+        fmt::format("{} and {} have different classes", dataset->describe(), test->describe()));
+
+  TrainFeaturesResult result;
+  const auto begin = std::chrono::steady_clock::now();
+  const auto weights = metrics::train_embedded(
+      *dataset, options.training, [&](const metrics::EmbeddedTrainingProgress& p) {
+        const double seconds =
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+        fmt::print(stderr,
+                   "{} of {} images  loss {:.4f}  accuracy {:.1f} %  {:.0f} images/s\n",
+                   p.images_seen,
+                   options.training.images,
+                   p.loss,
+                   100 * p.accuracy,
+                   static_cast<double>(p.images_seen) / seconds);
+        result.train_accuracy = p.accuracy;
+      });
+  metrics::write_embedded_weights(options.out, weights);
+  if (test)
+    result.test_accuracy =
+        accuracy(*metrics::load_embedded_extractor(options.out), *test, options.test_images);
+  return result;
+}
+
+void add_train_features_command(CLI::App& app) {
+  auto options = std::make_shared<TrainFeaturesOptions>();
+  auto* command = app.add_subcommand(
+      "train-features", "Train the feature network of `uvic fid --extractor embedded`");
+  add_fields(*command, *options);
+  command->callback([options] {
+    const auto result = run_train_features(*options);
+    fmt::print("{}: accuracy {:.1f} % in training", options->out, 100 * result.train_accuracy);
+    if (result.test_accuracy >= 0)
+      fmt::print(", {:.1f} % on held-out pictures", 100 * result.test_accuracy);
+    fmt::print("\n");
+  });
+}
+
+}  // namespace uvic::app

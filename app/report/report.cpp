@@ -1,0 +1,343 @@
+#include "app/report/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+
+#include "app/options/assets.h"
+#include "app/report/report_pictures.h"
+#include "app/report/report_plots.h"
+#include "app/report/report_table.h"
+#include "app/report/template.h"
+#include "app/runs/version.h"
+#include "app/sampling/image_grid.h"
+#include "base/process.h"
+#include "base/text_format.h"
+#include "data/formats/atomic_file.h"
+#include "data/formats/image_file.h"
+#include "data/formats/make_folder.h"
+
+namespace uvic::app {
+namespace fs = std::filesystem;
+using formats::Image;
+using nlohmann::json;
+
+namespace {
+
+constexpr int kEmbeddedSheet_px = 1060;
+
+std::string base64(const std::vector<uint8_t>& bytes) {
+  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  text.reserve((bytes.size() + 2) / 3 * 4);
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    const size_t left = std::min<size_t>(3, bytes.size() - i);
+    uint32_t bits = 0;
+    for (size_t j = 0; j < 3; ++j) bits = bits << 8 | (j < left ? bytes[i + j] : 0u);
+    for (size_t j = 0; j < 4; ++j) text += j <= left ? kDigits[bits >> (18 - 6 * j) & 63] : '=';
+  }
+  return text;
+}
+
+std::string data_uri(const Image& image) {
+  return "data:image/png;base64," + base64(formats::encode_png(image));
+}
+
+/// A name that is safe as part of a file's name.
+std::string file_stem(const std::string& name) {
+  std::string stem;
+  for (const char c : name)
+    stem += std::isalnum(static_cast<unsigned char>(c)) ? static_cast<char>(std::tolower(c)) : '_';
+  return stem.empty() ? "entry" : stem;
+}
+
+json view_of(const Film& film, const json& entries) {
+  json view = {{"moments", json::array()}, {"rows", json::array()}, {"last", 0}};
+  if (film.moments.empty()) return view;
+  view["last"] = film.moments.size() - 1;
+  for (const int64_t moment : film.moments)
+    view["moments"].push_back(base::si_number(static_cast<double>(moment)));
+  for (size_t i = 0; i < film.rows.size(); ++i) {
+    json frames = json::array();
+    for (size_t j = 0; j < film.moments.size(); ++j)
+      frames.push_back({{"src", data_uri(film.rows[i].frames[j])}, {"moment", view["moments"][j]}});
+    view["rows"].push_back({{"index", i},
+                            {"name", entries[film.rows[i].entry]["name"]},
+                            {"colour", film.rows[i].entry + 1},
+                            {"frames", frames},
+                            {"final", frames.back()["src"]}});
+  }
+  return view;
+}
+
+/// A row for each entry, a column for each moment.
+Image film_sheet(const Film& film, const json& entries) {
+  constexpr int kFrame_px = 280;
+  std::vector<Image> tiles;
+  GridOptions options;
+  options.columns = static_cast<int>(film.moments.size());
+  for (const auto& row : film.rows) {
+    for (const auto& frame : row.frames) tiles.push_back(at_most_wide(frame, kFrame_px));
+    options.row_labels.push_back(entries[row.entry]["name"]);
+  }
+  return image_grid(tiles, options);
+}
+
+json view_of(const std::vector<TableGroup>& table) {
+  json groups = json::array();
+  for (const auto& group : table) {
+    json rows = json::array();
+    for (const auto& row : group.rows) {
+      json cells = json::array();
+      for (size_t i = 0; i < row.cells.size(); ++i)
+        cells.push_back(
+            {{"text", row.cells[i].empty() ? "–" : row.cells[i]}, {"best", row.best == i}});
+      auto note = row.note;
+      if (!row.test.empty()) note += "; " + row.test;
+      rows.push_back({{"label", row.label}, {"note", note}, {"cells", cells}});
+    }
+    groups.push_back({{"name", group.name}, {"rows", rows}});
+  }
+  return groups;
+}
+
+/// Every leaf of a value as a row: key and text; long lists are cut, the full data stands in
+/// report.json.
+json leaves_view(const json& value) {
+  json rows = json::array();
+  if (!value.is_structured() || value.empty()) return rows;
+  constexpr size_t kLongest = 400;
+  const std::function<void(const std::string&, const json&)> walk = [&](const std::string& key,
+                                                                        const json& node) {
+    const bool plain_list =
+        node.is_array() &&
+        std::none_of(node.begin(), node.end(), [](const json& e) { return e.is_structured(); });
+    if (node.is_object() || (node.is_array() && !plain_list)) {
+      for (const auto& [name, child] : node.items())
+        walk(key.empty() ? name : key + "." + name, child);
+      return;
+    }
+    rows.push_back({{"key", key}, {"value", shortened(shown(node), kLongest)}});
+  };
+  walk("", value);
+  return rows;
+}
+
+json provenance_view(const json& data) {
+  json view = json::array();
+  for (size_t i = 0; i < data["entries"].size(); ++i) {
+    const auto& entry = data["entries"][i];
+    json parts = json::array();
+    const auto add = [&](const std::string& name, const json& value) {
+      const auto rows = leaves_view(value);
+      if (!rows.empty()) parts.push_back({{"part", name}, {"rows", rows}});
+    };
+    add("Run", entry["run"]);
+    add("Samples", entry["samples"]);
+    add("Scores", entry["scores"]);
+    view.push_back({{"name", entry["name"]},
+                    {"colour", i + 1},
+                    {"parts", parts},
+                    {"config_toml", entry["config_toml"]}});
+  }
+  for (const auto& baseline : data["baselines"])
+    view.push_back({{"name", baseline["name"]},
+                    {"colour", 0},
+                    {"parts", {{{"part", "Score"}, {"rows", leaves_view(baseline["score"])}}}},
+                    {"config_toml", ""}});
+  return view;
+}
+
+json values_view(const json& rows) {
+  json view = json::array();
+  for (const auto& row : rows) {
+    json cells = json::array();
+    for (const auto& value : row["values"])
+      cells.push_back(value.is_null() ? "–" : shortened(shown(value), 60));
+    view.push_back({{"name", row["name"]},
+                    {"equal", row.value("equal", false)},
+                    {"cells", cells},
+                    {"first", cells[0]}});
+  }
+  return view;
+}
+
+json neighbours_view(const json& entries) {
+  json view = json::array();
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const auto& found = entries[i]["neighbours"];
+    if (found.is_null()) continue;
+    const double median = found["median_distance"];
+    auto text = fmt::format(
+        "Of {} samples, against {} training pictures: median distance to the nearest {}",
+        found["pictures"].get<int64_t>(),
+        found["training_pictures"].get<int64_t>(),
+        base::significant(median, 3));
+    if (const auto& real = value_at(found, "/held_out_median_distance");
+        real.is_number() && real.get<double>() > 0)
+      text += fmt::format(", {} times that of real pictures kept out of training",
+                          base::significant(median / real.get<double>(), 3));
+    view.push_back({{"name", entries[i]["name"]},
+                    {"colour", i + 1},
+                    {"text", text + "."},
+                    {"file", "neighbours_" + file_stem(entries[i]["name"]) + ".png"},
+                    {"src", data_uri(formats::read_image(found["sheet"].get<std::string>()))}});
+  }
+  return view;
+}
+
+/// What the error bars are, and how many seeds stand behind them.
+std::string score_caption(const json& data) {
+  size_t seeds = 0;
+  bool single_spread = false;
+  for (const auto& entry : data["entries"]) {
+    seeds = std::max(seeds, entry["scores"].size());
+    for (const auto& metric : entry["metrics"])
+      single_spread = single_spread || metric["std_of_one_score"].is_number();
+  }
+  if (seeds > 1)
+    return fmt::format("Mean and standard deviation over {} training seeds (rings: each seed).",
+                       seeds);
+  return single_spread ? "Bars: standard deviation of the score itself (one training seed)."
+                       : "One training seed each: no error bars.";
+}
+
+std::string numbers_note(const json& data) {
+  const auto caption = score_caption(data);
+  const std::string distance = data["primary_metric"];
+  if (distance.empty()) return "Not scored.";
+  std::string note = caption;
+  if (data["entries"].size() > 1)
+    note +=
+        " The best of each quality row is bold, whether or not the difference is "
+        "base::significant.";
+  const auto& tests = data["significance"];
+  if (std::any_of(tests.begin(), tests.end(), [](const json& t) { return !t[0]["p"].is_null(); }))
+    note += data["entries"].size() > 2
+                ? " p: the best against the next best, Welch's t-test over training seeds, Holm's "
+                  "correction over the columns; rows are not corrected against each other."
+                : " p: Welch's t-test over training seeds; rows are not corrected against each "
+                  "other.";
+  return note;
+}
+
+constexpr const char* kReadingNote =
+    "FD is the Fréchet distance between feature statistics of samples and reference; it is called "
+    "FID only where the features are "
+    "those of the FID Inception network. Distances of different feature networks, references or "
+    "numbers of images can't be compared "
+    "with each other.";
+
+json view_of(const json& data,
+             const std::vector<Sheet>& sheets,
+             const SheetPlan& plan,
+             const std::vector<ReportPlot>& plots,
+             const std::optional<ReportPlot>& scores,
+             const Film& film) {
+  json view = {
+      {"title", data["title"]}, {"verdict", data["verdict"]}, {"created", data["created"]}};
+  view["names"] = json::array();
+  for (size_t i = 0; i < data["entries"].size(); ++i)
+    view["names"].push_back({{"name", data["entries"][i]["name"]}, {"colour", i + 1}});
+  view["sheets"] = json::array();
+  for (const auto& sheet : sheets)
+    view["sheets"].push_back({{"name", sheet.name},
+                              {"colour", sheet.colour},
+                              {"src", data_uri(at_most_wide(sheet.plain, kEmbeddedSheet_px))},
+                              {"labels", plan.labels}});
+  view["has_sheets"] = !sheets.empty();
+  view["three_sheets"] = sheets.size() == 3;
+  view["has_labels"] = !plan.labels.empty();
+  view["samples_note"] =
+      std::string("Same seeds in the same places of each sheet") +
+      (plan.labels.empty() ? "." : "; a row is a class.") +
+      (!sheets.empty() && sheets.back().colour == 0 ? " Real pictures belong to no seed." : "");
+  view["samples_file"] = sheets.size() > 1 ? std::string("samples.png")
+                         : sheets.empty()
+                             ? ""
+                             : fmt::format("samples_{}.png", file_stem(sheets[0].name));
+  view["score_plot"] = scores ? scores->page_svg : "";
+  view["score_caption"] = scores ? scores->caption : "";
+  view["groups"] = view_of(table_of(data));
+  view["columns"] = data["entries"].size() + 1;
+  view["entry_count"] = data["entries"].size();
+  view["own_metric"] = data["primary_metric"].get<std::string>().rfind("FID", 0) == 0
+                           ? json()
+                           : data["primary_metric"];
+  view["warnings"] = data["warnings"];
+  view["numbers_note"] = numbers_note(data);
+  view["version"] = version_text().substr(0, version_text().find('\n'));
+  view["reading_note"] = kReadingNote;
+  view["has_plots"] = !plots.empty();
+  view["plots"] = json::array();
+  for (const auto& plot : plots)
+    view["plots"].push_back(
+        {{"svg", plot.page_svg}, {"caption", plot.caption}, {"file", plot.file}});
+  view["film"] = view_of(film, data["entries"]);
+  view["has_film"] = !view["film"]["rows"].empty();
+  view["neighbours"] = neighbours_view(data["entries"]);
+  view["has_neighbours"] = !view["neighbours"].empty();
+  view["held"] = values_view(data["held_equal"]);
+  view["differences"] = values_view(data["config_differences"]);
+  view["has_differences"] = !view["differences"].empty();
+  view["compared"] = data["entries"].size() > 1;
+  view["provenance"] = provenance_view(data);
+  auto embedded = data.dump(-1, ' ', false, json::error_handler_t::replace);
+  for (size_t found = 0; (found = embedded.find('<', found)) != std::string::npos;)
+    embedded.replace(found, 1, "\\u003c");
+  view["data"] = embedded;
+  return view;
+}
+
+}  // namespace
+
+void write_report(const std::string& title,
+                  const std::vector<ReportEntry>& entries,
+                  const std::vector<json>& baselines,
+                  const fs::path& out) {
+  const auto data = report_data(title, entries, baselines);
+  const auto plan = plan_sheet(data["entries"]);
+  const auto sheets = draw_sheets(plan, data);
+  const auto plots = draw_plots(data);
+  const auto scores = draw_score_plot(data, score_caption(data));
+  const auto film = draw_film(data["entries"]);
+  const auto page = render_template(formats::read_file(asset("assets/report.html")),
+                                    view_of(data, sheets, plan, plots, scores, film));
+
+  formats::make_folder(out);
+  std::vector<Image> pictures;
+  std::vector<std::string> headings;
+  for (const auto& sheet : sheets) {
+    formats::write_png(out / fmt::format("samples_{}.png", file_stem(sheet.name)), sheet.labelled);
+    pictures.push_back(pictures.empty() ? sheet.labelled
+                                        : sheet.plain);  // class names once, at the left
+    headings.push_back(sheet.name);
+  }
+  if (pictures.size() > 1)
+    formats::write_png(out / "samples.png", side_by_side(pictures, headings));
+  for (const auto& plot : plots)
+    formats::write_file_atomically(out / (plot.file + ".svg"), plot.print_svg);
+  if (!film.rows.empty()) formats::write_png(out / "film.png", film_sheet(film, data["entries"]));
+  for (const auto& shown : neighbours_view(data["entries"]))
+    formats::write_file_atomically(
+        out / shown["file"].get<std::string>(),
+        formats::read_file(data["entries"][shown["colour"].get<size_t>() - 1]["neighbours"]["sheet"]
+                               .get<std::string>()));
+  if (scores) formats::write_file_atomically(out / (scores->file + ".svg"), scores->print_svg);
+  formats::write_file_atomically(out / "report.json",
+                                 data.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+  formats::write_file_atomically(out / "report.html", page);
+}
+std::string report_text(const std::string& title,
+                        const std::vector<ReportEntry>& entries,
+                        const std::vector<json>& baselines) {
+  const auto data = report_data(title, entries, baselines);
+  std::vector<std::string> names;
+  for (const auto& entry : entries) names.push_back(entry.name);
+  return fmt::format(
+      "{}\n{}\n\n{}", title, data["verdict"].get<std::string>(), table_text(table_of(data), names));
+}
+
+}  // namespace uvic::app

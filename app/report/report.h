@@ -1,0 +1,25 @@
+// The report of a comparison (or of one run): what a researcher attaches to a paper.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "app/report/report_data.h"
+
+namespace uvic::app {
+
+/// Writes into `out`, each file whole or not at all: report.html (one file, opens offline),
+/// report.json (the data, see report_data.h), the sample grids as PNG and every plot as SVG.
+void write_report(const std::string& title,
+                  const std::vector<ReportEntry>& entries,
+                  const std::vector<nlohmann::json>& baselines,
+                  const std::filesystem::path& out);
+
+/// The verdict and the table in plain text, for the terminal.
+std::string report_text(const std::string& title,
+                        const std::vector<ReportEntry>& entries,
+                        const std::vector<nlohmann::json>& baselines);
+
+}  // namespace uvic::app

@@ -1,0 +1,218 @@
+#include "app/report/report_data.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <set>
+#include <stdexcept>
+
+#include "app/commands/sample.h"
+#include "app/options/options.h"
+#include "app/report/plot.h"
+#include "app/report/report_findings.h"
+#include "app/report/significance.h"
+#include "app/runs/run_config.h"
+#include "app/runs/run_dir.h"
+#include "base/process.h"
+#include "data/formats/atomic_file.h"
+#include "data/formats/json.h"
+
+namespace uvic::app {
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+constexpr size_t kCurvePoints = 1000;
+
+json read_if_there(const fs::path& path) {
+  return fs::exists(path) ? formats::read_json(path) : json();
+}
+
+json or_null(std::optional<double> value) { return value ? json(*value) : json(); }
+
+/// One training run's losses and speeds over images and time; long ones as means of neighbouring
+/// lines.
+json curve_of(const std::vector<json>& stats) {
+  json curve = json::object();
+  size_t lines = 0;
+  for (const auto* key :
+       {"images_seen", "elapsed_sec", "loss", "lr", "grad_norm", "images_per_sec"}) {
+    std::vector<double> values;
+    for (const auto& line : stats)
+      if (line.contains("loss")) values.push_back(number_at(line, key).value_or(std::nan("")));
+    lines = values.size();
+    curve[key] = thinned(values, kCurvePoints);  // NaN becomes null in JSON
+  }
+  curve["lines"] = lines;
+  return curve;
+}
+
+/// Distances measured while the runs of one config trained, averaged over the runs, with the
+/// training time of each.
+json distances_of(const std::vector<std::vector<json>>& runs) {
+  struct Measured {
+    std::string name;
+    std::vector<double> values, elapsed_sec;
+  };
+  std::map<int64_t, Measured> by_images;
+  for (const auto& stats : runs) {
+    double elapsed_sec = 0;
+    for (const auto& line : stats) {
+      elapsed_sec = number_at(line, "elapsed_sec").value_or(elapsed_sec);
+      const auto distance = number_at(line, "distance");
+      if (!distance) continue;
+      auto& measured = by_images[line["images_seen"].get<int64_t>()];
+      measured.name = line.value("distance_name", "FD");
+      measured.values.push_back(*distance);
+      measured.elapsed_sec.push_back(elapsed_sec);
+    }
+  }
+  json distances = json::array();
+  for (const auto& [images_seen, measured] : by_images)
+    distances.push_back({{"images_seen", images_seen},
+                         {"elapsed_sec", mean_of(measured.elapsed_sec)},
+                         {"distance_name", measured.name},
+                         {"distance", mean_of(measured.values)},
+                         {"std_over_seeds", or_null(deviation_of(measured.values))}});
+  return distances;
+}
+
+/// Speed is the median over all lines of all runs; training time and loss are means over the runs.
+json cost_of(const std::vector<std::vector<json>>& runs) {
+  std::vector<double> speeds, losses, times;
+  double memory_mib = 0, images_seen = 0;
+  for (const auto& stats : runs) {
+    std::vector<double> own_losses;
+    double elapsed_sec = 0;
+    for (const auto& line : stats) {
+      if (const auto speed = number_at(line, "images_per_sec"); speed && line.contains("loss"))
+        speeds.push_back(*speed);
+      if (const auto loss = number_at(line, "loss")) own_losses.push_back(*loss);
+      elapsed_sec = std::max(elapsed_sec, number_at(line, "elapsed_sec").value_or(0));
+      memory_mib = std::max(memory_mib, number_at(line, "memory_mib").value_or(0));
+      images_seen = std::max(images_seen, number_at(line, "images_seen").value_or(0));
+    }
+    times.push_back(elapsed_sec);
+    // One batch's loss says little; the last tenth of the run says where it stands.
+    if (!own_losses.empty())
+      losses.push_back(mean_of(
+          {own_losses.end() - static_cast<long>((own_losses.size() + 9) / 10), own_losses.end()}));
+  }
+  json cost = {{"images_seen", images_seen},
+               {"elapsed_sec", times.empty() ? 0 : mean_of(times)},
+               {"memory_mib", memory_mib}};
+  if (!speeds.empty()) {
+    std::nth_element(
+        speeds.begin(), speeds.begin() + static_cast<long>(speeds.size() / 2), speeds.end());
+    cost["images_per_sec"] = speeds[speeds.size() / 2];
+  }
+  if (!losses.empty()) {
+    cost["loss"] = mean_of(losses);
+    cost["loss_std_over_seeds"] = or_null(deviation_of(losses));
+  }
+  return cost;
+}
+
+/// The options of a run by their dotted names.
+json config_of(const fs::path& path) {
+  TrainOptions options;
+  read_toml(path, options, /*keep_unknown=*/true);
+  json config = json::object();
+  visit_leaves(options,
+               [&](const std::string& name, auto& field, const char*) { config[name] = field; });
+  return config;
+}
+
+json metrics_of(const std::vector<json>& scores) {
+  json metrics = json::array();
+  if (scores.empty() || !scores.front().contains("metrics")) return metrics;
+  for (const auto& metric : scores.front()["metrics"]) {
+    const auto name = metric.value("name", "FD");
+    std::vector<double> values;
+    for (const auto& score : scores)
+      for (const auto& other : score.value("metrics", json::array()))
+        if (other.value("name", "FD") == name)
+          if (const auto value = number_at(other, "value")) values.push_back(*value);
+    if (values.empty()) continue;
+    metrics.push_back({{"name", name},
+                       {"mean", mean_of(values)},
+                       {"std_over_seeds", or_null(deviation_of(values))},
+                       {"std_of_one_score", or_null(number_at(metric, "std"))},
+                       {"values", values}});
+  }
+  return metrics;
+}
+
+json entry_data(const ReportEntry& entry) {
+  json data = {
+      {"name", entry.name}, {"scores", entry.scores}, {"metrics", metrics_of(entry.scores)}};
+  data["samples"] = entry.samples.empty() ? json() : read_if_there(entry.samples / "samples.json");
+  data["samples_folder"] = entry.samples.string();
+  const RunDir run(entry.run);
+  data["run"] = read_if_there(run.provenance());
+  data["neighbours"] = entry.neighbours;
+  data["run_folder"] = entry.run.string();
+  data["config"] = fs::exists(run.config()) ? config_of(run.config()) : json();
+  data["config_toml"] = fs::exists(run.config()) ? formats::read_file(run.config()) : "";
+  std::vector<std::vector<json>> stats = {run.read_stats()};
+  for (const auto& repeat : entry.repeats) stats.push_back(RunDir(repeat).read_stats());
+  data["cost"] = cost_of(stats);
+  data["distances"] = distances_of(stats);
+  data["curves"] = json::array();
+  for (const auto& one : stats) data["curves"].push_back(curve_of(one));
+  return data;
+}
+
+}  // namespace
+
+std::optional<double> number_at(const json& object, const char* key) {
+  if (!object.is_object() || !object.contains(key) || !object[key].is_number()) return std::nullopt;
+  return object[key].get<double>();
+}
+
+const json& value_at(const json& object, const char* pointer) {
+  static const json kAbsent;
+  const json::json_pointer path(pointer);
+  return object.contains(path) ? object[path] : kAbsent;
+}
+
+std::string attention_text(const std::string& attention, const std::string& placement) {
+  if (attention == "softmax" || placement == "none") return "softmax";
+  if (placement == "all") return attention + ", all blocks";
+  if (placement == "inner") return attention + ", inner blocks";
+  return fmt::format("{}, blocks {}", attention, placement);
+}
+
+std::vector<uint64_t> sample_seeds(const json& samples) {
+  return samples.is_object() && samples.contains("seeds")
+             ? parse_seeds(samples["seeds"].get<std::string>())
+             : std::vector<uint64_t>();
+}
+
+json report_data(const std::string& title,
+                 const std::vector<ReportEntry>& entries,
+                 const std::vector<json>& baselines) {
+  json data = {{"title", title},
+               {"created", base::utc_now()},
+               {"entries", json::array()},
+               {"baselines", json::array()}};
+  std::set<std::string> names;
+  for (const auto& entry : entries) {
+    if (!names.insert(entry.name).second)
+      throw std::invalid_argument(
+          fmt::format("report: two entries are named {}; give each its own name", entry.name));
+    data["entries"].push_back(entry_data(entry));
+  }
+  for (const auto& baseline : baselines)
+    data["baselines"].push_back({{"name", baseline.value("name", "baseline")},
+                                 {"metrics", metrics_of({baseline})},
+                                 {"score", baseline}});
+  add_findings(data);
+  return data;
+}
+
+}  // namespace uvic::app

@@ -1,0 +1,310 @@
+#include "app/report/report_findings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "app/report/report_data.h"
+#include "app/report/significance.h"
+#include "base/text_format.h"
+
+namespace uvic::app {
+using nlohmann::json;
+
+namespace {
+
+constexpr double kSignificance = 0.05;
+
+/// The first metric of the first entry that has one: what the verdict is about.
+std::string primary_metric(const json& entries) {
+  for (const auto& entry : entries)
+    if (!entry["metrics"].empty()) return entry["metrics"][0]["name"];
+  return "";
+}
+
+const json* metric_named(const json& entry, const std::string& name) {
+  for (const auto& metric : entry["metrics"])
+    if (metric["name"] == name) return &metric;
+  return nullptr;
+}
+
+/// Every metric of any entry, in order of appearance.
+std::vector<std::string> metric_names(const json& entries) {
+  std::vector<std::string> names;
+  for (const auto& entry : entries)
+    for (const auto& metric : entry["metrics"])
+      if (const std::string name = metric["name"];
+          std::find(names.begin(), names.end(), name) == names.end())
+        names.push_back(name);
+  return names;
+}
+
+double standard_error_of_one(const json& metric) {
+  return number_at(metric, "std_of_one_score").value_or(0);
+}
+
+/// The best entry against each other one.
+json comparisons_of(const json& entries, const std::string& metric) {
+  std::vector<std::pair<std::string, const json*>> scored;
+  for (const auto& entry : entries)
+    if (const auto* found = metric_named(entry, metric)) scored.emplace_back(entry["name"], found);
+  if (scored.size() < 2) return json::array();
+  const bool higher = higher_is_better(metric);
+  std::stable_sort(scored.begin(), scored.end(), [&](const auto& a, const auto& b) {
+    const double x = (*a.second)["mean"], y = (*b.second)["mean"];
+    return higher ? x > y : x < y;
+  });
+  const auto& [best_name, best] = scored.front();
+  const auto best_values = (*best)["values"].get<std::vector<double>>();
+  json comparisons = json::array();
+  std::vector<double> p;
+  for (size_t i = 1; i < scored.size(); ++i) {
+    const auto& [name, other] = scored[i];
+    const auto values = (*other)["values"].get<std::vector<double>>();
+    const double difference = (*other)["mean"].get<double>() - (*best)["mean"].get<double>();
+    json comparison = {
+        {"metric", metric}, {"better", best_name}, {"other", name}, {"difference", difference}};
+    if (const auto p_value = welch_p(best_values, values)) {
+      comparison["p"] = *p_value;
+      comparison["test"] = "Welch's t-test over training seeds";
+      p.push_back(*p_value);
+    } else {
+      const double error = std::hypot(standard_error_of_one(*best), standard_error_of_one(*other));
+      comparison["p"] = nullptr;
+      comparison["within_score_error"] =
+          error > 0 ? json(std::abs(difference) < 2 * error) : json();
+    }
+    comparisons.push_back(comparison);
+  }
+  const auto adjusted = holm_adjusted(p);
+  size_t tested = 0;
+  for (auto& comparison : comparisons)
+    if (!comparison["p"].is_null()) comparison["p_adjusted"] = adjusted[tested++];
+  return comparisons;
+}
+
+struct Held {
+  const char* name;
+  json (*value)(const json& entry);
+  double tolerance = 0;  ///< relative, for numbers
+};
+
+const Held kHeld[] = {
+    {"training data", [](const json& e) { return value_at(e, "/run/data/fingerprint"); }},
+    {"images seen", [](const json& e) { return value_at(e, "/cost/images_seen"); }},
+    {"training seed", [](const json& e) { return value_at(e, "/config/seed"); }},
+    {"batch size", [](const json& e) { return value_at(e, "/config/batch_size"); }},
+    {"learning rate", [](const json& e) { return value_at(e, "/config/optimizer.lr"); }},
+    {"parameters (within 2 %)", [](const json& e) { return value_at(e, "/run/parameters"); }, 0.02},
+    {"precision", [](const json& e) { return value_at(e, "/run/precision"); }},
+    {"sampler", [](const json& e) { return value_at(e, "/samples/sampler"); }},
+    {"sampling steps", [](const json& e) { return value_at(e, "/samples/steps"); }},
+    {"guidance", [](const json& e) { return value_at(e, "/samples/guidance_scale"); }},
+    {"sample seeds", [](const json& e) { return value_at(e, "/samples/seeds"); }},
+    {"feature network", [](const json& e) { return value_at(e, "/scores/0/extractor_sha256"); }},
+    {"resize to the feature network",
+     [](const json& e) { return value_at(e, "/scores/0/resize"); }},
+    {"reference", [](const json& e) { return value_at(e, "/scores/0/reference"); }},
+};
+
+bool equal(const json& a, const json& b, double tolerance) {
+  if (!a.is_number() || !b.is_number()) return a == b;
+  const double x = a, y = b;
+  return std::abs(x - y) <= tolerance * std::max(std::abs(x), std::abs(y));
+}
+
+/// What a fair comparison holds equal: {"name", "equal", "values"}; what no entry recorded is left
+/// out.
+json checks_of(const json& entries) {
+  json checks = json::array();
+  if (entries.size() < 2) return checks;
+  for (const auto& held : kHeld) {
+    json values = json::array();
+    bool same = true, recorded = false;
+    for (const auto& entry : entries) {
+      values.push_back(held.value(entry));
+      recorded = recorded || !values.back().is_null();
+      same = same && equal(values.front(), values.back(), held.tolerance);
+    }
+    if (recorded) checks.push_back({{"name", held.name}, {"equal", same}, {"values", values}});
+  }
+  return checks;
+}
+
+/// What the scorers warned of, each warning once.
+json warnings_of(const json& data) {
+  std::set<std::string> warnings;
+  const auto add = [&](const json& score) {
+    if (score.contains("warnings"))
+      for (const auto& warning : score["warnings"]) warnings.insert(warning.get<std::string>());
+  };
+  for (const auto& entry : data["entries"])
+    for (const auto& score : entry["scores"]) add(score);
+  for (const auto& baseline : data["baselines"]) add(baseline["score"]);
+  return warnings;
+}
+
+/// Options in which the configs differ: {"name", "values"}.
+json differences_of(const json& entries) {
+  json differences = json::array();
+  if (entries.empty() || entries.front()["config"].is_null()) return differences;
+  for (const auto& [name, first] : entries.front()["config"].items()) {
+    if (name == "out") continue;
+    json values = json::array();
+    for (const auto& entry : entries)
+      values.push_back(entry["config"].is_null() ? json() : entry["config"].value(name, json()));
+    if (std::any_of(values.begin(), values.end(), [&, &first = first](const json& value) {
+          return value != first;
+        }))
+      differences.push_back({{"name", name}, {"values", values}});
+  }
+  return differences;
+}
+
+std::string with_spread(const json& metric) {
+  return base::with_error(metric["mean"], number_at(metric, "std_over_seeds").value_or(0));
+}
+
+/// " On the same scale: real, held out 3.1; noise 250."
+std::string baseline_sentence(const json& baselines, const std::string& metric) {
+  std::string list;
+  for (const auto& baseline : baselines)
+    for (const auto& found : baseline["metrics"])
+      if (found["name"] == metric)
+        list += fmt::format("{}{} {}",
+                            list.empty() ? "" : "; ",
+                            baseline["name"].get<std::string>(),
+                            base::significant(found["mean"]));
+  return list.empty() ? "" : fmt::format(" On the same scale: {}.", list);
+}
+
+/// " It trains at 0.83 times the speed of U-ViT (images/s)."
+std::string speed_sentence(const json& best, const json& other) {
+  const auto speed = number_at(best["cost"], "images_per_sec"),
+             reference = number_at(other["cost"], "images_per_sec");
+  if (!speed || !reference || *reference <= 0) return "";
+  return fmt::format(" {} trains at {:.2f} times the speed of {}.",
+                     best["name"].get<std::string>(),
+                     *speed / *reference,
+                     other["name"].get<std::string>());
+}
+
+std::string verdict_of_one(const json& entry, const std::string& metric) {
+  const auto& cost = entry["cost"];
+  const auto after = fmt::format("after {} images", base::si_number(cost["images_seen"]));
+  if (const auto* found = metric_named(entry, metric))
+    return fmt::format("{} reaches {} {} {} ({} is better).",
+                       entry["name"].get<std::string>(),
+                       metric,
+                       with_spread(*found),
+                       after,
+                       higher_is_better(metric) ? "higher" : "lower");
+  return fmt::format(
+      "{} {}: not scored, so judge by the pictures.", entry["name"].get<std::string>(), after);
+}
+
+/// The entry of that name; names are unique.
+const json& entry_named(const json& entries, const std::string& name) {
+  return *std::find_if(
+      entries.begin(), entries.end(), [&](const json& entry) { return entry["name"] == name; });
+}
+
+std::string verdict_of_many(const json& entries,
+                            const std::string& metric,
+                            const json& comparisons) {
+  if (comparisons.empty()) return "No two of these are scored, so judge by the pictures.";
+  const auto& first = comparisons[0];
+  const std::string better = first["better"], other = first["other"];
+  const auto best = *metric_named(entry_named(entries, better), metric),
+             next = *metric_named(entry_named(entries, other), metric);
+  const auto numbers =
+      fmt::format("{} {} against {}", metric, with_spread(best), with_spread(next));
+  const std::string field = entries.size() > 2 ? "the next best, " + other : other;
+  if (first["difference"] == 0)
+    return fmt::format("{} and {} score the same: {}.", better, field, numbers);
+  if (first["p"].is_null()) {
+    if (first["within_score_error"] == true)
+      return fmt::format("{} and {} are level: {} lies within the error of the score itself.",
+                         better,
+                         field,
+                         numbers);
+    return fmt::format(
+        "{} scores better than {}, {} ({} % {}). With one training seed each, run-to-run noise is "
+        "unknown: a hint, not yet a proof.",
+        better,
+        field,
+        numbers,
+        base::significant(
+            100 * std::abs(first["difference"].get<double>() / next["mean"].get<double>()), 2),
+        higher_is_better(metric) ? "higher" : "lower");
+  }
+  const double p = first["p_adjusted"];
+  const size_t seeds = best["values"].size(), other_seeds = next["values"].size();
+  const auto test =
+      fmt::format("over {} training seeds{} (Welch's t-test, {})",
+                  seeds == other_seeds ? fmt::format("{}", seeds)
+                                       : fmt::format("{} and {}", seeds, other_seeds),
+                  seeds == other_seeds ? " each" : "",
+                  p < 0.001 ? "p < 0.001" : fmt::format("p = {}", base::significant(p, 2)));
+  if (p < kSignificance)
+    return fmt::format("{} draws better pictures than {}: {} {}.", better, field, numbers, test);
+  return fmt::format("No difference shown between {} and {}: {} is within the noise {}.",
+                     better,
+                     field,
+                     numbers,
+                     test);
+}
+
+/// " Not held equal: images seen, sampler."
+std::string unequal_sentence(const json& checks) {
+  std::string list;
+  for (const auto& check : checks)
+    if (check["equal"] == false)
+      list += (list.empty() ? "" : ", ") + check["name"].get<std::string>();
+  return list.empty() ? "" : fmt::format(" Not held equal: {}.", list);
+}
+
+}  // namespace
+
+bool higher_is_better(const std::string& metric) {
+  static const std::set<std::string> kHigher = {
+      "is", "inception score", "precision", "recall", "density", "coverage"};
+  std::string lower = metric.substr(0, metric.find(" ("));
+  std::transform(
+      lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  return kHigher.count(lower) > 0;
+}
+
+void add_findings(json& data) {
+  const auto& entries = data["entries"];
+  const auto metric = primary_metric(entries);
+  data["primary_metric"] = metric;
+  data["comparisons"] = comparisons_of(entries, metric);
+  data["significance"] = json::object();
+  for (const auto& name : metric_names(entries))
+    if (const auto found = comparisons_of(entries, name); !found.empty())
+      data["significance"][name] = found;
+  data["held_equal"] = checks_of(entries);
+  data["config_differences"] = differences_of(entries);
+  data["warnings"] = warnings_of(data);
+  std::string verdict = entries.empty() ? "Nothing to report."
+                        : entries.size() == 1
+                            ? verdict_of_one(entries[0], metric)
+                            : verdict_of_many(entries, metric, data["comparisons"]);
+  verdict += unequal_sentence(data["held_equal"]);
+  if (!metric.empty()) verdict += baseline_sentence(data["baselines"], metric);
+  if (!data["comparisons"].empty()) {
+    const auto& first = data["comparisons"][0];
+    verdict +=
+        speed_sentence(entry_named(entries, first["better"]), entry_named(entries, first["other"]));
+  }
+  data["verdict"] = verdict;
+}
+
+}  // namespace uvic::app

@@ -1,0 +1,153 @@
+#include "app/report/report_plots.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "app/report/plot.h"
+#include "app/report/report_data.h"
+#include "app/report/report_findings.h"
+
+namespace uvic::app {
+using nlohmann::json;
+
+namespace {
+
+template <class Plot>
+ReportPlot drawn(const std::string& file, const std::string& caption, const Plot& plot) {
+  return {file, caption, to_svg(plot, page_palette()), to_svg(plot, print_palette())};
+}
+
+std::vector<double> numbers(const json& values) {
+  std::vector<double> result;
+  for (const auto& value : values)
+    result.push_back(value.is_number() ? value.get<double>() : std::nan(""));
+  return result;
+}
+
+/// Seconds as the unit that suits the longest.
+std::pair<double, std::string> time_unit(double longest_sec) {
+  if (longest_sec < 180) return {1, "s"};
+  if (longest_sec < 3 * 3600) return {60, "min"};
+  return {3600, "h"};
+}
+
+LinePlot loss_plot(const json& entries, bool over_time) {
+  double longest_sec = 0;
+  for (const auto& entry : entries)
+    longest_sec = std::max(longest_sec, entry["cost"]["elapsed_sec"].get<double>());
+  const auto [unit_sec, unit] = time_unit(longest_sec);
+  LinePlot plot{over_time ? "Loss against training time" : "Loss against images seen",
+                over_time ? fmt::format("training time, {}", unit) : "images seen",
+                "loss",
+                true,
+                {},
+                {}};
+  for (size_t i = 0; i < entries.size(); ++i) {
+    bool first = true;
+    for (const auto& curve : entries[i]["curves"]) {
+      Series series;
+      series.name = first ? entries[i]["name"].get<std::string>() : "";
+      series.colour = i;
+      series.raw_x = series.x = numbers(curve[over_time ? "elapsed_sec" : "images_seen"]);
+      if (over_time)
+        for (auto* xs : {&series.x, &series.raw_x})
+          for (double& x : *xs) x /= unit_sec;
+      series.raw_y = numbers(curve["loss"]);
+      series.y = moving_average(series.raw_y, std::max<size_t>(3, series.raw_y.size() / 25));
+      if (!series.y.empty()) plot.series.push_back(series);
+      first = false;
+    }
+  }
+  return plot;
+}
+
+LinePlot distance_plot(const json& data, bool over_time) {
+  double longest_sec = 0;
+  std::string name = "FD";
+  for (const auto& entry : data["entries"])
+    for (const auto& at : entry["distances"]) {
+      longest_sec = std::max(longest_sec, at["elapsed_sec"].get<double>());
+      name = at["distance_name"];
+    }
+  const auto [unit_sec, unit] = time_unit(longest_sec);
+  LinePlot plot{fmt::format("{} against {}", name, over_time ? "training time" : "images seen"),
+                over_time ? fmt::format("training time, {}", unit) : "images seen",
+                name + " (lower is better)",
+                true,
+                {},
+                {}};
+  for (size_t i = 0; i < data["entries"].size(); ++i) {
+    Series series;
+    series.name = data["entries"][i]["name"];
+    series.colour = i;
+    series.markers = true;
+    for (const auto& at : data["entries"][i]["distances"]) {
+      series.x.push_back(over_time ? at["elapsed_sec"].get<double>() / unit_sec
+                                   : at["images_seen"].get<double>());
+      series.y.push_back(at["distance"]);
+      series.error.push_back(at["std_over_seeds"].is_null() ? 0.0
+                                                            : at["std_over_seeds"].get<double>());
+    }
+    if (!series.x.empty()) plot.series.push_back(series);
+  }
+  return plot;
+}
+
+std::optional<DotPlot> score_plot(const json& data) {
+  const std::string metric = data["primary_metric"];
+  DotPlot plot;
+  plot.title = metric + " of each, with baselines";
+  plot.x_label =
+      fmt::format("{} ({} is better)", metric, higher_is_better(metric) ? "higher" : "lower");
+  const auto add = [&](const json& named, std::optional<size_t> colour) {
+    for (const auto& found : named["metrics"]) {
+      if (found["name"] != metric) continue;
+      DotPlot::Row row{named["name"], found["mean"], {}, {}, colour};
+      const auto& spread =
+          found["std_over_seeds"].is_null() ? found["std_of_one_score"] : found["std_over_seeds"];
+      if (spread.is_number()) row.error = spread.get<double>();
+      if (found["values"].size() > 1) row.singles = numbers(found["values"]);
+      plot.rows.push_back(row);
+    }
+  };
+  for (size_t i = 0; i < data["entries"].size(); ++i) add(data["entries"][i], i);
+  if (plot.rows.empty()) return std::nullopt;
+  for (const auto& baseline : data["baselines"]) add(baseline, std::nullopt);
+  double low = plot.rows.front().value, high = low;
+  for (const auto& row : plot.rows)
+    low = std::min(low, row.value), high = std::max(high, row.value);
+  plot.log_x = low > 0 && high > 20 * low;
+  return plot;
+}
+
+}  // namespace
+
+std::vector<ReportPlot> draw_plots(const json& data) {
+  std::vector<ReportPlot> plots;
+  const auto losses = loss_plot(data["entries"], false);
+  if (!losses.series.empty()) {
+    plots.push_back(
+        drawn("loss_by_images", "Training loss, smoothed (line) and as logged (faint).", losses));
+    plots.push_back(drawn("loss_by_time",
+                          "The same against training time: what each costs.",
+                          loss_plot(data["entries"], true)));
+  }
+  const auto distances = distance_plot(data, false);
+  if (!distances.series.empty()) {
+    plots.push_back(
+        drawn("distance_by_images", "Distance to the reference while training.", distances));
+    plots.push_back(
+        drawn("distance_by_time", "The same against training time.", distance_plot(data, true)));
+  }
+  return plots;
+}
+
+std::optional<ReportPlot> draw_score_plot(const json& data, const std::string& caption) {
+  const auto plot = score_plot(data);
+  return plot ? std::optional(drawn("scores", caption, *plot)) : std::nullopt;
+}
+
+}  // namespace uvic::app

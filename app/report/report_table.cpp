@@ -1,0 +1,237 @@
+#include "app/report/report_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "app/report/report_data.h"
+#include "app/report/report_findings.h"
+#include "base/text_format.h"
+
+namespace uvic::app {
+using nlohmann::json;
+
+namespace {
+
+/// A row of what each entry says; nothing where none says anything.
+template <class Text>
+void add_row(TableGroup& group,
+             const json& entries,
+             const std::string& label,
+             const std::string& note,
+             Text&& text) {
+  TableRow row{label, note, {}, {}, {}};
+  for (const auto& entry : entries) row.cells.push_back(text(entry));
+  if (std::any_of(
+          row.cells.begin(), row.cells.end(), [](const auto& cell) { return !cell.empty(); }))
+    group.rows.push_back(row);
+}
+
+std::string si_at(const json& entry, const char* pointer) {
+  const auto& value = value_at(entry, pointer);
+  return value.is_number() && value.get<double>() > 0 ? base::si_number(value, 4) : "";
+}
+
+/// "p = 0.03", corrected for the number of entries, of the best against the next best.
+std::string test_text(const json& data, const std::string& metric) {
+  const auto found = data["significance"].find(metric);
+  if (found == data["significance"].end()) return "";
+  const auto p = number_at((*found)[0], "p_adjusted");
+  if (!p) return "";
+  return *p < 0.001 ? "p < 0.001" : fmt::format("p = {}", base::significant(*p, 2));
+}
+
+/// Floating-point operations of one picture, all its network calls together.
+std::string sampling_gflop(const json& entry) {
+  const auto forward = value_at(entry, "/run/forward_gflop_per_image"),
+             calls = value_at(entry, "/samples/nfe");
+  if (!forward.is_number() || !calls.is_number()) return "";
+  const auto& scale = value_at(entry, "/samples/guidance_scale");
+  const bool guided = scale.is_number() && scale.get<double>() != 1;
+  const double gflop = forward.get<double>() * calls.get<double>() * (guided ? 2 : 1);
+  return gflop > 0 ? base::si_number(gflop, 4) : "";
+}
+
+void add_metric_rows(TableGroup& group, const json& data) {
+  std::vector<std::string> names;
+  for (const auto& entry : data["entries"])
+    for (const auto& metric : entry["metrics"])
+      if (const std::string name = metric["name"];
+          std::find(names.begin(), names.end(), name) == names.end())
+        names.push_back(name);
+  for (const auto& name : names) {
+    const bool higher = higher_is_better(name);
+    TableRow row{
+        name, higher ? "higher is better" : "lower is better", {}, {}, test_text(data, name)};
+    std::optional<double> best;
+    for (const auto& entry : data["entries"]) {
+      row.cells.emplace_back();
+      for (const auto& metric : entry["metrics"]) {
+        if (metric["name"] != name) continue;
+        const double mean = metric["mean"];
+        const auto& spread = metric["std_over_seeds"].is_null() ? metric["std_of_one_score"]
+                                                                : metric["std_over_seeds"];
+        row.cells.back() = base::with_error(mean, spread.is_number() ? spread.get<double>() : 0);
+        if (!best || (higher ? mean > *best : mean < *best))
+          best = mean, row.best = row.cells.size() - 1;
+      }
+    }
+    if (data["entries"].size() < 2) row.best.reset();
+    group.rows.push_back(row);
+  }
+}
+
+/// Width on a terminal: bytes that start a UTF-8 character.
+size_t glyphs(const std::string& text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+std::string padded(const std::string& text, size_t width) {
+  return text + std::string(width > glyphs(text) ? width - glyphs(text) : 0, ' ');
+}
+
+}  // namespace
+
+std::string shown(const json& value) {
+  if (value.is_null()) return "";
+  if (value.is_string()) return value;
+  if (value.is_number_float()) return base::significant(value, 6);
+  if (!value.is_structured()) return value.dump();
+  std::string list;
+  for (const auto& [key, child] : value.items())
+    list += (list.empty() ? "" : ", ") + (value.is_object() ? key + " " : "") + shown(child);
+  return list;
+}
+
+std::string shortened(const std::string& text, size_t bytes) {
+  if (text.size() <= bytes) return text;
+  while (bytes > 0 && (text[bytes] & 0xC0) == 0x80) --bytes;
+  return text.substr(0, bytes) + "…";
+}
+
+std::vector<TableGroup> table_of(const json& data) {
+  const auto& entries = data["entries"];
+  TableGroup model{"Model", {}}, training{"Training", {}}, quality{"Quality", {}},
+      sampling{"Sampling", {}};
+  add_row(model, entries, "Attention", "softmax in blocks not named", [](const json& e) {
+    const auto &attention = value_at(e, "/config/model.attention"),
+               &placement = value_at(e, "/config/model.placement");
+    return attention.is_string() ? attention_text(attention, placement) : "";
+  });
+  add_row(model, entries, "Shape", "depth × width, heads, patch", [](const json& e) {
+    if (!value_at(e, "/config/model.depth").is_number()) return std::string();
+    return fmt::format("{} × {}, {} heads, {} px",
+                       value_at(e, "/config/model.depth").get<int64_t>(),
+                       value_at(e, "/config/model.embed_dim").get<int64_t>(),
+                       value_at(e, "/config/model.num_heads").get<int64_t>(),
+                       value_at(e, "/config/model.patch_size").get<int64_t>());
+  });
+  add_row(
+      model, entries, "Parameters", "", [](const json& e) { return si_at(e, "/run/parameters"); });
+  add_row(model, entries, "GFLOP per image", "forward pass", [](const json& e) {
+    return si_at(e, "/run/forward_gflop_per_image");
+  });
+
+  add_metric_rows(quality, data);
+  add_row(quality, entries, "Feature network", "", [](const json& e) {
+    return shown(value_at(e, "/scores/0/extractor"));
+  });
+  add_row(quality, entries, "Training seeds", "", [](const json& e) {
+    return e["scores"].empty() ? "" : std::to_string(e["scores"].size());
+  });
+
+  add_row(training, entries, "Images seen", "", [](const json& e) {
+    return si_at(e, "/cost/images_seen");
+  });
+  add_row(training, entries, "Training images/s", "median", [](const json& e) {
+    return si_at(e, "/cost/images_per_sec");
+  });
+  add_row(training, entries, "Training time", "mean over seeds", [](const json& e) {
+    const double seconds = e["cost"]["elapsed_sec"];
+    return seconds > 0 ? base::duration_text(seconds) : "";
+  });
+  add_row(training, entries, "Memory, MiB", "peak", [](const json& e) {
+    const double mib = e["cost"]["memory_mib"];
+    return mib > 0 ? fmt::format("{:.0f}", mib) : "";
+  });
+  add_row(training, entries, "Loss", "mean of the last tenth", [](const json& e) {
+    const auto loss = number_at(e["cost"], "loss");
+    if (!loss) return std::string();
+    return base::with_error(*loss, number_at(e["cost"], "loss_std_over_seeds").value_or(0));
+  });
+  add_row(training, entries, "Precision", "", [](const json& e) {
+    return shown(value_at(e, "/run/precision"));
+  });
+  add_row(training, entries, "Device", "", [](const json& e) {
+    const auto device = shown(value_at(e, "/run/device")),
+               threads = shown(value_at(e, "/run/threads"));
+    return device + (threads.empty() ? "" : fmt::format(", {} threads", threads));
+  });
+  add_row(training, entries, "Data", "", [](const json& e) {
+    return shown(value_at(e, "/run/data/describe"));
+  });
+
+  add_row(sampling, entries, "Sampler", "", [](const json& e) {
+    const auto sampler = shown(value_at(e, "/samples/sampler")),
+               steps = shown(value_at(e, "/samples/steps"));
+    return sampler + (steps.empty() ? "" : fmt::format(", {} steps", steps));
+  });
+  add_row(sampling, entries, "Network calls per image", "", [](const json& e) {
+    return shown(value_at(e, "/samples/nfe"));
+  });
+  add_row(sampling,
+          entries,
+          "GFLOP per picture",
+          "all network calls, two each with guidance",
+          sampling_gflop);
+  add_row(sampling, entries, "Guidance scale", "1 is none", [](const json& e) {
+    return shown(value_at(e, "/samples/guidance_scale"));
+  });
+  add_row(sampling, entries, "Sampling images/s", "", [](const json& e) {
+    // a repeated `uvic sample` draws nothing and has no speed; the score kept that of the first
+    const auto speed = si_at(e, "/samples/images_per_sec");
+    return speed.empty() ? si_at(e, "/scores/0/samples/images_per_sec") : speed;
+  });
+
+  std::vector<TableGroup> groups;
+  for (auto* group : {&quality, &model, &training, &sampling})
+    if (!group->rows.empty()) groups.push_back(*group);
+  return groups;
+}
+
+std::string table_text(const std::vector<TableGroup>& table,
+                       const std::vector<std::string>& names) {
+  constexpr size_t kWidest = 36;
+  const auto cell = [](const std::string& text) {
+    return text.empty() ? "–" : shortened(text, kWidest);
+  };
+  std::vector<size_t> widths = {0};
+  for (const auto& name : names) widths.push_back(glyphs(name));
+  for (const auto& group : table)
+    for (const auto& row : group.rows) {
+      widths[0] = std::max(widths[0], glyphs(row.label));
+      for (size_t i = 0; i < row.cells.size(); ++i)
+        widths[i + 1] = std::max(widths[i + 1], glyphs(cell(row.cells[i])));
+    }
+  std::string text;
+  const auto add_line = [&](const std::string& label, const std::vector<std::string>& cells) {
+    auto line = padded(label, widths[0]);
+    for (size_t i = 0; i < cells.size(); ++i)
+      line += "  " + (i < names.size() ? padded(cells[i], widths[i + 1]) : cells[i]);
+    text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+  };
+  add_line("", names);
+  for (const auto& group : table) {
+    text += "\n";
+    for (const auto& row : group.rows) {
+      std::vector<std::string> cells;
+      for (const auto& value : row.cells) cells.push_back(cell(value));
+      if (!row.test.empty()) cells.push_back(row.test);
+      add_line(row.label, cells);
+    }
+  }
+  return text;
+}
+
+}  // namespace uvic::app

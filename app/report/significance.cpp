@@ -1,0 +1,66 @@
+#include "app/report/significance.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace uvic::app {
+
+double mean_of(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+std::optional<double> deviation_of(const std::vector<double>& values) {
+  if (values.size() < 2) return std::nullopt;
+  const double mean = mean_of(values);
+  double squares = 0;
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  return std::sqrt(squares / static_cast<double>(values.size() - 1));
+}
+
+double student_two_sided(double t, double freedom) {
+  // With t = sqrt(freedom) tan(a), the density becomes cos^(freedom - 1)(a) / normaliser on (-pi/2,
+  // pi/2), smooth and bounded: Simpson's rule on the upper tail.
+  constexpr int kIntervals = 4000;
+  const double half_pi = std::acos(0.0), begin = std::atan(std::abs(t) / std::sqrt(freedom));
+  const double step = (half_pi - begin) / kIntervals;
+  double sum = 0;
+  for (int i = 0; i <= kIntervals; ++i) {
+    const double weight = i == 0 || i == kIntervals ? 1 : i % 2 ? 4 : 2;
+    // The cosine of begin + i step, as the sine of its complement, keeps its digits near pi/2.
+    sum += weight * std::pow(std::sin((kIntervals - i) * step), freedom - 1);
+  }
+  const double tail = sum * step / 3;
+  const double half = 0.5 * std::sqrt(2 * half_pi) *
+                      std::exp(std::lgamma(freedom / 2) - std::lgamma((freedom + 1) / 2));
+  return std::clamp(tail / half, 0.0, 1.0);
+}
+
+std::optional<double> welch_p(const std::vector<double>& a, const std::vector<double>& b) {
+  const auto deviation_a = deviation_of(a), deviation_b = deviation_of(b);
+  if (!deviation_a || !deviation_b) return std::nullopt;
+  const auto count_a = static_cast<double>(a.size()), count_b = static_cast<double>(b.size());
+  const double part_a = *deviation_a * *deviation_a / count_a,
+               part_b = *deviation_b * *deviation_b / count_b;
+  const double difference = mean_of(a) - mean_of(b), variance = part_a + part_b;
+  if (variance == 0) return difference == 0 ? 1.0 : 0.0;
+  const double freedom =
+      variance * variance / (part_a * part_a / (count_a - 1) + part_b * part_b / (count_b - 1));
+  return student_two_sided(difference / std::sqrt(variance), freedom);
+}
+
+std::vector<double> holm_adjusted(const std::vector<double>& p) {
+  std::vector<size_t> order(p.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](size_t i, size_t j) { return p[i] < p[j]; });
+  std::vector<double> adjusted(p.size());
+  double largest = 0;
+  for (size_t rank = 0; rank < order.size(); ++rank) {
+    largest =
+        std::max(largest, std::min(1.0, p[order[rank]] * static_cast<double>(p.size() - rank)));
+    adjusted[order[rank]] = largest;
+  }
+  return adjusted;
+}
+
+}  // namespace uvic::app

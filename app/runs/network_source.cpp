@@ -1,0 +1,173 @@
+#include "app/runs/network_source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <stdexcept>
+
+#include "app/options/assets.h"
+#include "app/options/options.h"
+#include "app/runs/run_dir.h"
+#include "app/runs/weights_file.h"
+#include "data/formats/json.h"
+#include "data/formats/sha256.h"
+
+namespace uvic::app {
+namespace fs = std::filesystem;
+namespace {
+
+/// The config of the network in a weight file. Throws std::invalid_argument where neither the file
+/// nor what lies beside it tells, nor the shapes are a published network's.
+TrainOptions training_of_weights(const WeightsFile& file, const std::string& config) {
+  NetworkHints hints;
+  hints.config = config;
+  try {
+    auto network = network_config(file, hints);
+    if (!network.is_guessed) return network.training;
+    if (!network.recipe.empty()) {
+      fmt::print(stderr, "{}: has the shapes of {}\n", file.path.string(), network.recipe);
+      return network.training;
+    }
+  } catch (const UnknownNetwork&) {
+  }
+  throw std::invalid_argument(fmt::format(
+      "{}: doesn't tell the config that it was trained with; pass --config", file.path.string()));
+}
+
+void take_weights(WeightsFile file, SampleSource& source) {
+  source.weights = file.path;
+  source.tensors = std::move(file.tensors);
+  if (const auto names = file.metadata.find("uvic.class_names"); names != file.metadata.end())
+    source.class_names =
+        formats::parse_json(names->second, source.weights.string()).get<std::vector<std::string>>();
+  if (const auto seen = file.metadata.find("uvic.images_seen"); seen != file.metadata.end())
+    source.images_seen = std::atoll(seen->second.c_str());
+  source.weights_sha256 = formats::sha256_file(source.weights);
+}
+
+// Everything that makes alpha and sigma.
+std::string schedule_of(diffusion::DiffusionConfig config) {
+  std::string text;
+  config.fields([&](const std::string& name, auto& field, const char*) {
+    for (const auto* part :
+         {"schedule", "beta_0", "beta_1", "diffusion_steps", "cosine_s", "sigma_min", "sigma_max"})
+      if (name == part) text += fmt::format("{} ", field);
+  });
+  return text;
+}
+
+}  // namespace
+
+model::UViT SampleSource::network(torch::Device device, torch::Dtype compute_dtype) const {
+  model::UViT network(training.model);
+  model::load_weights(*network, tensors, weights.string());
+  network->to(device);
+  network->set_compute_dtype(compute_dtype);
+  network->eval();
+  return network;
+}
+
+TrainOptions training_of_source(const std::string& run,
+                                const std::string& weights,
+                                const std::string& config) {
+  if (run.empty() && config.empty()) return training_of_weights(open_weights(weights), "");
+  TrainOptions training;
+  read_toml(run.empty() ? find_config(config) : RunDir(run).config(), training);
+  return training;
+}
+
+SampleSource open_sample_source(const std::string& run,
+                                const std::string& weights,
+                                const std::string& config) {
+  SampleSource source;
+  if (!run.empty()) source.training = training_of_source(run, weights, config);
+  auto file = open_weights(weights.empty() ? RunDir(run).latest_weights() : fs::path(weights));
+  if (run.empty()) source.training = training_of_weights(file, config);
+  take_weights(std::move(file), source);
+  if (source.training.model.in_chans != 3)
+    throw std::invalid_argument(
+        fmt::format("{}: draws {} channels, pictures have 3; of a latent model uvic predict "
+                    "evaluates the network",
+                    source.weights.string(),
+                    source.training.model.in_chans));
+  return source;
+}
+
+SampleSource open_guide(const std::string& guide,
+                        const std::string& guide_config,
+                        const SampleSource& guided) {
+  SampleSource source;
+  std::error_code ignored;
+  if (fs::is_directory(guide, ignored)) {
+    if (!guide_config.empty())
+      throw std::invalid_argument(
+          "--guide_config describes a weight file; a run folder has its own config");
+    source = open_sample_source(guide, "", "");
+  } else {
+    auto file = open_weights(guide);
+    const bool tells = !guide_config.empty() || file.metadata.count("uvic.config") > 0;
+    source.training = tells ? training_of_weights(file, guide_config) : guided.training;
+    take_weights(std::move(file), source);
+  }
+  const auto refuse = [&](const std::string& why) {
+    throw std::invalid_argument(fmt::format("--guide {}: {}", guide, why));
+  };
+  const auto &own = source.training, &other = guided.training;
+  if (source.weights_sha256 == guided.weights_sha256)
+    refuse("the weights that are to be guided; give weaker ones, an earlier checkpoint say");
+  if (schedule_of(own.diffusion) != schedule_of(other.diffusion))
+    refuse(fmt::format("trained on another noise schedule ({}) than what it is to guide ({})",
+                       own.diffusion.schedule,
+                       other.diffusion.schedule));
+  if (own.model.img_size != other.model.img_size || own.model.in_chans != other.model.in_chans)
+    refuse(fmt::format("draws pictures of {} px, what it is to guide {} px",
+                       own.model.img_size,
+                       other.model.img_size));
+  if (own.model.num_classes > 0 && (own.model.num_classes != other.model.num_classes ||
+                                    has_null_class(own) != has_null_class(other)))
+    refuse("has other classes than what it is to guide");
+  return source;
+}
+
+std::vector<int64_t> chosen_classes(const std::string& text, const SampleSource& source) {
+  const bool has_null = has_null_class(source.training);
+  auto all = all_classes(source.training.model, has_null);
+  // Of a network with room for more classes than its pictures had, the rest was never trained.
+  if (!source.class_names.empty()) all.resize(std::min(all.size(), source.class_names.size()));
+  if (text.empty()) return all;
+  if (all.empty())
+    throw std::invalid_argument("--labels: the network takes no classes (model.num_classes is -1)");
+  std::vector<int64_t> chosen;
+  std::istringstream words(text);
+  for (std::string word; std::getline(words, word, ',');) {
+    int64_t label = -1;
+    const auto named = std::find(source.class_names.begin(), source.class_names.end(), word);
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), label);
+    if (error == std::errc() && end == word.data() + word.size()) {
+      if (label < 0 || label >= static_cast<int64_t>(all.size()))
+        throw std::invalid_argument(
+            fmt::format("--labels {}: classes are 0 to {}", word, all.size() - 1));
+    } else if (named != source.class_names.end()) {
+      label = named - source.class_names.begin();
+    } else if (word == "none") {
+      if (!has_null)
+        throw std::invalid_argument(
+            "--labels none: the network was trained without label_dropout and knows no null class");
+      label = source.training.model.num_classes - 1;
+    } else {
+      const auto near = nearest(word, source.class_names);
+      throw std::invalid_argument(fmt::format("--labels {}: no such class{}",
+                                              word,
+                                              near.empty() ? "" : "; did you mean " + near + "?"));
+    }
+    chosen.push_back(label);
+  }
+  return chosen;
+}
+
+}  // namespace uvic::app

@@ -1,0 +1,61 @@
+// The networks that `uvic sample` draws with: from a run, or from weights and their config.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/runs/run_config.h"
+#include "app/sampling/draw.h"
+#include "model/weights.h"
+
+namespace uvic::app {
+
+/// Weights, what they say of themselves, and the config that they were trained with.
+struct SampleSource {
+  TrainOptions training;
+  std::filesystem::path weights;
+  std::string weights_sha256;
+  model::NamedTensors tensors;
+  std::vector<std::string> class_names;
+  int64_t images_seen = 0;
+
+  /// The network, ready to draw.
+  model::UViT network(torch::Device device, torch::Dtype compute_dtype) const;
+};
+
+/// The config of a run folder, or where `run` is empty that of `config`, or where that is empty too
+/// what is known of `weights` (network_config() in weights_file.h; a guess must be a published
+/// network). Throws std::runtime_error naming what can't be read, and std::invalid_argument where
+/// nothing tells.
+TrainOptions training_of_source(const std::string& run,
+                                const std::string& weights,
+                                const std::string& config);
+
+/// The same with the weights, of any kind that open_weights() knows; with a run, empty `weights`
+/// are its latest. Throws also std::invalid_argument where they don't fit the config or the network
+/// draws no pictures of 3 channels.
+SampleSource open_sample_source(const std::string& run,
+                                const std::string& weights,
+                                const std::string& config);
+
+/// The network of --guide, a run folder or a weight file (of --guide_config, or else of the config
+/// that it carries, or else of that of what it guides), which must suit what it guides: another
+/// network on the same noise schedule, of the same pictures and classes (or without classes).
+/// Throws std::invalid_argument.
+SampleSource open_guide(const std::string& guide,
+                        const std::string& guide_config,
+                        const SampleSource& guided);
+
+/// "3" or "cat,dog" or "none" (the null class): the classes that --labels names, all of them where
+/// it is empty. Throws std::invalid_argument.
+std::vector<int64_t> chosen_classes(const std::string& text, const SampleSource& source);
+
+/// Whether the network was trained with a null class, the last.
+inline bool has_null_class(const TrainOptions& training) {
+  return training.model.num_classes > 0 && training.label_dropout > 0;
+}
+
+}  // namespace uvic::app

@@ -1,0 +1,171 @@
+#include "app/sampling/image_grid.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <opencv2/imgproc.hpp>
+#include <stdexcept>
+
+namespace uvic::app {
+
+using formats::Image;
+
+namespace {
+
+constexpr int kSmallestTile_px = 64;
+int scale_of(int tile_px, const GridOptions& options) {
+  return options.scale > 0 ? options.scale : (kSmallestTile_px + tile_px - 1) / tile_px;
+}
+
+constexpr int kLabelFont = cv::FONT_HERSHEY_SIMPLEX;
+const cv::Scalar kPaper(255, 255, 255), kInk(40, 44, 52);
+
+// Canvases are cv::Mat in RGB order: nothing here reads or writes a file through OpenCV.
+cv::Mat view(const Image& image) {
+  return {image.height, image.width, CV_8UC3, const_cast<uint8_t*>(image.rgb.data())};
+}
+
+Image to_image(const cv::Mat& canvas) {
+  Image image{canvas.cols, canvas.rows, {}};
+  image.rgb.assign(canvas.datastart, canvas.dataend);
+  return image;
+}
+
+struct Label {
+  std::string text;
+  double font_scale;
+  cv::Size size_px;
+};
+
+Label measure(const std::string& text, int height_px) {
+  int baseline = 0;
+  const double font_scale = height_px / 22.0;  // the font is about 22 px high at scale 1
+  return {text, font_scale, cv::getTextSize(text, kLabelFont, font_scale, 1, &baseline)};
+}
+
+void draw(cv::Mat& canvas, const Label& label, cv::Point bottom_left) {
+  cv::putText(canvas, label.text, bottom_left, kLabelFont, label.font_scale, kInk, 1, cv::LINE_AA);
+}
+
+}  // namespace
+
+GridSize grid_size(int64_t tiles, int64_t tile_px, const GridOptions& options) {
+  const int64_t step = tile_px * scale_of(static_cast<int>(tile_px), options) + options.gap_px;
+  const int64_t rows = (tiles + options.columns - 1) / options.columns;
+  return {options.gap_px + options.columns * step, options.gap_px + rows * step};
+}
+
+Image image_grid(const std::vector<Image>& tiles, const GridOptions& options) {
+  const auto first = std::find_if(tiles.begin(), tiles.end(), [](auto& t) { return t.width > 0; });
+  if (first == tiles.end() || options.columns < 1)
+    throw std::invalid_argument(
+        fmt::format("image_grid: {} pictures in {} columns; give at least one of each",
+                    tiles.size(),
+                    options.columns));
+  const int scale = scale_of(first->width, options);
+  const cv::Size tile(first->width * scale, first->height * scale);
+  const int columns = options.columns;
+  const int rows = (static_cast<int>(tiles.size()) + columns - 1) / columns, gap = options.gap_px;
+
+  std::vector<Label> labels;
+  int label_width = 0;
+  for (const auto& text : options.row_labels) {
+    labels.push_back(measure(text, std::clamp(tile.height / 4, 10, 22)));
+    label_width = std::max(label_width, labels.back().size_px.width + 10);
+  }
+
+  const int width = label_width + gap + columns * (tile.width + gap);
+  cv::Mat canvas(gap + rows * (tile.height + gap), width, CV_8UC3, kPaper);
+  const auto corner = [&](int row, int column) {
+    return cv::Point(label_width + gap + column * (tile.width + gap),
+                     gap + row * (tile.height + gap));
+  };
+  for (size_t i = 0; i < tiles.size(); ++i) {
+    if (tiles[i].width == 0) continue;
+    if (tiles[i].width != first->width || tiles[i].height != first->height)
+      throw std::invalid_argument(fmt::format(
+          "image_grid: tile {} is {} x {} px, the first is {} x {} px; one size is needed",
+          i,
+          tiles[i].width,
+          tiles[i].height,
+          first->width,
+          first->height));
+    const int row = static_cast<int>(i) / columns, column = static_cast<int>(i) % columns;
+    auto cell = canvas(cv::Rect(corner(row, column), tile));
+    cv::resize(view(tiles[i]), cell, tile, 0, 0, cv::INTER_NEAREST);
+  }
+  for (int row = 0; row < std::min<int>(rows, static_cast<int>(labels.size())); ++row) {
+    const auto& label = labels[static_cast<size_t>(row)];
+    draw(canvas,
+         label,
+         {label_width - 6 - label.size_px.width,
+          corner(row, 0).y + (tile.height + label.size_px.height) / 2});
+  }
+  return to_image(canvas);
+}
+
+Image image_grid(const torch::Tensor& images, const GridOptions& options) {
+  return image_grid(to_images(images), options);
+}
+
+Image side_by_side(const std::vector<Image>& pictures, const std::vector<std::string>& headings) {
+  if (pictures.empty() || pictures.size() != headings.size())
+    throw std::invalid_argument(
+        fmt::format("side_by_side: {} pictures and {} headings; give one heading to each",
+                    pictures.size(),
+                    headings.size()));
+  constexpr int kMargin_px = 16, kHeading_px = 40;
+  int width = kMargin_px, height = 0;
+  for (const auto& picture : pictures) {
+    width += picture.width + kMargin_px;
+    height = std::max(height, picture.height);
+  }
+  cv::Mat canvas(kHeading_px + height + kMargin_px, width, CV_8UC3, kPaper);
+  int x = kMargin_px;
+  for (size_t i = 0; i < pictures.size(); ++i) {
+    view(pictures[i])
+        .copyTo(canvas(cv::Rect(x, kHeading_px, pictures[i].width, pictures[i].height)));
+    draw(canvas, measure(headings[i], 18), {x + 2, kHeading_px - 12});
+    x += pictures[i].width + kMargin_px;
+  }
+  return to_image(canvas);
+}
+
+Image at_most_wide(const Image& picture, int width_px) {
+  if (picture.width <= width_px) return picture;
+  cv::Mat small;
+  cv::resize(view(picture),
+             small,
+             {width_px, std::max(1, picture.height * width_px / picture.width)},
+             0,
+             0,
+             cv::INTER_AREA);
+  return to_image(small);
+}
+
+std::vector<Image> to_images(const torch::Tensor& images) {
+  if (images.dim() != 4 || images.size(1) != 3 || images.scalar_type() != torch::kUInt8)
+    throw std::invalid_argument(
+        fmt::format("to_images: got {} of {} dimensions, want uint8 [N, 3, H, W]",
+                    c10::toString(images.scalar_type()),
+                    images.dim()));
+  const auto interleaved = images.permute({0, 2, 3, 1}).contiguous().cpu();  // [N, H, W, 3]
+  const int height = static_cast<int>(images.size(2)), width = static_cast<int>(images.size(3));
+  std::vector<Image> all;
+  for (int64_t i = 0; i < images.size(0); ++i) {
+    Image image{width, height, std::vector<uint8_t>(static_cast<size_t>(width) * height * 3)};
+    std::memcpy(image.rgb.data(), interleaved[i].data_ptr<uint8_t>(), image.rgb.size());
+    all.push_back(std::move(image));
+  }
+  return all;
+}
+
+int grid_columns(size_t classes) {
+  constexpr int kUsual = 8, kMost = 16;
+  // Columns of one class where they are few: the eye compares within columns.
+  const auto few = static_cast<int>(std::min<size_t>(classes, kMost + 1));
+  return few >= 2 && few <= kMost ? few * std::max(1, kUsual / few) : kUsual;
+}
+
+}  // namespace uvic::app

@@ -1,0 +1,63 @@
+#include "app/scoring/extractors.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "app/options/assets.h"
+#include "data/formats/json.h"
+#include "metrics/embedded_features.h"
+#include "metrics/inception.h"
+#include "metrics/torchscript.h"
+
+namespace uvic::app {
+
+std::unique_ptr<metrics::FeatureExtractor> open_extractor(const ExtractorChoice& choice,
+                                                          torch::Device device) {
+  if (choice.name == "embedded")
+    return metrics::load_embedded_extractor(choice.weights.empty()
+                                                ? asset("assets/embedded_features.safetensors")
+                                                : std::filesystem::path(choice.weights),
+                                            device);
+  if (choice.name != "inception") return metrics::load_torchscript(choice.name, device);
+  metrics::InceptionOptions inception;
+  inception.protocol = choice.protocol;
+  inception.dimensions = choice.dimensions;
+  inception.precision = choice.precision;
+  inception.device = device;
+  return metrics::load_inception(choice.inception, inception);
+}
+
+std::vector<std::string> check_statistics(const std::string& path,
+                                          const metrics::FeatureStatistics& statistics,
+                                          const metrics::FeatureExtractor& extractor) {
+  if (statistics.mean.size(0) != extractor.dimensions())
+    throw std::invalid_argument(
+        fmt::format("{}: statistics of {} features, {} gives {}; make them with the same extractor",
+                    path,
+                    statistics.mean.size(0),
+                    extractor.name(),
+                    extractor.dimensions()));
+  if (statistics.provenance.empty())
+    return {fmt::format("{} does not tell which extractor, resize and pictures made it", path)};
+  const auto made = formats::parse_json(statistics.provenance, path + ": provenance");
+  if (!made.is_object()) throw std::runtime_error(path + ": its provenance is no JSON object");
+  const auto text = [&](const char* key) { return made.value(key, std::string()); };
+  if (text("extractor") != extractor.name() ||
+      text("extractor_sha256") != extractor.weights_sha256())
+    throw std::invalid_argument(fmt::format(
+        "{}: made by {} (weights {:.12}...), scored by {} (weights {:.12}...); use one extractor",
+        path,
+        text("extractor"),
+        text("extractor_sha256"),
+        extractor.name(),
+        extractor.weights_sha256()));
+  if (text("precision") == extractor.precision()) return {};
+  return {fmt::format("{} was made in {}, the pictures are scored in {}",
+                      path,
+                      text("precision"),
+                      extractor.precision())};
+}
+
+}  // namespace uvic::app

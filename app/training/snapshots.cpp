@@ -1,0 +1,130 @@
+#include "app/training/snapshots.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "app/options/options.h"
+#include "app/sampling/cuda_graph.h"
+#include "app/sampling/image_grid.h"
+#include "app/scoring/extractors.h"
+#include "base/process.h"
+#include "data/formats/image_file.h"
+#include "metrics/features.h"
+#include "metrics/frechet.h"
+#include "metrics/image_stream.h"
+#include "metrics/statistics.h"
+
+namespace uvic::app {
+namespace {
+
+// Names of files may be any bytes; metadata is UTF-8.
+std::string dump_utf8(const nlohmann::json& value) {
+  return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+std::string as_utf8(const std::string& text) {
+  return nlohmann::json::parse(dump_utf8(text)).get<std::string>();
+}
+
+}  // namespace
+
+struct Snapshots::Scorer {
+  std::unique_ptr<metrics::FeatureExtractor> extractor;
+  metrics::FeatureStatistics reference;
+};
+
+Snapshots::Snapshots(const TrainOptions& options,
+                     const data::Dataset& dataset,
+                     TrainState& state,
+                     const RunDir& run)
+    : options_(options),
+      state_(state),
+      run_(run),
+      settings_{options.diffusion, options.sample, options.guidance},
+      classes_(all_classes(options.model, options.label_dropout > 0)),
+      metadata_(run_metadata(options, dataset)) {
+  classes_.resize(std::min(classes_.size(), dataset.class_names().size()));
+  if (options.score_images <= 0) return;
+  scorer_ = std::make_unique<Scorer>();
+  scorer_->extractor = open_extractor({options.score_extractor, {}, options.inception},
+                                      state.model->pos_embed.device());
+  if (std::filesystem::path(options.score_ref).extension() == ".npz") {
+    scorer_->reference = metrics::read_statistics(options.score_ref);
+    for (const auto& warning :
+         check_statistics(options.score_ref, scorer_->reference, *scorer_->extractor))
+      run.log("warning: " + warning);
+    return;
+  }
+  std::unique_ptr<data::Dataset> other;
+  if (!options.score_ref.empty()) {
+    auto reference_options = options.dataset;
+    reference_options.image_size = dataset.image_size();
+    other = data::open_dataset(options.score_ref, reference_options);
+  }
+  const data::Dataset& reference = other ? *other : dataset;
+  metrics::StatisticsAccumulator statistics(scorer_->extractor->dimensions());
+  const auto next =
+      metrics::stream_dataset(reference, std::min<int64_t>(reference.size(), 50000), 256);
+  for (auto images = next(); images.defined(); images = next())
+    statistics.add(scorer_->extractor->extract(images));
+  scorer_->reference = statistics.finish();
+}
+
+Snapshots::~Snapshots() = default;
+
+void Snapshots::save() const {
+  state_.save_weights(run_.weights(state_.images_seen), metadata_);
+  state_.save(run_.state(), metadata_);
+}
+
+torch::Tensor Snapshots::draw_seeds(int64_t first, int64_t count) const {
+  std::vector<uint64_t> seeds(static_cast<size_t>(count));
+  std::iota(seeds.begin(), seeds.end(), static_cast<uint64_t>(first));
+  return draw(state_.ema, settings_, seeds, labels_in_turn(seeds, classes_));
+}
+
+void Snapshots::draw_grid() const {
+  GridOptions grid;
+  grid.columns = grid_columns(classes_.size());
+  formats::write_png(run_.grid(state_.images_seen),
+                     image_grid(draw_seeds(0, options_.grid_count), grid));
+}
+
+void Snapshots::score() const {
+  constexpr int64_t kBatch = 256;
+  metrics::StatisticsAccumulator statistics(scorer_->extractor->dimensions());
+  const KeepRecordings keep_recordings;
+  for (int64_t first = 0; first < options_.score_count; first += kBatch) {
+    if (base::stop_requested()) return;
+    const auto images = draw_seeds(first, std::min(kBatch, options_.score_count - first));
+    statistics.add(scorer_->extractor->extract(images));
+  }
+  const double distance = metrics::frechet_distance(statistics.finish(), scorer_->reference);
+  run_.log(fmt::format("{:>9} of {} images  {} ({}) {:.4f} of {} pictures",
+                       state_.images_seen,
+                       options_.total_images,
+                       scorer_->extractor->distance_name(),
+                       scorer_->extractor->name(),
+                       distance,
+                       options_.score_count));
+  run_.append_stats({{"images_seen", state_.images_seen},
+                     {"elapsed_sec", state_.elapsed_sec},
+                     {"distance_name", scorer_->extractor->distance_name()},
+                     {"distance", distance},
+                     {"extractor", scorer_->extractor->name()},
+                     {"extractor_sha256", scorer_->extractor->weights_sha256()},
+                     {"count", options_.score_count}});
+}
+
+std::map<std::string, std::string> run_metadata(const TrainOptions& options,
+                                                const data::Dataset& dataset) {
+  return {{"uvic.version", UVIC_VERSION},
+          {"uvic.config", as_utf8(to_toml(options))},
+          {"uvic.data", as_utf8(dataset.describe())},
+          {"uvic.data_fingerprint", dataset.fingerprint()},
+          {"uvic.class_names", dump_utf8(dataset.class_names())}};
+}
+
+}  // namespace uvic::app

@@ -1,0 +1,135 @@
+#include "app/training/train_state.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <stdexcept>
+
+#include "data/formats/safetensors.h"
+
+namespace uvic::app {
+namespace {
+
+constexpr const char* kKind = "uvic training state";
+
+// One row for each set of tensors of the file.
+template <class State, class Visitor>
+void visit_sets(State& state, Visitor&& visit) {
+  visit("model.", state.parameters);
+  visit("ema.", state.averages);
+  visit("optimizer.exp_avg.", state.exp_avg);
+  visit("optimizer.exp_avg_sq.", state.exp_avg_sq);
+}
+
+template <class Number>
+Number number(const formats::TensorFile& file, const char* key, const std::filesystem::path& path) {
+  const auto found = file.metadata.find(key);
+  Number value = 0;
+  if (found != file.metadata.end()) {
+    const auto& text = found->second;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc() && end == text.data() + text.size() && value >= 0) return value;
+  }
+  throw std::runtime_error(
+      fmt::format("{}: no usable {} in its metadata; the file is damaged", path.string(), key));
+}
+
+}  // namespace
+
+TrainState::TrainState(const model::UViTConfig& config, uint64_t seed, torch::Device device)
+    : model(nullptr), ema(nullptr) {
+  torch::manual_seed(seed);
+  model = model::UViT(config);
+  ema = model::UViT(config);
+  model->to(device);
+  ema->to(device);
+  const torch::NoGradGuard no_grad;
+  for (const auto& item : model->named_parameters()) {
+    names.push_back(item.key());
+    parameters.push_back(item.value());
+    exp_avg.push_back(torch::zeros_like(item.value()));
+    exp_avg_sq.push_back(torch::zeros_like(item.value()));
+  }
+  auto averaged = ema->named_parameters();
+  for (size_t i = 0; i < names.size(); ++i) {
+    averages.push_back(averaged[names[i]].requires_grad_(false));
+    averages.back().copy_(parameters[i]);
+  }
+}
+
+void TrainState::save(const std::filesystem::path& path,
+                      std::map<std::string, std::string> metadata) const {
+  formats::TensorFile file;
+  visit_sets(*this, [&](const std::string& prefix, const std::vector<torch::Tensor>& tensors) {
+    for (size_t i = 0; i < names.size(); ++i) file.tensors[prefix + names[i]] = tensors[i].detach();
+  });
+  file.metadata = std::move(metadata);
+  file.metadata["uvic.kind"] = kKind;
+  file.metadata["uvic.step"] = fmt::format("{}", step);
+  file.metadata["uvic.images_seen"] = fmt::format("{}", images_seen);
+  file.metadata["uvic.elapsed_sec"] = fmt::format("{}", elapsed_sec);
+  formats::write_safetensors(path, file);
+}
+
+void TrainState::load(const std::filesystem::path& path) {
+  const auto file = formats::read_safetensors(path);
+  const auto kind = file.metadata.find("uvic.kind");
+  if (kind == file.metadata.end() || kind->second != kKind)
+    throw std::runtime_error(
+        fmt::format("{}: not a training state; remove it or choose another --out", path.string()));
+  const torch::NoGradGuard no_grad;
+  size_t expected = 0;
+  visit_sets(*this, [&](const std::string& prefix, std::vector<torch::Tensor>& tensors) {
+    for (size_t i = 0; i < names.size(); ++i, ++expected) {
+      const auto found = file.tensors.find(prefix + names[i]);
+      if (found == file.tensors.end())
+        throw std::runtime_error(
+            fmt::format("{}: no {}{}; it is the state of another model; choose another --out",
+                        path.string(),
+                        prefix,
+                        names[i]));
+      if (found->second.sizes() != tensors[i].sizes() ||
+          found->second.scalar_type() != tensors[i].scalar_type())
+        throw std::runtime_error(
+            fmt::format("{}: {}{} is {} {}, the model wants {} {}; it is the state of another "
+                        "model; choose another --out",
+                        path.string(),
+                        prefix,
+                        names[i],
+                        toString(found->second.scalar_type()),
+                        c10::str(found->second.sizes()),
+                        toString(tensors[i].scalar_type()),
+                        c10::str(tensors[i].sizes())));
+    }
+  });
+  if (file.tensors.size() != expected)
+    throw std::runtime_error(
+        fmt::format("{}: {} tensors, the model's state has {}; it is the state of another model",
+                    path.string(),
+                    file.tensors.size(),
+                    expected));
+  visit_sets(*this, [&](const std::string& prefix, std::vector<torch::Tensor>& tensors) {
+    for (size_t i = 0; i < names.size(); ++i) tensors[i].copy_(file.tensors.at(prefix + names[i]));
+  });
+  step = number<int64_t>(file, "uvic.step", path);
+  images_seen = number<int64_t>(file, "uvic.images_seen", path);
+  elapsed_sec = number<double>(file, "uvic.elapsed_sec", path);
+}
+
+void TrainState::save_weights(const std::filesystem::path& path,
+                              std::map<std::string, std::string> metadata) const {
+  formats::TensorFile file;
+  for (size_t i = 0; i < names.size(); ++i) file.tensors[names[i]] = averages[i].detach();
+  file.metadata = std::move(metadata);
+  file.metadata["format"] = "pt";
+  file.metadata["uvic.kind"] = "uvic weights";
+  file.metadata["uvic.step"] = fmt::format("{}", step);
+  file.metadata["uvic.images_seen"] = fmt::format("{}", images_seen);
+  formats::write_safetensors(path, file);
+}
+
+std::map<std::string, std::string> read_metadata(const std::filesystem::path& path) {
+  return formats::read_safetensors(path).metadata;
+}
+
+}  // namespace uvic::app

@@ -1,0 +1,45 @@
+// All that a run is at one moment: weights, their average, the optimiser, how far it has come.
+// Saved whole, resumed bit for bit.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "model/uvit/uvit.h"
+
+namespace uvic::app {
+
+struct TrainState {
+  /// Weights drawn from `seed`, the average a copy of them, the optimiser at rest.
+  TrainState(const model::UViTConfig& config, uint64_t seed, torch::Device device);
+
+  model::UViT model;
+  model::UViT ema;  ///< same parameters' names, no gradients
+  std::vector<std::string> names;
+  std::vector<torch::Tensor> parameters, averages, exp_avg,
+      exp_avg_sq;  ///< float32, in the order of `names`
+  int64_t step = 0;
+  int64_t images_seen = 0;
+  double elapsed_sec = 0;
+
+  /// Tensors "model.NAME", "ema.NAME", "optimizer.exp_avg.NAME", "optimizer.exp_avg_sq.NAME";
+  /// numbers as metadata. `metadata` travels along (config, data fingerprint).
+  void save(const std::filesystem::path& path, std::map<std::string, std::string> metadata) const;
+
+  /// Throws std::runtime_error naming the file if it is no training state or one of another model.
+  void load(const std::filesystem::path& path);
+
+  /// The average alone, under the official names: what sampling reads and what other programs open.
+  void save_weights(const std::filesystem::path& path,
+                    std::map<std::string, std::string> metadata) const;
+};
+
+/// The metadata of a safetensors file that we wrote, without its tensors being read.
+std::map<std::string, std::string> read_metadata(const std::filesystem::path& path);
+
+}  // namespace uvic::app

@@ -1,0 +1,33 @@
+// The training loop, read from top to bottom.
+#pragma once
+
+#include "app/runs/run_config.h"
+#include "app/runs/run_dir.h"
+#include "app/training/train_state.h"
+#include "data/dataset.h"
+
+namespace uvic::app {
+
+/// Learning rate of the step that begins at `images_seen`: linear warm-up from 0 (the very first
+/// step has rate 0, as in the official code), then constant, linear or cosine to 0 at total_images.
+double learning_rate(const OptimizerConfig& config, int64_t images_seen, int64_t total_images);
+
+/// Grids and scores that were due at state.images_seen and are not there: an earlier sitting was
+/// ended before it made them.
+struct MissingSnapshots {
+  bool grid = false, score = false;
+  bool any() const { return grid || score; }
+};
+MissingSnapshots missing_snapshots(const TrainOptions& options,
+                                   const TrainState& state,
+                                   const RunDir& run);
+
+/// Makes what is missing, then trains `state` until options.total_images or until a stop signal;
+/// saves on its intervals, at the end, and where anything but a step itself fails. Throws
+/// std::runtime_error where the loss stops being finite (what was saved before stays).
+void train(const TrainOptions& options,
+           const data::Dataset& dataset,
+           TrainState& state,
+           const RunDir& run);
+
+}  // namespace uvic::app

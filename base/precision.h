@@ -1,0 +1,18 @@
+// fp32 or bf16 products: what was asked for, what the hardware does well.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <string>
+
+namespace uvic::base {
+
+/// "bf16" or "fp32" for one of auto, bf16, fp32; auto is bf16 where the device multiplies it faster
+/// than fp32 (x86 with AMX or AVX-512 BF16, CUDA from compute capability 8). Throws
+/// std::invalid_argument on another word.
+std::string resolve_precision(const std::string& wanted, torch::Device device);
+
+/// The dtype of products for "bf16" or "fp32".
+torch::Dtype compute_dtype(const std::string& resolved);
+
+}  // namespace uvic::base

@@ -1,0 +1,138 @@
+#include "base/process.h"
+
+#include <fmt/format.h>
+#include <malloc.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <torch/torch.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
+#include <opencv2/core.hpp>
+#include <stdexcept>
+#include <string>
+
+#include "base/tensor_allocator.h"
+
+namespace uvic::base {
+namespace {
+
+std::atomic<int> stop_signal{0};
+
+void on_stop_signal(int signal) {
+  if (stop_signal.exchange(signal) != 0) _exit(128 + signal);
+}
+
+// cgroup v2: "max 100000" or "150000 100000" (quota and period, microseconds).
+int64_t quota_cores() {
+  std::ifstream file("/sys/fs/cgroup/cpu.max");
+  std::string quota;
+  double period = 0;
+  if (!(file >> quota >> period) || quota == "max" || period <= 0) return INT64_MAX;
+  return std::max<int64_t>(1, std::llround(std::atof(quota.c_str()) / period));
+}
+
+}  // namespace
+
+int64_t usable_cores() {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  int64_t cores = sched_getaffinity(0, sizeof mask, &mask) == 0 ? CPU_COUNT(&mask) : 1;
+  return std::max<int64_t>(1, std::min(cores, quota_cores()));
+}
+
+void set_up_process(int64_t threads) {
+  if (threads < 0)
+    throw std::invalid_argument(fmt::format("--threads {}: 0 (all usable cores) or more", threads));
+  const int64_t most = std::max<int64_t>(64, 8 * usable_cores());
+  if (threads > most)
+    throw std::invalid_argument(
+        fmt::format("--threads {}: {} cores are usable here; give {} or fewer, or 0 for all",
+                    threads,
+                    usable_cores(),
+                    most));
+  at::set_num_threads(static_cast<int>(threads > 0 ? threads : usable_cores()));
+  cv::setNumThreads(1);
+  at::globalContext().setFlushDenormal(true);
+  // On a GPU too float32 means float32: metrics follow their protocols to the last digits.
+  at::globalContext().setAllowTF32CuBLAS(false);
+  at::globalContext().setAllowTF32CuDNN(false);
+  // A training step frees and asks again for the same large blocks: returned to the kernel, each
+  // would be paged in anew.
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  use_compact_tensor_memory();
+}
+
+void catch_stop_signals() {
+  struct sigaction action = {};
+  action.sa_handler = on_stop_signal;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+int stop_requested() { return stop_signal.load(); }
+
+double resident_mib() {
+  std::ifstream file("/proc/self/statm");
+  double total = 0, resident = 0;
+  file >> total >> resident;
+  return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 20);
+}
+
+double peak_resident_mib() {
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+std::string choose_device(const std::string& wanted) {
+  if (wanted == "cpu") return wanted;
+  const bool cuda = torch::cuda::is_available();
+  if (wanted == "auto") return cuda ? "cuda" : "cpu";
+  if (wanted != "cuda")
+    throw std::invalid_argument(fmt::format("--device {}: one of auto, cpu, cuda", wanted));
+  if (!cuda)
+    throw std::invalid_argument(
+        "--device cuda: this LibTorch sees no CUDA device; use --device cpu");
+  return wanted;
+}
+
+std::string shell_word(const std::string& word) {
+  if (!word.empty() &&
+      word.find_first_not_of(
+          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,+@%") ==
+          std::string::npos)
+    return word;
+  std::string quoted = "'";
+  for (const char c : word) c == '\'' ? quoted += "'\\''" : quoted += c;
+  return quoted + "'";
+}
+
+std::string command_line() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::string line;
+  for (std::string word; std::getline(file, word, '\0');)
+    line += (line.empty() ? "" : " ") + shell_word(word);
+  return line;
+}
+
+std::string utc_now() {
+  const auto now = std::time(nullptr);
+  std::tm parts = {};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+}  // namespace uvic::base

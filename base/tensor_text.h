@@ -1,0 +1,17 @@
+// Tensors and what stands in files, as people read them.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <string>
+#include <string_view>
+
+namespace uvic::base {
+
+std::string dtype_text(torch::ScalarType dtype);  ///< NumPy's name: "float32"; "bfloat16"
+std::string shape_text(at::IntArrayRef sizes);    ///< "[2, 3, 32, 32]"
+std::string bytes_text(double size_bytes);        ///< "176 MB", powers of ten
+std::string printable_text(
+    std::string_view text);  ///< control characters as '?': a file can't write on the terminal
+
+}  // namespace uvic::base

@@ -1,0 +1,100 @@
+#include "model/attention/attention.h"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+#include "base/torch_compat.h"
+#include "model/attention/scores.h"
+#include "model/kernel_choice.h"
+#include "model/kernels/cpu/attention_kernels.h"
+#include "model/kernels/cuda/attention_cuda_binding.h"
+
+namespace uvic::model {
+namespace {
+
+std::string describe(const torch::Tensor& x) {
+  std::string sizes;
+  for (const auto n : x.sizes()) sizes += (sizes.empty() ? "" : ", ") + std::to_string(n);
+  return fmt::format("[{}] {} on {}", sizes, c10::toString(x.scalar_type()), x.device().str());
+}
+
+void check(const AttentionInput& in) {
+  for (const auto* x : {&in.q, &in.k, &in.v})
+    if (!x->defined() || x->dim() != 4)
+      throw std::invalid_argument("attention: q, k and v must be [batch, heads, tokens, width]");
+  const auto like_k = [&](const torch::Tensor& x) {
+    return x.sizes() == in.k.sizes() && x.scalar_type() == in.q.scalar_type() &&
+           x.device() == in.q.device();
+  };
+  const bool q_fits =
+      in.q.size(0) == in.k.size(0) && in.q.size(1) == in.k.size(1) && in.q.size(3) == in.k.size(3);
+  if (!q_fits || !like_k(in.k) || !like_k(in.v))
+    throw std::invalid_argument(
+        fmt::format("attention: q {}, k {}, v {} disagree; give k and v of one shape, and batch, "
+                    "heads, width, dtype and device of q",
+                    describe(in.q),
+                    describe(in.k),
+                    describe(in.v)));
+  if (in.v_previous.defined() && !like_k(in.v_previous))
+    throw std::invalid_argument(
+        fmt::format("attention: v_previous {}, v {}; give both one shape, dtype and device",
+                    describe(in.v_previous),
+                    describe(in.v)));
+}
+
+}  // namespace
+
+std::optional<ScoreKind> score_kind(const AttentionKind& kind) {
+  if (kind.reference == softmax_attention) return ScoreKind::softmax;
+  if (kind.reference == cog_attention) return ScoreKind::cog;
+  return std::nullopt;
+}
+
+torch::Tensor attention(const AttentionKind& kind, const AttentionInput& in) {
+  check(in);
+  if (!fused_kernels()) return kind.reference(in);
+  if (kind.reference == elliptical_attention)
+    return attention(attention_kind("softmax"), stretch_queries(in));
+  if (const auto score = score_kind(kind); score && fused_attention_serves(in.q))
+    return fused_attention(*score, in.q, in.k, in.v, in.scale);
+  if (kind.reference == softmax_attention) {
+    const auto out = base::library_softmax_attention(in.q, in.k, in.v, in.scale);
+    if (out.defined()) return out;
+  }
+  // On a GPU the library's softmax comes first: it has been measured, ours has not.
+  if (const auto score = score_kind(kind);
+      score && cuda_attention_serves(in.q, in.q.size(3), in.scale))
+    return cuda_attention(*score, in.q, in.k, in.v, in.scale);
+  return kind.reference(in);
+}
+
+torch::Tensor self_attention(const AttentionKind& kind,
+                             const torch::Tensor& qkv,
+                             int64_t heads,
+                             double scale,
+                             const torch::Tensor& v_previous) {
+  if (qkv.dim() != 3 || heads <= 0 || qkv.size(2) % (3 * heads) != 0)
+    throw std::invalid_argument(
+        fmt::format("attention: qkv {} with {} heads; give [batch, tokens, 3 heads width]",
+                    describe(qkv),
+                    heads));
+  if (const auto score = score_kind(kind); score && fused_kernels() && fused_attention_serves(qkv))
+    return fused_attention(*score, qkv, heads, scale);
+  if (kind.reference == cog_attention && fused_kernels() &&
+      cuda_attention_serves(qkv, qkv.size(2) / (3 * heads), scale))
+    return cuda_attention(ScoreKind::cog, qkv, heads, scale);
+  const auto parts = split_heads(qkv, heads);
+  AttentionInput in;
+  in.q = parts[0], in.k = parts[1], in.v = parts[2];
+  in.v_previous = v_previous;
+  in.scale = scale;
+  return attention(kind, in).transpose(1, 2).flatten(2);  // [B, L, H D]
+}
+
+std::vector<torch::Tensor> split_heads(const torch::Tensor& qkv, int64_t heads) {
+  const int64_t width = qkv.size(2) / (3 * heads);
+  return qkv.view({qkv.size(0), qkv.size(1), 3, heads, width}).permute({2, 0, 3, 1, 4}).unbind();
+}
+
+}  // namespace uvic::model

@@ -1,0 +1,170 @@
+#include "model/kernels/cpu/cpu_features.h"
+
+#include <fmt/format.h>
+#if defined(__linux__) && defined(__x86_64__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "model/kernels/cpu/kernel_table.h"
+
+namespace uvic::model {
+namespace {
+
+struct IsaRow {
+  Isa isa;
+  const char* name;
+  bool (*runs_here)();
+};
+
+#if defined(__x86_64__)
+bool has_avx512_bf16() {
+  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+
+/// Linux gives a process the tile registers' memory only when it asks.
+bool may_use_tiles() {
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+#endif
+
+// __builtin_cpu_supports asks the CPU and, for wide registers, the operating system.
+#if defined(__x86_64__)
+const IsaRow kRows[] = {
+    {Isa::portable, "portable", [] { return true; }},
+    {Isa::avx2,
+     "avx2",
+     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
+    {Isa::avx512,
+     "avx512",
+     [] {
+       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+     }},
+    {Isa::avx512_bf16, "avx512_bf16", has_avx512_bf16},
+    {Isa::amx_bf16,
+     "amx_bf16",
+     [] { return has_avx512_bf16() && cpu_has_amx_bf16() && may_use_tiles(); }},
+    {Isa::amx_emulated, "amx_emulated", has_avx512_bf16},
+};
+#else
+const IsaRow kRows[] = {{Isa::portable, "portable", [] { return true; }}};
+#endif
+
+std::string available_names() {
+  std::string names;
+  for (const Isa isa : available_isas())
+    names += (names.empty() ? "" : ", ") + std::string(isa_name(isa));
+  return names;
+}
+
+/// The last that runs here of those which are chosen without being asked for.
+Isa widest_vectors() {
+  Isa best = Isa::portable;
+  for (const Isa isa : available_isas())
+    if (isa <= Isa::avx512_bf16) best = isa;
+  return best;
+}
+
+/// -1: not chosen yet.
+std::atomic<int> g_active{-1};
+
+}  // namespace
+
+const char* isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::portable:
+      return "portable";
+    case Isa::avx2:
+      return "avx2";
+    case Isa::avx512:
+      return "avx512";
+    case Isa::avx512_bf16:
+      return "avx512_bf16";
+    case Isa::amx_bf16:
+      return "amx_bf16";
+    case Isa::amx_emulated:
+      return "amx_emulated";
+  }
+  return "?";
+}
+
+const std::vector<Isa>& available_isas() {
+  static const std::vector<Isa> isas = [] {
+    std::vector<Isa> found;
+    for (const auto& row : kRows)
+      if (row.runs_here()) found.push_back(row.isa);
+    return found;
+  }();
+  return isas;
+}
+
+Isa isa_by_name(const std::string& name) {
+  for (const Isa isa : available_isas())
+    if (name == isa_name(isa)) return isa;
+  throw std::invalid_argument(fmt::format(
+      "instruction set: {} is unknown or not available on this machine; choose one of {}",
+      name,
+      available_names()));
+}
+
+bool cpu_has_amx_bf16() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("amx-bf16");
+#else
+  return false;
+#endif
+}
+
+Isa active_isa() {
+  const int chosen = g_active.load(std::memory_order_relaxed);
+  if (chosen >= 0) return static_cast<Isa>(chosen);
+  const char* wanted = std::getenv("UVIC_ISA");
+  const Isa isa = wanted && *wanted ? isa_by_name(wanted) : widest_vectors();
+  g_active.store(static_cast<int>(isa), std::memory_order_relaxed);
+  return isa;
+}
+
+void force_isa(Isa isa) {
+  const auto& isas = available_isas();
+  if (std::find(isas.begin(), isas.end(), isa) == isas.end())
+    throw std::invalid_argument(
+        fmt::format("instruction set: this machine has no {}; choose one of {}",
+                    isa_name(isa),
+                    available_names()));
+  g_active.store(static_cast<int>(isa), std::memory_order_relaxed);
+}
+
+void force_isa(const std::string& name) { force_isa(isa_by_name(name)); }
+
+const KernelTable& active_kernels() {
+  switch (active_isa()) {
+#if defined(__x86_64__)
+    case Isa::avx2:
+      return avx2::kKernels;
+    case Isa::avx512:
+      return avx512::kKernels;
+    case Isa::avx512_bf16:
+      return avx512_bf16::kKernels;
+    case Isa::amx_bf16:
+      return amx_bf16::kKernels;
+    case Isa::amx_emulated:
+      return amx_emulated::kKernels;
+#endif
+    default:
+      return portable::kKernels;
+  }
+}
+
+}  // namespace uvic::model

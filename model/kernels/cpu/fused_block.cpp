@@ -1,0 +1,265 @@
+#include "model/kernels/cpu/fused_block.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <stdexcept>
+
+#include "model/kernels/cpu/attention_kernels.h"
+#include "model/kernels/cpu/product_kernels.h"
+#include "model/kernels/cpu/row_kernels.h"
+
+namespace uvic::model {
+namespace {
+
+using torch::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Where each input of the operation stands.
+enum Input : size_t {
+  kX,
+  kSkip,
+  kSkipWeight,
+  kSkipBias,
+  kNorm1Weight,
+  kNorm1Bias,
+  kQkvWeight,
+  kQkvBias,
+  kProjWeight,
+  kProjBias,
+  kNorm2Weight,
+  kNorm2Bias,
+  kFc1Weight,
+  kFc1Bias,
+  kFc2Weight,
+  kFc2Bias,
+  kInputs
+};
+
+/// What the backward pass reads: results of the forward pass [B, L, ...], and parameters. What a
+/// pass over memory brings back (both norms, gelu) is not kept.
+struct Kept {
+  Tensor x;                         ///< in the dtype of the products, if there is a skip
+  Tensor skip;                      ///< float32: an earlier block keeps it anyway
+  Tensor start;                     ///< float32, the residual stream before attention
+  Tensor qkv, attended, row_stats;  ///< around attention
+  Tensor middle;                    ///< float32, the residual stream before the MLP
+  Tensor hidden;                    ///< fc1's output
+  Tensor skip_weight, norm1_weight, norm1_bias, qkv_weight, proj_weight, norm2_weight, norm2_bias,
+      fc1_weight, fc2_weight;
+
+  std::array<Tensor*, 17> all() {
+    return {&x,
+            &skip,
+            &start,
+            &qkv,
+            &attended,
+            &row_stats,
+            &middle,
+            &hidden,
+            &skip_weight,
+            &norm1_weight,
+            &norm1_bias,
+            &qkv_weight,
+            &proj_weight,
+            &norm2_weight,
+            &norm2_bias,
+            &fc1_weight,
+            &fc2_weight};
+  }
+  variable_list list() {
+    variable_list tensors;
+    for (const auto* tensor : all()) tensors.push_back(*tensor);
+    return tensors;
+  }
+  static Kept from(const variable_list& tensors) {
+    Kept kept;
+    const auto all = kept.all();
+    for (size_t i = 0; i < all.size(); ++i) *all[i] = tensors[i];
+    return kept;
+  }
+};
+
+/// LibTorch 1.13 takes no undefined tensors as arguments of an operation: an empty one stands for
+/// it.
+Tensor or_empty(const Tensor& x) { return x.defined() ? x : torch::empty({0}); }
+Tensor or_undefined(const Tensor& x) { return x.numel() > 0 ? x : Tensor(); }
+
+struct FusedBlock : torch::autograd::Function<FusedBlock> {
+  // One argument per tensor: that is how autograd learns of them. In the order of Input.
+  static Tensor forward(AutogradContext* ctx,
+                        const Tensor& x,
+                        const Tensor& skip,
+                        const Tensor& skip_weight,
+                        const Tensor& skip_bias,
+                        const Tensor& norm1_weight,
+                        const Tensor& norm1_bias,
+                        const Tensor& qkv_weight,
+                        const Tensor& qkv_bias,
+                        const Tensor& proj_weight,
+                        const Tensor& proj_bias,
+                        const Tensor& norm2_weight,
+                        const Tensor& norm2_bias,
+                        const Tensor& fc1_weight,
+                        const Tensor& fc1_bias,
+                        const Tensor& fc2_weight,
+                        const Tensor& fc2_bias,
+                        const BlockShape& shape,
+                        torch::Dtype compute) {
+    const Norm norm1{norm1_weight, norm1_bias, shape.norm_epsilon},
+        norm2{norm2_weight, norm2_bias, shape.norm_epsilon};
+    Kept kept;
+    kept.skip_weight = or_undefined(skip_weight);
+    kept.norm1_weight = norm1_weight, kept.norm1_bias = norm1_bias;
+    kept.qkv_weight = qkv_weight, kept.proj_weight = proj_weight;
+    kept.norm2_weight = norm2_weight, kept.norm2_bias = norm2_bias;
+    kept.fc1_weight = fc1_weight, kept.fc2_weight = fc2_weight;
+
+    kept.start = x.contiguous();
+    if (kept.skip_weight.defined()) {
+      kept.x = cast_rows(kept.start, compute);
+      kept.skip = skip.contiguous();
+      const auto halves = skip_weight.chunk(2, 1);
+      kept.start = product_add_rows({}, kept.x, halves[0], skip_bias);
+      kept.start = product_add_rows(kept.start, cast_rows(kept.skip, compute), halves[1], {});
+    }
+    kept.qkv =
+        product_rows(norm_rows(kept.start, norm1, compute).y, qkv_weight, or_undefined(qkv_bias));
+    const auto attended = attention_rows(shape.kind, kept.qkv, shape.heads, shape.scale);
+    kept.attended = attended.out, kept.row_stats = attended.row_stats;
+    kept.middle = product_add_rows(kept.start, kept.attended, proj_weight, proj_bias);
+
+    const auto mlp =
+        product_gelu_rows(norm_rows(kept.middle, norm2, compute).y, fc1_weight, fc1_bias);
+    kept.hidden = mlp.z;
+    const auto out = product_add_rows(kept.middle, mlp.activated, fc2_weight, fc2_bias);
+
+    ctx->save_for_backward(kept.list());
+    ctx->saved_data["heads"] = shape.heads;
+    ctx->saved_data["scale"] = shape.scale;
+    ctx->saved_data["epsilon"] = shape.norm_epsilon;
+    ctx->saved_data["kind"] = static_cast<int64_t>(shape.kind);
+    ctx->saved_data["qkv_bias"] = qkv_bias.numel() > 0;
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list grad_out) {
+    if (torch::GradMode::is_enabled())
+      throw std::runtime_error(
+          "fused_block: differentiable once only; for second derivatives turn the fused kernels "
+          "off");
+    const Kept kept = Kept::from(ctx->get_saved_variables());
+    const auto compute = kept.qkv.scalar_type();
+    const auto kind = static_cast<ScoreKind>(ctx->saved_data["kind"].toInt());
+    const int64_t heads = ctx->saved_data["heads"].toInt();
+    const double scale = ctx->saved_data["scale"].toDouble();
+    const double epsilon = ctx->saved_data["epsilon"].toDouble();
+    const Norm norm1{kept.norm1_weight, kept.norm1_bias, epsilon},
+        norm2{kept.norm2_weight, kept.norm2_bias, epsilon};
+    variable_list grads(kInputs + 2);
+
+    const auto d_out = grad_out[0].contiguous();
+    const auto mlp_grad = [&] {  // what it makes on the way is gone before attention's gradients
+      const auto d_mlp = narrow_rows(d_out, compute);
+      grads[kFc2Bias] = d_mlp.columns;
+      auto d_hidden = product_gelu_grad(d_mlp.y, kept.fc2_weight, kept.hidden);
+      grads[kFc2Weight] = product_weight_grad(d_mlp.y, d_hidden.activated);
+      d_hidden.activated.reset();
+      grads[kFc1Bias] = d_hidden.bias;
+      const auto normal2 = norm_rows(kept.middle, norm2, compute);
+      grads[kFc1Weight] = product_weight_grad(d_hidden.du, normal2.y);
+      return norm_rows_grad(
+          product_grad(d_hidden.du, kept.fc1_weight), kept.middle, normal2.stats, norm2, d_out);
+    };
+    const auto d_middle = mlp_grad();
+    grads[kNorm2Weight] = d_middle.weight;
+    grads[kNorm2Bias] = d_middle.shift;
+
+    grads[kProjBias] = d_middle.dx_columns;
+    grads[kProjWeight] = product_weight_grad(d_middle.dx_narrow, kept.attended);
+    const auto d_qkv = attention_rows_grad(kind,
+                                           kept.qkv,
+                                           heads,
+                                           scale,
+                                           {kept.attended, kept.row_stats},
+                                           product_grad(d_middle.dx_narrow, kept.proj_weight));
+    if (ctx->saved_data["qkv_bias"].toBool())
+      grads[kQkvBias] = d_qkv.flatten(0, 1).sum(0, false, torch::kFloat32);
+    const auto normal1 = norm_rows(kept.start, norm1, compute);
+    grads[kQkvWeight] = product_weight_grad(d_qkv, normal1.y);
+    const auto d_start = norm_rows_grad(
+        product_grad(d_qkv, kept.qkv_weight), kept.start, normal1.stats, norm1, d_middle.dx);
+    grads[kNorm1Weight] = d_start.weight;
+    grads[kNorm1Bias] = d_start.shift;
+
+    if (!kept.x.defined()) {
+      grads[kX] = d_start.dx;
+      return grads;
+    }
+    grads[kSkipBias] = d_start.dx_columns;
+    grads[kSkipWeight] =
+        torch::cat({product_weight_grad(d_start.dx_narrow, kept.x),
+                    product_weight_grad(d_start.dx_narrow, cast_rows(kept.skip, compute))},
+                   1);
+    const auto halves = kept.skip_weight.chunk(2, 1);
+    grads[kX] = product_grad(d_start.dx_narrow, halves[0], /*wide=*/true);
+    grads[kSkip] = product_grad(d_start.dx_narrow, halves[1], /*wide=*/true);
+    return grads;
+  }
+};
+
+}  // namespace
+
+bool fused_block_serves(const Tensor& x, const Tensor& parameter, torch::Dtype compute) {
+  return x.is_cpu() && x.scalar_type() == torch::kFloat32 && parameter.is_cpu() &&
+         parameter.scalar_type() == torch::kFloat32 &&
+         (compute == torch::kFloat32 || compute == torch::kBFloat16);
+}
+
+Tensor fused_block(const Tensor& x,
+                   const Tensor& skip,
+                   const BlockParameters& p,
+                   const BlockShape& shape,
+                   torch::Dtype compute) {
+  if (!fused_block_serves(x, p.qkv_weight, compute))
+    throw std::invalid_argument(fmt::format(
+        "fused_block: x is {} on {}, parameters {}, products {}; give float32 on the CPU and "
+        "products in float32 or bf16",
+        c10::toString(x.scalar_type()),
+        x.device().str(),
+        c10::toString(p.qkv_weight.scalar_type()),
+        c10::toString(compute)));
+  if (x.dim() != 3 || x.size(2) != p.qkv_weight.size(1) || x.size(2) % shape.heads != 0 ||
+      (skip.defined() && (skip.sizes() != x.sizes() || skip.scalar_type() != x.scalar_type())) ||
+      skip.defined() != p.skip_weight.defined())
+    throw std::invalid_argument(
+        fmt::format("fused_block: x has {} dimensions and width {}, the block is {} wide with {} "
+                    "heads and {}; x and skip must both be "
+                    "[batch, tokens, width]",
+                    x.dim(),
+                    x.size(-1),
+                    p.qkv_weight.size(1),
+                    shape.heads,
+                    p.skip_weight.defined() ? "takes a skip" : "takes no skip"));
+  return FusedBlock::apply(x,
+                           or_empty(skip),
+                           or_empty(p.skip_weight),
+                           or_empty(p.skip_bias),
+                           p.norm1_weight,
+                           p.norm1_bias,
+                           p.qkv_weight,
+                           or_empty(p.qkv_bias),
+                           p.proj_weight,
+                           p.proj_bias,
+                           p.norm2_weight,
+                           p.norm2_bias,
+                           p.fc1_weight,
+                           p.fc1_bias,
+                           p.fc2_weight,
+                           p.fc2_bias,
+                           shape,
+                           compute);
+}
+
+}  // namespace uvic::model

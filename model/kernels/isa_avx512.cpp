@@ -1,3 +1,0 @@
-// The kernels for avx512.
-#define UVIC_ISA avx512
-#include "model/kernels/isa_kernels.h"

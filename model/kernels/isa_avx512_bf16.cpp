@@ -1,3 +1,0 @@
-// The kernels for avx512_bf16.
-#define UVIC_ISA avx512_bf16
-#include "model/kernels/isa_kernels.h"

@@ -1,0 +1,141 @@
+#include "model/layers.h"
+
+#include <cmath>
+
+#include "model/kernel_choice.h"
+#include "model/kernels/cpu/fused_block.h"
+
+namespace uvic::model {
+namespace {
+
+constexpr double kNormEpsilon = 1e-5;
+
+BlockParameters fused_parameters(const BlockImpl& b) {
+  BlockParameters p;
+  if (b.skip_linear) p.skip_weight = b.skip_linear->weight, p.skip_bias = b.skip_linear->bias;
+  p.norm1_weight = b.norm1->weight, p.norm1_bias = b.norm1->bias;
+  p.qkv_weight = b.attn->qkv->weight, p.qkv_bias = b.attn->qkv->bias;
+  p.proj_weight = b.attn->proj->weight, p.proj_bias = b.attn->proj->bias;
+  p.norm2_weight = b.norm2->weight, p.norm2_bias = b.norm2->bias;
+  p.fc1_weight = b.mlp->fc1->weight, p.fc1_bias = b.mlp->fc1->bias;
+  p.fc2_weight = b.mlp->fc2->weight, p.fc2_bias = b.mlp->fc2->bias;
+  return p;
+}
+
+}  // namespace
+
+torch::Tensor timestep_embedding(const torch::Tensor& timesteps, int64_t dim) {
+  const int64_t half = dim / 2;
+  const auto steps = torch::arange(half, torch::dtype(torch::kFloat32).device(timesteps.device()));
+  const auto frequencies = (-std::log(10000.0) * steps / half).exp();  // [half]
+  const auto angles =
+      timesteps.to(torch::kFloat32).unsqueeze(1) * frequencies.unsqueeze(0);  // [B, half]
+  auto embedding = torch::cat({angles.cos(), angles.sin()}, 1);               // [B, 2 half]
+  if (dim % 2) embedding = torch::constant_pad_nd(embedding, {0, 1});
+  return embedding;
+}
+
+void trunc_normal_(torch::Tensor tensor, double std) {
+  torch::NoGradGuard no_grad;
+  // The cut lies at 100 standard deviations for std = 0.02: clamping the tail and redrawing it are
+  // the same.
+  tensor.normal_(0, std).clamp_(-2, 2);
+}
+
+LinearImpl::LinearImpl(int64_t in_features, int64_t out_features, bool with_bias) {
+  weight = register_parameter("weight", torch::empty({out_features, in_features}));
+  trunc_normal_(weight, 0.02);
+  if (with_bias) bias = register_parameter("bias", torch::zeros(out_features));
+}
+
+torch::Tensor LinearImpl::forward(const torch::Tensor& x) {
+  const auto dtype = x.scalar_type();
+  return torch::linear(x, weight.to(dtype), bias.defined() ? bias.to(dtype) : bias);
+}
+
+LayerNormImpl::LayerNormImpl(int64_t dim) {
+  weight = register_parameter("weight", torch::ones(dim));
+  bias = register_parameter("bias", torch::zeros(dim));
+}
+
+torch::Tensor LayerNormImpl::forward(const torch::Tensor& x, torch::Dtype out) {
+  return torch::layer_norm(x.to(weight.scalar_type()), weight.sizes(), weight, bias, kNormEpsilon)
+      .to(out);
+}
+
+MlpImpl::MlpImpl(int64_t dim, int64_t hidden) {
+  fc1 = register_module("fc1", Linear(dim, hidden));
+  fc2 = register_module("fc2", Linear(hidden, dim));
+}
+
+torch::Tensor MlpImpl::forward(const torch::Tensor& x) {
+  return fc2->forward(torch::gelu(fc1->forward(x)));  // [B, L, hidden] between
+}
+
+AttentionImpl::AttentionImpl(
+    int64_t dim, int64_t num_heads, bool qkv_bias, double scale, const AttentionKind& kind)
+    : num_heads_(num_heads), scale_(scale), kind_(&kind) {
+  qkv = register_module("qkv", Linear(dim, 3 * dim, qkv_bias));
+  proj = register_module("proj", Linear(dim, dim));
+}
+
+torch::Tensor AttentionImpl::forward(const torch::Tensor& x, torch::Tensor* values) {
+  const auto projected = qkv->forward(x);  // [B, L, 3 dim]
+  const auto v_previous = values ? *values : torch::Tensor();
+  if (values) *values = split_heads(projected.detach(), num_heads_)[2];
+  return proj->forward(self_attention(*kind_, projected, num_heads_, scale_, v_previous));
+}
+
+BlockImpl::BlockImpl(int64_t dim, int64_t hidden, Attention attention, bool skip) {
+  norm1 = register_module("norm1", LayerNorm(dim));
+  attn = register_module("attn", std::move(attention));
+  norm2 = register_module("norm2", LayerNorm(dim));
+  mlp = register_module("mlp", Mlp(dim, hidden));
+  if (skip) skip_linear = register_module("skip_linear", Linear(2 * dim, dim));
+}
+
+torch::Tensor BlockImpl::forward(torch::Tensor x,
+                                 const torch::Tensor& skip,
+                                 torch::Tensor* values,
+                                 torch::Dtype compute) {
+  const auto score = score_kind(attn->kind());
+  if (score && !values && fused_kernels() && fused_block_serves(x, norm1->weight, compute))
+    return fused_block(x,
+                       skip,
+                       fused_parameters(*this),
+                       {attn->num_heads(), attn->scale(), *score, kNormEpsilon},
+                       compute);
+
+  const auto residual = x.scalar_type();
+  if (skip_linear)
+    x = skip_linear->forward(torch::cat({x.to(compute), skip.to(compute)}, -1)).to(residual);
+  x = x + attn->forward(norm1->forward(x, compute), values);
+  return x + mlp->forward(norm2->forward(x, compute));
+}
+
+PatchEmbedImpl::PatchEmbedImpl(int64_t patch_size, int64_t in_chans, int64_t embed_dim) {
+  proj = register_module(
+      "proj",
+      torch::nn::Conv2d(
+          torch::nn::Conv2dOptions(in_chans, embed_dim, patch_size).stride(patch_size)));
+}
+
+torch::Tensor PatchEmbedImpl::forward(const torch::Tensor& x) {
+  const int64_t batch = x.size(0), channels = x.size(1), p = proj->weight.size(2);
+  const int64_t h = x.size(2) / p, w = x.size(3) / p;
+  const auto patches = x.reshape({batch, channels, h, p, w, p})
+                           .permute({0, 2, 4, 1, 3, 5})
+                           .reshape({batch, h * w, channels * p * p});
+  return torch::linear(patches, proj->weight.flatten(1), proj->bias);  // [B, h w, embed_dim]
+}
+
+torch::Tensor unpatchify(const torch::Tensor& tokens, int64_t channels) {
+  const int64_t batch = tokens.size(0);
+  const auto side = static_cast<int64_t>(std::lround(std::sqrt(tokens.size(1))));
+  const auto p = static_cast<int64_t>(std::lround(std::sqrt(tokens.size(2) / channels)));
+  return tokens.view({batch, side, side, p, p, channels})
+      .permute({0, 5, 1, 3, 2, 4})  // [B, C, h, p1, w, p2]
+      .reshape({batch, channels, side * p, side * p});
+}
+
+}  // namespace uvic::model

@@ -1,0 +1,240 @@
+#include "model/uvit/uvit.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cmath>
+#include <stdexcept>
+
+#include "base/parallel.h"
+#include "model/kernel_choice.h"
+#include "model/kernels/cpu/product_kernels.h"
+#include "model/recompute.h"
+#include "model/uvit/placement.h"
+
+namespace uvic::model {
+namespace {
+
+template <class... Args>
+void require(bool holds, fmt::format_string<Args...> message, Args&&... args) {
+  if (!holds)
+    throw std::invalid_argument("model: " + fmt::format(message, std::forward<Args>(args)...));
+}
+
+std::string shape(const torch::Tensor& x) {
+  return x.defined() ? fmt::format("[{}]", fmt::join(x.sizes().vec(), ", ")) : "none";
+}
+
+/// Sines and cosines of a side x side grid's rows (first half of dim) and columns, [side * side,
+/// dim]; a remainder of dim / 4 stays zero. Source: Vaswani et al. 2017, section 3.5, for each axis
+/// as in He et al., arXiv:2111.06377, appendix A.
+torch::Tensor grid_positions(int64_t side, int64_t dim) {
+  const int64_t quarter = dim / 4;
+  const auto exponents = torch::arange(quarter, torch::kFloat64) / static_cast<double>(quarter);
+  const auto frequencies = (-std::log(10000.0) * exponents).exp();        // [quarter]
+  const auto places = torch::arange(side, torch::kFloat64).unsqueeze(1);  // [side, 1]
+  const auto angles = places * frequencies;                               // [side, quarter]
+  const auto axis = torch::cat({angles.sin(), angles.cos()}, 1);          // [side, 2 quarter]
+  const auto rows = axis.unsqueeze(1).expand({side, side, 2 * quarter}),
+             columns = axis.unsqueeze(0).expand({side, side, 2 * quarter});
+  auto positions = torch::cat({rows, columns}, 2).reshape({side * side, 4 * quarter});
+  return torch::constant_pad_nd(positions, {0, dim - 4 * quarter}).to(torch::kFloat32);
+}
+
+}  // namespace
+
+UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
+  const auto& c = config_;
+  c.validate();
+  const int64_t dim = c.embed_dim;
+
+  pos_embed = register_parameter("pos_embed", torch::empty({1, c.extras() + c.patches(), dim}));
+  trunc_normal_(pos_embed, 0.02);
+  patch_embed = register_module("patch_embed", PatchEmbed(c.patch_size, c.in_chans, dim));
+  if (c.mlp_time_embed)
+    time_embed = register_module(
+        "time_embed",
+        torch::nn::Sequential(Linear(dim, 4 * dim), torch::nn::SiLU(), Linear(4 * dim, dim)));
+  if (c.num_classes > 0)
+    label_emb = register_module("label_emb", torch::nn::Embedding(c.num_classes, dim));
+  if (c.clip_dim > 0) context_embed = register_module("context_embed", Linear(c.clip_dim, dim));
+
+  const auto picked = place_attention(c.placement, c.blocks());
+  const double scale =
+      c.qk_scale > 0 ? c.qk_scale : 1 / std::sqrt(static_cast<double>(dim / c.num_heads));
+  size_t index = 0;
+  const auto make_block = [&](bool skip) {
+    const auto& kind = attention_kind(picked[index++] ? c.attention : "softmax");
+    passes_values_ |= kind.reads_v_previous;
+    return Block(dim, c.mlp_hidden(), Attention(dim, c.num_heads, c.qkv_bias, scale, kind), skip);
+  };
+  in_blocks = register_module("in_blocks", torch::nn::ModuleList());
+  for (int64_t i = 0; i < c.depth / 2; ++i) in_blocks->push_back(make_block(false));
+  mid_block = register_module("mid_block", make_block(false));
+  out_blocks = register_module("out_blocks", torch::nn::ModuleList());
+  for (int64_t i = 0; i < c.depth / 2; ++i) out_blocks->push_back(make_block(c.skip));
+
+  norm = register_module("norm", LayerNorm(dim));
+  decoder_pred =
+      register_module("decoder_pred", Linear(dim, c.patch_size * c.patch_size * c.in_chans));
+  if (c.conv)
+    final_layer = register_module(
+        "final_layer",
+        torch::nn::Conv2d(torch::nn::Conv2dOptions(c.in_chans, c.in_chans, 3).padding(1)));
+  if (c.init == "scaled") scale_fresh_weights();
+}
+
+/// The published deviation of 0.02 suits width 512; narrow networks stand still for thousands of
+/// steps on it, and positions of 0.02 drown in the patches' noise. Projections start at
+/// 1/sqrt(inputs) (LeCun et al., "Efficient BackProp", 1998), positions as a grid's sines and
+/// cosines.
+void UViTImpl::scale_fresh_weights() {
+  const torch::NoGradGuard no_grad;
+  for (const auto& module : modules(/*include_self=*/false))
+    if (const auto linear = std::dynamic_pointer_cast<LinearImpl>(module))
+      linear->weight.normal_(0, 1 / std::sqrt(static_cast<double>(linear->weight.size(1))));
+  pos_embed.slice(1, config_.extras())
+      .add_(grid_positions(config_.img_size / config_.patch_size, config_.embed_dim));
+}
+
+void UViTImpl::check(const torch::Tensor& x,
+                     const torch::Tensor& timesteps,
+                     const torch::Tensor& condition) const {
+  const auto& c = config_;
+  const int64_t batch = x.dim() == 4 ? x.size(0) : 0;
+  require(x.sizes() == torch::IntArrayRef({batch, c.in_chans, c.img_size, c.img_size}),
+          "x is {}, the config wants [batch, {}, {}, {}]; pass the config of this data",
+          shape(x),
+          c.in_chans,
+          c.img_size,
+          c.img_size);
+  require(timesteps.defined() && timesteps.sizes() == torch::IntArrayRef({batch}),
+          "timesteps is {}, wanted [{}], one for each image",
+          shape(timesteps),
+          batch);
+  if (label_emb) {
+    require(condition.defined() && condition.sizes() == torch::IntArrayRef({batch}) &&
+                condition.scalar_type() == torch::kInt64,
+            "labels are {}, wanted int64 [{}]: this is a class-conditional model",
+            shape(condition),
+            batch);
+    if (condition.is_cpu() && batch > 0) {
+      const auto low = condition.min().item<int64_t>(), high = condition.max().item<int64_t>();
+      require(low >= 0 && high < c.num_classes,
+              "label {}, the model has classes 0 to {}",
+              low < 0 ? low : high,
+              c.num_classes - 1);
+    }
+  } else if (context_embed) {
+    require(condition.defined() &&
+                condition.sizes() == torch::IntArrayRef({batch, c.num_clip_token, c.clip_dim}),
+            "context is {}, wanted [{}, {}, {}]: this is a context-conditional model",
+            shape(condition),
+            batch,
+            c.num_clip_token,
+            c.clip_dim);
+  } else {
+    require(!condition.defined(),
+            "a condition {} was given to an unconditional model; set num_classes or clip_dim",
+            shape(condition));
+  }
+}
+
+torch::Tensor UViTImpl::embed(const torch::Tensor& x,
+                              const torch::Tensor& timesteps,
+                              const torch::Tensor& condition) {
+  const auto dtype = pos_embed.scalar_type();
+  auto time = timestep_embedding(timesteps, config_.embed_dim).to(dtype);
+  if (time_embed) time = time_embed->forward(time);
+  std::vector<torch::Tensor> tokens = {time.unsqueeze(1),                   // [B, 1, D]
+                                       patch_embed->forward(x.to(dtype))};  // [B, patches, D]
+  if (label_emb) tokens.insert(tokens.begin(), label_emb->forward(condition).unsqueeze(1));
+  if (context_embed) tokens.insert(tokens.begin() + 1, context_embed->forward(condition.to(dtype)));
+  return torch::cat(tokens, 1) +
+         pos_embed;  // [B, L, D]: [label, time, patches] or [time, context, patches]
+}
+
+torch::Tensor UViTImpl::run_block(const std::shared_ptr<torch::nn::Module>& module,
+                                  const torch::Tensor& x,
+                                  const torch::Tensor& skip,
+                                  torch::Tensor* values) {
+  const auto block = std::static_pointer_cast<BlockImpl>(module);
+  const auto compute = compute_dtype();
+  if (!config_.use_checkpoint) return block->forward(x, skip, values, compute);
+  const auto run = [block, compute, values](const std::vector<torch::Tensor>& in) mutable {
+    // In the backward pass `values` of the caller is gone: work on a copy, hand it over only while
+    // the caller waits.
+    auto own = in[2];
+    auto out = block->forward(in[0], in[1], values || own.defined() ? &own : nullptr, compute);
+    if (values) *values = own;
+    values = nullptr;
+    return out;
+  };
+  return recompute_in_backward(
+      run, {x, skip, values ? *values : torch::Tensor()}, block->parameters());
+}
+
+torch::Tensor UViTImpl::run_blocks(torch::Tensor h) {
+  torch::Tensor values;
+  auto* const pass = passes_values_ ? &values : nullptr;
+  std::vector<torch::Tensor> skips;
+  for (const auto& block : *in_blocks) {
+    h = run_block(block, h, {}, pass);
+    if (config_.skip) skips.push_back(h);
+  }
+  h = run_block(mid_block.ptr(), h, {}, pass);
+  for (const auto& block : *out_blocks) {
+    torch::Tensor skip;
+    if (config_.skip) skip = skips.back(), skips.pop_back();
+    h = run_block(block, h, skip, pass);
+  }
+  return h;  // [B, L, D]
+}
+
+torch::Tensor UViTImpl::decode(const torch::Tensor& h) {
+  // Norm and decoder work token by token, so that the extra tokens can go first.
+  const auto patches = norm->forward(h.slice(1, config_.extras()), pos_embed.scalar_type());
+  const auto image = unpatchify(decoder_pred->forward(patches), config_.in_chans);  // [B, C, H, W]
+  return final_layer ? final_layer->forward(image) : image;
+}
+
+/// Our own products and oneDNN's bfloat16 ones do, and so do our kernels; OpenBLAS's float32
+/// products change with the number of rows, plain tensor code with where a vector ends.
+bool UViTImpl::keeps_images_apart() const {
+  return fused_kernels() && products_keep_rows_apart(compute_dtype()) && !passes_values_ &&
+         score_kind(attention_kind(config_.attention));
+}
+
+torch::Tensor UViTImpl::forward(const torch::Tensor& x,
+                                const torch::Tensor& timesteps,
+                                const torch::Tensor& condition) {
+  check(x, timesteps, condition);
+  if (torch::GradMode::is_enabled() || !x.is_cpu() || x.size(0) == 0)
+    return decode(run_blocks(embed(x, timesteps, condition))).to(x.scalar_type());
+
+  const bool blocks_together = keeps_images_apart();
+  const bool inference = c10::InferenceMode::is_enabled();
+  // An image on one thread, also a single one: LibTorch's float32 products have other bits on
+  // another number of threads.
+  const auto each = [&](auto&& step) {
+    std::vector<torch::Tensor> images(x.size(0));
+    base::side_by_side(x.size(0), at::get_num_threads(), [&](int64_t i) {
+      const c10::InferenceMode mode(inference);  // modes are a thread's own
+      const torch::NoGradGuard no_grad;
+      images[static_cast<size_t>(i)] =
+          step([i](const torch::Tensor& t) { return t.defined() ? t.slice(0, i, i + 1) : t; });
+    });
+    return torch::cat(images);
+  };
+  auto h = each([&](auto&& image) {
+    const auto tokens = embed(image(x), image(timesteps), image(condition));
+    return blocks_together ? tokens : decode(run_blocks(tokens));
+  });
+  if (blocks_together) {
+    h = run_blocks(h);
+    h = each([&](auto&& image) { return decode(image(h)); });
+  }
+  return h.to(x.scalar_type());
+}
+
+}  // namespace uvic::model

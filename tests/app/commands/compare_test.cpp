@@ -1,0 +1,195 @@
+// uvic compare: the order of its runs, what it repeats and what it doesn't.
+#include "app/commands/compare.h"
+
+#include <nlohmann/json.hpp>
+
+#include "app/options/assets.h"
+#include "app/scoring/nearest_training.h"
+#include "data/dataset.h"
+#include "data/formats/atomic_file.h"
+#include "data/formats/json.h"
+#include "metrics/features.h"
+#include "tests/support/all_close.h"
+#include "tests/support/catch.h"
+#include "tests/support/scratch.h"
+#include "tests/support/skip.h"
+
+namespace fs = std::filesystem;
+using namespace uvic::app;
+using namespace uvic::test;
+using uvic::formats::read_file;
+
+namespace {
+
+/// Two configs that train in a second, on pictures drawn by formula.
+struct Tiny {
+  Scratch scratch;
+  CompareOptions options;
+
+  Tiny() {
+    for (const auto* attention : {"softmax", "cog"}) {
+      const auto path = scratch / (std::string(attention) + ".toml");
+      uvic::formats::write_file_atomically(
+          path,
+          fmt::format("total_images = 64\nbatch_size = 16\nseed = 5\nlog_images = 32\ngrid_images "
+                      "= 32\ngrid_count = 10\n"
+                      "checkpoint_images = 32\nscore_count = 24\n[model]\nimg_size = "
+                      "16\npatch_size = 4\nembed_dim = 32\n"
+                      "depth = 2\nnum_heads = 2\nnum_classes = 10\nattention = "
+                      "\"{}\"\n[dataset]\nprocedural_images = 200\n"
+                      "[sample]\nsteps = 3\n",
+                      attention));
+      options.config.push_back(path.string());
+    }
+    options.held_out = "procedural:9";
+  }
+
+  std::vector<ComparedRun> plan() {
+    return plan_comparison(
+        options, scratch / "out", [](TrainOptions& training) { training.data = "procedural"; });
+  }
+};
+
+}  // namespace
+
+TEST_CASE("runs go seed by seed through all configs, each in its own folder", "[compare]") {
+  Tiny tiny;
+  tiny.options.seeds_per_config = 2;
+  const auto plan = tiny.plan();
+  REQUIRE(plan.size() == 4);
+  CHECK(plan[0].column == "softmax");
+  CHECK(plan[1].column == "cog");
+  CHECK(plan[1].training.seed == 5);
+  CHECK(plan[2].training.seed == 6);
+  CHECK(plan[2].column == "softmax");
+  CHECK(plan[3].training.out == (tiny.scratch / "out" / "runs" / "cog-seed6").string());
+}
+
+TEST_CASE("flags win over every config", "[compare]") {
+  Tiny tiny;
+  for (const auto& run : plan_comparison(
+           tiny.options, tiny.scratch / "out", [](TrainOptions& t) { t.total_images = 7; }))
+    CHECK(run.training.total_images == 7);
+}
+
+TEST_CASE("configs that can't stand beside each other are refused before any work", "[compare]") {
+  Tiny tiny;
+  auto options = tiny.options;
+  SECTION("same name twice") { options.config[1] = options.config[0]; }
+  SECTION("names don't match configs") { options.name = {"one"}; }
+  SECTION("no config") { options.config.clear(); }
+  SECTION("no seed") { options.seeds_per_config = 0; }
+  SECTION("unknown config") { options.config[1] = "no_such_config"; }
+  CHECK_THROWS_AS(plan_comparison(options, tiny.scratch / "out", [](TrainOptions&) {}),
+                  std::invalid_argument);
+}
+
+TEST_CASE("pictures of two sizes are refused", "[compare]") {
+  Tiny tiny;
+  int64_t size = 16;
+  CHECK_THROWS_AS(plan_comparison(tiny.options,
+                                  tiny.scratch / "out",
+                                  [&](TrainOptions& t) { t.model.img_size = size, size += 16; }),
+                  std::invalid_argument);
+}
+
+TEST_CASE(
+    "a comparison stopped half way and repeated trains, draws and scores only what is missing",
+    "[compare]") {
+  Tiny tiny;
+  const auto out = tiny.scratch / "out";
+  const auto plan = tiny.plan();
+  // As if stopped after the first config.
+  REQUIRE(run_comparison(tiny.options, out, {plan[0]}));
+  const auto stats = read_file(plan[0].training.out + "/stats.jsonl"),
+             score = read_file(plan[0].score);
+  const auto picture_time = fs::last_write_time(plan[0].samples / "000003.png");
+
+  REQUIRE(run_comparison(tiny.options, out, plan));
+  CHECK(read_file(plan[0].training.out + "/stats.jsonl") == stats);
+  CHECK(read_file(plan[0].score) == score);
+  CHECK(fs::last_write_time(plan[0].samples / "000003.png") == picture_time);
+
+  const auto data = uvic::formats::read_json(out / "report.json");
+  REQUIRE(data["entries"].size() == 2);
+  CHECK(data["entries"][1]["metrics"][0]["values"].size() == 1);
+  CHECK(data["baselines"].size() == 2);
+  for (const auto& check : data["held_equal"]) {
+    INFO(check.dump());
+    CHECK(check["equal"] == true);
+  }
+  CHECK(data["entries"][0]["neighbours"]["training_pictures"] == 200);
+  CHECK(fs::exists(out / "report.html"));
+  CHECK(fs::exists(out / "samples" / "real" / "000023.png"));
+}
+
+TEST_CASE("the nearest rows are those of least Euclidean distance, nearest first", "[neighbours]") {
+  const auto rows = torch::tensor({{0.f, 0.f}, {3.f, 4.f}, {1.f, 0.f}});
+  const auto nearest = nearest_rows(torch::tensor({{0.f, 0.f}, {3.f, 3.f}}), rows, 2);
+  CHECK(torch::equal(nearest.index, torch::tensor({{0, 2}, {1, 2}}, torch::kInt64)));
+  CHECK_THAT(nearest.distance,
+             AllClose(torch::tensor({{0.f, 1.f}, {1.f, std::sqrt(13.f)}}), 0, 1e-5));
+  CHECK_THROWS_AS(nearest_rows(rows, rows, 4), std::invalid_argument);
+  CHECK_THROWS_AS(nearest_rows(rows, rows, 0), std::invalid_argument);
+}
+
+namespace {
+
+/// Features: the mean of each colour in the left and right half. Mirroring swaps halves.
+class HalfMeans : public uvic::metrics::FeatureExtractor {
+ public:
+  std::string name() const override { return "half means"; }
+  std::string distance_name() const override { return "FD"; }
+  std::string weights_sha256() const override { return ""; }
+  std::string resize() const override { return "none"; }
+  int64_t dimensions() const override { return 6; }
+  uvic::metrics::Activations activations(const torch::Tensor& images) const override {
+    const auto halves = images.to(torch::kFloat32).mean(2).chunk(2, 2);  // 2 of [N, 3, W / 2]
+    return {torch::cat({halves[0].mean(2), halves[1].mean(2)}, 1), {}, {}};
+  }
+};
+
+/// Pictures of the procedural set, mirrored.
+class Mirrored : public uvic::data::Dataset {
+ public:
+  explicit Mirrored(const uvic::data::Dataset& of) : of_(of) {}
+  int64_t size() const override { return of_.size(); }
+  int64_t image_size() const override { return of_.image_size(); }
+  const std::vector<std::string>& class_names() const override { return of_.class_names(); }
+  std::string describe() const override { return "mirrored"; }
+  std::string fingerprint() const override { return "mirrored"; }
+  int64_t read(int64_t index, uint8_t* planes) const override {
+    auto picture = torch::empty({3, image_size(), image_size()}, torch::kUInt8);
+    const auto label = of_.read(index, picture.data_ptr<uint8_t>());
+    picture = picture.flip(2).contiguous();
+    std::copy_n(picture.data_ptr<uint8_t>(), picture.numel(), planes);
+    return label;
+  }
+
+ private:
+  const uvic::data::Dataset& of_;
+};
+
+}  // namespace
+
+TEST_CASE(
+    "copies of training pictures are found at distance 0, mirrored ones where training mirrored",
+    "[neighbours]") {
+  uvic::data::DatasetOptions options;
+  options.image_size = 16;
+  options.procedural_images = 300;
+  const auto training = uvic::data::open_dataset("procedural", options),
+             other = uvic::data::open_dataset("procedural:1", options);
+  const HalfMeans extractor;
+  const Mirrored mirrored(*training);
+  Scratch scratch;
+  const TrainingFeatures plain(*training, extractor, false), both(*training, extractor, true);
+  CHECK(plain.compare(*training, 40)["median_distance"] == Approx(0).margin(0.1));
+  CHECK(plain.compare(mirrored, 40)["median_distance"] > 1);
+  CHECK(both.compare(mirrored, 40)["median_distance"] == Approx(0).margin(0.1));
+  const auto real = both.compare(*other, 40, scratch / "sheets" / "other.png");
+  CHECK(real["median_distance"] > 1);
+  CHECK(real["pictures"] == 40);
+  CHECK(real["training_pictures"] == 300);
+  CHECK(fs::exists(scratch / "sheets" / "other.png"));
+}

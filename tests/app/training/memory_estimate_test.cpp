@@ -1,0 +1,141 @@
+// The estimate against what tensors really take: an allocator that counts.
+#include "app/training/memory_estimate.h"
+
+#include <c10/core/CPUAllocator.h>
+#include <malloc.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <thread>
+#include <vector>
+
+#include "app/training/adamw.h"
+#include "app/training/shards.h"
+#include "app/training/train_state.h"
+#include "base/tensor_allocator.h"
+#include "diffusion/objective.h"
+#include "tests/support/catch.h"
+
+namespace uvic::app {
+namespace {
+
+std::atomic<int64_t> live{0}, most{0};
+
+/// Hands out memory aligned as the library's own allocator does, and counts it. A piece is its own
+/// context: some operations ask for that.
+struct CountingAllocator : c10::Allocator {
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 3)
+  c10::DataPtr allocate(size_t bytes) override { return counted(bytes); }
+  void copy_data(void* to, const void* from, std::size_t count) const override {
+    default_copy_data(to, from, count);
+  }
+#else
+  c10::DataPtr allocate(size_t bytes) const override { return counted(bytes); }
+#endif
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
+
+  static c10::DataPtr counted(size_t bytes) {
+    void* piece = bytes > 0 ? std::aligned_alloc(64, (bytes + 63) / 64 * 64) : nullptr;
+    live += static_cast<int64_t>(malloc_usable_size(piece));
+    most = std::max<int64_t>(most, live);
+    return {piece, piece, &release, torch::kCPU};
+  }
+  static void release(void* piece) {
+    live -= static_cast<int64_t>(malloc_usable_size(piece));
+    std::free(piece);
+  }
+};
+
+CountingAllocator counting;
+
+TrainOptions options_of(const char* attention, const char* precision, bool checkpoint) {
+  TrainOptions options;
+  options.model.img_size = 32, options.model.patch_size = 2, options.model.embed_dim = 128;
+  options.model.num_heads = 4, options.model.depth = 6, options.model.attention = attention;
+  options.model.use_checkpoint = checkpoint;
+  options.batch_size = 16, options.precision = precision;
+  return options;
+}
+
+double measured(const TrainOptions& options) {
+  c10::SetCPUAllocator(&counting);
+  live = most = 0;
+  {
+    TrainState state(options.model, 1, torch::kCPU);
+    const auto dtype =
+        options.precision == std::string("bf16") ? torch::kBFloat16 : torch::kFloat32;
+    state.model->set_compute_dtype(dtype);
+    const auto schedule = diffusion::make_noise_schedule(options.diffusion);
+    for (int step = 1; step <= 2; ++step) {
+      const auto example =
+          diffusion::make_training_example(options.diffusion,
+                                           *schedule,
+                                           torch::randn({options.batch_size, 3, 32, 32}),
+                                           at::detail::getDefaultCPUGenerator());
+      add_gradients(state.model, state.parameters, example, {}, 1, /*shards=*/1);
+      state.step = step;
+      optimizer_step(options.optimizer, 1e-4, 0.99, state);
+    }
+  }
+  c10::SetCPUAllocator(c10::GetDefaultCPUAllocator());
+  return static_cast<double>(most);
+}
+
+TEST_CASE("memory: the estimate is within 10 % of what a step takes", "[memory]") {
+  for (const char* attention : {"cog", "softmax"})
+    for (const char* precision : {"bf16", "fp32"})
+      for (const bool checkpoint : {false, true}) {
+        const auto options = options_of(attention, precision, checkpoint);
+        const double estimate = estimate_memory(options, torch::kCPU, 1).at_most(),
+                     real = measured(options);
+        INFO(attention << " " << precision << (checkpoint ? " recomputed" : "") << ": estimated "
+                       << estimate / 1e6 << " MB, measured " << real / 1e6 << " MB");
+        CHECK(estimate == Approx(real).epsilon(0.10));
+      }
+}
+
+TEST_CASE(
+    "memory: recomputed blocks take less, and twice the pictures nearly twice the activations",
+    "[memory]") {
+  auto options = options_of("cog", "bf16", false);
+  const auto kept = estimate_memory(options, torch::kCPU, 1);
+  options.model.use_checkpoint = true;
+  CHECK(estimate_memory(options, torch::kCPU, 1).at_most() < 0.6 * kept.at_most());
+  options.model.use_checkpoint = false;
+  options.batch_size *= 2;
+  CHECK(estimate_memory(options, torch::kCPU, 1).activations == Approx(2 * kept.activations));
+  options.accumulate = 2;
+  CHECK(estimate_memory(options, torch::kCPU, 1).activations == Approx(kept.activations));
+}
+
+TEST_CASE("memory: the report names its parts", "[memory]") {
+  const auto text = memory_text(estimate_memory(options_of("cog", "bf16", false), torch::kCPU, 2));
+  for (const char* part :
+       {"parameters", "optimiser", "average", "gradients", "activations", "at most"})
+    CHECK(text.find(part) != std::string::npos);
+}
+
+TEST_CASE("memory: tensors stand aligned, whatever becomes of them", "[memory]") {
+  auto* const before = c10::GetCPUAllocator();
+  base::use_compact_tensor_memory();
+  const auto is_aligned = [](const torch::Tensor& x) {
+    return reinterpret_cast<uintptr_t>(x.data_ptr()) % 64 == 0;
+  };
+  std::vector<torch::Tensor> kept;
+  for (const int64_t floats : {0, 1, 15, 16, 17, 1000, 300'000})
+    kept.push_back(torch::full({floats}, static_cast<double>(floats)));
+  kept.push_back(kept[5].clone().resize_({5000}));
+  kept[4].resize_({40'000});
+  CHECK(std::all_of(kept.begin(), kept.end(), is_aligned));
+  CHECK(kept[3].eq(16).all().item<bool>());
+  CHECK(kept[4].slice(0, 0, 17).eq(17).all().item<bool>());
+  std::thread elsewhere([&] { kept.clear(); });
+  elsewhere.join();
+  CHECK(torch::arange(1000).sum().item<int64_t>() == 499'500);
+  c10::SetCPUAllocator(before);
+}
+
+}  // namespace
+}  // namespace uvic::app

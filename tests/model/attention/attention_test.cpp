@@ -1,0 +1,219 @@
+#include "model/attention/attention.h"
+
+#include <cmath>
+
+#include "tests/model/thrown.h"
+#include "tests/support/all_close.h"
+
+using namespace uvic::model;
+using uvic::test::AllClose;
+using uvic::test::contains;
+using uvic::test::refusal;
+using uvic::test::relative_l2;
+
+namespace {
+
+/// One head, width 2: queries, keys and values given row by row.
+AttentionInput one_head(std::vector<double> q, std::vector<double> k, std::vector<double> v) {
+  const auto rows = [](const std::vector<double>& x) {
+    return torch::tensor(x, torch::kFloat64).view({1, 1, -1, 2});
+  };
+  AttentionInput in;
+  in.q = rows(q), in.k = rows(k), in.v = rows(v);
+  return in;
+}
+
+torch::Tensor row(std::vector<double> x) {
+  return torch::tensor(x, torch::kFloat64).view({1, 1, 1, -1});
+}
+
+AttentionInput random_input(int64_t queries, int64_t keys, int64_t width, torch::Dtype dtype) {
+  AttentionInput in;
+  const auto draw = [&](int64_t n) {
+    return torch::randn({2, 3, n, width}, torch::kFloat64).to(dtype).set_requires_grad(true);
+  };
+  in.q = draw(queries), in.k = draw(keys), in.v = draw(keys);
+  in.v_previous = draw(keys).detach();
+  in.scale = 1 / std::sqrt(static_cast<double>(width));
+  return in;
+}
+
+AttentionInput to(const AttentionInput& in, torch::Dtype dtype) {
+  AttentionInput out = in;
+  for (auto* x : {&out.q, &out.k, &out.v}) *x = x->detach().to(dtype).set_requires_grad(true);
+  out.v_previous = in.v_previous.to(dtype);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("softmax: weights are e^s over their sum", "[attention]") {
+  // s = log 3, 0: weights 3/4, 1/4
+  const auto in = one_head({std::log(3.0), 0}, {1, 0, 0, 1}, {4, 0, 0, 8});
+  CHECK_THAT(softmax_attention(in), AllClose(row({3, 2}), 0, 1e-12));
+}
+
+TEST_CASE("cog: opposite keys get opposite weights", "[attention]") {
+  // s = +1, -1: weights +1/2, -1/2
+  const auto in = one_head({1, 0}, {1, 0, -1, 0}, {2, 0, 4, 6});
+  CHECK_THAT(cog_attention(in), AllClose(row({-1, -3}), 0, 1e-12));
+}
+
+TEST_CASE("cog: a zero score weighs nothing, but its e^0 stays in the denominator", "[attention]") {
+  // s = log 3, 0: |weights| 3/4 and 1/4, the second with sign 0
+  const auto in = one_head({std::log(3.0), 0}, {1, 0, 0, 1}, {4, 0, 100, 100});
+  CHECK_THAT(cog_attention(in), AllClose(row({3, 0}), 0, 1e-12));
+}
+
+TEST_CASE("cog: a zero score passes no gradient", "[attention]") {
+  auto in = one_head({1, 0}, {1, 0, 0, 1}, {1, 2, 3, 4});
+  in.k.set_requires_grad(true);
+  cog_attention(in).sum().backward();
+  CHECK(in.k.grad()[0][0][1].abs().max().item<double>() == 0);
+  CHECK(in.k.grad()[0][0][0].abs().max().item<double>() > 0);
+}
+
+TEST_CASE("expressive: weights are s^2 / (1 + s^2) over their sum, whatever the sign",
+          "[attention]") {
+  // s = 1, -3, 0: u = 1/2, 9/10, 0; weights 5/14, 9/14, 0
+  const auto in = one_head({1, 0}, {1, 0, -3, 0, 0, 1}, {14, 0, 0, 14, 50, 50});
+  CHECK_THAT(expressive_attention(in), AllClose(row({5, 9}), 0, 1e-12));
+}
+
+TEST_CASE("expressive: a query orthogonal to every key gets nothing, and finite gradients",
+          "[attention]") {
+  auto in = one_head({1, 0}, {0, 1, 0, 2}, {1, 2, 3, 4});
+  in.q.set_requires_grad(true);
+  const auto out = expressive_attention(in);
+  CHECK_THAT(out, AllClose(row({0, 0}), 0, 0));
+  out.sum().backward();
+  CHECK(in.q.grad().isfinite().all().item<bool>());
+}
+
+TEST_CASE("elliptical: queries stretch along the coordinates whose values moved most",
+          "[attention]") {
+  auto in = one_head({1, 1}, {2, 4, 0, 0}, {1, 0, 0, 0});
+  in.v_previous =
+      in.v -
+      torch::tensor({4., 1., 4., 1.}, torch::kFloat64).view({1, 1, 2, 2});  // d = 4, 1: m = 1, 1/4
+  // s = 2 + 4/4 = 3 and 0
+  const double w = std::exp(3.0) / (std::exp(3.0) + 1);
+  CHECK_THAT(elliptical_attention(in), AllClose(row({w, 0}), 0, 1e-12));
+}
+
+TEST_CASE("elliptical: without earlier values, or with unchanged ones, it is softmax",
+          "[attention]") {
+  auto in = random_input(4, 5, 8, torch::kFloat64);
+  in.v_previous = in.v.detach();
+  CHECK(torch::equal(elliptical_attention(in), softmax_attention(in)));
+  in.v_previous = torch::Tensor();
+  CHECK(torch::equal(elliptical_attention(in), softmax_attention(in)));
+}
+
+TEST_CASE("attention: scores of a million overflow in no kind and no direction", "[attention]") {
+  for (const auto& kind : attention_kinds())
+    for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
+      INFO(kind.name << ' ' << c10::toString(dtype));
+      auto in = to(random_input(5, 7, 16, torch::kFloat64), dtype);
+      in.scale = 1e6;
+      for (const auto& out : {kind.reference(in), attention(kind, in)}) {
+        CHECK(out.isfinite().all().item<bool>());
+        CHECK(out.abs().max().item<double>() < 1.1 * in.v.abs().max().item<double>() * 7);
+        out.sum().backward();
+        for (const auto& x : {in.q, in.k, in.v}) CHECK(x.grad().isfinite().all().item<bool>());
+      }
+    }
+}
+
+TEST_CASE("attention: gradients of every reference agree with central differences", "[attention]") {
+  torch::manual_seed(1);
+  for (const auto& kind : attention_kinds()) {
+    INFO(kind.name);
+    auto in = random_input(3, 4, 5, torch::kFloat64);
+    const auto direction = torch::randn({2, 3, 3, 5}, torch::kFloat64);
+    const auto loss = [&](const AttentionInput& at) {
+      return (kind.reference(at) * direction).sum();
+    };
+    loss(in).backward();
+    // v also steers elliptical's stretch, which by definition passes no gradient.
+    for (auto x : {&AttentionInput::q, &AttentionInput::k, &AttentionInput::v}) {
+      if (kind.reads_v_previous && x == &AttentionInput::v) continue;
+      torch::NoGradGuard no_grad;
+      const auto step = torch::randn_like(in.*x) * 1e-5;
+      auto plus = in, minus = in;
+      plus.*x = in.*x + step, minus.*x = in.*x - step;
+      const double numeric = (loss(plus) - loss(minus)).item<double>() / 2;
+      const double analytic = ((in.*x).grad() * step).sum().item<double>();
+      CHECK(numeric == Approx(analytic).epsilon(1e-6));
+    }
+  }
+}
+
+TEST_CASE("attention: the chosen kernel agrees with the reference in float64", "[attention]") {
+  torch::manual_seed(2);
+  for (const auto& kind : attention_kinds())
+    for (const auto& [dtype, limit] : {std::tuple(torch::kFloat64, 1e-12),
+                                       std::tuple(torch::kFloat32, 2e-6),
+                                       std::tuple(torch::kBFloat16, 2e-2)})
+      for (const int64_t tokens : {1, 7, 65}) {
+        INFO(kind.name << ' ' << c10::toString(dtype) << ' ' << tokens);
+        const auto in = to(random_input(tokens, tokens, 16, torch::kFloat64), dtype);
+        const auto exact = to(in, torch::kFloat64);
+        const auto out = attention(kind, in), expected = kind.reference(exact);
+        CHECK(out.scalar_type() == dtype);
+        CHECK(relative_l2(out, expected) < limit);
+        const auto grad = torch::randn_like(expected);
+        out.backward(grad.to(dtype));
+        expected.backward(grad.to(dtype).to(torch::kFloat64));
+        const auto scale = exact.v.grad().norm();  // a single key leaves no gradient at q and k
+        for (auto x : {&AttentionInput::q, &AttentionInput::k, &AttentionInput::v})
+          CHECK((((in.*x).grad() - (exact.*x).grad()).norm() / scale).item<double>() < 2 * limit);
+      }
+}
+
+TEST_CASE("self_attention: reads qkv as (K H D) and agrees with attention on the parts",
+          "[attention]") {
+  torch::manual_seed(3);
+  const int64_t heads = 3, width = 8, tokens = 9;
+  for (const auto& kind : attention_kinds()) {
+    INFO(kind.name);
+    const auto qkv = torch::randn({2, tokens, 3 * heads * width}).set_requires_grad(true);
+    const auto parts = qkv.view({2, tokens, 3, heads, width}).permute({2, 0, 3, 1, 4}).unbind();
+    AttentionInput in;
+    in.q = parts[0], in.k = parts[1], in.v = parts[2];
+    in.v_previous = torch::randn_like(in.v);
+    in.scale = 0.3;
+    const auto expected = kind.reference(in).transpose(1, 2).flatten(2);
+    const auto out = self_attention(kind, qkv, heads, in.scale, in.v_previous);
+    CHECK_THAT(out, AllClose(expected, 1e-5, 1e-6));
+    const auto grad = torch::randn_like(out);
+    const auto ours = torch::autograd::grad({out}, {qkv}, {grad})[0];
+    CHECK_THAT(ours, AllClose(torch::autograd::grad({expected}, {qkv}, {grad})[0], 1e-5, 1e-6));
+  }
+}
+
+TEST_CASE("attention: an unknown kind is refused with the list of kinds", "[attention]") {
+  CHECK(refusal([] { attention_kind("sofmax"); }) ==
+        "model.attention: unknown kind sofmax; choose one of softmax, cog, expressive, elliptical");
+}
+
+TEST_CASE("attention: shapes and dtypes that disagree are refused with both", "[attention]") {
+  auto in = random_input(4, 5, 8, torch::kFloat32);
+  const auto message = [&] {
+    return refusal([&] { attention(attention_kind("elliptical"), in); });
+  };
+  in.v = torch::zeros({2, 3, 6, 8});
+  CHECK(contains(message(), "[2, 3, 5, 8]"));
+  CHECK(contains(message(), "[2, 3, 6, 8]"));
+  in.v = in.k.to(torch::kFloat64);
+  CHECK(contains(message(), "Double"));
+  in.v = in.k;
+  in.v_previous = torch::zeros({2, 3, 4, 8});
+  CHECK(contains(message(), "v_previous [2, 3, 4, 8]"));
+  in.q = torch::zeros({4, 8});
+  CHECK(contains(message(), "[batch, heads, tokens, width]"));
+  CHECK(contains(refusal([] {
+                   self_attention(attention_kind("cog"), torch::zeros({2, 4, 20}), 3, 1.0);
+                 }),
+                 "[2, 4, 20]"));
+}
