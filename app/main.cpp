@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "app/commands/commands.h"
+#include "app/options/assets.h"
 #include "app/options/options.h"
 #include "app/runs/version.h"
 #include "app/startup.h"
@@ -32,7 +33,7 @@ int main(int argc, char** argv) {
     app.set_version_flag("--version", uvic::app::version_text);
     app.require_subcommand(1);
     app.fallthrough();
-    uvic::app::enable_config_file(app);
+    uvic::app::enable_config_file(app, uvic::app::find_config);
     uvic::app::add_commands(app);
     for (auto* command : app.get_subcommands([](CLI::App*) { return true; }))
       if (!command->get_option_no_throw("--config"))  // sample's own describes a network

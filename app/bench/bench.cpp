@@ -49,8 +49,8 @@ const Part& part_named(const std::string& name) {
   throw std::invalid_argument(fmt::format("--parts {}: choose from {}", name, known));
 }
 
-TrainOptions network_options(const BenchOptions& options, const std::string& config) {
-  TrainOptions training;
+RunConfig network_options(const BenchOptions& options, const std::string& config) {
+  RunConfig training;
   read_toml(find_config(config), training);
   training.batch_size = options.batch_size;
   training.accumulate = 1;

@@ -20,7 +20,7 @@ void wait_for(torch::Device device) {
   if (device.is_cuda()) torch::cuda::synchronize();
 }
 
-BenchNetwork::BenchNetwork(std::string name, const TrainOptions& options, torch::Device device)
+BenchNetwork::BenchNetwork(std::string name, const RunConfig& options, torch::Device device)
     : name_(std::move(name)),
       options_(options),
       device_(device),

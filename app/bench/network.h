@@ -21,10 +21,10 @@ class BenchNetwork {
  public:
   /// `name` stands in tables; batch_size, shards and precision of `options` apply. Throws what
   /// building a network throws.
-  BenchNetwork(std::string name, const TrainOptions& options, torch::Device device);
+  BenchNetwork(std::string name, const RunConfig& options, torch::Device device);
 
   const std::string& name() const { return name_; }
-  const TrainOptions& options() const { return options_; }
+  const RunConfig& options() const { return options_; }
   torch::Dtype dtype() const { return dtype_; }
 
   /// Noise, forward, backward, AdamW and the weights' average, as the trainer does them; waits for
@@ -37,7 +37,7 @@ class BenchNetwork {
 
  private:
   std::string name_;
-  TrainOptions options_;
+  RunConfig options_;
   torch::Device device_;
   torch::Dtype dtype_;
   std::unique_ptr<TrainState> state_;

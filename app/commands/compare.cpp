@@ -18,6 +18,7 @@
 #include "app/scoring/extractors.h"
 #include "app/scoring/nearest_training.h"
 #include "app/scoring/score_images.h"
+#include "app/training/snapshots.h"
 #include "base/process.h"
 #include "data/dataset.h"
 #include "data/formats/image_file.h"
@@ -72,7 +73,7 @@ json kept_or_new(const fs::path& file, const json& key, Make&& make) {
 /// The scores of one comparison: all against one reference, with one extractor.
 class Scoring {
  public:
-  Scoring(const CompareOptions& options, const TrainOptions& training, fs::path folder)
+  Scoring(const CompareOptions& options, const RunConfig& training, fs::path folder)
       : options_(options), training_(training), folder_(std::move(folder)) {
     training_.dataset.image_size = training_.model.img_size;
     formats::make_folder(folder_);
@@ -81,7 +82,7 @@ class Scoring {
 
   /// The training with its scores along the way against the statistics made here: features of the
   /// reference are computed once, not by every run.
-  TrainOptions during(TrainOptions training) const {
+  RunConfig during(RunConfig training) const {
     if (training.score_images > 0) training.score_ref = statistics_.string();
     return training;
   }
@@ -197,7 +198,7 @@ class Scoring {
   }
 
   const CompareOptions& options_;
-  TrainOptions training_;
+  RunConfig training_;
   fs::path folder_, statistics_;
   std::string source_;
   json reference_key_;
@@ -249,7 +250,7 @@ SampleOptions sample_options(const CompareOptions& options, const ComparedRun& r
 /// pictures are made only where an answer is missing.
 class Memorisation {
  public:
-  Memorisation(const TrainOptions& training, const data::Dataset* held_out, fs::path folder)
+  Memorisation(const RunConfig& training, const data::Dataset* held_out, fs::path folder)
       : training_(training), held_out_(held_out), folder_(std::move(folder)) {
     training_.dataset.image_size = training_.model.img_size;
   }
@@ -287,7 +288,7 @@ class Memorisation {
     features_ = std::make_unique<TrainingFeatures>(*pictures_, *extractor_, training_.flip);
   }
 
-  TrainOptions training_;
+  RunConfig training_;
   const data::Dataset* held_out_;
   fs::path folder_;
   std::unique_ptr<data::Dataset> pictures_;
@@ -422,7 +423,7 @@ void CompareOptions::validate() const {
 std::vector<ComparedRun> plan_comparison(
     const CompareOptions& options,
     const fs::path& out,
-    const std::function<void(TrainOptions&)>& override_with_flags) {
+    const std::function<void(RunConfig&)>& override_with_flags) {
   options.validate();
   const auto names = column_names(options);
   std::set<std::string> used;
@@ -430,15 +431,16 @@ std::vector<ComparedRun> plan_comparison(
     if (!used.insert(safe_name(name)).second)
       throw std::invalid_argument(
           fmt::format("compare: two columns are named {}; tell them apart by --name", name));
-  std::vector<TrainOptions> configs;
+  std::vector<RunConfig> configs;
   for (const auto& config : options.config) {
-    TrainOptions training;
+    RunConfig training;
     training.dataset.image_size = 0;
     read_toml(find_config(config), training);
     override_with_flags(training);
     if (training.score_images == 0 && options.curve_points > 0)
       training.score_images = std::max<int64_t>(1, training.total_images / options.curve_points);
     training.validate();
+    check_grid(training);
     if (training.model.img_size != (configs.empty() ? training : configs.front()).model.img_size)
       throw std::invalid_argument(
           fmt::format("{}: pictures of {} px, {} has {} px; compare equal sizes",
@@ -479,7 +481,7 @@ bool run_comparison(const CompareOptions& options,
 
 void add_compare_command(CLI::App& app) {
   auto options = std::make_shared<CompareOptions>();
-  auto training = std::make_shared<TrainOptions>();
+  auto training = std::make_shared<RunConfig>();
   auto* command =
       app.add_subcommand("compare", "Train, sample and score configs side by side, and report");
   add_fields(*command, *options);
@@ -490,8 +492,8 @@ void add_compare_command(CLI::App& app) {
     if (training->out.empty())
       throw std::invalid_argument("compare: --out is missing; the folder of the comparison");
     const fs::path out = training->out;
-    const auto plan = plan_comparison(
-        *options, out, [&](TrainOptions& config) { apply_given(*command, config); });
+    const auto plan =
+        plan_comparison(*options, out, [&](RunConfig& config) { apply_given(*command, config); });
     if (plan.front().training.data.empty())
       throw std::invalid_argument("compare: --data is missing; \"procedural\" is the embedded set");
     if (!run_comparison(*options, out, plan)) say("stopped; the same command goes on from here");

@@ -61,7 +61,7 @@ struct CompareOptions {
 /// One training run of a comparison, and where all that comes of it stands.
 struct ComparedRun {
   std::string column;             ///< name of its config in the report
-  TrainOptions training;          ///< out is the run's folder
+  RunConfig training;             ///< out is the run's folder
   std::filesystem::path samples;  ///< folder
   std::filesystem::path score;    ///< JSON
 };
@@ -73,7 +73,7 @@ struct ComparedRun {
 std::vector<ComparedRun> plan_comparison(
     const CompareOptions& options,
     const std::filesystem::path& out,
-    const std::function<void(TrainOptions&)>& override_with_flags);
+    const std::function<void(RunConfig&)>& override_with_flags);
 
 /// Does of the plan what isn't done yet; writes the report after each round of seeds. Returns false
 /// if a signal stopped it: the same call goes on from there.

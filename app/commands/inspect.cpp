@@ -245,7 +245,7 @@ void inspect_file(const fs::path& path, json& report) {
       break;
     }
     case formats::FileKind::kToml: {
-      TrainOptions options;
+      RunConfig options;
       read_toml(path, options);
       report["kind"] = "training config";
       report["config"] = fields_json(options);
@@ -284,7 +284,7 @@ void add_weights(const fs::path& folder, json& report) {
 void inspect_run(const fs::path& path, json& report) {
   const RunDir run(path);
   report["kind"] = "run folder";
-  TrainOptions options;
+  RunConfig options;
   read_toml(run.config(), options);
   report["config"] = fields_json(options);
   json facts = {{"total_images", options.total_images}, {"resumes", fs::exists(run.state())}};

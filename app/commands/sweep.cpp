@@ -100,7 +100,7 @@ std::string folder_name(std::string sampler, int64_t evaluations, int64_t count)
 /// The reference as statistics, made once for all points.
 std::string reference_statistics(const SweepOptions& options, FidOptions fid) {
   if (metrics::source_kind(options.ref) == metrics::SourceKind::kStatistics) return options.ref;
-  TrainOptions training;
+  RunConfig training;
   read_toml(RunDir(options.run).config(), training);
   fid.images = options.ref;
   fid.dataset.image_size = training.model.img_size;

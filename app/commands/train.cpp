@@ -12,6 +12,7 @@
 #include "app/runs/run_dir.h"
 #include "app/training/memory_estimate.h"
 #include "app/training/shards.h"
+#include "app/training/snapshots.h"
 #include "app/training/train_state.h"
 #include "app/training/trainer.h"
 #include "base/precision.h"
@@ -28,7 +29,7 @@ void require(bool fine, const std::string& message) {
   if (!fine) throw std::invalid_argument(message);
 }
 
-std::map<std::string, std::string> leaves(TrainOptions options) {
+std::map<std::string, std::string> leaves(RunConfig options) {
   std::map<std::string, std::string> values;
   visit_leaves(options, [&](const std::string& name, auto& field, const char*) {
     values[name] = detail::toml_value(field);
@@ -80,12 +81,12 @@ bool tells_what_is_predicted(const std::string& key) {
 
 // The record of an earlier sitting against the options of this one: another model or another
 // meaning of its output is refused, the rest is told.
-void compare_with_record(const TrainOptions& options,
+void compare_with_record(const RunConfig& options,
                          const RunDir& run,
                          torch::Device device,
                          bool goes_on) {
   if (!std::filesystem::exists(run.config())) return;
-  TrainOptions recorded;
+  RunConfig recorded;
   read_toml(run.config(), recorded);
   const auto before = leaves(recorded), now = leaves(options);
   for (const auto& [key, value] : now) {
@@ -109,7 +110,7 @@ void compare_with_record(const TrainOptions& options,
   }
 }
 
-void check_data(const TrainOptions& options, const data::Dataset& dataset) {
+void check_data(const RunConfig& options, const data::Dataset& dataset) {
   const auto classes = static_cast<int64_t>(dataset.class_names().size());
   if (options.model.num_classes > 0) {
     require(
@@ -139,7 +140,7 @@ void check_data(const TrainOptions& options, const data::Dataset& dataset) {
   require(dataset.size() > 0, fmt::format("{}: holds no picture", options.data));
 }
 
-std::string summary(const TrainOptions& options) {
+std::string summary(const RunConfig& options) {
   return fmt::format("{} parameters, {:.3f} GFLOP a picture forward, {} training",
                      model::parameter_count(options.model),
                      model::forward_flops(options.model) / 1e9,
@@ -149,7 +150,7 @@ std::string summary(const TrainOptions& options) {
 }
 
 // How many shards a step has depends on the threads: after set_up_process().
-void print_memory(const TrainOptions& options, torch::Device device) {
+void print_memory(const RunConfig& options, torch::Device device) {
   const int64_t images = (options.batch_size + options.accumulate - 1) / options.accumulate;
   const auto shards =
       choose_shards(options.shards, images, model::parameter_count(options.model), device);
@@ -158,8 +159,9 @@ void print_memory(const TrainOptions& options, torch::Device device) {
 
 }  // namespace
 
-TrainResult run_train(const TrainOptions& options) {
+TrainResult run_train(const RunConfig& options) {
   options.validate();
+  check_grid(options);
   if (options.memory) {
     base::set_up_process(options.threads);
     print_memory(options, torch::Device(base::choose_device(options.device)));
@@ -238,7 +240,7 @@ TrainResult run_train(const TrainOptions& options) {
 }
 
 void add_train_command(CLI::App& app) {
-  auto options = std::make_shared<TrainOptions>();
+  auto options = std::make_shared<RunConfig>();
   options->dataset.image_size = 0;
   auto* command = app.add_subcommand("train", "Train a U-ViT or a U-ViC; the same command resumes");
   add_fields(*command, *options);

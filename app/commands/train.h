@@ -15,7 +15,7 @@ struct TrainResult {
 };
 
 /// Trains from what stands in options.out up to options.total_images.
-TrainResult run_train(const TrainOptions& options);
+TrainResult run_train(const RunConfig& options);
 
 void add_train_command(CLI::App& app);
 

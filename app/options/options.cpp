@@ -9,8 +9,6 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "app/options/assets.h"
-
 namespace uvic::app {
 namespace {
 
@@ -247,12 +245,13 @@ std::string toml_value(double value) {
 
 }  // namespace detail
 
-void enable_config_file(CLI::App& app) {
+void enable_config_file(CLI::App& app,
+                        const std::function<std::filesystem::path(const std::string&)>& find_file) {
   app.set_config("--config",
                  "",
                  "TOML file of options, or the name of a shipped one; flags on the command line "
                  "win over it")
-      ->transform([](std::string name) { return find_config(name).string(); });
+      ->transform([find_file](std::string name) { return find_file(name).string(); });
   app.config_formatter(std::make_shared<TomlConfig>(&app));
 }
 

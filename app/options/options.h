@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -84,7 +85,9 @@ std::string to_toml(Config config) {
 /// subcommand that was called (of `app` itself if it has none), sections fold into dotted names.
 /// Default < file < command line. An unknown key or a value of the wrong type throws
 /// CLI::ConfigError that names file, line and key.
-void enable_config_file(CLI::App& app);
+/// `find_file` turns the word after --config into a path (find_config in assets.h).
+void enable_config_file(CLI::App& app,
+                        const std::function<std::filesystem::path(const std::string&)>& find_file);
 
 /// Fills `config` from a TOML file; keys that the file lacks keep their values. Errors are
 /// std::invalid_argument. `keep_unknown`: keys that `config` lacks are passed over (reading one

@@ -9,13 +9,13 @@
 #include <set>
 #include <stdexcept>
 
-#include "app/commands/sample.h"
 #include "app/options/options.h"
 #include "app/report/plot.h"
 #include "app/report/report_findings.h"
 #include "app/report/significance.h"
 #include "app/runs/run_config.h"
 #include "app/runs/run_dir.h"
+#include "app/sampling/sample_folder.h"
 #include "base/process.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
@@ -119,7 +119,7 @@ json cost_of(const std::vector<std::vector<json>>& runs) {
 
 /// The options of a run by their dotted names.
 json config_of(const fs::path& path) {
-  TrainOptions options;
+  RunConfig options;
   read_toml(path, options, /*keep_unknown=*/true);
   json config = json::object();
   visit_leaves(options,

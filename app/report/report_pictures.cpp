@@ -9,10 +9,10 @@
 #include <optional>
 #include <set>
 
-#include "app/commands/sample.h"
 #include "app/report/report_data.h"
 #include "app/sampling/draw.h"
 #include "app/sampling/image_grid.h"
+#include "app/sampling/sample_folder.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;

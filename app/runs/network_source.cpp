@@ -23,7 +23,7 @@ namespace {
 
 /// The config of the network in a weight file. Throws std::invalid_argument where neither the file
 /// nor what lies beside it tells, nor the shapes are a published network's.
-TrainOptions training_of_weights(const WeightsFile& file, const std::string& config) {
+RunConfig training_of_weights(const WeightsFile& file, const std::string& config) {
   NetworkHints hints;
   hints.config = config;
   try {
@@ -72,11 +72,11 @@ model::UViT SampleSource::network(torch::Device device, torch::Dtype compute_dty
   return network;
 }
 
-TrainOptions training_of_source(const std::string& run,
-                                const std::string& weights,
-                                const std::string& config) {
+RunConfig training_of_source(const std::string& run,
+                             const std::string& weights,
+                             const std::string& config) {
   if (run.empty() && config.empty()) return training_of_weights(open_weights(weights), "");
-  TrainOptions training;
+  RunConfig training;
   read_toml(run.empty() ? find_config(config) : RunDir(run).config(), training);
   return training;
 }

@@ -8,14 +8,13 @@
 #include <vector>
 
 #include "app/runs/run_config.h"
-#include "app/sampling/draw.h"
 #include "model/weights.h"
 
 namespace uvic::app {
 
 /// Weights, what they say of themselves, and the config that they were trained with.
 struct SampleSource {
-  TrainOptions training;
+  RunConfig training;
   std::filesystem::path weights;
   std::string weights_sha256;
   model::NamedTensors tensors;
@@ -30,9 +29,9 @@ struct SampleSource {
 /// what is known of `weights` (network_config() in weights_file.h; a guess must be a published
 /// network). Throws std::runtime_error naming what can't be read, and std::invalid_argument where
 /// nothing tells.
-TrainOptions training_of_source(const std::string& run,
-                                const std::string& weights,
-                                const std::string& config);
+RunConfig training_of_source(const std::string& run,
+                             const std::string& weights,
+                             const std::string& config);
 
 /// The same with the weights, of any kind that open_weights() knows; with a run, empty `weights`
 /// are its latest. Throws also std::invalid_argument where they don't fit the config or the network
@@ -54,7 +53,7 @@ SampleSource open_guide(const std::string& guide,
 std::vector<int64_t> chosen_classes(const std::string& text, const SampleSource& source);
 
 /// Whether the network was trained with a null class, the last.
-inline bool has_null_class(const TrainOptions& training) {
+inline bool has_null_class(const RunConfig& training) {
   return training.model.num_classes > 0 && training.label_dropout > 0;
 }
 

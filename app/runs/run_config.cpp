@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "app/sampling/image_grid.h"
-#include "app/training/snapshots.h"
 #include "base/precision.h"
 
 namespace uvic::app {
@@ -30,7 +28,7 @@ void OptimizerConfig::validate() const {
          fmt::format("optimizer.lr_decay {}: one of none, linear, cosine", lr_decay));
 }
 
-void TrainOptions::validate() const {
+void RunConfig::validate() const {
   model.validate();
   diffusion.validate();
   optimizer.validate();
@@ -66,14 +64,6 @@ void TrainOptions::validate() const {
   demand(checkpoint_images > 0, fmt::format("--checkpoint_images {}: above 0", checkpoint_images));
   demand(grid_images >= 0, fmt::format("--grid_images {}: 0 (none) or more", grid_images));
   demand(grid_count > 0, fmt::format("--grid_count {}: above 0", grid_count));
-  const auto grid = grid_size(
-      grid_count, model.img_size, {grid_columns(all_classes(model, label_dropout > 0).size())});
-  demand(grid_images == 0 || std::max(grid.width, grid.height) <= formats::kMostPixels,
-         fmt::format("--grid_count {}: a grid of {} x {} px, a PNG here has at most {} a side",
-                     grid_count,
-                     grid.width,
-                     grid.height,
-                     formats::kMostPixels));
   demand(score_images >= 0, fmt::format("--score_images {}: 0 (none) or more", score_images));
   demand(score_count > 1, fmt::format("--score_count {}: 2 or more", score_count));
   demand(score_extractor == "embedded" || score_extractor == "inception",

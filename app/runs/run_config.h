@@ -37,7 +37,8 @@ struct OptimizerConfig {
   void validate() const;
 };
 
-struct TrainOptions {
+/// Everything that a training run is asked for; config.toml in its folder records it.
+struct RunConfig {
   std::string data;
   std::string out;
   int64_t total_images = 64000000;

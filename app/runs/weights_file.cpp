@@ -196,7 +196,7 @@ std::string model_text(model::UViTConfig config) {
 }
 
 /// A shipped config of the same network: its name, or "". Fills `training`.
-std::string matching_recipe(const model::UViTConfig& config, TrainOptions& training) {
+std::string matching_recipe(const model::UViTConfig& config, RunConfig& training) {
   std::vector<fs::path> paths;
   try {
     for (const auto& entry : fs::directory_iterator(asset("configs")))
@@ -207,7 +207,7 @@ std::string matching_recipe(const model::UViTConfig& config, TrainOptions& train
   std::sort(paths.begin(), paths.end());
   const auto wanted = model_text(config);
   for (const auto& path : paths) {
-    TrainOptions recipe;
+    RunConfig recipe;
     recipe.dataset.image_size = 0;
     read_toml(path, recipe);
     if (model_text(recipe.model) != wanted) continue;

@@ -61,7 +61,7 @@ struct NetworkHints {
 };
 
 struct NetworkConfig {
-  TrainOptions training;             ///< `model` describes the network
+  RunConfig training;                ///< `model` describes the network
   std::string origin;                ///< where that is from, for messages
   std::string recipe;                ///< a shipped config of this very network, if guessed
   bool is_guessed = false;           ///< from shapes: beyond model, diffusion only the recipe tells

@@ -355,7 +355,7 @@ void FidOptions::validate() const {
 
 void FidOptions::take_sampler_of_run() {
   if (run.empty()) return;
-  TrainOptions training;
+  RunConfig training;
   read_toml(RunDir(run).config(), training);
   sample = training.sample;
   guidance = training.guidance;

@@ -19,7 +19,7 @@ constexpr int64_t kLooseSteps = 3;
 
 class RecordedStep : public CudaStep {
  public:
-  RecordedStep(const TrainOptions& options,
+  RecordedStep(const RunConfig& options,
                const diffusion::NoiseSchedule& schedule,
                TrainState& state,
                const std::vector<model::AdamwTensors>& tensors)
@@ -125,7 +125,7 @@ class RecordedStep : public CudaStep {
     totals_.add_(torch::stack({loss_.to(torch::kFloat32), optimizer_.norm()[0]}));
   }
 
-  const TrainOptions options_;
+  const RunConfig options_;
   const diffusion::NoiseSchedule& schedule_;
   TrainState& state_;
   torch::Device device_;
@@ -140,7 +140,7 @@ class RecordedStep : public CudaStep {
 
 }  // namespace
 
-std::unique_ptr<CudaStep> make_cuda_step(const TrainOptions& options,
+std::unique_ptr<CudaStep> make_cuda_step(const RunConfig& options,
                                          const diffusion::NoiseSchedule& schedule,
                                          TrainState& state) {
   if (!state.parameters.front().is_cuda()) return nullptr;

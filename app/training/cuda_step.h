@@ -36,7 +36,7 @@ class CudaStep {
 
 /// Null on the CPU, in a build without CUDA kernels, or where the parameters are not float32 and
 /// contiguous: then the trainer's own step serves. `state` and `schedule` outlive the result.
-std::unique_ptr<CudaStep> make_cuda_step(const TrainOptions& options,
+std::unique_ptr<CudaStep> make_cuda_step(const RunConfig& options,
                                          const diffusion::NoiseSchedule& schedule,
                                          TrainState& state);
 

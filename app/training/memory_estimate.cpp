@@ -46,7 +46,7 @@ double MemoryEstimate::at_most() const {
   return always() + weight_copies + std::max(activations + backward, gradients);
 }
 
-MemoryEstimate estimate_memory(const TrainOptions& options, torch::Device device, int64_t shards) {
+MemoryEstimate estimate_memory(const RunConfig& options, torch::Device device, int64_t shards) {
   const auto& c = options.model;
   const bool narrow = base::resolve_precision(options.precision, device) == "bf16";
   const double compute = narrow ? 2 : kFloat;

@@ -32,7 +32,7 @@ struct MemoryEstimate {
 
 /// `shards` as choose_shards() says. Tested within 10 % of what a step on the CPU really takes
 /// (memory_test.cpp).
-MemoryEstimate estimate_memory(const TrainOptions& options, torch::Device device, int64_t shards);
+MemoryEstimate estimate_memory(const RunConfig& options, torch::Device device, int64_t shards);
 
 /// One line for each part, MiB.
 std::string memory_text(const MemoryEstimate& estimate);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <stdexcept>
 
 #include "app/options/options.h"
 #include "app/sampling/cuda_graph.h"
@@ -35,7 +36,7 @@ struct Snapshots::Scorer {
   metrics::FeatureStatistics reference;
 };
 
-Snapshots::Snapshots(const TrainOptions& options,
+Snapshots::Snapshots(const RunConfig& options,
                      const data::Dataset& dataset,
                      TrainState& state,
                      const RunDir& run)
@@ -118,7 +119,20 @@ void Snapshots::score() const {
                      {"count", options_.score_count}});
 }
 
-std::map<std::string, std::string> run_metadata(const TrainOptions& options,
+void check_grid(const RunConfig& options) {
+  if (options.grid_images == 0) return;
+  const auto classes = all_classes(options.model, options.label_dropout > 0).size();
+  const auto grid = grid_size(options.grid_count, options.model.img_size, {grid_columns(classes)});
+  if (std::max(grid.width, grid.height) > formats::kMostPixels)
+    throw std::invalid_argument(
+        fmt::format("--grid_count {}: a grid of {} x {} px, a PNG here has at most {} a side",
+                    options.grid_count,
+                    grid.width,
+                    grid.height,
+                    formats::kMostPixels));
+}
+
+std::map<std::string, std::string> run_metadata(const RunConfig& options,
                                                 const data::Dataset& dataset) {
   return {{"uvic.version", UVIC_VERSION},
           {"uvic.config", as_utf8(to_toml(options))},

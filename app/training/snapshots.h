@@ -18,7 +18,7 @@ class Snapshots {
  public:
   /// All four outlive this object. Opens the scores' reference and extractor now, so that a wrong
   /// path is told before hours of training.
-  Snapshots(const TrainOptions& options,
+  Snapshots(const RunConfig& options,
             const data::Dataset& dataset,
             TrainState& state,
             const RunDir& run);
@@ -32,7 +32,7 @@ class Snapshots {
   torch::Tensor draw_seeds(int64_t first, int64_t count) const;
 
   struct Scorer;
-  const TrainOptions& options_;
+  const RunConfig& options_;
   TrainState& state_;
   const RunDir& run_;
   DrawSettings settings_;
@@ -41,8 +41,11 @@ class Snapshots {
   std::unique_ptr<Scorer> scorer_;
 };
 
+/// Throws std::invalid_argument where the run's sample grids would be larger than a PNG may be.
+void check_grid(const RunConfig& options);
+
 /// Everything that sampling needs to know of a run, kept in its weight files.
-std::map<std::string, std::string> run_metadata(const TrainOptions& options,
+std::map<std::string, std::string> run_metadata(const RunConfig& options,
                                                 const data::Dataset& dataset);
 
 }  // namespace uvic::app

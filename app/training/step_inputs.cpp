@@ -21,7 +21,7 @@ torch::Tensor to_unit_range(const torch::Tensor& images) {
   return images.to(torch::kFloat32).mul(1 / 127.5).sub(1);
 }
 
-torch::Tensor condition(const TrainOptions& options,
+torch::Tensor condition(const RunConfig& options,
                         const torch::Tensor& labels,
                         at::Generator generator) {
   if (options.model.num_classes <= 0) return {};

@@ -19,7 +19,7 @@ torch::Tensor to_unit_range(const torch::Tensor& images);
 
 /// Labels as the network takes them: undefined if it takes none, the null class where dropout
 /// strikes.
-torch::Tensor condition(const TrainOptions& options,
+torch::Tensor condition(const RunConfig& options,
                         const torch::Tensor& labels,
                         at::Generator generator);
 

@@ -30,7 +30,7 @@ double seconds_since(Clock::time_point start) {
 }
 
 // Adds the gradient of the batch's loss to the parameters', part by part; returns the loss.
-double add_batch_gradients(const TrainOptions& options,
+double add_batch_gradients(const RunConfig& options,
                            const diffusion::NoiseSchedule& schedule,
                            const data::Batch& batch,
                            TrainState& state) {
@@ -77,7 +77,7 @@ bool crosses(int64_t interval, int64_t before, int64_t after) {
   return interval > 0 && before / interval != after / interval;
 }
 
-void log_progress(const TrainOptions& options,
+void log_progress(const RunConfig& options,
                   const TrainState& state,
                   const RunDir& run,
                   double lr,
@@ -107,7 +107,7 @@ void log_progress(const TrainOptions& options,
 
 }  // namespace
 
-MissingSnapshots missing_snapshots(const TrainOptions& options,
+MissingSnapshots missing_snapshots(const RunConfig& options,
                                    const TrainState& state,
                                    const RunDir& run) {
   const int64_t seen = state.images_seen, before = std::max<int64_t>(0, seen - options.batch_size);
@@ -137,7 +137,7 @@ double learning_rate(const OptimizerConfig& config, int64_t images_seen, int64_t
   return config.lr;
 }
 
-void train(const TrainOptions& options,
+void train(const RunConfig& options,
            const data::Dataset& dataset,
            TrainState& state,
            const RunDir& run) {

@@ -18,14 +18,14 @@ struct MissingSnapshots {
   bool grid = false, score = false;
   bool any() const { return grid || score; }
 };
-MissingSnapshots missing_snapshots(const TrainOptions& options,
+MissingSnapshots missing_snapshots(const RunConfig& options,
                                    const TrainState& state,
                                    const RunDir& run);
 
 /// Makes what is missing, then trains `state` until options.total_images or until a stop signal;
 /// saves on its intervals, at the end, and where anything but a step itself fails. Throws
 /// std::runtime_error where the loss stops being finite (what was saved before stays).
-void train(const TrainOptions& options,
+void train(const RunConfig& options,
            const data::Dataset& dataset,
            TrainState& state,
            const RunDir& run);

@@ -8,7 +8,7 @@
 // and the record of the run that it makes must read back to the same settings.
 UVIC_FUZZ_TARGET(config, ".toml") {
   using namespace uvic::app;
-  TrainOptions training;
+  RunConfig training;
   try {
     SampleOptions sampling;
     read_toml_text(bytes, "fuzz", sampling, /*keep_unknown=*/true);
@@ -22,7 +22,7 @@ UVIC_FUZZ_TARGET(config, ".toml") {
   uvic::model::forward_flops(training.model);
 
   const auto record = to_toml(training);
-  TrainOptions again;
+  RunConfig again;
   read_toml_text(record, "what to_toml wrote", again);
   if (to_toml(again) != record) throw std::logic_error("the record reads back to other settings");
 }

@@ -115,7 +115,7 @@ struct Trained {
 Trained train_steps(int64_t steps,
                     torch::Device device,
                     const diffusion::DiffusionConfig& diffusion = {}) {
-  TrainOptions options;
+  RunConfig options;
   options.model = small("cog");
   options.batch_size = 8, options.precision = "bf16";
   options.diffusion = diffusion;

@@ -101,7 +101,7 @@ TEST_CASE("bench: the kernels' own count of a step's operations is the network's
   options.plain = false;
   const auto profiles = run_bench(options)["profile"];
   REQUIRE(profiles.size() == 2);
-  TrainOptions training;
+  RunConfig training;
   read_toml(std::string(UVIC_SOURCE_DIR) + "/configs/procedural_tiny_uvic.toml", training);
   const double forward = 2 * model::forward_flops(training.model);  // two images
   for (const auto& [index, factor] : {std::pair(0, 3.0), std::pair(1, 1.0)}) {

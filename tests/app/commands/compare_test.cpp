@@ -46,7 +46,7 @@ struct Tiny {
 
   std::vector<ComparedRun> plan() {
     return plan_comparison(
-        options, scratch / "out", [](TrainOptions& training) { training.data = "procedural"; });
+        options, scratch / "out", [](RunConfig& training) { training.data = "procedural"; });
   }
 };
 
@@ -68,7 +68,7 @@ TEST_CASE("runs go seed by seed through all configs, each in its own folder", "[
 TEST_CASE("flags win over every config", "[compare]") {
   Tiny tiny;
   for (const auto& run : plan_comparison(
-           tiny.options, tiny.scratch / "out", [](TrainOptions& t) { t.total_images = 7; }))
+           tiny.options, tiny.scratch / "out", [](RunConfig& t) { t.total_images = 7; }))
     CHECK(run.training.total_images == 7);
 }
 
@@ -80,7 +80,7 @@ TEST_CASE("configs that can't stand beside each other are refused before any wor
   SECTION("no config") { options.config.clear(); }
   SECTION("no seed") { options.seeds_per_config = 0; }
   SECTION("unknown config") { options.config[1] = "no_such_config"; }
-  CHECK_THROWS_AS(plan_comparison(options, tiny.scratch / "out", [](TrainOptions&) {}),
+  CHECK_THROWS_AS(plan_comparison(options, tiny.scratch / "out", [](RunConfig&) {}),
                   std::invalid_argument);
 }
 
@@ -89,7 +89,7 @@ TEST_CASE("pictures of two sizes are refused", "[compare]") {
   int64_t size = 16;
   CHECK_THROWS_AS(plan_comparison(tiny.options,
                                   tiny.scratch / "out",
-                                  [&](TrainOptions& t) { t.model.img_size = size, size += 16; }),
+                                  [&](RunConfig& t) { t.model.img_size = size, size += 16; }),
                   std::invalid_argument);
 }
 

@@ -223,7 +223,7 @@ TEST_CASE("convert: .pth to .safetensors and back is the same, step and config i
   run_convert(conversion(scratch / "a.safetensors", scratch / "b.pth"));
   CHECK(same_tensors(a.tensors, formats::read_pth(scratch / "b.pth")));
   for (const auto* name : {"a.toml", "b.toml"}) {
-    TrainOptions read;
+    RunConfig read;
     read_toml(scratch / name, read);
     CHECK(read.model.embed_dim == 8);
     CHECK(read.model.num_heads == 2);
@@ -260,7 +260,7 @@ TEST_CASE("convert: shapes of a published network bring its whole recipe", "[con
   auto options = conversion(scratch / "cifar.pth", scratch / "a.safetensors");
   const auto guessed = run_convert(options);
   CHECK(guessed.network.recipe == "cifar10_uvit_small");
-  TrainOptions read;
+  RunConfig read;
   read_toml(scratch / "a.toml", read);
   CHECK(read.sample.sampler == "euler_maruyama");
   options.out = scratch / "b.safetensors";

@@ -250,7 +250,7 @@ TEST_CASE("fid: other sizes and counts of the reference are warned of", "[fid]")
 
 TEST_CASE("fid: a run drawn while it is scored scores as its pictures on disk do", "[fid]") {
   const Scratch scratch;
-  TrainOptions training;
+  RunConfig training;
   training.data = "procedural";
   training.out = (scratch / "run").string();
   training.total_images = 16;

@@ -50,8 +50,8 @@ struct CountingAllocator : c10::Allocator {
 
 CountingAllocator counting;
 
-TrainOptions options_of(const char* attention, const char* precision, bool checkpoint) {
-  TrainOptions options;
+RunConfig options_of(const char* attention, const char* precision, bool checkpoint) {
+  RunConfig options;
   options.model.img_size = 32, options.model.patch_size = 2, options.model.embed_dim = 128;
   options.model.num_heads = 4, options.model.depth = 6, options.model.attention = attention;
   options.model.use_checkpoint = checkpoint;
@@ -59,7 +59,7 @@ TrainOptions options_of(const char* attention, const char* precision, bool check
   return options;
 }
 
-double measured(const TrainOptions& options) {
+double measured(const RunConfig& options) {
   c10::SetCPUAllocator(&counting);
   live = most = 0;
   {

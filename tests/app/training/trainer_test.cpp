@@ -9,6 +9,7 @@
 #include "app/runs/run_dir.h"
 #include "app/sampling/draw.h"
 #include "app/training/adamw.h"
+#include "app/training/snapshots.h"
 #include "app/training/train_state.h"
 #include "app/training/trainer.h"
 #include "tests/support/all_close.h"
@@ -141,7 +142,7 @@ TEST_CASE("the log of a resumed run holds nothing past its state, nor a torn lin
 
 TEST_CASE("options written as TOML read back to the same options", "[options]") {
   const Scratch scratch;
-  TrainOptions options;
+  RunConfig options;
   options.out = "a \"quoted\" folder, with # and \\";
   options.optimizer.lr = 1.0 / 3;
   options.flip = false;
@@ -149,7 +150,7 @@ TEST_CASE("options written as TOML read back to the same options", "[options]") 
   options.seed = 9223372036854775807;
   const auto text = to_toml(options);
   std::ofstream(scratch / "a.toml") << text;
-  TrainOptions again;
+  RunConfig again;
   again.seed = 1;
   read_toml(scratch / "a.toml", again);
   CHECK(to_toml(again) == text);
@@ -177,15 +178,15 @@ TEST_CASE("the latest weights are those of most images, whatever their number of
 }
 
 TEST_CASE("a grid that no PNG can hold is refused before the run", "[train]") {
-  TrainOptions options;
+  RunConfig options;
   options.grid_count = 1'000'000;
-  CHECK_THROWS_WITH(options.validate(), Catch::Contains("--grid_count 1000000"));
+  CHECK_THROWS_WITH(check_grid(options), Catch::Contains("--grid_count 1000000"));
   options.grid_images = 0;
-  options.validate();
+  check_grid(options);
   options = {};
   options.model.img_size = options.dataset.image_size = 512;
   options.model.num_classes = 2;  // two columns would be too tall
-  options.validate();
+  check_grid(options);
 }
 
 TEST_CASE("labels are a function of the seed alone", "[sample]") {

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Checks every #include of our own files against the table of rooms (docs/architecture.md). Prints each include that a room
+# may not have and exits 1; changes nothing.
+#   scripts/check-layers.sh [FOLDER]      default: the tree that the script is in
+set -euo pipefail
+cd "${1:-$(dirname "$0")/..}"
+
+# A room, and the rooms that it may include besides itself. The longest prefix of a path names its room.
+table='
+base                :
+data/formats        : base
+data                : data/formats base
+diffusion           : base
+metrics             : data data/formats base
+model/kernels       : base
+model               : model/kernels data/formats base
+app/options         : @below
+app/runs            : app/options @below
+app/sampling        : app/runs app/options @below
+app/scoring         : app/sampling app/runs app/options @below
+app/report          : app/sampling app/runs app/options @below
+app/training        : app/scoring app/sampling app/runs app/options @below
+app/bench           : app/training app/report app/scoring app/sampling app/runs app/options @below
+app/commands        : app/bench app/training app/report app/scoring app/sampling app/runs app/options @below
+app                 : app/commands app/options @below
+'
+below='model model/kernels diffusion metrics data data/formats base'
+
+find base data diffusion metrics model app -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' | sort |
+  xargs -r grep -Hn '^ *# *include "' |
+  awk -v table="$table" -v below="$below" '
+    function room(path,   best, name) {
+      best = ""
+      for (name in allowed) if (index(path, name "/") == 1 && length(name) > length(best)) best = name
+      return best
+    }
+    BEGIN {
+      rows = split(table, row, "\n")
+      for (i = 1; i <= rows; ++i) {
+        if (split(row[i], part, ":") < 2) continue
+        name = part[1]; gsub(/ /, "", name)
+        sub(/@below/, below, part[2])
+        allowed[name] = " " part[2] " " name " "
+      }
+    }
+    {
+      split($0, field, ":")
+      target = $0; sub(/^[^"]*"/, "", target); sub(/".*/, "", target)
+      from = room(field[1]); to = room(target)
+      ++includes
+      if (from == "") { printf "%s:%s: in no room of the table\n", field[1], field[2]; ++wrong; next }
+      if (to == "") { printf "%s:%s: includes \"%s\", which is in no room of the table\n", field[1], field[2], target; ++wrong; next }
+      if (index(allowed[from], " " to " ") == 0) {
+        printf "%s:%s: %s may not include %s (\"%s\")\n", field[1], field[2], from, to, target; ++wrong
+      }
+    }
+    END {
+      if (wrong) { printf "layers: %d of %d includes are not allowed\n", wrong, includes; exit 1 }
+      printf "layers: %d includes in order\n", includes
+    }'
