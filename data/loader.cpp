@@ -25,6 +25,7 @@ constexpr uint64_t kFlipStream = 0x666c6970;     // "flip"
 
 Batch empty_batch(int64_t pictures, int64_t side) {
   return {torch::empty({pictures, 3, side, side}, torch::kUInt8),
+          torch::empty({pictures}, torch::kInt64),
           torch::empty({pictures}, torch::kInt64)};
 }
 
@@ -86,8 +87,9 @@ struct Loader::State {
     auto batch = empty_batch(pictures, side);
     uint8_t* planes = batch.images.data_ptr<uint8_t>();
     int64_t* labels = batch.labels.data_ptr<int64_t>();
+    int64_t* positions = batch.positions.data_ptr<int64_t>();
     for (int64_t i = 0; i < pictures; ++i, planes += 3 * side * side) {
-      const int64_t position = begin + i, epoch = position / dataset.size();
+      const int64_t position = positions[i] = begin + i, epoch = position / dataset.size();
       const uint64_t key =
           base::hash2(base::hash2(options.seed, kOrderStream), static_cast<uint64_t>(epoch));
       const Permutation order(dataset.size(), key);
@@ -166,6 +168,7 @@ Batch read_range(const Dataset& dataset, int64_t begin, int64_t end, int64_t thr
         fmt::format("read_range: {} to {} of {} pictures", begin, end, dataset.size()));
   const int64_t side = dataset.image_size();
   auto batch = empty_batch(end - begin, side);
+  batch.positions = torch::arange(begin, end, torch::kInt64);
   uint8_t* planes = batch.images.data_ptr<uint8_t>();
   int64_t* labels = batch.labels.data_ptr<int64_t>();
   base::parallel_for(end - begin, threads, [&](int64_t i) {

@@ -6,14 +6,10 @@
 #include <cstdint>
 #include <memory>
 
+#include "data/batch.h"
 #include "data/dataset.h"
 
 namespace uvic::data {
-
-struct Batch {
-  torch::Tensor images;  ///< uint8 [B, 3, S, S]
-  torch::Tensor labels;  ///< int64 [B], -1 where unlabelled
-};
 
 struct LoaderOptions {
   int64_t batch_size = 128;  ///< over all ranks; a multiple of world

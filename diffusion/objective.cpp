@@ -10,14 +10,6 @@
 namespace uvic::diffusion {
 namespace {
 
-torch::Tensor uniform(int64_t count, at::Generator& generator) {
-  return torch::rand({count}, generator, torch::dtype(torch::kFloat64).device(generator.device()));
-}
-
-torch::Tensor normal(torch::IntArrayRef shape, at::Generator& generator, torch::Dtype dtype) {
-  return torch::randn(shape, generator, torch::dtype(dtype).device(generator.device()));
-}
-
 torch::Tensor per_image(const torch::Tensor& values) {
   return values.to(torch::kFloat32).view({-1, 1, 1, 1});
 }
@@ -26,24 +18,28 @@ torch::Tensor per_image(const torch::Tensor& values) {
 
 torch::Tensor sample_training_times(const DiffusionConfig& config,
                                     const NoiseSchedule& schedule,
-                                    int64_t count,
-                                    at::Generator generator) {
+                                    const base::PositionRandom& random,
+                                    int64_t strata) {
+  constexpr auto kTime = base::RandomUse::kTime;
   const auto& kind = config.timestep_sampling;
   if (kind == "logit_normal") {
-    const auto z = normal({count}, generator, torch::kFloat64);
+    const auto z = random.normal(kTime);
     return schedule.training_time((z * config.logit_std + config.logit_mean).sigmoid());
   }
   if (kind == "log_normal") {
-    const auto z = normal({count}, generator, torch::kFloat64);
+    const auto z = random.normal(kTime);
     const auto t =
         schedule.inverse_half_logsnr(-(z * config.log_sigma_std + config.log_sigma_mean));
     return t.clamp_max(schedule.t_max());
   }
-  if (kind == "uniform") return schedule.training_time(uniform(count, generator));
-  const auto i = torch::arange(count, torch::dtype(torch::kFloat64).device(generator.device()));
-  if (kind == "stratified") return schedule.training_time((i + uniform(count, generator)) / count);
-  if (kind == "low_discrepancy")
-    return schedule.training_time((i / count + uniform(1, generator)).frac());
+  if (kind == "uniform") return schedule.training_time(random.uniform(kTime));
+  const auto& p = random.positions();
+  const auto i = p.remainder(strata).to(torch::kFloat64), S = torch::full_like(i, strata);
+  if (kind == "stratified") return schedule.training_time((i + random.uniform(kTime)) / S);
+  if (kind == "low_discrepancy") {
+    const base::PositionRandom of_step(random.seed(), p.div(strata, "floor"));
+    return schedule.training_time((i / S + of_step.uniform(kTime)).frac());
+  }
   config.validate();
   throw std::invalid_argument(fmt::format("timestep_sampling: \"{}\" is not implemented", kind));
 }
@@ -70,16 +66,16 @@ torch::Tensor loss_weights(const DiffusionConfig& config,
 TrainingExample make_training_example(const DiffusionConfig& config,
                                       const NoiseSchedule& schedule,
                                       const torch::Tensor& x0,
-                                      at::Generator generator) {
+                                      const base::PositionRandom& random,
+                                      int64_t strata) {
   torch::NoGradGuard no_grad;
   if (x0.dim() != 4 || x0.scalar_type() != torch::kFloat32)
     throw std::invalid_argument(fmt::format(
         "make_training_example: x0 is {} of {} dimensions, expected float32 [B, C, H, W]",
         toString(x0.scalar_type()),
         x0.dim()));
-  const auto t =
-      sample_training_times(config, schedule, x0.size(0), generator).to(x0.device());  // [B]
-  const auto eps = normal(x0.sizes(), generator, torch::kFloat32).to(x0.device());  // [B, C, H, W]
+  const auto t = sample_training_times(config, schedule, random, strata);         // [B]
+  const auto eps = random.normals(base::RandomUse::kNoise, x0.sizes().slice(1));  // [B, C, H, W]
   const auto alpha = schedule.alpha(t).view({-1, 1, 1, 1}),
              sigma = schedule.sigma(t).view({-1, 1, 1, 1});
   const auto x_t = per_image(alpha) * x0 + per_image(sigma) * eps;
@@ -92,15 +88,15 @@ TrainingExample make_training_example(const DiffusionConfig& config,
   return example;
 }
 
-torch::Tensor diffusion_loss(const torch::Tensor& prediction, const TrainingExample& example) {
+torch::Tensor diffusion_losses(const torch::Tensor& prediction, const TrainingExample& example) {
   if (prediction.sizes() != example.target.sizes()) {
     std::ostringstream shapes;
-    shapes << "diffusion_loss: prediction is " << prediction.sizes() << ", target is "
+    shapes << "diffusion_losses: prediction is " << prediction.sizes() << ", target is "
            << example.target.sizes() << "; the network must keep the shape of x_t";
     throw std::invalid_argument(shapes.str());
   }
   const auto error = prediction.to(torch::kFloat32) - example.target;
-  return (error.square().flatten(1).mean(1) * example.weight).mean();
+  return error.square().flatten(1).mean(1) * example.weight;  // [B]
 }
 
 }  // namespace uvic::diffusion

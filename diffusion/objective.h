@@ -3,6 +3,7 @@
 
 #include <torch/torch.h>
 
+#include "base/position_random.h"
 #include "diffusion/noise_schedule.h"
 
 namespace uvic::diffusion {
@@ -15,28 +16,33 @@ struct TrainingExample {
   torch::Tensor weight;        ///< [B] float32
 };
 
-/// Draws t by config.timestep_sampling, then eps ~ N(0, I), and mixes x_t = alpha(t) x0 + sigma(t)
-/// eps.
+/// x_t = alpha(t) x0 + sigma(t) eps with t by config.timestep_sampling and eps ~ N(0, I).
 ///
-/// x0 is float32 in [-1, 1] (or latents), on any device. Every random number comes from `generator`
-/// (t first, then eps), drawn on its device: equal generators give equal examples. Source: Ho et
-/// al. 2020, arXiv:2006.11239, algorithm 1; Song et al. 2021, arXiv:2011.13456, for continuous t.
+/// x0 is float32 [B, C, H, W] in [-1, 1] (or latents), on the device of `random`, whose positions
+/// are those of the examples: an example is a function of the seed and its position, whatever the
+/// batch around it. `strata`: see sample_training_times. Source: Ho et al. 2020, arXiv:2006.11239,
+/// algorithm 1; Song et al. 2021, arXiv:2011.13456, for continuous t.
 TrainingExample make_training_example(const DiffusionConfig& config,
                                       const NoiseSchedule& schedule,
                                       const torch::Tensor& x0,
-                                      at::Generator generator);
+                                      const base::PositionRandom& random,
+                                      int64_t strata);
 
-/// count training times, float64 on the generator's device, by config.timestep_sampling.
+/// Training times by config.timestep_sampling, float64 [B], on the device of `random`. With S =
+/// `strata` (the images of an optimizer step) and p an example's position:
+///
 ///   uniform          t = training_time(u), u ~ U[0, 1)
-///   stratified       u_i ~ U[i/B, (i+1)/B)
-///   low_discrepancy  u_i = frac(u + i/B), one u                     Kingma et al. 2021,
-///   arXiv:2107.00630, appendix I logit_normal     u = sigmoid(N(logit_mean, logit_std)) Esser et
-///   al. 2024, arXiv:2403.03206 log_normal       log(sigma / alpha) ~ N(log_sigma_mean,
-///   log_sigma_std)   Karras et al. 2022, arXiv:2206.00364
+///   stratified       u ~ U[i / S, (i + 1) / S), i = p mod S
+///   low_discrepancy  u = frac(i / S + v), one v for each S positions
+///                    Kingma et al. 2021, arXiv:2107.00630, appendix I
+///   logit_normal     u = sigmoid(N(logit_mean, logit_std))
+///                    Esser et al. 2024, arXiv:2403.03206
+///   log_normal       log(sigma / alpha) ~ N(log_sigma_mean, log_sigma_std)
+///                    Karras et al. 2022, arXiv:2206.00364
 torch::Tensor sample_training_times(const DiffusionConfig& config,
                                     const NoiseSchedule& schedule,
-                                    int64_t count,
-                                    at::Generator generator);
+                                    const base::PositionRandom& random,
+                                    int64_t strata);
 
 /// The weight of each example's squared error, float64, shape of t. On an error of x0 it is, with
 /// snr = (alpha / sigma)^2,
@@ -48,8 +54,8 @@ torch::Tensor loss_weights(const DiffusionConfig& config,
                            const NoiseSchedule& schedule,
                            const torch::Tensor& t);
 
-/// Squared error: mean over pixels, times weight, mean over the batch; a float32 scalar, whatever
-/// the dtype of the prediction.
-torch::Tensor diffusion_loss(const torch::Tensor& prediction, const TrainingExample& example);
+/// Each example's squared error, mean over pixels, times its weight: float32 [B], whatever the
+/// dtype of the prediction. Throws std::invalid_argument unless prediction has the shape of x_t.
+torch::Tensor diffusion_losses(const torch::Tensor& prediction, const TrainingExample& example);
 
 }  // namespace uvic::diffusion

@@ -13,6 +13,7 @@
 #include "model/attention/attention.h"
 #include "model/kernel_choice.h"
 #include "model/kernels/cpu/product_kernels.h"
+#include "model/network.h"
 
 namespace uvic::app {
 using nlohmann::json;
@@ -50,15 +51,15 @@ struct AttentionCase {
 };
 
 std::vector<AttentionCase> attention_cases(const Bench& bench, int64_t batch, int64_t tokens) {
-  const auto& config = bench.networks.front()->options().model;
+  const auto block = model::block_shape(bench.networks.front()->options().model);
   const auto options = torch::dtype(bench.dtype()).device(bench.device);
   std::vector<AttentionCase> cases;
-  const auto qkv = torch::randn({batch, tokens, 3 * config.embed_dim}, options);
-  const auto grad = torch::randn({batch, tokens, config.embed_dim}, options);
+  const auto qkv = torch::randn({batch, tokens, 3 * block.width}, options);
+  const auto grad = torch::randn({batch, tokens, block.width}, options);
   for (const bool fused : {true, false})
     for (const char* kind : {"softmax", "cog"})
       if (fused || bench.options.plain)
-        cases.push_back({&model::attention_kind(kind), fused, qkv, grad, config.num_heads});
+        cases.push_back({&model::attention_kind(kind), fused, qkv, grad, block.heads});
   return cases;
 }
 
@@ -88,17 +89,16 @@ struct Shape {
 }  // namespace
 
 json bench_attention(const Bench& bench) {
-  const auto& config = bench.networks.front()->options().model;
-  fmt::print("{:<40} {:>10} {:>8} {:>10} {:>8} {:>8} {:>10}\n",
-             fmt::format("attention, {} heads of {}, ms an image",
-                         config.num_heads,
-                         config.embed_dim / config.num_heads),
-             "forward",
-             "of peak",
-             "+ gradient",
-             "of peak",
-             "MiB",
-             "to plain");
+  const auto block = model::block_shape(bench.networks.front()->options().model);
+  fmt::print(
+      "{:<40} {:>10} {:>8} {:>10} {:>8} {:>8} {:>10}\n",
+      fmt::format("attention, {} heads of {}, ms an image", block.heads, block.width / block.heads),
+      "forward",
+      "of peak",
+      "+ gradient",
+      "of peak",
+      "MiB",
+      "to plain");
   json rows = json::array();
   for (const auto tokens : bench_numbers("tokens", bench.options.tokens)) {
     const auto batch = attention_batch(bench, tokens);
@@ -112,7 +112,7 @@ json bench_attention(const Bench& bench) {
     for (const auto& side : both) memory.push_back(added_memory_mib(side.run));
     const double share = bench.options.seconds / 4;
     const auto forward_times = alternate(forward, share), both_times = alternate(both, share);
-    const double product = 2.0 * static_cast<double>(batch * tokens * tokens * config.embed_dim);
+    const double product = 2.0 * static_cast<double>(batch * tokens * tokens * block.width);
     const double peak = bench.machine.flops(bench.dtype());
     for (size_t i = 0; i < cases.size(); ++i) {
       const auto plain = i % 2 + 2;
@@ -148,9 +148,9 @@ json bench_products(const Bench& bench) {
     fmt::print("products: the library's own on this device\n");
     return json::array();
   }
-  const auto& config = bench.networks.front()->options().model;
-  const int64_t rows = bench.options.batch_size * (config.patches() + config.extras()),
-                dim = config.embed_dim, hidden = config.mlp_hidden();
+  const auto block = model::block_shape(bench.networks.front()->options().model);
+  const int64_t rows = bench.options.batch_size * block.tokens, dim = block.width,
+                hidden = block.mlp_hidden;
   const auto options = torch::dtype(bench.dtype());
   fmt::print("{:<40} {:>10} {:>8} {:>8} {:>12}\n",
              fmt::format("products of {} rows", rows),

@@ -8,8 +8,8 @@
 
 #include "app/runs/run_config.h"
 #include "app/training/cuda_step.h"
+#include "app/training/objective.h"
 #include "app/training/train_state.h"
-#include "diffusion/noise_schedule.h"
 
 namespace uvic::app {
 
@@ -41,12 +41,10 @@ class BenchNetwork {
   torch::Device device_;
   torch::Dtype dtype_;
   std::unique_ptr<TrainState> state_;
-  std::shared_ptr<const diffusion::NoiseSchedule> schedule_;
-  std::unique_ptr<CudaStep>
-      on_gpu_;         ///< for networks without context, whose batches a data set gives
-  data::Batch batch_;  ///< what it takes
-  torch::Tensor pictures_, x_, times_, condition_;
-  at::Generator generator_;
+  std::unique_ptr<const Objective> objective_;
+  std::unique_ptr<CudaStep> on_gpu_;  ///< null on the CPU
+  data::Batch batch_;
+  torch::Tensor x_, times_, condition_;
 };
 
 }  // namespace uvic::app

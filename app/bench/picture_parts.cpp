@@ -31,7 +31,7 @@ json bench_features(const Bench& bench) {
     }
   const auto& model = bench.networks.front()->options().model;
   const auto pictures =
-      torch::randint(0, 256, {kPictures, 3, model.img_size, model.img_size}, torch::kUInt8);
+      torch::randint(0, 256, {kPictures, 3, model.input().size, model.input().size}, torch::kUInt8);
   std::vector<std::unique_ptr<metrics::FeatureExtractor>> extractors;
   std::vector<BenchSide> sides;
   for (const auto& [name, choice] : choices) {
@@ -41,7 +41,7 @@ json bench_features(const Bench& bench) {
   }
   const auto times = alternate(sides, bench.options.seconds);
   fmt::print("{:<40} {:>10} {:>10}\n",
-             fmt::format("features of {0} x {0} px", model.img_size),
+             fmt::format("features of {0} x {0} px", model.input().size),
              "images/s",
              "ms");
   json rows = json::array();
@@ -49,7 +49,7 @@ json bench_features(const Bench& bench) {
     print_rate(sides[i].name, kPictures, times[i]);
     auto row = to_json(times[i]);
     row["extractor"] = sides[i].name;
-    row["image_size"] = model.img_size;
+    row["image_size"] = model.input().size;
     row["images_per_sec"] = kPictures / times[i].median;
     rows.push_back(row);
   }
@@ -59,7 +59,7 @@ json bench_features(const Bench& bench) {
 json bench_data(const Bench& bench) {
   constexpr int64_t kBatches = 16;
   auto dataset_options = bench.networks.front()->options().dataset;
-  dataset_options.image_size = bench.networks.front()->options().model.img_size;
+  dataset_options.image_size = bench.networks.front()->options().model.input().size;
   const auto dataset = data::open_dataset(bench.options.data, dataset_options);
   data::LoaderOptions order;
   order.batch_size = bench.options.batch_size;

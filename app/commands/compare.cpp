@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "app/commands/sample.h"
+#include "app/commands/train.h"
 #include "app/options/assets.h"
 #include "app/options/options.h"
 #include "app/report/report.h"
@@ -18,7 +19,7 @@
 #include "app/scoring/extractors.h"
 #include "app/scoring/nearest_training.h"
 #include "app/scoring/score_images.h"
-#include "app/training/snapshots.h"
+#include "app/training/image_snapshots.h"
 #include "base/process.h"
 #include "data/dataset.h"
 #include "data/formats/image_file.h"
@@ -75,7 +76,7 @@ class Scoring {
  public:
   Scoring(const CompareOptions& options, const RunConfig& training, fs::path folder)
       : options_(options), training_(training), folder_(std::move(folder)) {
-    training_.dataset.image_size = training_.model.img_size;
+    training_.dataset.image_size = training_.model.input().size;
     formats::make_folder(folder_);
     prepare_reference();
   }
@@ -126,7 +127,7 @@ class Scoring {
                              base::choose_device(training_.device));
           auto generator = at::detail::createCPUGenerator(/*seed=*/0);
           int64_t left = training_.score_count;
-          const auto size = training_.model.img_size;
+          const auto size = training_.model.input().size;
           auto statistics =
               metrics::collect(*extractor, [&]() -> torch::Tensor {
                 stop_if_asked();
@@ -252,7 +253,7 @@ class Memorisation {
  public:
   Memorisation(const RunConfig& training, const data::Dataset* held_out, fs::path folder)
       : training_(training), held_out_(held_out), folder_(std::move(folder)) {
-    training_.dataset.image_size = training_.model.img_size;
+    training_.dataset.image_size = training_.model.input().size;
   }
 
   json of(const ComparedRun& run) {
@@ -369,7 +370,7 @@ std::string compare(const CompareOptions& options,
   const auto names = column_names(options);
   const auto title = options.title.empty() ? default_title(names) : options.title;
   auto held_out_options = first.dataset;
-  held_out_options.image_size = first.model.img_size;
+  held_out_options.image_size = first.model.input().size;
   // Opened before any training, so that a wrong path is told at once.
   const auto held_out =
       options.held_out.empty() ? nullptr : data::open_dataset(options.held_out, held_out_options);
@@ -441,13 +442,14 @@ std::vector<ComparedRun> plan_comparison(
       training.score_images = std::max<int64_t>(1, training.total_images / options.curve_points);
     training.validate();
     check_grid(training);
-    if (training.model.img_size != (configs.empty() ? training : configs.front()).model.img_size)
+    if (training.model.input().size !=
+        (configs.empty() ? training : configs.front()).model.input().size)
       throw std::invalid_argument(
           fmt::format("{}: pictures of {} px, {} has {} px; compare equal sizes",
                       config,
-                      training.model.img_size,
+                      training.model.input().size,
                       options.config[0],
-                      configs.front().model.img_size));
+                      configs.front().model.input().size));
     configs.push_back(training);
   }
   std::vector<ComparedRun> plan;

@@ -48,7 +48,7 @@ std::optional<torch::Dtype> dtype_of(const std::string& name) {
 
 /// What stands in the TOML file: everything, or, of a guess that no shipped config shares, what the
 /// shapes tell.
-std::string config_text(const WeightsFile& file, const NetworkConfig& network) {
+std::string config_text(const WeightsFile& file, const KnownNetwork& network) {
   std::string text =
       fmt::format("# The network of {}; {}.\n",
                   file.path.string(),
@@ -97,23 +97,22 @@ bool fill_state(TrainState& state, const fs::path& folder) {
   const auto path = (folder / "optimizer.pth").string();
   const auto moments = formats::read_pth(folder / "optimizer.pth");
   const torch::NoGradGuard no_grad;
-  for (size_t i = 0; i < state.names.size(); ++i) {
-    // The official code hands the optimiser all parameters in the order of their registration,
-    // which is ours too.
-    for (auto& [key, target] :
-         {std::pair("exp_avg", state.exp_avg[i]), std::pair("exp_avg_sq", state.exp_avg_sq[i])}) {
-      const auto found = moments.find(fmt::format("state.{}.{}", i, key));
+  // The official code hands the optimizer all parameters in the order of their registration, which
+  // is ours too.
+  for (const auto& set : state.optimizer->state())
+    for (size_t i = 0; i < state.names.size(); ++i) {
+      const auto& target = set.tensors[i];
+      const auto found = moments.find(fmt::format("state.{}.{}", i, set.name));
       if (found == moments.end() || found->second.sizes() != target.sizes())
         throw std::runtime_error(fmt::format(
             "{}: {} of {} is {}, want {}; it is of another network",
             path,
-            key,
+            set.name,
             state.names[i],
             found == moments.end() ? "missing" : base::shape_text(found->second.sizes()),
             base::shape_text(target.sizes())));
       torch::Tensor(target).copy_(found->second);
     }
-  }
   return true;
 }
 
@@ -131,7 +130,7 @@ void write_run(const ConvertOptions& options, const WeightsFile& file, ConvertRe
         "{}: a run stands there already; choose another folder or pass --overwrite", options.out));
   training.out = options.out;
   const auto checkpoint = fs::absolute(file.path).parent_path();
-  TrainState state(training.model, 0, torch::kCPU);
+  TrainState state(training.model, training.optimizer, 0, torch::kCPU);
   model::load_weights(*state.ema, file.tensors, file.path.string());
   state.step = file.step.value_or(0);
   state.images_seen = state.step * training.batch_size;
@@ -172,7 +171,7 @@ void print_result(const ConvertOptions& options, const ConvertResult& result) {
         result.resumes ? "to go on training" : "to draw pictures",
         result.resumes ? "train --data PATH --config" : "sample --out samples --run",
         base::shell_word((fs::path(options.out) / (result.resumes ? "config.toml" : "")).string()));
-  else if (model.in_chans != 3 || model.clip_dim > 0)
+  else if (model.input().channels != 3 || model.input().context_dim > 0)
     fmt::print("to evaluate it: uvic predict --weights {} --config {}\n",
                base::shell_word(result.written[0].string()),
                base::shell_word(result.written[1].string()));
@@ -189,7 +188,8 @@ void ConvertOptions::validate() const {
     throw std::invalid_argument("convert: give the weights to read and the file to write");
   target_of(out);
   dtype_of(dtype);
-  if (network.num_heads < 0 || network.num_clip_token < 0 || network.qk_scale < 0)
+  if (network.shapes.num_heads < 0 || network.shapes.num_clip_token < 0 ||
+      network.shapes.qk_scale < 0)
     throw std::invalid_argument(
         "convert: --num_heads, --num_clip_token and --qk_scale want 0 or more");
 }

@@ -37,7 +37,7 @@ struct ConvertResult {
   int64_t tensors = 0, parameters = 0;
   bool resumes = false;     ///< OUT became a run folder that training goes on from
   bool is_network = false;  ///< false: no U-ViT's tensors, and so no config
-  NetworkConfig network;    ///< where is_network
+  KnownNetwork network;     ///< where is_network
 };
 
 /// OUT.safetensors or OUT.pth: the weights, and OUT.toml beside them. Any other OUT is a run

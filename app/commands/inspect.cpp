@@ -361,7 +361,7 @@ std::string cut_to(std::string text, size_t most) {
 /// "embed_dim 512, depth 12": in the order of the struct, as TOML has it, not in the alphabet's.
 std::string config_line(const json& config) {
   std::string text;
-  model::UViTConfig order;
+  model::NetworkConfig order;
   order.fields([&](const char* name, auto&, const char*) {
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, text_of(config[name]));
   });

@@ -13,6 +13,8 @@
 #include "data/formats/npy.h"
 #include "data/formats/output_file.h"
 #include "model/kernel_choice.h"
+#include "model/network.h"
+#include "model/weights.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -46,12 +48,12 @@ torch::Tensor read_floats(const char* flag, const std::string& path, at::IntArra
 }
 
 /// A batch of pictures or latents: sizes[0] of what comes back is the batch.
-torch::Tensor read_input(const std::string& path, const model::UViTConfig& config) {
+torch::Tensor read_input(const std::string& path, const model::NetworkInput& input) {
   const auto batch = std::max<int64_t>(1, [&] {
     const auto shape = formats::read_npy_info(path).shape;
     return shape.size() == 4 ? shape[0] : 1;
   }());
-  return read_floats("input", path, {batch, config.in_chans, config.img_size, config.img_size});
+  return read_floats("input", path, {batch, input.channels, input.size, input.size});
 }
 
 torch::Tensor read_timesteps(const std::string& path, int64_t batch) {
@@ -70,27 +72,28 @@ torch::Tensor read_timesteps(const std::string& path, int64_t batch) {
 }
 
 torch::Tensor read_condition(const PredictOptions& options,
-                             const model::UViTConfig& config,
+                             const model::NetworkInput& input,
                              int64_t batch) {
-  require(options.labels.empty() || config.num_classes > 0,
+  require(options.labels.empty() || input.num_classes > 0,
           "--labels: the network takes no classes (model.num_classes is {})",
-          config.num_classes);
-  require(options.context.empty() || config.clip_dim > 0,
+          input.num_classes);
+  require(options.context.empty() || input.context_dim > 0,
           "--context: the network takes no context (model.clip_dim is {})",
-          config.clip_dim);
-  if (config.clip_dim > 0) {
+          input.context_dim);
+  if (input.context_dim > 0) {
     require(!options.context.empty(),
             "--context: needed, floats [{}, {}, {}]: the network is context-conditional",
             batch,
-            config.num_clip_token,
-            config.clip_dim);
-    return read_floats("context", options.context, {batch, config.num_clip_token, config.clip_dim});
+            input.context_tokens,
+            input.context_dim);
+    return read_floats(
+        "context", options.context, {batch, input.context_tokens, input.context_dim});
   }
-  if (config.num_classes <= 0) return {};
+  if (input.num_classes <= 0) return {};
   require(!options.labels.empty(),
           "--labels: needed, integers [{}] from 0 to {}: the network is class-conditional",
           batch,
-          config.num_classes - 1);
+          input.num_classes - 1);
   const auto array = read_array("labels", options.labels, {batch});
   require(at::isIntegralType(array.scalar_type(), false),
           "--labels {}: {}, want integers",
@@ -98,23 +101,23 @@ torch::Tensor read_condition(const PredictOptions& options,
           base::dtype_text(array.scalar_type()));
   const auto labels = array.to(torch::kInt64).contiguous();
   const auto low = labels.min().item<int64_t>(), high = labels.max().item<int64_t>();
-  require(low >= 0 && high < config.num_classes,
+  require(low >= 0 && high < input.num_classes,
           "--labels {}: class {}, the network has 0 to {}",
           options.labels,
           low < 0 ? low : high,
-          config.num_classes - 1);
+          input.num_classes - 1);
   return labels;
 }
 
 /// A folder for gradients alone: files of another network beside them would be taken for its own.
-void make_gradient_folder(const fs::path& folder, const model::UViT& network) {
+void make_gradient_folder(const fs::path& folder, const model::Network& network) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error)
     throw std::runtime_error(
         fmt::format("--gradients {}: can't be made: {}", folder.string(), error.message()));
   std::set<std::string> own;
-  for (const auto& item : network->named_parameters()) own.insert(item.key() + ".npy");
+  for (const auto& item : network.named_parameters()) own.insert(item.key() + ".npy");
   for (const auto& entry : fs::directory_iterator(folder)) {
     const auto name = entry.path().filename().string();
     require(entry.path().extension() != ".npy" || own.count(name),
@@ -124,9 +127,9 @@ void make_gradient_folder(const fs::path& folder, const model::UViT& network) {
   }
 }
 
-void write_gradients(const fs::path& folder, const model::UViT& network, PredictResult& result) {
+void write_gradients(const fs::path& folder, const model::Network& network, PredictResult& result) {
   double squares = 0;
-  for (const auto& item : network->named_parameters()) {
+  for (const auto& item : network.named_parameters()) {
     const auto& gradient = item.value().grad();
     const auto known = gradient.defined() ? gradient : torch::zeros_like(item.value());
     squares += known.to(torch::kFloat64).square().sum().item<double>();
@@ -171,7 +174,8 @@ void PredictOptions::validate() const {
           "--precision {}: one of fp64, fp32, bf16",
           precision);
   require(kernels == "fused" || kernels == "plain", "--kernels {}: one of fused, plain", kernels);
-  require(network.num_heads >= 0 && network.num_clip_token >= 0 && network.qk_scale >= 0,
+  require(network.shapes.num_heads >= 0 && network.shapes.num_clip_token >= 0 &&
+              network.shapes.qk_scale >= 0,
           "predict: --num_heads, --num_clip_token and --qk_scale want 0 or more");
   require(threads >= 0, "--threads {}: 0 (all usable cores) or more", threads);
 }
@@ -183,30 +187,32 @@ PredictResult run_predict(const PredictOptions& options) {
   const torch::Device device(base::choose_device(options.device));
   formats::check_output_file(options.output, /*overwrite=*/true);
   const auto file = open_weights(options.weights, options.prefix);
-  require(file.is_network, "{}: not a U-ViT's tensors", file.path.string());
+  require(file.is_network,
+          "{}: these are not the tensors of a network that uvic knows",
+          file.path.string());
   const auto described = network_config(file, options.network);
   for (const auto& assumed : described.assumed)
     if (assumed.rfind("diffusion.", 0) != 0)  // of no account in one evaluation
       fmt::print(stderr, "assumed: {}\n", assumed);
-  const auto& config = described.training.model;
+  const auto input = described.training.model.input();
 
   const auto dtype = options.precision == "fp64" ? torch::kFloat64 : torch::kFloat32;
-  const auto x = read_input(options.input, config).to(device, dtype);
+  const auto x = read_input(options.input, input).to(device, dtype);
   const int64_t batch = x.size(0);
   const auto timesteps = read_timesteps(options.timesteps, batch).to(device);
-  auto condition = read_condition(options, config, batch);
+  auto condition = read_condition(options, input, batch);
   if (condition.defined()) condition = condition.to(device);
   if (condition.defined() && condition.is_floating_point()) condition = condition.to(dtype);
   torch::Tensor target;
   if (!options.target.empty())
     target = read_floats("target", options.target, x.sizes()).to(device, dtype);
 
-  model::UViT network(config);
+  const auto network = model::make_network(described.training.model);
   model::load_weights(*network, file.tensors, file.path.string());
   network->to(device, dtype);
   if (options.precision == "bf16") network->set_compute_dtype(torch::kBFloat16);
   network->eval();
-  if (!options.gradients.empty()) make_gradient_folder(options.gradients, network);
+  if (!options.gradients.empty()) make_gradient_folder(options.gradients, *network);
 
   PredictResult result;
   const torch::AutoGradMode with_gradients(!options.gradients.empty());
@@ -220,7 +226,7 @@ PredictResult run_predict(const PredictOptions& options) {
     result.loss = loss.item<double>();
     if (!options.gradients.empty()) {
       loss.backward();
-      write_gradients(options.gradients, network, result);
+      write_gradients(options.gradients, *network, result);
     }
   }
   return result;

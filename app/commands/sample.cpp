@@ -28,6 +28,7 @@
 #include "base/text_format.h"
 #include "data/formats/image_file.h"
 #include "data/formats/safetensors.h"
+#include "data/pixel_range.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -73,13 +74,13 @@ class Subject {
     classes_ = chosen_classes(options.labels, source);
     const auto& path = options.invert.empty() ? options.init : options.invert;
     if (!path.empty()) {
-      if (model.in_chans != 3)
-        throw std::invalid_argument(
-            fmt::format("{}: pictures have 3 channels, the network {}", path, model.in_chans));
-      given_.emplace(path, model.img_size);
+      if (model.input().channels != 3)
+        throw std::invalid_argument(fmt::format(
+            "{}: pictures have 3 channels, the network {}", path, model.input().channels));
+      given_.emplace(path, model.input().size);
       if (options.labels.empty() && !classes_.empty()) take_classes_of_pictures(path, source);
     }
-    if (!options.mask.empty()) read_masks(options.mask, model.img_size);
+    if (!options.mask.empty()) read_masks(options.mask, model.input().size);
     if (!options.interpolate.empty()) {
       ends_ = parse_interpolation(options.interpolate);
       frames_ = options.frames;
@@ -113,7 +114,7 @@ class Subject {
     for (size_t i = 0; i < ids.size(); ++i) {
       if (given_) {
         const auto picture = given_->of_seed(ids[i]);
-        pictures.push_back(to_network_range(picture.planes));
+        pictures.push_back(data::to_network_range(picture.planes));
         if (!class_of_label_.empty())
           request.labels[i] = class_of_label_.at(static_cast<size_t>(picture.label));
       }
@@ -183,7 +184,7 @@ class Subject {
           "{}: in no folders named as the network's classes, and it knows no null class; give "
           "--labels",
           path));
-    classes_ = {source.training.model.num_classes - 1};
+    classes_ = {source.training.model.input().num_classes - 1};
   }
 
   void read_masks(const std::string& path, int64_t image_size) {
@@ -286,7 +287,7 @@ nlohmann::json reconstruction_errors(const SampleFolder& folder, const Subject& 
 
 formats::Image noise_image(const fs::path& path) {
   const auto noise = formats::read_safetensors(path).tensors.at("noise");
-  return to_images(to_bytes(noise / noise.std()).unsqueeze(0))[0];
+  return to_images(data::to_bytes(noise / noise.std()).unsqueeze(0))[0];
 }
 
 void write_sheet(const fs::path& out,
@@ -426,7 +427,7 @@ bool run_sample(const SampleOptions& options) {
       const auto count = std::min(missing.size() - done, static_cast<size_t>(options.batch_size));
       const std::vector<uint64_t> batch(first, first + static_cast<std::ptrdiff_t>(count));
       const auto drawing =
-          draw(network, settings, subject.request(batch), [&](int64_t step, int64_t steps) {
+          draw(*network, settings, subject.request(batch), [&](int64_t step, int64_t steps) {
             if (base::stop_requested()) throw base::StopRequested();
             if (!line.is_due()) return;
             const double share =

@@ -103,7 +103,7 @@ std::string reference_statistics(const SweepOptions& options, FidOptions fid) {
   RunConfig training;
   read_toml(RunDir(options.run).config(), training);
   fid.images = options.ref;
-  fid.dataset.image_size = training.model.img_size;
+  fid.dataset.image_size = training.model.input().size;
   fid.num_images =
       options.num_ref > 0
           ? options.num_ref

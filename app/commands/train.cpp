@@ -10,9 +10,10 @@
 
 #include "app/options/options.h"
 #include "app/runs/run_dir.h"
+#include "app/training/image_snapshots.h"
 #include "app/training/memory_estimate.h"
-#include "app/training/shards.h"
-#include "app/training/snapshots.h"
+#include "app/training/objective.h"
+#include "app/training/step.h"
 #include "app/training/train_state.h"
 #include "app/training/trainer.h"
 #include "base/precision.h"
@@ -112,20 +113,20 @@ void compare_with_record(const RunConfig& options,
 
 void check_data(const RunConfig& options, const data::Dataset& dataset) {
   const auto classes = static_cast<int64_t>(dataset.class_names().size());
-  if (options.model.num_classes > 0) {
+  if (options.model.input().num_classes > 0) {
     require(
         classes > 0,
         fmt::format(
             "{}: no labels, but model.num_classes is {}; give a folder per class or set it to -1",
             options.data,
-            options.model.num_classes));
-    const int64_t real = options.model.num_classes - (options.label_dropout > 0 ? 1 : 0);
+            options.model.input().num_classes));
+    const int64_t real = options.model.input().num_classes - (options.label_dropout > 0 ? 1 : 0);
     require(
         classes <= real,
         fmt::format("{}: {} classes, but model.num_classes {} leaves room for {}{}",
                     options.data,
                     classes,
-                    options.model.num_classes,
+                    options.model.input().num_classes,
                     real,
                     options.label_dropout > 0 ? " beside the null class of label_dropout" : ""));
     if (classes < real)
@@ -134,7 +135,7 @@ void check_data(const RunConfig& options, const data::Dataset& dataset) {
                  "trained nor drawn\n",
                  options.data,
                  classes,
-                 options.model.num_classes,
+                 options.model.input().num_classes,
                  real);
   }
   require(dataset.size() > 0, fmt::format("{}: holds no picture", options.data));
@@ -178,13 +179,13 @@ TrainResult run_train(const RunConfig& options) {
   const torch::Device device(base::choose_device(options.device));
 
   auto dataset_options = options.dataset;
-  dataset_options.image_size = options.model.img_size;
+  dataset_options.image_size = options.model.input().size;
   const auto dataset = data::open_dataset(options.data, dataset_options);
   check_data(options, *dataset);
 
   RunDir run(options.out);
   run.open_for_training();
-  TrainState state(options.model, static_cast<uint64_t>(options.seed), device);
+  TrainState state(options.model, options.optimizer, static_cast<uint64_t>(options.seed), device);
   const bool resumed = std::filesystem::exists(run.state());
   if (resumed) {
     auto saved = read_metadata(run.state());
@@ -226,7 +227,11 @@ TrainResult run_train(const RunConfig& options) {
                       at::get_num_threads(),
                       base::resolve_precision(options.precision, device)));
 
-  if (goes_on || missing_snapshots(options, state, run).any()) train(options, *dataset, state, run);
+  if (goes_on || missing_snapshots(options, state, run).any()) {
+    const auto objective = make_objective(options);
+    const ImageSnapshots snapshots(options, *dataset, state, run);
+    train(options, *dataset, *objective, snapshots, state, run);
+  }
   const bool finished = state.images_seen >= options.total_images;
   run.log(
       fmt::format("{} at {} images after {} of training: {}",

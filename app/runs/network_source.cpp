@@ -33,7 +33,7 @@ RunConfig training_of_weights(const WeightsFile& file, const std::string& config
       fmt::print(stderr, "{}: has the shapes of {}\n", file.path.string(), network.recipe);
       return network.training;
     }
-  } catch (const UnknownNetwork&) {
+  } catch (const model::UnknownNetwork&) {
   }
   throw std::invalid_argument(fmt::format(
       "{}: doesn't tell the config that it was trained with; pass --config", file.path.string()));
@@ -63,8 +63,8 @@ std::string schedule_of(diffusion::DiffusionConfig config) {
 
 }  // namespace
 
-model::UViT SampleSource::network(torch::Device device, torch::Dtype compute_dtype) const {
-  model::UViT network(training.model);
+model::NetworkPtr SampleSource::network(torch::Device device, torch::Dtype compute_dtype) const {
+  auto network = model::make_network(training.model);
   model::load_weights(*network, tensors, weights.string());
   network->to(device);
   network->set_compute_dtype(compute_dtype);
@@ -89,12 +89,12 @@ SampleSource open_sample_source(const std::string& run,
   auto file = open_weights(weights.empty() ? RunDir(run).latest_weights() : fs::path(weights));
   if (run.empty()) source.training = training_of_weights(file, config);
   take_weights(std::move(file), source);
-  if (source.training.model.in_chans != 3)
+  if (source.training.model.input().channels != 3)
     throw std::invalid_argument(
         fmt::format("{}: draws {} channels, pictures have 3; of a latent model uvic predict "
                     "evaluates the network",
                     source.weights.string(),
-                    source.training.model.in_chans));
+                    source.training.model.input().channels));
   return source;
 }
 
@@ -124,19 +124,21 @@ SampleSource open_guide(const std::string& guide,
     refuse(fmt::format("trained on another noise schedule ({}) than what it is to guide ({})",
                        own.diffusion.schedule,
                        other.diffusion.schedule));
-  if (own.model.img_size != other.model.img_size || own.model.in_chans != other.model.in_chans)
+  if (own.model.input().size != other.model.input().size ||
+      own.model.input().channels != other.model.input().channels)
     refuse(fmt::format("draws pictures of {} px, what it is to guide {} px",
-                       own.model.img_size,
-                       other.model.img_size));
-  if (own.model.num_classes > 0 && (own.model.num_classes != other.model.num_classes ||
-                                    has_null_class(own) != has_null_class(other)))
+                       own.model.input().size,
+                       other.model.input().size));
+  if (own.model.input().num_classes > 0 &&
+      (own.model.input().num_classes != other.model.input().num_classes ||
+       has_null_class(own) != has_null_class(other)))
     refuse("has other classes than what it is to guide");
   return source;
 }
 
 std::vector<int64_t> chosen_classes(const std::string& text, const SampleSource& source) {
   const bool has_null = has_null_class(source.training);
-  auto all = all_classes(source.training.model, has_null);
+  auto all = all_classes(source.training.model.input(), has_null);
   // Of a network with room for more classes than its pictures had, the rest was never trained.
   if (!source.class_names.empty()) all.resize(std::min(all.size(), source.class_names.size()));
   if (text.empty()) return all;
@@ -158,7 +160,7 @@ std::vector<int64_t> chosen_classes(const std::string& text, const SampleSource&
       if (!has_null)
         throw std::invalid_argument(
             "--labels none: the network was trained without label_dropout and knows no null class");
-      label = source.training.model.num_classes - 1;
+      label = source.training.model.input().num_classes - 1;
     } else {
       const auto near = nearest(word, source.class_names);
       throw std::invalid_argument(fmt::format("--labels {}: no such class{}",

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "app/runs/run_config.h"
+#include "model/network.h"
 #include "model/weights.h"
 
 namespace uvic::app {
@@ -22,7 +23,7 @@ struct SampleSource {
   int64_t images_seen = 0;
 
   /// The network, ready to draw.
-  model::UViT network(torch::Device device, torch::Dtype compute_dtype) const;
+  model::NetworkPtr network(torch::Device device, torch::Dtype compute_dtype) const;
 };
 
 /// The config of a run folder, or where `run` is empty that of `config`, or where that is empty too
@@ -54,7 +55,7 @@ std::vector<int64_t> chosen_classes(const std::string& text, const SampleSource&
 
 /// Whether the network was trained with a null class, the last.
 inline bool has_null_class(const RunConfig& training) {
-  return training.model.num_classes > 0 && training.label_dropout > 0;
+  return training.model.input().num_classes > 0 && training.label_dropout > 0;
 }
 
 }  // namespace uvic::app

@@ -34,12 +34,13 @@ void RunConfig::validate() const {
   optimizer.validate();
   sample.validate();
   guidance.validate();
-  demand(dataset.image_size == 0 || dataset.image_size == model.img_size,
+  demand(dataset.image_size == 0 || dataset.image_size == model.input().size,
          fmt::format("dataset.image_size {} differs from model.img_size {}",
                      dataset.image_size,
-                     model.img_size));
-  demand(model.in_chans == 3, fmt::format("model.in_chans {}: pictures have 3", model.in_chans));
-  demand(model.clip_dim == 0,
+                     model.input().size));
+  demand(model.input().channels == 3,
+         fmt::format("model.in_chans {}: pictures have 3", model.input().channels));
+  demand(model.input().context_dim == 0,
          "model.clip_dim: training on context features needs a set of them, pictures have none");
   demand(total_images > 0, fmt::format("--total_images {}: above 0", total_images));
   demand(batch_size > 0, fmt::format("--batch_size {}: above 0", batch_size));
@@ -49,7 +50,7 @@ void RunConfig::validate() const {
          fmt::format("--shards {}: from 0 (automatic) to batch_size {}", shards, batch_size));
   demand(label_dropout >= 0 && label_dropout < 1,
          fmt::format("--label_dropout {}: in [0, 1)", label_dropout));
-  demand(label_dropout == 0 || model.num_classes > 1,
+  demand(label_dropout == 0 || model.input().num_classes > 1,
          "--label_dropout: needs model.num_classes, the classes plus one null class");
   demand(guidance.guidance_scale == 1 || label_dropout > 0,
          "--guidance_scale: needs a null class; train with --label_dropout 0.1 or so");
@@ -71,9 +72,9 @@ void RunConfig::validate() const {
   base::resolve_precision(precision, torch::kCPU);
 }
 
-std::vector<int64_t> all_classes(const model::UViTConfig& config, bool has_null_class) {
+std::vector<int64_t> all_classes(const model::NetworkInput& input, bool has_null_class) {
   std::vector<int64_t> classes(
-      static_cast<size_t>(std::max<int64_t>(0, config.num_classes - (has_null_class ? 1 : 0))));
+      static_cast<size_t>(std::max<int64_t>(0, input.num_classes - (has_null_class ? 1 : 0))));
   std::iota(classes.begin(), classes.end(), int64_t{0});
   return classes;
 }

@@ -9,12 +9,13 @@
 #include "diffusion/diffusion_config.h"
 #include "diffusion/guidance.h"
 #include "diffusion/sampler.h"
-#include "model/uvit/uvit.h"
+#include "model/network_config.h"
 
 namespace uvic::app {
 
-/// AdamW as the official code uses it: every parameter decays.
+/// The optimizer, its rate and clipping. Defaults are the official code's for CIFAR-10.
 struct OptimizerConfig {
+  std::string kind = "adamw";
   double lr = 2e-4;
   double weight_decay = 0.03;
   double beta1 = 0.99, beta2 = 0.999;
@@ -25,6 +26,7 @@ struct OptimizerConfig {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
+    visit("kind", kind, "Optimizer: adamw");
     visit("lr", lr, "Learning rate after warm-up");
     visit("weight_decay", weight_decay, "Decoupled weight decay, on every parameter");
     visit("beta1", beta1, "Decay of the gradient's running mean");
@@ -67,7 +69,7 @@ struct RunConfig {
   std::string inception;
   bool dry_run = false;
   bool memory = false;
-  model::UViTConfig model;
+  model::NetworkConfig model;
   data::DatasetOptions dataset;
   diffusion::DiffusionConfig diffusion;
   OptimizerConfig optimizer;
@@ -134,6 +136,6 @@ struct RunConfig {
 
 /// The classes that a network can be asked for: 0 ... num_classes - 1, less the null class where it
 /// was trained with one.
-std::vector<int64_t> all_classes(const model::UViTConfig& config, bool has_null_class);
+std::vector<int64_t> all_classes(const model::NetworkInput& input, bool has_null_class);
 
 }  // namespace uvic::app

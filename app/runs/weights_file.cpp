@@ -20,13 +20,11 @@
 #include "data/formats/safetensors.h"
 #include "data/formats/sha256.h"
 #include "data/formats/torch_pickle.h"
-#include "model/uvit/placement.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kMark = "patch_embed.proj.weight";  // every U-ViT has it, little else
 constexpr const char* kAverage = "nnet_ema.pth";
 
 bool begins_with(std::string_view text, std::string_view beginning) {
@@ -98,12 +96,14 @@ std::map<std::string, std::string> metadata_beside(const fs::path& weights) {
 /// Everything that stands before a network's names, as "" or "ema.".
 std::set<std::string> network_prefixes(const model::NamedTensors& tensors) {
   std::set<std::string> prefixes;
-  for (const auto& [name, tensor] : tensors) {
-    if (name.size() < kMark.size()) continue;
-    const auto at = name.size() - kMark.size();
-    if (std::string_view(name).substr(at) == kMark && (at == 0 || name[at - 1] == '.'))
-      prefixes.insert(name.substr(0, at));
-  }
+  const auto marks = model::network_marks();
+  for (const auto& [name, tensor] : tensors)
+    for (const std::string_view mark : marks) {
+      if (name.size() < mark.size()) continue;
+      const auto at = name.size() - mark.size();
+      if (std::string_view(name).substr(at) == mark && (at == 0 || name[at - 1] == '.'))
+        prefixes.insert(name.substr(0, at));
+    }
   return prefixes;
 }
 
@@ -149,54 +149,8 @@ int64_t parameters_of(const model::NamedTensors& tensors) {
   return total;
 }
 
-/// guess_config knows the heads and context tokens of the published models alone. Where the user
-/// tells them, the shapes of such a model stand in, and what that hides is put back.
-model::ConfigGuess guess(const WeightsFile& file, const NetworkHints& hints) {
-  auto shapes = file.tensors;
-  const auto find = [&](const std::string& name, int64_t dims) -> torch::Tensor* {
-    const auto found = shapes.find(name);
-    return found != shapes.end() && found->second.dim() == dims ? &found->second : nullptr;
-  };
-  auto* patch = find(std::string(kMark), 4);
-  auto* hidden = find("mid_block.mlp.fc1.weight", 2);
-  auto* positions = find("pos_embed", 3);
-  const int64_t width = patch ? patch->size(0) : 0, mlp = hidden ? hidden->size(0) : 0;
-  const bool tells_heads = hints.num_heads > 0 && patch && hidden;
-  const bool tells_tokens =
-      hints.num_clip_token > 0 && positions && find("context_embed.weight", 2);
-  constexpr int64_t kHead = 64, kClipTokens = 77;
-  if (patch && !tells_heads && width % kHead != 0)
-    throw UnknownNetwork(
-        fmt::format("{}: width {} does not tell the number of heads; give --num_heads or --config",
-                    file.path.string(),
-                    width));
-  if (tells_heads) {
-    *patch = torch::empty({kHead, patch->size(1), patch->size(2), patch->size(3)});
-    *hidden = torch::empty({kHead, kHead});
-  }
-  if (tells_tokens)
-    *positions = torch::empty(
-        {1, std::max<int64_t>(0, positions->size(1) - hints.num_clip_token + kClipTokens), 1});
-  auto result = model::guess_config(shapes, file.path.string());
-  if (tells_heads) {
-    result.config.embed_dim = width;
-    result.config.mlp_ratio = static_cast<double>(mlp) / static_cast<double>(width);
-  }
-  return result;
-}
-
-std::string model_text(model::UViTConfig config) {
-  config.use_checkpoint = false;
-  if (config.attention == "softmax") config.placement = "none";
-  std::string text;
-  config.fields([&](const char* name, auto& field, const char*) {
-    text += fmt::format("{} = {}\n", name, field);
-  });
-  return text;
-}
-
 /// A shipped config of the same network: its name, or "". Fills `training`.
-std::string matching_recipe(const model::UViTConfig& config, RunConfig& training) {
+std::string matching_recipe(const model::NetworkConfig& config, RunConfig& training) {
   std::vector<fs::path> paths;
   try {
     for (const auto& entry : fs::directory_iterator(asset("configs")))
@@ -205,53 +159,29 @@ std::string matching_recipe(const model::UViTConfig& config, RunConfig& training
     return "";  // the program was copied without its configs: nothing to compare with
   }
   std::sort(paths.begin(), paths.end());
-  const auto wanted = model_text(config);
   for (const auto& path : paths) {
     RunConfig recipe;
     recipe.dataset.image_size = 0;
     read_toml(path, recipe);
-    if (model_text(recipe.model) != wanted) continue;
+    if (!model::same_network(recipe.model, config)) continue;
     training = recipe;
     return path.stem().string();
   }
   return "";
 }
 
-void apply_hints(const NetworkHints& hints, NetworkConfig& network) {
-  auto& config = network.training.model;
-  const auto told = [&](const std::string& what) {
-    auto& assumed = network.assumed;
-    assumed.erase(std::remove_if(assumed.begin(),
-                                 assumed.end(),
-                                 [&](const auto& text) { return begins_with(text, what); }),
-                  assumed.end());
-  };
-  if (hints.num_heads > 0) config.num_heads = hints.num_heads, told("num_heads");
-  if (hints.num_clip_token > 0)
-    config.num_clip_token = hints.num_clip_token, told("num_clip_token");
-  if (hints.qk_scale > 0) config.qk_scale = hints.qk_scale;
-  if (!hints.attention.empty()) {
-    config.attention = hints.attention;
-    if (network.is_guessed) config.placement = hints.attention == "softmax" ? "none" : "inner";
-    told("attention");
-  }
-  if (!hints.placement.empty()) config.placement = hints.placement;
-  config.validate();
-}
-
-NetworkConfig guessed_config(const WeightsFile& file, const NetworkHints& hints) {
-  NetworkConfig network;
+KnownNetwork guessed_config(const WeightsFile& file, const NetworkHints& hints) {
+  KnownNetwork network;
   network.training.dataset.image_size = 0;
   network.is_guessed = true;
-  const auto result = guess(file, hints);
-  network.training.model = result.config;
-  network.assumed = result.assumed;
-  apply_hints(hints, network);
+  const auto guess = model::guess_config(file.tensors, hints.shapes, file.path.string());
+  network.training.model = guess.config;
+  network.assumed = guess.assumed;
   network.origin = "guessed from the shapes";
   network.recipe = matching_recipe(network.training.model, network.training);
   if (!network.recipe.empty()) {
     network.origin += ", which are those of the shipped config " + network.recipe;
-  } else if (network.training.model.in_chans == 4) {
+  } else if (network.training.model.input().channels == 4) {
     network.training.diffusion.schedule = "scaled_linear";
     network.assumed.push_back(
         "diffusion.schedule = scaled_linear (latents, as in the published models)");
@@ -323,8 +253,8 @@ WeightsFile open_weights(const fs::path& source, const std::string& prefix) {
   return file;
 }
 
-NetworkConfig network_config(const WeightsFile& file, const NetworkHints& hints) {
-  NetworkConfig network;
+KnownNetwork network_config(const WeightsFile& file, const NetworkHints& hints) {
+  KnownNetwork network;
   network.training.dataset.image_size = 0;
   const auto name = file.path.string();
   const auto own = file.metadata.find("uvic.config");
@@ -346,7 +276,12 @@ NetworkConfig network_config(const WeightsFile& file, const NetworkHints& hints)
   } else {
     network = guessed_config(file, hints);
   }
-  if (!network.is_guessed) apply_hints(hints, network);
+  if (!network.is_guessed) {
+    model::ConfigGuess known{network.training.model, network.assumed};
+    model::apply_hints(hints.shapes, /*is_guessed=*/false, known);
+    network.training.model = known.config;
+    network.assumed = known.assumed;
+  }
   const int64_t wanted = model::parameter_count(network.training.model),
                 found = parameters_of(file.tensors);
   if (wanted != found)

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <map>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -20,7 +19,7 @@ struct WeightsFile {
   model::NamedTensors tensors;       ///< a network's under the official names, else all there are
   std::string prefix;                ///< what stands before those names in the file: "ema."
   int64_t left_out = 0;              ///< tensors of the file outside the prefix
-  bool is_network = false;           ///< whether they look like a U-ViT's
+  bool is_network = false;           ///< whether they are those of a network that we know
   /// Of a .pth: its scalars, as "pth.epoch", and what NAME.json beside it holds of these very
   /// bytes.
   std::map<std::string, std::string> metadata;
@@ -38,29 +37,20 @@ std::filesystem::path find_weights(const std::filesystem::path& source);
 /// std::runtime_error naming the file, std::invalid_argument for a prefix that it lacks.
 WeightsFile open_weights(const std::filesystem::path& source, const std::string& prefix = "");
 
-/// What shapes can't tell; 0 and empty leave it to what the published models have.
+/// What the user says of a network whose file does not.
 struct NetworkHints {
   std::string config;
-  int64_t num_heads = 0;
-  int64_t num_clip_token = 0;
-  double qk_scale = 0;
-  std::string attention;
-  std::string placement;
+  model::ShapeHints shapes;
 
   template <class Visitor>
   void fields(Visitor&& visit) {
     visit("config", config, "Training config of the network, or the name of a shipped one");
-    visit("num_heads", num_heads, "Attention heads; 0: 64 channels each, as in published models");
-    visit("num_clip_token", num_clip_token, "Context tokens; 0: 77, as CLIP gives");
-    visit("qk_scale", qk_scale, "Multiplies q k^T; 0: 1/sqrt(head width)");
-    visit("attention",
-          attention,
-          "softmax | cog | expressive | elliptical; empty: softmax, a U-ViT (a U-ViC is cog)");
-    visit("placement", placement, "Blocks that use `attention`; empty: inner, as in the U-ViC");
+    shapes.fields(visit);
   }
 };
 
-struct NetworkConfig {
+/// A network's config, and how it came to be known.
+struct KnownNetwork {
   RunConfig training;                ///< `model` describes the network
   std::string origin;                ///< where that is from, for messages
   std::string recipe;                ///< a shipped config of this very network, if guessed
@@ -68,14 +58,9 @@ struct NetworkConfig {
   std::vector<std::string> assumed;  ///< what was taken on trust
 };
 
-/// Shapes that leave a question open which a hint would answer.
-struct UnknownNetwork : std::invalid_argument {
-  using std::invalid_argument::invalid_argument;
-};
-
 /// The config of the network in `file`, from the first that tells: hints.config, the file's own
 /// metadata, its run folder, NAME.toml beside NAME.pth, the shapes; other hints win over it. Throws
-/// UnknownNetwork, and std::invalid_argument where it does not fit the tensors.
-NetworkConfig network_config(const WeightsFile& file, const NetworkHints& hints);
+/// model::UnknownNetwork, and std::invalid_argument where it does not fit the tensors.
+KnownNetwork network_config(const WeightsFile& file, const NetworkHints& hints);
 
 }  // namespace uvic::app

@@ -9,6 +9,7 @@
 
 #include "app/sampling/cuda_graph.h"
 #include "base/parallel.h"
+#include "data/pixel_range.h"
 #include "diffusion/denoiser.h"
 #include "diffusion/editing.h"
 #include "diffusion/noise.h"
@@ -45,20 +46,20 @@ diffusion::ConditionalNetwork spread_over_threads(diffusion::ConditionalNetwork 
 }
 
 // The network with its labels bound, guided by its own null class where the scale asks for it.
-diffusion::Denoiser denoiser_of(model::UViT& network,
+diffusion::Denoiser denoiser_of(model::Network& network,
                                 const diffusion::DiffusionConfig& diffusion,
                                 const std::vector<int64_t>& labels,
                                 const diffusion::GuidanceConfig& guidance) {
   const std::shared_ptr<const diffusion::NoiseSchedule> schedule =
       diffusion::make_noise_schedule(diffusion);
-  const auto device = network->pos_embed.device();
+  const auto device = network.device();
   diffusion::ConditionalNetwork evaluate =
       [&network](const torch::Tensor& x, const torch::Tensor& t, const torch::Tensor& c) {
-        return network->forward(x, t, c);
+        return network.forward(x, t, c);
       };
-  evaluate = device.is_cpu() ? spread_over_threads(evaluate, network->keeps_images_apart())
-                             : replayed(evaluate, device, network.get());
-  const auto classes = network->config().num_classes;
+  evaluate = device.is_cpu() ? spread_over_threads(evaluate, network.is_batch_invariant())
+                             : replayed(evaluate, device, &network);
+  const auto classes = network.input().num_classes;
   if (classes <= 0)
     return diffusion::make_denoiser(
         [evaluate](const torch::Tensor& x, const torch::Tensor& t) { return evaluate(x, t, {}); },
@@ -94,7 +95,7 @@ DrawRequest part_of(const DrawRequest& all, int64_t first, int64_t count) {
 }
 
 // A batch that the sampler can't take at once, in parts that it can.
-Drawing draw_in_parts(model::UViT& network,
+Drawing draw_in_parts(model::Network& network,
                       const DrawSettings& settings,
                       const DrawRequest& request,
                       int64_t most,
@@ -164,7 +165,7 @@ int64_t DrawSettings::evaluations() const {
   return (once - beside) * repeats + beside;
 }
 
-Drawing draw(model::UViT& network,
+Drawing draw(model::Network& network,
              const DrawSettings& settings,
              const DrawRequest& request,
              const StepDone& progress) {
@@ -175,8 +176,8 @@ Drawing draw(model::UViT& network,
   if (const auto most = diffusion::max_batch_size(settings.sampler); count > most)
     return draw_in_parts(network, settings, request, most, progress);
 
-  const auto& config = network->config();
-  const auto device = network->pos_embed.device();
+  const auto input = network.input();
+  const auto device = network.device();
   const auto schedule = diffusion::make_noise_schedule(settings.diffusion);
   auto sampler = effective_sampler(settings);
 
@@ -185,7 +186,7 @@ Drawing draw(model::UViT& network,
   if (settings.guide)
     denoiser = diffusion::autoguide(
         denoiser,
-        denoiser_of(settings.guide->network, settings.guide->diffusion, request.labels, {}),
+        denoiser_of(*settings.guide->network, settings.guide->diffusion, request.labels, {}),
         settings.guidance);
 
   auto noise = request.towards.empty()
@@ -193,7 +194,7 @@ Drawing draw(model::UViT& network,
                    : diffusion::NoiseSource(request.seeds, request.towards, request.way, device);
   const auto fresh = [&] {
     return diffusion::initial_noise(
-        *schedule, sampler, noise, config.in_chans, config.img_size, config.img_size);
+        *schedule, sampler, noise, input.channels, input.size, input.size);
   };
   const auto given = request.given.defined() ? request.given.to(device) : request.given;
 
@@ -259,11 +260,11 @@ Drawing draw(model::UViT& network,
         "the "
         "noise schedule");
   if (recorder) drawing.trajectories = recorder->finish(x0);
-  drawing.images = to_bytes(x0);
+  drawing.images = data::to_bytes(x0);
   return drawing;
 }
 
-torch::Tensor draw(model::UViT& network,
+torch::Tensor draw(model::Network& network,
                    const DrawSettings& settings,
                    const std::vector<uint64_t>& seeds,
                    const std::vector<int64_t>& labels) {

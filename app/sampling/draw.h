@@ -13,14 +13,14 @@
 #include "diffusion/guidance.h"
 #include "diffusion/noise_schedule.h"
 #include "diffusion/sampler.h"
-#include "model/uvit/uvit.h"
+#include "model/network.h"
 
 namespace uvic::app {
 
 /// A weaker network to guide by. Its noise schedule is that of the network it guides; what it
 /// predicts is its own.
 struct Guide {
-  model::UViT network;
+  model::NetworkPtr network;
   diffusion::DiffusionConfig diffusion;
 };
 
@@ -71,13 +71,13 @@ struct Drawing {
 /// `progress(step, steps)` may be empty; steps is 0 where their number is not known ahead. The
 /// network's mode and compute dtype are the caller's. Who draws batch after batch on a GPU holds a
 /// KeepRecordings (app/cuda_graph.h) around them.
-Drawing draw(model::UViT& network,
+Drawing draw(model::Network& network,
              const DrawSettings& settings,
              const DrawRequest& request,
              const std::function<void(int64_t step, int64_t steps)>& progress = {});
 
 /// Fresh pictures alone: uint8 [N, C, S, S].
-torch::Tensor draw(model::UViT& network,
+torch::Tensor draw(model::Network& network,
                    const DrawSettings& settings,
                    const std::vector<uint64_t>& seeds,
                    const std::vector<int64_t>& labels);

@@ -33,7 +33,7 @@ LiveSamples open_live_samples(const LiveSampleOptions& options) {
 
   LiveSamples samples;
   samples.count = static_cast<int64_t>(seeds.size());
-  samples.image_size = model.img_size;
+  samples.image_size = model.input().size;
   nlohmann::json sampler;
   auto config = options.sample;
   config.fields([&](const char* name, auto& field, const char*) { sampler[name] = field; });
@@ -64,7 +64,7 @@ LiveSamples open_live_samples(const LiveSampleOptions& options) {
     const std::vector<uint64_t> batch(seeds.begin() + static_cast<std::ptrdiff_t>(next),
                                       seeds.begin() + static_cast<std::ptrdiff_t>(end));
     next = end;
-    return draw(network, settings, batch, labels_in_turn(batch, classes));
+    return draw(*network, settings, batch, labels_in_turn(batch, classes));
   };
   return samples;
 }

@@ -50,8 +50,4 @@ GivenPictures::Picture GivenPictures::of_seed(uint64_t seed) const {
   return {planes, label};
 }
 
-torch::Tensor to_network_range(const torch::Tensor& bytes) {
-  return bytes.to(torch::kFloat32) / 127.5 - 1;
-}
-
 }  // namespace uvic::app

@@ -37,7 +37,4 @@ class GivenPictures {
   torch::Tensor picture_;
 };
 
-/// uint8 pictures as the network sees them: float32 in [-1, 1].
-torch::Tensor to_network_range(const torch::Tensor& bytes);
-
 }  // namespace uvic::app

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "app/sampling/image_grid.h"
+#include "data/pixel_range.h"
 
 namespace uvic::app {
 namespace {
@@ -15,10 +16,6 @@ int64_t step_of(int64_t j, int64_t frames, int64_t steps) {
 }
 
 }  // namespace
-
-torch::Tensor to_bytes(const torch::Tensor& x) {
-  return x.add(1).mul(0.5).clamp(0, 1).mul(255).add(0.5).to(torch::kUInt8).cpu();
-}
 
 TrajectoryRecorder::TrajectoryRecorder(int64_t frames,
                                        std::shared_ptr<const diffusion::NoiseSchedule> schedule)
@@ -38,8 +35,9 @@ diffusion::Denoiser TrajectoryRecorder::listen(diffusion::Denoiser denoiser) {
     const auto eps = denoiser(x, t);
     if (!std::exchange(step_begun_, true) && wanted()) {
       const double alpha = schedule_->alpha(t), sigma = schedule_->sigma(t);
-      kept_.push_back(
-          {step_, to_bytes(x / std::hypot(alpha, sigma)), to_bytes((x - sigma * eps) / alpha)});
+      kept_.push_back({step_,
+                       data::to_bytes(x / std::hypot(alpha, sigma)),
+                       data::to_bytes((x - sigma * eps) / alpha)});
     }
     return eps;
   };
@@ -52,7 +50,7 @@ void TrajectoryRecorder::step_done(int64_t step, int64_t steps) {
 }
 
 std::vector<Trajectory> TrajectoryRecorder::finish(const torch::Tensor& x0) const {
-  const auto last = to_bytes(x0);
+  const auto last = data::to_bytes(x0);
   auto all = kept_;
   // An evaluation past the last step (last_step zero) sees the state that the picture replaces.
   while (!all.empty() && all.back().step >= step_) all.pop_back();

@@ -19,9 +19,6 @@ struct Trajectory {
   torch::Tensor states, predictions;
 };
 
-/// x in [-1, 1] to bytes on the CPU: clamp(0.5 (x + 1)) * 255 + 0.5, truncated.
-torch::Tensor to_bytes(const torch::Tensor& x);
-
 /// Listens to a sampler and keeps some of its states.
 ///
 /// States are shown divided by the standard deviation that they have for data of unit variance,

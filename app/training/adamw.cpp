@@ -4,81 +4,102 @@
 
 #include <cmath>
 #include <stdexcept>
-#include <vector>
 
 #include "model/kernels/cpu/optimizer_kernels.h"
 
 namespace uvic::app {
 namespace {
 
-bool in_one_pass(const TrainState& state) {
-  for (const auto& p : state.parameters)
-    if (!p.is_cpu() || p.scalar_type() != torch::kFloat32 || !p.is_contiguous()) return false;
-  return true;
-}
+class Adamw : public Optimizer {
+ public:
+  Adamw(const OptimizerConfig& config,
+        const std::vector<torch::Tensor>& parameters,
+        const std::vector<torch::Tensor>& averages)
+      : config_(config), parameters_(parameters), averages_(averages) {
+    for (const auto& p : parameters_) {
+      exp_avg_.push_back(torch::zeros_like(p));
+      exp_avg_sq_.push_back(torch::zeros_like(p));
+    }
+  }
 
-double clip_factor(const OptimizerConfig& config, double norm) {
-  if (!std::isfinite(norm))
-    throw std::runtime_error(fmt::format("the gradient's norm is {}", norm));
-  return config.grad_clip > 0 && norm > config.grad_clip ? config.grad_clip / norm : 1.0;
-}
+  std::vector<TensorSet> state() const override {
+    return {{"exp_avg", exp_avg_}, {"exp_avg_sq", exp_avg_sq_}};
+  }
 
-// On the CPU: weights, both averages of the gradient and the average of the weights are read and
-// written once.
-double fused_step(const OptimizerConfig& config, double lr, double ema_decay, TrainState& state) {
-  std::vector<torch::Tensor> grads;
-  for (const auto& p : state.parameters)
-    grads.push_back(p.grad().defined() ? p.grad().contiguous() : torch::Tensor());
-  const double norm = model::gradient_norm(grads);
-  model::AdamwStep step;
-  step.lr = lr, step.beta1 = config.beta1, step.beta2 = config.beta2, step.epsilon = config.eps;
-  step.weight_decay = config.weight_decay, step.step = state.step, step.ema_decay = ema_decay;
-  step.grad_factor = clip_factor(config, norm);
-  std::vector<model::AdamwTensors> tensors;
-  for (size_t i = 0; i < state.parameters.size(); ++i)
-    tensors.push_back({state.parameters[i],
-                       grads[i],
-                       state.exp_avg[i],
-                       state.exp_avg_sq[i],
-                       state.averages[i],
-                       {}});
-  model::fused_adamw_ema(tensors, step);
-  for (auto p : state.parameters) p.mutable_grad() = torch::Tensor();
-  return norm;
-}
+  double step(const OptimizerStep& step) override {
+    const torch::NoGradGuard no_grad;
+    return in_one_pass() ? fused_step(step) : plain_step(step);
+  }
+
+ private:
+  bool in_one_pass() const {
+    for (const auto& p : parameters_)
+      if (!p.is_cpu() || p.scalar_type() != torch::kFloat32 || !p.is_contiguous()) return false;
+    return true;
+  }
+
+  double clip_factor(double norm) const {
+    if (!std::isfinite(norm))
+      throw std::runtime_error(fmt::format("the gradient's norm is {}", norm));
+    return config_.grad_clip > 0 && norm > config_.grad_clip ? config_.grad_clip / norm : 1.0;
+  }
+
+  // On the CPU weights, both moments and the average are read and written once.
+  double fused_step(const OptimizerStep& step) {
+    std::vector<torch::Tensor> grads;
+    for (const auto& p : parameters_)
+      grads.push_back(p.grad().defined() ? p.grad().contiguous() : torch::Tensor());
+    const double norm = model::gradient_norm(grads);
+    model::AdamwStep pass;
+    pass.lr = step.lr, pass.beta1 = config_.beta1, pass.beta2 = config_.beta2;
+    pass.epsilon = config_.eps, pass.weight_decay = config_.weight_decay;
+    pass.step = step.number, pass.ema_decay = step.ema_decay;
+    pass.grad_factor = clip_factor(norm);
+    std::vector<model::AdamwTensors> tensors;
+    for (size_t i = 0; i < parameters_.size(); ++i)
+      tensors.push_back({parameters_[i], grads[i], exp_avg_[i], exp_avg_sq_[i], averages_[i], {}});
+    model::fused_adamw_ema(tensors, pass);
+    for (auto p : parameters_) p.mutable_grad() = torch::Tensor();
+    return norm;
+  }
+
+  double plain_step(const OptimizerStep& step) {
+    double square_sum = 0;
+    for (const auto& p : parameters_)
+      if (p.grad().defined())
+        square_sum += p.grad().to(torch::kFloat32).square().sum().item<double>();
+    const double norm = std::sqrt(square_sum);
+    const double clip = clip_factor(norm);
+    const auto number = static_cast<double>(step.number);
+    const double correction1 = 1 - std::pow(config_.beta1, number),
+                 correction2 = 1 - std::pow(config_.beta2, number);
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      auto p = parameters_[i];
+      if (p.grad().defined()) {
+        const auto g = p.grad() * clip;
+        p.mul_(1 - step.lr * config_.weight_decay);
+        exp_avg_[i].mul_(config_.beta1).add_(g, 1 - config_.beta1);
+        exp_avg_sq_[i].mul_(config_.beta2).addcmul_(g, g, 1 - config_.beta2);
+        p.addcdiv_(exp_avg_[i],
+                   (exp_avg_sq_[i] / correction2).sqrt_().add_(config_.eps),
+                   -step.lr / correction1);
+        p.mutable_grad() = torch::Tensor();
+      }
+      averages_[i].lerp_(p, 1 - step.ema_decay);
+    }
+    return norm;
+  }
+
+  OptimizerConfig config_;
+  std::vector<torch::Tensor> parameters_, averages_, exp_avg_, exp_avg_sq_;
+};
 
 }  // namespace
 
-double optimizer_step(const OptimizerConfig& config,
-                      double lr,
-                      double ema_decay,
-                      TrainState& state) {
-  const torch::NoGradGuard no_grad;
-  if (in_one_pass(state)) return fused_step(config, lr, ema_decay, state);
-  double square_sum = 0;
-  for (const auto& p : state.parameters)
-    if (p.grad().defined())
-      square_sum += p.grad().to(torch::kFloat32).square().sum().item<double>();
-  const double norm = std::sqrt(square_sum);
-  const double clip = clip_factor(config, norm);
-
-  const double correction1 = 1 - std::pow(config.beta1, state.step),
-               correction2 = 1 - std::pow(config.beta2, state.step);
-  for (size_t i = 0; i < state.parameters.size(); ++i) {
-    auto p = state.parameters[i];
-    if (p.grad().defined()) {
-      const auto g = p.grad() * clip;
-      p.mul_(1 - lr * config.weight_decay);
-      state.exp_avg[i].mul_(config.beta1).add_(g, 1 - config.beta1);
-      state.exp_avg_sq[i].mul_(config.beta2).addcmul_(g, g, 1 - config.beta2);
-      p.addcdiv_(state.exp_avg[i],
-                 (state.exp_avg_sq[i] / correction2).sqrt_().add_(config.eps),
-                 -lr / correction1);
-      p.mutable_grad() = torch::Tensor();
-    }
-    state.averages[i].lerp_(p, 1 - ema_decay);
-  }
-  return norm;
+std::unique_ptr<Optimizer> make_adamw(const OptimizerConfig& config,
+                                      const std::vector<torch::Tensor>& parameters,
+                                      const std::vector<torch::Tensor>& averages) {
+  return std::make_unique<Adamw>(config, parameters, averages);
 }
 
 }  // namespace uvic::app

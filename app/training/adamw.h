@@ -1,19 +1,22 @@
-// AdamW, gradient clipping and the weights' average: what follows a backward pass.
+// AdamW, as the official code uses it: every parameter decays.
 #pragma once
 
-#include "app/runs/run_config.h"
-#include "app/training/train_state.h"
+#include <memory>
+#include <vector>
+
+#include "app/training/optimizer.h"
 
 namespace uvic::app {
 
-/// One step of AdamW with the decoupled decay on every parameter (Loshchilov and Hutter 2019,
-/// arXiv:1711.05101), gradients scaled so that their global norm is at most config.grad_clip, then
-/// average = decay * average + (1 - decay) * parameter. `state.step` counts this step already.
-/// Gradients are consumed. Returns the global norm before clipping; throws std::runtime_error if it
-/// is not finite, changing nothing.
-double optimizer_step(const OptimizerConfig& config,
-                      double lr,
-                      double ema_decay,
-                      TrainState& state);
+/// With g the gradient, scaled so that its global norm is at most config.grad_clip, and n the
+/// number of the step,
+///   m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2,
+///   p = p (1 - lr wd) - lr / (1 - beta1^n) m / (sqrt(v / (1 - beta2^n)) + eps).
+///
+/// State: exp_avg (m) and exp_avg_sq (v), float32. A parameter without a gradient stays. Source:
+/// Loshchilov and Hutter 2019, arXiv:1711.05101.
+std::unique_ptr<Optimizer> make_adamw(const OptimizerConfig& config,
+                                      const std::vector<torch::Tensor>& parameters,
+                                      const std::vector<torch::Tensor>& averages);
 
 }  // namespace uvic::app

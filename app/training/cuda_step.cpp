@@ -4,11 +4,10 @@
 #include <c10/cuda/CUDAStream.h>
 #include <fmt/format.h>
 
-#include <mutex>
+#include <utility>
 
 #include "app/sampling/cuda_graph.h"
-#include "app/training/step_inputs.h"
-#include "diffusion/objective.h"
+#include "app/training/step.h"
 #include "model/kernels/cuda/optimizer_cuda_binding.h"
 
 namespace uvic::app {
@@ -19,30 +18,26 @@ constexpr int64_t kLooseSteps = 3;
 
 class RecordedStep : public CudaStep {
  public:
-  RecordedStep(const RunConfig& options,
-               const diffusion::NoiseSchedule& schedule,
+  RecordedStep(const RunConfig& config,
+               const Objective& objective,
                TrainState& state,
                const std::vector<model::AdamwTensors>& tensors)
-      : options_(options),
-        schedule_(schedule),
+      : config_(config),
+        objective_(objective),
         state_(state),
-        device_(state.parameters.front().device()),
-        generator_(at::globalContext().defaultGenerator(device_)),
+        device_(state.model->device()),
         optimizer_(tensors),
         graph_(device_),
         totals_(torch::zeros({2}, torch::dtype(torch::kFloat32).device(device_))) {}
 
-  void run(const data::Batch& batch, double lr, double ema_decay) override {
+  void run(const data::Batch& batch, const OptimizerStep& update) override {
     stage(batch);
-    {
-      const std::lock_guard<std::mutex> lock(generator_.mutex());
-      generator_.set_current_seed(step_seed(options_.seed, state_.images_seen));
-    }
     model::AdamwStep step;
-    step.lr = lr, step.beta1 = options_.optimizer.beta1, step.beta2 = options_.optimizer.beta2;
-    step.epsilon = options_.optimizer.eps, step.weight_decay = options_.optimizer.weight_decay;
-    step.step = state_.step, step.ema_decay = ema_decay;
-    optimizer_.set_values(step, options_.optimizer.grad_clip);
+    step.lr = update.lr, step.beta1 = config_.optimizer.beta1;
+    step.beta2 = config_.optimizer.beta2, step.epsilon = config_.optimizer.eps;
+    step.weight_decay = config_.optimizer.weight_decay;
+    step.step = update.number, step.ema_decay = update.ema_decay;
+    optimizer_.set_values(step, config_.optimizer.grad_clip);
 
     if (!graph_.recorded() && !refused_ && ++loose_steps_ > kLooseSteps) record();
     if (graph_.recorded()) return graph_.replay();
@@ -61,15 +56,16 @@ class RecordedStep : public CudaStep {
   std::string note() override { return std::exchange(note_, ""); }
 
  private:
-  /// The batch into images_ and labels_, which keep their place: the graph reads them there. The
-  /// copy waits for steps under way on the GPU, the host for nothing.
+  /// The batch into batch_, whose tensors keep their place: the graph reads them there. The copy
+  /// waits for steps under way on the GPU, the host for nothing.
   void stage(const data::Batch& batch) {
     const auto copy = [&](torch::Tensor& to, const torch::Tensor& from) {
       if (!to.defined()) to = torch::empty_like(from, from.options().device(device_));
       to.copy_(from.pin_memory(), /*non_blocking=*/true);
     };
-    copy(images_, batch.images);
-    copy(labels_, batch.labels);
+    copy(batch_.images, batch.images);
+    copy(batch_.labels, batch.labels);
+    copy(batch_.positions, batch.positions);
   }
 
   void record() {
@@ -86,34 +82,23 @@ class RecordedStep : public CudaStep {
                  : fmt::format("steps run launch by launch: {}", graph_.error());
   }
 
-  /// Loss and gradients of images_ and labels_; the loss stays in loss_.
+  /// Loss and gradients of batch_; the loss stays in loss_.
   std::vector<torch::Tensor> gradients() {
     std::vector<torch::Tensor> sum;
     loss_ = torch::Tensor();
-    const auto images = images_.chunk(options_.accumulate);
-    const auto labels = labels_.chunk(options_.accumulate);
-    for (size_t part = 0; part < images.size(); ++part) {
-      const auto example = diffusion::make_training_example(
-          options_.diffusion, schedule_, to_unit_range(images[part]), generator_);
-      const double share =
-          static_cast<double>(images[part].size(0)) / static_cast<double>(images_.size(0));
-      const auto prediction = state_.model->forward(
-          example.x_t, example.network_time, condition(options_, labels[part], generator_));
-      const auto loss = diffusion::diffusion_loss(prediction, example) * share;
-      const auto grads = torch::autograd::grad({loss},
-                                               state_.parameters,
-                                               /*grad_outputs=*/{},
-                                               /*retain_graph=*/false,
-                                               /*create_graph=*/false,
-                                               /*allow_unused=*/true);
-      loss_ = loss_.defined() ? loss_ + loss.detach() : loss.detach();
+    const int64_t count = objective_.count(batch_);
+    for_each_part(batch_, {config_.accumulate, /*shards=*/1}, [&](const data::Batch& part) {
+      const auto one = part_gradient(objective_, *state_.model, state_.parameters, part, count);
+      loss_ = loss_.defined() ? loss_ + one.loss : one.loss;
       if (sum.empty()) {
-        sum = grads;
-        continue;
+        sum = one.gradients;
+        return;
       }
-      for (size_t i = 0; i < sum.size(); ++i)
-        if (grads[i].defined()) sum[i] = sum[i].defined() ? sum[i].add_(grads[i]) : grads[i];
-    }
+      for (size_t i = 0; i < sum.size(); ++i) {
+        const auto& g = one.gradients[i];
+        if (g.defined()) sum[i] = sum[i].defined() ? sum[i].add_(g) : g;
+      }
+    });
     for (auto& g : sum)
       if (g.defined()) g = g.to(torch::kFloat32).contiguous();
     return sum;
@@ -125,14 +110,14 @@ class RecordedStep : public CudaStep {
     totals_.add_(torch::stack({loss_.to(torch::kFloat32), optimizer_.norm()[0]}));
   }
 
-  const RunConfig options_;
-  const diffusion::NoiseSchedule& schedule_;
+  const RunConfig config_;
+  const Objective& objective_;
   TrainState& state_;
   torch::Device device_;
-  at::Generator generator_;
   model::CudaAdamw optimizer_;
   CudaGraph graph_;
-  torch::Tensor totals_, images_, labels_, loss_;
+  data::Batch batch_;
+  torch::Tensor totals_, loss_;
   int64_t loose_steps_ = 0;
   bool refused_ = false;
   std::string note_;
@@ -140,20 +125,21 @@ class RecordedStep : public CudaStep {
 
 }  // namespace
 
-std::unique_ptr<CudaStep> make_cuda_step(const RunConfig& options,
-                                         const diffusion::NoiseSchedule& schedule,
+std::unique_ptr<CudaStep> make_cuda_step(const RunConfig& config,
+                                         const Objective& objective,
                                          TrainState& state) {
-  if (!state.parameters.front().is_cuda()) return nullptr;
+  if (!state.parameters.front().is_cuda() || config.optimizer.kind != "adamw") return nullptr;
+  const auto sets = state.optimizer->state();  // exp_avg, exp_avg_sq
   std::vector<model::AdamwTensors> tensors;
   for (size_t i = 0; i < state.parameters.size(); ++i)
     tensors.push_back({state.parameters[i].detach(),
                        {},
-                       state.exp_avg[i],
-                       state.exp_avg_sq[i],
+                       sets.at(0).tensors[i],
+                       sets.at(1).tensors[i],
                        state.averages[i].detach(),
                        {}});
   if (!model::cuda_adamw_serves(tensors)) return nullptr;
-  return std::make_unique<RecordedStep>(options, schedule, state, tensors);
+  return std::make_unique<RecordedStep>(config, objective, state, tensors);
 }
 
 }  // namespace uvic::app

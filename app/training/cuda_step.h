@@ -7,9 +7,9 @@
 #include <memory>
 
 #include "app/runs/run_config.h"
+#include "app/training/objective.h"
 #include "app/training/train_state.h"
-#include "data/loader.h"
-#include "diffusion/noise_schedule.h"
+#include "data/batch.h"
 
 namespace uvic::app {
 
@@ -17,11 +17,10 @@ class CudaStep {
  public:
   virtual ~CudaStep() = default;
 
-  /// Puts the step that begins at state.images_seen on the GPU and returns at once; `state.step`
-  /// counts it already. The batch is copied through pinned memory while earlier steps run. The
-  /// first steps run launch by launch, the others as one recorded graph, or on as they began where
-  /// it cannot be recorded (note() says why).
-  virtual void run(const data::Batch& batch, double lr, double ema_decay) = 0;
+  /// Puts a step on the GPU and returns at once. The batch is copied through pinned memory while
+  /// earlier steps run. The first steps run launch by launch, the others as one recorded graph, or
+  /// on as they began where it cannot be recorded (note() says why).
+  virtual void run(const data::Batch& batch, const OptimizerStep& step) = 0;
 
   struct Totals {
     double loss = 0;  ///< summed over the steps since the last call
@@ -34,10 +33,11 @@ class CudaStep {
   virtual std::string note() = 0;
 };
 
-/// Null on the CPU, in a build without CUDA kernels, or where the parameters are not float32 and
-/// contiguous: then the trainer's own step serves. `state` and `schedule` outlive the result.
-std::unique_ptr<CudaStep> make_cuda_step(const RunConfig& options,
-                                         const diffusion::NoiseSchedule& schedule,
+/// Null on the CPU, in a build without CUDA kernels, for an optimizer other than AdamW, or where
+/// the parameters are not float32 and contiguous: then the trainer's own step serves. `objective`
+/// and `state` outlive the result.
+std::unique_ptr<CudaStep> make_cuda_step(const RunConfig& config,
+                                         const Objective& objective,
                                          TrainState& state);
 
 }  // namespace uvic::app

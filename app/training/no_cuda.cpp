@@ -28,9 +28,7 @@ diffusion::ConditionalNetwork replayed(diffusion::ConditionalNetwork network,
 KeepRecordings::KeepRecordings() = default;
 KeepRecordings::~KeepRecordings() = default;
 
-std::unique_ptr<CudaStep> make_cuda_step(const RunConfig&,
-                                         const diffusion::NoiseSchedule&,
-                                         TrainState&) {
+std::unique_ptr<CudaStep> make_cuda_step(const RunConfig&, const Objective&, TrainState&) {
   return nullptr;
 }
 

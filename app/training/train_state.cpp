@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <stdexcept>
+#include <utility>
 
 #include "data/formats/safetensors.h"
 
@@ -12,13 +13,13 @@ namespace {
 
 constexpr const char* kKind = "uvic training state";
 
-// One row for each set of tensors of the file.
-template <class State, class Visitor>
-void visit_sets(State& state, Visitor&& visit) {
-  visit("model.", state.parameters);
-  visit("ema.", state.averages);
-  visit("optimizer.exp_avg.", state.exp_avg);
-  visit("optimizer.exp_avg_sq.", state.exp_avg_sq);
+// Every set of tensors of the file, with what stands before its names.
+std::vector<std::pair<std::string, std::vector<torch::Tensor>>> sets_of(const TrainState& state) {
+  std::vector<std::pair<std::string, std::vector<torch::Tensor>>> sets = {
+      {"model.", state.parameters}, {"ema.", state.averages}};
+  for (auto& set : state.optimizer->state())
+    sets.emplace_back("optimizer." + set.name + ".", std::move(set.tensors));
+  return sets;
 }
 
 template <class Number>
@@ -36,33 +37,33 @@ Number number(const formats::TensorFile& file, const char* key, const std::files
 
 }  // namespace
 
-TrainState::TrainState(const model::UViTConfig& config, uint64_t seed, torch::Device device)
-    : model(nullptr), ema(nullptr) {
+TrainState::TrainState(const model::NetworkConfig& config,
+                       const OptimizerConfig& optimizer_config,
+                       uint64_t seed,
+                       torch::Device device) {
   torch::manual_seed(seed);
-  model = model::UViT(config);
-  ema = model::UViT(config);
+  model = model::make_network(config);
+  ema = model::make_network(config);
   model->to(device);
   ema->to(device);
   const torch::NoGradGuard no_grad;
   for (const auto& item : model->named_parameters()) {
     names.push_back(item.key());
     parameters.push_back(item.value());
-    exp_avg.push_back(torch::zeros_like(item.value()));
-    exp_avg_sq.push_back(torch::zeros_like(item.value()));
   }
   auto averaged = ema->named_parameters();
   for (size_t i = 0; i < names.size(); ++i) {
     averages.push_back(averaged[names[i]].requires_grad_(false));
     averages.back().copy_(parameters[i]);
   }
+  optimizer = optimizer_kind(optimizer_config.kind).make(optimizer_config, parameters, averages);
 }
 
 void TrainState::save(const std::filesystem::path& path,
                       std::map<std::string, std::string> metadata) const {
   formats::TensorFile file;
-  visit_sets(*this, [&](const std::string& prefix, const std::vector<torch::Tensor>& tensors) {
+  for (const auto& [prefix, tensors] : sets_of(*this))
     for (size_t i = 0; i < names.size(); ++i) file.tensors[prefix + names[i]] = tensors[i].detach();
-  });
   file.metadata = std::move(metadata);
   file.metadata["uvic.kind"] = kKind;
   file.metadata["uvic.step"] = fmt::format("{}", step);
@@ -78,8 +79,9 @@ void TrainState::load(const std::filesystem::path& path) {
     throw std::runtime_error(
         fmt::format("{}: not a training state; remove it or choose another --out", path.string()));
   const torch::NoGradGuard no_grad;
+  const auto sets = sets_of(*this);
   size_t expected = 0;
-  visit_sets(*this, [&](const std::string& prefix, std::vector<torch::Tensor>& tensors) {
+  for (const auto& [prefix, tensors] : sets)
     for (size_t i = 0; i < names.size(); ++i, ++expected) {
       const auto found = file.tensors.find(prefix + names[i]);
       if (found == file.tensors.end())
@@ -101,16 +103,15 @@ void TrainState::load(const std::filesystem::path& path) {
                         toString(tensors[i].scalar_type()),
                         c10::str(tensors[i].sizes())));
     }
-  });
   if (file.tensors.size() != expected)
     throw std::runtime_error(
         fmt::format("{}: {} tensors, the model's state has {}; it is the state of another model",
                     path.string(),
                     file.tensors.size(),
                     expected));
-  visit_sets(*this, [&](const std::string& prefix, std::vector<torch::Tensor>& tensors) {
-    for (size_t i = 0; i < names.size(); ++i) tensors[i].copy_(file.tensors.at(prefix + names[i]));
-  });
+  for (const auto& [prefix, tensors] : sets)
+    for (size_t i = 0; i < names.size(); ++i)
+      torch::Tensor(tensors[i]).copy_(file.tensors.at(prefix + names[i]));
   step = number<int64_t>(file, "uvic.step", path);
   images_seen = number<int64_t>(file, "uvic.images_seen", path);
   elapsed_sec = number<double>(file, "uvic.elapsed_sec", path);

@@ -7,28 +7,34 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "model/uvit/uvit.h"
+#include "app/training/optimizer.h"
+#include "model/network.h"
 
 namespace uvic::app {
 
 struct TrainState {
-  /// Weights drawn from `seed`, the average a copy of them, the optimiser at rest.
-  TrainState(const model::UViTConfig& config, uint64_t seed, torch::Device device);
+  /// Weights drawn from `seed`, the average a copy of them, the optimizer at rest.
+  TrainState(const model::NetworkConfig& config,
+             const OptimizerConfig& optimizer,
+             uint64_t seed,
+             torch::Device device);
 
-  model::UViT model;
-  model::UViT ema;  ///< same parameters' names, no gradients
+  model::NetworkPtr model;
+  model::NetworkPtr ema;  ///< the average: same names of parameters, no gradients
   std::vector<std::string> names;
-  std::vector<torch::Tensor> parameters, averages, exp_avg,
-      exp_avg_sq;  ///< float32, in the order of `names`
+  std::vector<torch::Tensor> parameters, averages;  ///< float32, in the order of `names`
+  std::unique_ptr<Optimizer> optimizer;
   int64_t step = 0;
   int64_t images_seen = 0;
   double elapsed_sec = 0;
 
-  /// Tensors "model.NAME", "ema.NAME", "optimizer.exp_avg.NAME", "optimizer.exp_avg_sq.NAME";
-  /// numbers as metadata. `metadata` travels along (config, data fingerprint).
+  /// Tensors "model.NAME", "ema.NAME" and, for each set that the optimizer keeps,
+  /// "optimizer.SET.NAME"; numbers as metadata. `metadata` travels along (config, data
+  /// fingerprint).
   void save(const std::filesystem::path& path, std::map<std::string, std::string> metadata) const;
 
   /// Throws std::runtime_error naming the file if it is no training state or one of another model.

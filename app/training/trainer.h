@@ -3,6 +3,8 @@
 
 #include "app/runs/run_config.h"
 #include "app/runs/run_dir.h"
+#include "app/training/objective.h"
+#include "app/training/snapshots.h"
 #include "app/training/train_state.h"
 #include "data/dataset.h"
 
@@ -12,21 +14,23 @@ namespace uvic::app {
 /// step has rate 0, as in the official code), then constant, linear or cosine to 0 at total_images.
 double learning_rate(const OptimizerConfig& config, int64_t images_seen, int64_t total_images);
 
-/// Grids and scores that were due at state.images_seen and are not there: an earlier sitting was
+/// Grids and scores that were due at state.images_seen and are not there: an earlier launch was
 /// ended before it made them.
 struct MissingSnapshots {
   bool grid = false, score = false;
   bool any() const { return grid || score; }
 };
-MissingSnapshots missing_snapshots(const RunConfig& options,
+MissingSnapshots missing_snapshots(const RunConfig& config,
                                    const TrainState& state,
                                    const RunDir& run);
 
-/// Makes what is missing, then trains `state` until options.total_images or until a stop signal;
+/// Makes what is missing, then trains `state` until config.total_images or until a stop signal;
 /// saves on its intervals, at the end, and where anything but a step itself fails. Throws
 /// std::runtime_error where the loss stops being finite (what was saved before stays).
-void train(const RunConfig& options,
+void train(const RunConfig& config,
            const data::Dataset& dataset,
+           const Objective& objective,
+           const Snapshots& snapshots,
            TrainState& state,
            const RunDir& run);
 

@@ -200,7 +200,7 @@ torch::Tensor UViTImpl::decode(const torch::Tensor& h) {
 
 /// Our own products and oneDNN's bfloat16 ones do, and so do our kernels; OpenBLAS's float32
 /// products change with the number of rows, plain tensor code with where a vector ends.
-bool UViTImpl::keeps_images_apart() const {
+bool UViTImpl::is_batch_invariant() const {
   return fused_kernels() && products_keep_rows_apart(compute_dtype()) && !passes_values_ &&
          score_kind(attention_kind(config_.attention));
 }
@@ -212,7 +212,7 @@ torch::Tensor UViTImpl::forward(const torch::Tensor& x,
   if (torch::GradMode::is_enabled() || !x.is_cpu() || x.size(0) == 0)
     return decode(run_blocks(embed(x, timesteps, condition))).to(x.scalar_type());
 
-  const bool blocks_together = keeps_images_apart();
+  const bool blocks_together = is_batch_invariant();
   const bool inference = c10::InferenceMode::is_enabled();
   // An image on one thread, also a single one: LibTorch's float32 products have other bits on
   // another number of threads.

@@ -1,4 +1,5 @@
-// What a config tells without a network: whether it makes sense, how large the network would be.
+#include "model/uvit/uvit_config.h"
+
 #include <fmt/format.h>
 
 #include <cmath>
@@ -7,8 +8,8 @@
 #include <tuple>
 
 #include "model/attention/attention.h"
+#include "model/network_config.h"
 #include "model/uvit/placement.h"
-#include "model/uvit/uvit.h"
 
 namespace uvic::model {
 namespace {
@@ -19,7 +20,70 @@ void demand(bool holds, fmt::format_string<Args...> message, Args&&... args) {
     throw std::invalid_argument("model: " + fmt::format(message, std::forward<Args>(args)...));
 }
 
+constexpr double kFloat = 4;
+
+/// Bytes that one block keeps for each token. Fused blocks compute both norms and GELU's value
+/// again in the backward pass, LibTorch's own layers keep them.
+struct BlockBytes {
+  double plain, joining, input, backward;
+};
+
+BlockBytes bytes_of_block(const UViTConfig& c, double compute, bool fused) {
+  const auto width = static_cast<double>(c.embed_dim), hidden = static_cast<double>(c.mlp_hidden()),
+             heads = static_cast<double>(c.num_heads);
+  const double statistics = kFloat * 2 * heads;
+  const double recomputed = compute * (2 * width + hidden) + kFloat * 4;
+  const double plain =
+      2 * kFloat * width + compute * (4 * width + hidden) + statistics + (fused ? 0 : recomputed);
+  return {plain,
+          plain + (fused ? 1 : 2) * compute * width,  // the skip side is another block's stream
+          kFloat * width,
+          // The gradient of the stream, of both sides of GELU, and of what it came from.
+          2 * kFloat * width + compute * (2 * hidden + width)};
+}
+
+/// The scores of one block and image in plain tensor code: as they are, their weights, and one step
+/// between.
+double bytes_of_scores(const UViTConfig& c) {
+  const auto tokens = static_cast<double>(c.extras() + c.patches());
+  return 3 * kFloat * static_cast<double>(c.num_heads) * tokens * tokens;
+}
+
+std::string text_of(UViTConfig config) {
+  config.use_checkpoint = false;
+  if (config.attention == "softmax") config.placement = "none";
+  std::string text;
+  config.fields([&](const char* name, auto& field, const char*) {
+    text += fmt::format("{} = {}\n", name, field);
+  });
+  return text;
+}
+
 }  // namespace
+
+NetworkInput input_of(const UViTConfig& c) {
+  return {c.in_chans, c.img_size, c.num_classes, c.num_clip_token, c.clip_dim};
+}
+
+ActivationBytes activation_bytes(const UViTConfig& c, const ActivationSettings& settings) {
+  const double compute = settings.bf16 ? 2 : kFloat;
+  const auto rows = static_cast<double>(c.extras() + c.patches());
+  const double joining = c.skip ? static_cast<double>(c.depth / 2) : 0,
+               plain = static_cast<double>(c.blocks()) - joining;
+  const bool scores = !settings.fused_kernels || !score_kind(attention_kind(c.attention));
+  const auto block = bytes_of_block(c, compute, /*fused=*/!scores && settings.cpu);
+  // Embedding and decoding: tokens before and after the positions, the last norm and its result.
+  const double ends = rows * 4 * kFloat * static_cast<double>(c.embed_dim);
+  const double scores_of_block = scores ? bytes_of_scores(c) : 0;
+  if (c.use_checkpoint)
+    return {ends + rows * static_cast<double>(c.blocks()) * block.input,
+            rows * (block.joining + block.backward) + scores_of_block};
+  return {ends + rows * (plain * block.plain + joining * block.joining) +
+              static_cast<double>(c.blocks()) * scores_of_block,
+          rows * block.backward};
+}
+
+bool same_uvit(const UViTConfig& a, const UViTConfig& b) { return text_of(a) == text_of(b); }
 
 void UViTConfig::validate() const {
   // The upper bounds are far beyond any network; with them no product of sizes leaves int64.

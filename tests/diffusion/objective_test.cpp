@@ -1,7 +1,5 @@
 #include "diffusion/objective.h"
 
-#include <ATen/CPUGeneratorImpl.h>
-
 #include <cmath>
 
 #include "diffusion/denoiser.h"
@@ -14,7 +12,9 @@ using uvic::test::AllClose;
 
 namespace {
 
-at::Generator generator(uint64_t seed) { return at::make_generator<at::CPUGeneratorImpl>(seed); }
+uvic::base::PositionRandom random_of(uint64_t seed, int64_t count, int64_t first = 0) {
+  return {seed, torch::arange(first, first + count, torch::kInt64)};
+}
 
 DiffusionConfig config_of(const std::string& schedule, const std::string& prediction = "eps") {
   DiffusionConfig config;
@@ -25,33 +25,37 @@ DiffusionConfig config_of(const std::string& schedule, const std::string& predic
 
 torch::Tensor times(DiffusionConfig config, const std::string& kind, int64_t count) {
   config.timestep_sampling = kind;
-  return sample_training_times(config, *make_noise_schedule(config), count, generator(3));
+  return sample_training_times(config, *make_noise_schedule(config), random_of(3, count), count);
 }
 
 const std::vector<std::string> kPredictions = {"eps", "x0", "v", "flow", "edm"};
 
 }  // namespace
 
-TEST_CASE("a training example is a pure function of the generator", "[objective]") {
-  const auto config = config_of("vp_linear");
-  const auto schedule = make_noise_schedule(config);
-  const auto x0 = torch::rand({4, 3, 8, 8}) * 2 - 1;
-  torch::manual_seed(1);
-  const auto a = make_training_example(config, *schedule, x0, generator(7));
-  torch::manual_seed(2);  // the global generator plays no part
-  const auto b = make_training_example(config, *schedule, x0, generator(7));
-  const auto c = make_training_example(config, *schedule, x0, generator(8));
-  CHECK(torch::equal(a.x_t, b.x_t));
-  CHECK(torch::equal(a.target, b.target));
-  CHECK(torch::equal(a.network_time, b.network_time));
-  CHECK_FALSE(torch::equal(a.x_t, c.x_t));
+TEST_CASE("a training example is a function of seed and position, not of its batch",
+          "[objective]") {
+  for (const char* times : {"uniform", "stratified", "low_discrepancy", "logit_normal"}) {
+    INFO(times);
+    auto config = config_of("vp_linear");
+    config.timestep_sampling = times;
+    const auto schedule = make_noise_schedule(config);
+    const auto x0 = torch::rand({4, 3, 8, 8}) * 2 - 1;
+    const auto a = make_training_example(config, *schedule, x0, random_of(7, 4, 10), 8);
+    const auto alone =
+        make_training_example(config, *schedule, x0.slice(0, 2, 3), random_of(7, 1, 12), 8);
+    CHECK(torch::equal(alone.x_t[0], a.x_t[2]));
+    CHECK(torch::equal(alone.target[0], a.target[2]));
+    CHECK(torch::equal(alone.network_time[0], a.network_time[2]));
+    const auto c = make_training_example(config, *schedule, x0, random_of(8, 4, 10), 8);
+    CHECK_FALSE(torch::equal(a.x_t, c.x_t));
+  }
 }
 
 TEST_CASE("x_t is alpha x0 + sigma eps at the time that the network is told", "[objective]") {
   const auto config = config_of("vp_linear");
   const auto schedule = make_noise_schedule(config);
   const auto x0 = torch::rand({16, 3, 8, 8}) * 2 - 1;
-  const auto e = make_training_example(config, *schedule, x0, generator(7));
+  const auto e = make_training_example(config, *schedule, x0, random_of(7, x0.size(0)), x0.size(0));
   const auto t = e.network_time.to(torch::kFloat64) / 999;
   CHECK(t.min().item<double>() >= 0);
   CHECK(t.max().item<double>() < 1);
@@ -67,26 +71,26 @@ TEST_CASE("x_t is alpha x0 + sigma eps at the time that the network is told", "[
 TEST_CASE("x0 must be float32 and of four dimensions", "[objective]") {
   const auto config = config_of("vp_linear");
   const auto schedule = make_noise_schedule(config);
-  CHECK_THROWS_AS(make_training_example(config, *schedule, torch::zeros({2, 3}), generator(1)),
+  CHECK_THROWS_AS(make_training_example(config, *schedule, torch::zeros({2, 3}), random_of(1, 2), 2),
                   std::invalid_argument);
   CHECK_THROWS_AS(make_training_example(
-                      config, *schedule, torch::zeros({2, 3, 4, 4}, torch::kUInt8), generator(1)),
+                      config, *schedule, torch::zeros({2, 3, 4, 4}, torch::kUInt8), random_of(1, 2), 2),
                   std::invalid_argument);
 }
 
-TEST_CASE("the loss is the mean over pixels, weighted, then over the batch, in float32",
+TEST_CASE("losses are means over pixels, weighted, one for each image, in float32",
           "[objective]") {
   TrainingExample example;
   example.target = torch::zeros({2, 1, 1, 2});
   example.weight = torch::tensor({1.f, 10.f});
   const auto prediction =
       torch::tensor({1.f, 3.f, 2.f, 0.f}).view({2, 1, 1, 2}).to(torch::kBFloat16).requires_grad_();
-  const auto loss = diffusion_loss(prediction, example);
-  CHECK(loss.scalar_type() == torch::kFloat32);
-  CHECK(loss.item<double>() == Approx((5.0 + 10 * 2.0) / 2));
-  loss.backward();
+  const auto losses = diffusion_losses(prediction, example);
+  CHECK(losses.scalar_type() == torch::kFloat32);
+  CHECK(torch::equal(losses, torch::tensor({5.f, 20.f})));
+  losses.mean().backward();
   CHECK(prediction.grad()[0].flatten()[1].item<double>() == Approx(2 * 3.0 / 2 / 2));
-  CHECK_THROWS_AS(diffusion_loss(torch::zeros({2, 1, 2, 1}), example), std::invalid_argument);
+  CHECK_THROWS_AS(diffusion_losses(torch::zeros({2, 1, 2, 1}), example), std::invalid_argument);
 }
 
 TEST_CASE("the exact answer has no loss, whatever is predicted on whatever schedule",
@@ -98,8 +102,8 @@ TEST_CASE("the exact answer has no loss, whatever is predicted on whatever sched
       const auto config = config_of(schedule_name, prediction);
       const auto schedule = make_noise_schedule(config);
       const auto x0 = torch::rand({6, 2, 4, 4}) * 2 - 1;
-      const auto e = make_training_example(config, *schedule, x0, generator(5));
-      CHECK(diffusion_loss(e.target, e).item<double>() == 0);
+      const auto e = make_training_example(config, *schedule, x0, random_of(5, x0.size(0)), x0.size(0));
+      CHECK(diffusion_losses(e.target, e).sum().item<double>() == 0);
       // A network that answers with the target makes a denoiser that knows the noise.
       const double t = schedule->time_at_fraction(0.4), alpha = schedule->alpha(t),
                    sigma = schedule->sigma(t);

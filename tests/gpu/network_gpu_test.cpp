@@ -5,7 +5,7 @@
 
 #include "app/sampling/cuda_graph.h"
 #include "app/training/cuda_step.h"
-#include "diffusion/noise_schedule.h"
+#include "base/position_random.h"
 #include "model/uvit/uvit.h"
 #include "tests/gpu/skip.h"
 #include "tests/support/all_close.h"
@@ -115,24 +115,23 @@ struct Trained {
 Trained train_steps(int64_t steps,
                     torch::Device device,
                     const diffusion::DiffusionConfig& diffusion = {}) {
-  RunConfig options;
-  options.model = small("cog");
-  options.batch_size = 8, options.precision = "bf16";
-  options.diffusion = diffusion;
-  const auto schedule = diffusion::make_noise_schedule(options.diffusion);
-  TrainState state(options.model, 3, device);
+  RunConfig config;
+  config.model.uvit = small("cog");
+  config.batch_size = 8, config.precision = "bf16";
+  config.diffusion = diffusion;
+  const auto objective = make_objective(config);
+  TrainState state(config.model, config.optimizer, 3, device);
   state.model->set_compute_dtype(torch::kBFloat16);
   state.model->train();
-  const auto step = make_cuda_step(options, *schedule, state);
+  const auto step = make_cuda_step(config, *objective, state);
   REQUIRE(step);
   torch::manual_seed(4);
   Trained trained;
   for (int64_t i = 0; i < steps; ++i) {
-    data::Batch batch{torch::randint(0, 256, {8, 3, 32, 32}, torch::kUInt8),
-                      torch::full({8}, -1, torch::kInt64)};
-    ++state.step;
-    step->run(batch, 1e-3, 0.99);
-    state.images_seen += 8;
+    const data::Batch batch{torch::randint(0, 256, {8, 3, 32, 32}, torch::kUInt8),
+                            torch::full({8}, -1, torch::kInt64),
+                            torch::arange(8 * i, 8 * (i + 1))};
+    step->run(batch, {1e-3, 0.99, i + 1});
   }
   const auto totals = step->take();
   trained.loss = totals.loss / static_cast<double>(steps);
@@ -140,6 +139,24 @@ Trained train_steps(int64_t steps,
   CHECK(std::isfinite(totals.norm));
   for (const auto& p : state.parameters) trained.parameters.push_back(p.detach().cpu());
   return trained;
+}
+
+TEST_CASE("gpu: noise is the CPU's up to rounding, also when replayed", "[gpu]") {
+  UVIC_NEEDS_GPU();
+  const torch::Device device(torch::kCUDA, 0);
+  auto positions = torch::arange(5, torch::kInt64).to(device);
+  torch::Tensor noise;
+  CudaGraph graph(device);
+  REQUIRE(graph.record([&] {
+    noise = base::PositionRandom(7, positions).normals(base::RandomUse::kNoise, {3, 8, 8});
+  }));
+  for (const int64_t first : {0, 1'000'000'007}) {
+    positions.copy_(torch::arange(first, first + 5));
+    graph.replay();
+    const auto expected = base::PositionRandom(7, torch::arange(first, first + 5))
+                              .normals(base::RandomUse::kNoise, {3, 8, 8});
+    CHECK((noise.cpu() - expected).abs().max().item<double>() < 1e-5);
+  }
 }
 
 TEST_CASE("gpu: a recorded step trains, and twice the same", "[gpu]") {

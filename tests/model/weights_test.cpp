@@ -1,4 +1,5 @@
 #include "model/weights.h"
+#include "model/uvit/uvit.h"
 
 #include <fmt/format.h>
 
@@ -68,8 +69,8 @@ TEST_CASE("weights: every mismatch is told at once, and nothing is loaded", "[we
 TEST_CASE("guess_config: shapes give back the config that made them", "[weights]") {
   const auto check = [](const UViTConfig& wanted, size_t assumptions) {
     UViT net(wanted);
-    const auto guess = guess_config(named_weights(*net), "x.pth");
-    UViTConfig got = guess.config;
+    const auto guess = guess_config(named_weights(*net), {}, "x.pth");
+    UViTConfig got = guess.config.uvit;
     got.attention = wanted.attention, got.placement = wanted.placement;
     UViT again(got);
     load_weights(*again, named_weights(*net), "x.pth");
@@ -90,13 +91,13 @@ TEST_CASE("guess_config: shapes give back the config that made them", "[weights]
 
 TEST_CASE("guess_config: tensors of something else are refused by what they lack", "[weights]") {
   torch::nn::Linear other(2, 2);
-  CHECK(refusal([&] { guess_config(named_weights(*other), "x.pth"); }) ==
+  CHECK(refusal([&] { guess_config(named_weights(*other), {}, "x.pth"); }) ==
         "x.pth: no patch_embed.proj.weight; these are not the weights of a U-ViT");
   UViT net(tiny());
   auto tensors = named_weights(*net);
   tensors["pos_embed"] = torch::zeros({1, 20, 64});
-  CHECK(contains(refusal([&] { guess_config(tensors, "x.pth"); }), "pos_embed has 20 tokens"));
+  CHECK(contains(refusal([&] { guess_config(tensors, {}, "x.pth"); }), "pos_embed has 20 tokens"));
   tensors = named_weights(*net);
   tensors.erase("mid_block.mlp.fc1.weight");
-  CHECK(contains(refusal([&] { guess_config(tensors, "x.pth"); }), "no mid_block.mlp.fc1.weight"));
+  CHECK(contains(refusal([&] { guess_config(tensors, {}, "x.pth"); }), "no mid_block.mlp.fc1.weight"));
 }

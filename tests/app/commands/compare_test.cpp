@@ -89,7 +89,7 @@ TEST_CASE("pictures of two sizes are refused", "[compare]") {
   int64_t size = 16;
   CHECK_THROWS_AS(plan_comparison(tiny.options,
                                   tiny.scratch / "out",
-                                  [&](RunConfig& t) { t.model.img_size = size, size += 16; }),
+                                  [&](RunConfig& t) { t.model.uvit.img_size = size, size += 16; }),
                   std::invalid_argument);
 }
 

@@ -10,6 +10,7 @@
 #include "data/formats/npy.h"
 #include "data/formats/safetensors.h"
 #include "data/formats/torch_pickle.h"
+#include "model/uvit/uvit.h"
 #include "tests/support/all_close.h"
 #include "tests/support/scratch.h"
 
@@ -27,9 +28,9 @@ const fs::path kGolden = fs::path(UVIC_GOLDEN_DIR) / "app";
 /// make_checkpoint.py's network: what shapes can't tell.
 NetworkHints official_hints() {
   NetworkHints hints;
-  hints.num_heads = 2;
-  hints.num_clip_token = 3;
-  hints.attention = "cog";
+  hints.shapes.num_heads = 2;
+  hints.shapes.num_clip_token = 3;
+  hints.shapes.attention = "cog";
   return hints;
 }
 
@@ -213,7 +214,7 @@ TEST_CASE("convert: .pth to .safetensors and back is the same, step and config i
           "[convert]") {
   const Scratch scratch;
   const auto first = run_convert(official_conversion(scratch / "a.safetensors"));
-  CHECK(first.network.training.model.num_clip_token == 3);
+  CHECK(first.network.training.model.uvit.num_clip_token == 3);
   CHECK(first.network.assumed.size() == 1);  // latents
   const auto a = formats::read_safetensors(scratch / "a.safetensors");
   CHECK(same_tensors(a.tensors, formats::read_pth(kGolden / "20.ckpt" / "nnet_ema.pth")));
@@ -225,10 +226,10 @@ TEST_CASE("convert: .pth to .safetensors and back is the same, step and config i
   for (const auto* name : {"a.toml", "b.toml"}) {
     RunConfig read;
     read_toml(scratch / name, read);
-    CHECK(read.model.embed_dim == 8);
-    CHECK(read.model.num_heads == 2);
-    CHECK(read.model.attention == "cog");
-    CHECK(read.model.placement == "inner");
+    CHECK(read.model.uvit.embed_dim == 8);
+    CHECK(read.model.uvit.num_heads == 2);
+    CHECK(read.model.uvit.attention == "cog");
+    CHECK(read.model.uvit.placement == "inner");
     CHECK(read.diffusion.schedule == "scaled_linear");
   }
   const auto c = (run_convert(conversion(scratch / "b.pth", scratch / "c.safetensors")),

@@ -3,27 +3,27 @@
 #include <torch/torch.h>
 
 #include "app/sampling/trajectory.h"
+#include "data/pixel_range.h"
 #include "diffusion/noise.h"
 #include "tests/support/catch.h"
 
 using namespace uvic::app;
-using uvic::model::UViT;
 
 namespace {
 
-uvic::model::UViTConfig tiny_model(int64_t classes = 5) {
-  uvic::model::UViTConfig config;
-  config.img_size = 8;
-  config.embed_dim = 16;
-  config.depth = 2;
-  config.num_heads = 2;
-  config.num_classes = classes;
+uvic::model::NetworkConfig tiny_model(int64_t classes = 5) {
+  uvic::model::NetworkConfig config;
+  config.uvit.img_size = 8;
+  config.uvit.embed_dim = 16;
+  config.uvit.depth = 2;
+  config.uvit.num_heads = 2;
+  config.uvit.num_classes = classes;
   return config;
 }
 
-UViT network_of(uint64_t seed) {
+uvic::model::NetworkPtr network_of(uint64_t seed) {
   torch::manual_seed(seed);
-  UViT network(tiny_model());
+  const auto network = uvic::model::make_network(tiny_model());
   // Fresh networks predict next to nothing; larger weights let every input show.
   const torch::NoGradGuard no_grad;
   for (auto& p : network->parameters()) p.mul_(3);
@@ -63,10 +63,10 @@ TEST_CASE("a trajectory runs from noise to the picture and changes nothing", "[s
       auto settings = settings_of(sampler, 6);
       settings.sampler.last_step = last_step;
       const DrawRequest request{{3, 9}, {1, 2}};
-      const auto without = draw(network, settings, request);
+      const auto without = draw(*network, settings, request);
       CHECK(without.trajectories.empty());
       settings.trajectory_frames = 4;
-      const auto with = draw(network, settings, request);
+      const auto with = draw(*network, settings, request);
       CHECK(torch::equal(with.images, without.images));
       REQUIRE(with.trajectories.size() == 2);
       for (int64_t i = 0; i < 2; ++i) {
@@ -77,9 +77,9 @@ TEST_CASE("a trajectory runs from noise to the picture and changes nothing", "[s
         CHECK(torch::equal(film.predictions[3], with.images[i]));
         const auto seed = request.seeds[static_cast<size_t>(i)];
         const auto noise = uvic::diffusion::NoiseSource({seed}).draw(3, 8, 8)[0];
-        CHECK(torch::equal(film.states[0], to_bytes(noise)));
+        CHECK(torch::equal(film.states[0], uvic::data::to_bytes(noise)));
       }
-      const auto alone = draw(network, settings, DrawRequest{{9}, {2}});
+      const auto alone = draw(*network, settings, DrawRequest{{9}, {2}});
       CHECK(torch::equal(alone.trajectories[0].states, with.trajectories[1].states));
     }
 }
@@ -88,7 +88,7 @@ TEST_CASE("a trajectory of fewer steps than frames shows every step", "[sampling
   auto network = network_of(1);
   auto settings = settings_of("ddim", 3);
   settings.trajectory_frames = 50;
-  CHECK(draw(network, settings, DrawRequest{{3}, {1}}).trajectories[0].states.size(0) == 4);
+  CHECK(draw(*network, settings, DrawRequest{{3}, {1}}).trajectories[0].states.size(0) == 4);
 }
 
 TEST_CASE("the adaptive method draws each way in parts, each picture its own", "[sampling]") {
@@ -104,10 +104,10 @@ TEST_CASE("the adaptive method draws each way in parts, each picture its own", "
     CHECK(settings.evaluations() == 0);
     DrawRequest request{{3, 9}, {1, 2}};
     if (mode != DrawMode::kFresh) request.given = given_pictures(2);
-    const auto both = draw(network, settings, request);
+    const auto both = draw(*network, settings, request);
     DrawRequest second{{9}, {2}};
     if (mode != DrawMode::kFresh) second.given = request.given.slice(0, 1);
-    const auto alone = draw(network, settings, second);
+    const auto alone = draw(*network, settings, second);
     CHECK(torch::equal(both.images[1], alone.images[0]));
     CHECK(torch::equal(both.trajectories[1].states, alone.trajectories[0].states));
     CHECK(both.trajectories[1].states.size(0) <= 5);
@@ -123,7 +123,7 @@ TEST_CASE("progress counts every step to the last, there and back where a pictur
   DrawRequest request{{0}, {1}};
   request.given = given_pictures(1);
   std::vector<int64_t> told;
-  draw(network, settings, request, [&](int64_t step, int64_t steps) {
+  draw(*network, settings, request, [&](int64_t step, int64_t steps) {
     CHECK(steps == 8);
     told.push_back(step);
   });
@@ -134,15 +134,15 @@ TEST_CASE("a guide of the same weights changes nothing, another one does", "[sam
   auto network = network_of(1), other = network_of(2);
   auto settings = settings_of("ddim");
   const DrawRequest request{{3, 9}, {1, 2}};
-  const auto alone = draw(network, settings, request).images.to(torch::kFloat32);
+  const auto alone = draw(*network, settings, request).images.to(torch::kFloat32);
   settings.guidance.guidance_scale = 2;
   settings.guide = std::make_shared<Guide>(Guide{network, settings.diffusion});
-  const auto same = draw(network, settings, request).images.to(torch::kFloat32);
+  const auto same = draw(*network, settings, request).images.to(torch::kFloat32);
   CHECK((same - alone).abs().max().item<double>() <= 1);  // of 255: 2 e - e rounds
   settings.guide = std::make_shared<Guide>(Guide{other, settings.diffusion});
-  const auto guided = draw(network, settings, request).images.to(torch::kFloat32);
+  const auto guided = draw(*network, settings, request).images.to(torch::kFloat32);
   CHECK((guided - alone).abs().mean().item<double>() > 1);
-  CHECK(torch::equal(draw(network, settings, DrawRequest{{9}, {2}}).images[0].to(torch::kFloat32),
+  CHECK(torch::equal(draw(*network, settings, DrawRequest{{9}, {2}}).images[0].to(torch::kFloat32),
                      guided[1]));
 }
 
@@ -154,8 +154,8 @@ TEST_CASE("a guide that predicts something else guides by the same eps", "[sampl
   auto guide_diffusion = settings.diffusion;
   settings.guide = std::make_shared<Guide>(Guide{other, guide_diffusion});
   const DrawRequest request{{3}, {1}};
-  const auto as_eps = draw(network, settings, request).images;
+  const auto as_eps = draw(*network, settings, request).images;
   guide_diffusion.prediction = "x0";
   settings.guide = std::make_shared<Guide>(Guide{other, guide_diffusion});
-  CHECK_FALSE(torch::equal(draw(network, settings, request).images, as_eps));
+  CHECK_FALSE(torch::equal(draw(*network, settings, request).images, as_eps));
 }

@@ -11,11 +11,9 @@
 #include <thread>
 #include <vector>
 
-#include "app/training/adamw.h"
-#include "app/training/shards.h"
+#include "app/training/step.h"
 #include "app/training/train_state.h"
 #include "base/tensor_allocator.h"
-#include "diffusion/objective.h"
 #include "tests/support/catch.h"
 
 namespace uvic::app {
@@ -52,9 +50,9 @@ CountingAllocator counting;
 
 RunConfig options_of(const char* attention, const char* precision, bool checkpoint) {
   RunConfig options;
-  options.model.img_size = 32, options.model.patch_size = 2, options.model.embed_dim = 128;
-  options.model.num_heads = 4, options.model.depth = 6, options.model.attention = attention;
-  options.model.use_checkpoint = checkpoint;
+  options.model.uvit.img_size = 32, options.model.uvit.patch_size = 2, options.model.uvit.embed_dim = 128;
+  options.model.uvit.num_heads = 4, options.model.uvit.depth = 6, options.model.uvit.attention = attention;
+  options.model.uvit.use_checkpoint = checkpoint;
   options.batch_size = 16, options.precision = precision;
   return options;
 }
@@ -63,20 +61,18 @@ double measured(const RunConfig& options) {
   c10::SetCPUAllocator(&counting);
   live = most = 0;
   {
-    TrainState state(options.model, 1, torch::kCPU);
+    TrainState state(options.model, options.optimizer, 1, torch::kCPU);
     const auto dtype =
         options.precision == std::string("bf16") ? torch::kBFloat16 : torch::kFloat32;
     state.model->set_compute_dtype(dtype);
-    const auto schedule = diffusion::make_noise_schedule(options.diffusion);
+    const auto objective = make_objective(options);
+    const data::Batch batch = {
+        torch::randint(0, 256, {options.batch_size, 3, 32, 32}, torch::kUInt8),
+        torch::full({options.batch_size}, -1, torch::kInt64),
+        torch::arange(options.batch_size)};
     for (int step = 1; step <= 2; ++step) {
-      const auto example =
-          diffusion::make_training_example(options.diffusion,
-                                           *schedule,
-                                           torch::randn({options.batch_size, 3, 32, 32}),
-                                           at::detail::getDefaultCPUGenerator());
-      add_gradients(state.model, state.parameters, example, {}, 1, /*shards=*/1);
-      state.step = step;
-      optimizer_step(options.optimizer, 1e-4, 0.99, state);
+      add_gradients(*objective, *state.model, state.parameters, batch, {1, /*shards=*/1});
+      state.optimizer->step({1e-4, 0.99, step});
     }
   }
   c10::SetCPUAllocator(c10::GetDefaultCPUAllocator());
@@ -101,9 +97,9 @@ TEST_CASE(
     "[memory]") {
   auto options = options_of("cog", "bf16", false);
   const auto kept = estimate_memory(options, torch::kCPU, 1);
-  options.model.use_checkpoint = true;
+  options.model.uvit.use_checkpoint = true;
   CHECK(estimate_memory(options, torch::kCPU, 1).at_most() < 0.6 * kept.at_most());
-  options.model.use_checkpoint = false;
+  options.model.uvit.use_checkpoint = false;
   options.batch_size *= 2;
   CHECK(estimate_memory(options, torch::kCPU, 1).activations == Approx(2 * kept.activations));
   options.accumulate = 2;

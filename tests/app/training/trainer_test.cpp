@@ -9,7 +9,7 @@
 #include "app/runs/run_dir.h"
 #include "app/sampling/draw.h"
 #include "app/training/adamw.h"
-#include "app/training/snapshots.h"
+#include "app/training/image_snapshots.h"
 #include "app/training/train_state.h"
 #include "app/training/trainer.h"
 #include "tests/support/all_close.h"
@@ -21,13 +21,19 @@ using namespace uvic::test;
 
 namespace {
 
-uvic::model::UViTConfig tiny_model() {
-  uvic::model::UViTConfig config;
-  config.img_size = 8;
-  config.embed_dim = 16;
-  config.depth = 2;
-  config.num_heads = 2;
+uvic::model::NetworkConfig tiny_model() {
+  uvic::model::NetworkConfig config;
+  config.uvit.img_size = 8;
+  config.uvit.embed_dim = 16;
+  config.uvit.depth = 2;
+  config.uvit.num_heads = 2;
   return config;
+}
+
+torch::Tensor set_of(const TrainState& state, const std::string& name, size_t parameter) {
+  for (const auto& set : state.optimizer->state())
+    if (set.name == name) return set.tensors.at(parameter);
+  throw std::logic_error(name);
 }
 
 }  // namespace
@@ -52,7 +58,7 @@ TEST_CASE("the optimiser's step is PyTorch's AdamW, and the average follows it",
   OptimizerConfig config;
   config.lr = 1e-2;
   config.weight_decay = 0.1;
-  TrainState state(tiny_model(), 3, torch::kCPU);
+  TrainState state(tiny_model(), config, 3, torch::kCPU);
   std::vector<torch::Tensor> twins, averages;
   for (const auto& p : state.parameters) {
     twins.push_back(p.detach().clone().requires_grad_());
@@ -70,8 +76,7 @@ TEST_CASE("the optimiser's step is PyTorch's AdamW, and the average follows it",
       state.parameters[i].mutable_grad() = gradient.clone();
     }
     reference.step();
-    ++state.step;
-    optimizer_step(config, config.lr, 0.9, state);
+    state.optimizer->step({config.lr, 0.9, step});
     for (size_t i = 0; i < twins.size(); ++i)
       averages[i] = averages[i] * 0.9 + twins[i].detach() * 0.1;
   }
@@ -86,36 +91,35 @@ TEST_CASE("clipping scales the gradient to the norm allowed and returns the norm
   OptimizerConfig config;
   config.grad_clip = 1.0;
   config.beta1 = 0;  // exp_avg is then the clipped gradient itself
-  TrainState state(tiny_model(), 3, torch::kCPU);
+  TrainState state(tiny_model(), config, 3, torch::kCPU);
   double squares = 0;
   for (auto& p : state.parameters) {
     p.mutable_grad() = torch::randn_like(p);
     squares += p.grad().square().sum().item<double>();
   }
-  state.step = 1;
-  CHECK(optimizer_step(config, 1e-3, 0.9, state) == Approx(std::sqrt(squares)).epsilon(1e-5));
+  CHECK(state.optimizer->step({1e-3, 0.9, 1}) == Approx(std::sqrt(squares)).epsilon(1e-5));
   double clipped = 0;
-  for (const auto& m : state.exp_avg) clipped += m.square().sum().item<double>();
+  for (size_t i = 0; i < state.names.size(); ++i)
+    clipped += set_of(state, "exp_avg", i).square().sum().item<double>();
   CHECK(std::sqrt(clipped) == Approx(1.0).epsilon(1e-5));
 }
 
 TEST_CASE("a gradient that is not finite changes nothing and is told", "[train]") {
-  TrainState state(tiny_model(), 3, torch::kCPU);
+  TrainState state(tiny_model(), {}, 3, torch::kCPU);
   for (auto& p : state.parameters) p.mutable_grad() = torch::ones_like(p);
   state.parameters[1].mutable_grad().view(-1)[0] = NAN;
   const auto before = state.parameters[0].detach().clone();
-  state.step = 1;
-  CHECK_THROWS_AS(optimizer_step({}, 1e-3, 0.9, state), std::runtime_error);
+  CHECK_THROWS_AS(state.optimizer->step({1e-3, 0.9, 1}), std::runtime_error);
   CHECK(torch::equal(state.parameters[0], before));
 }
 
 TEST_CASE("a state that was saved and loaded is the state", "[train]") {
   const Scratch scratch;
-  TrainState saved(tiny_model(), 3, torch::kCPU), loaded(tiny_model(), 4, torch::kCPU);
+  TrainState saved(tiny_model(), {}, 3, torch::kCPU), loaded(tiny_model(), {}, 4, torch::kCPU);
   saved.step = 12;
   saved.images_seen = 345;
   saved.elapsed_sec = 0.1;
-  for (auto& m : saved.exp_avg_sq) m.uniform_();
+  for (size_t i = 0; i < saved.names.size(); ++i) set_of(saved, "exp_avg_sq", i).uniform_();
   saved.save(scratch / "state.safetensors", {{"note", "kept"}});
   loaded.load(scratch / "state.safetensors");
   CHECK(loaded.step == 12);
@@ -125,7 +129,7 @@ TEST_CASE("a state that was saved and loaded is the state", "[train]") {
   for (size_t i = 0; i < saved.names.size(); ++i) {
     CHECK(torch::equal(saved.parameters[i], loaded.parameters[i]));
     CHECK(torch::equal(saved.averages[i], loaded.averages[i]));
-    CHECK(torch::equal(saved.exp_avg_sq[i], loaded.exp_avg_sq[i]));
+    CHECK(torch::equal(set_of(saved, "exp_avg_sq", i), set_of(loaded, "exp_avg_sq", i)));
   }
 }
 
@@ -146,7 +150,7 @@ TEST_CASE("options written as TOML read back to the same options", "[options]") 
   options.out = "a \"quoted\" folder, with # and \\";
   options.optimizer.lr = 1.0 / 3;
   options.flip = false;
-  options.model.attention = "softmax";
+  options.model.uvit.attention = "softmax";
   options.seed = 9223372036854775807;
   const auto text = to_toml(options);
   std::ofstream(scratch / "a.toml") << text;
@@ -184,8 +188,8 @@ TEST_CASE("a grid that no PNG can hold is refused before the run", "[train]") {
   options.grid_images = 0;
   check_grid(options);
   options = {};
-  options.model.img_size = options.dataset.image_size = 512;
-  options.model.num_classes = 2;  // two columns would be too tall
+  options.model.uvit.img_size = options.dataset.image_size = 512;
+  options.model.uvit.num_classes = 2;  // two columns would be too tall
   check_grid(options);
 }
 

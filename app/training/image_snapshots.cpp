@@ -1,4 +1,4 @@
-#include "app/training/snapshots.h"
+#include "app/training/image_snapshots.h"
 
 #include <fmt/format.h>
 
@@ -31,38 +31,36 @@ std::string as_utf8(const std::string& text) {
 
 }  // namespace
 
-struct Snapshots::Scorer {
+struct ImageSnapshots::Scorer {
   std::unique_ptr<metrics::FeatureExtractor> extractor;
   metrics::FeatureStatistics reference;
 };
 
-Snapshots::Snapshots(const RunConfig& options,
-                     const data::Dataset& dataset,
-                     TrainState& state,
-                     const RunDir& run)
-    : options_(options),
-      state_(state),
-      run_(run),
-      settings_{options.diffusion, options.sample, options.guidance},
-      classes_(all_classes(options.model, options.label_dropout > 0)),
-      metadata_(run_metadata(options, dataset)) {
+ImageSnapshots::ImageSnapshots(const RunConfig& config,
+                               const data::Dataset& dataset,
+                               const TrainState& state,
+                               const RunDir& run)
+    : Snapshots(state, run, run_metadata(config, dataset)),
+      config_(config),
+      settings_{config.diffusion, config.sample, config.guidance},
+      classes_(all_classes(config.model.input(), config.label_dropout > 0)) {
   classes_.resize(std::min(classes_.size(), dataset.class_names().size()));
-  if (options.score_images <= 0) return;
+  if (config.score_images <= 0) return;
   scorer_ = std::make_unique<Scorer>();
-  scorer_->extractor = open_extractor({options.score_extractor, {}, options.inception},
-                                      state.model->pos_embed.device());
-  if (std::filesystem::path(options.score_ref).extension() == ".npz") {
-    scorer_->reference = metrics::read_statistics(options.score_ref);
+  scorer_->extractor =
+      open_extractor({config.score_extractor, {}, config.inception}, state.model->device());
+  if (std::filesystem::path(config.score_ref).extension() == ".npz") {
+    scorer_->reference = metrics::read_statistics(config.score_ref);
     for (const auto& warning :
-         check_statistics(options.score_ref, scorer_->reference, *scorer_->extractor))
+         check_statistics(config.score_ref, scorer_->reference, *scorer_->extractor))
       run.log("warning: " + warning);
     return;
   }
   std::unique_ptr<data::Dataset> other;
-  if (!options.score_ref.empty()) {
-    auto reference_options = options.dataset;
+  if (!config.score_ref.empty()) {
+    auto reference_options = config.dataset;
     reference_options.image_size = dataset.image_size();
-    other = data::open_dataset(options.score_ref, reference_options);
+    other = data::open_dataset(config.score_ref, reference_options);
   }
   const data::Dataset& reference = other ? *other : dataset;
   metrics::StatisticsAccumulator statistics(scorer_->extractor->dimensions());
@@ -73,69 +71,65 @@ Snapshots::Snapshots(const RunConfig& options,
   scorer_->reference = statistics.finish();
 }
 
-Snapshots::~Snapshots() = default;
+ImageSnapshots::~ImageSnapshots() = default;
 
-void Snapshots::save() const {
-  state_.save_weights(run_.weights(state_.images_seen), metadata_);
-  state_.save(run_.state(), metadata_);
-}
-
-torch::Tensor Snapshots::draw_seeds(int64_t first, int64_t count) const {
+torch::Tensor ImageSnapshots::sample_seeds(int64_t first, int64_t count) const {
   std::vector<uint64_t> seeds(static_cast<size_t>(count));
   std::iota(seeds.begin(), seeds.end(), static_cast<uint64_t>(first));
-  return draw(state_.ema, settings_, seeds, labels_in_turn(seeds, classes_));
+  return draw(*state_.ema, settings_, seeds, labels_in_turn(seeds, classes_));
 }
 
-void Snapshots::draw_grid() const {
+void ImageSnapshots::sample_grid() const {
   GridOptions grid;
   grid.columns = grid_columns(classes_.size());
   formats::write_png(run_.grid(state_.images_seen),
-                     image_grid(draw_seeds(0, options_.grid_count), grid));
+                     image_grid(sample_seeds(0, config_.grid_count), grid));
 }
 
-void Snapshots::score() const {
+void ImageSnapshots::score() const {
   constexpr int64_t kBatch = 256;
   metrics::StatisticsAccumulator statistics(scorer_->extractor->dimensions());
   const KeepRecordings keep_recordings;
-  for (int64_t first = 0; first < options_.score_count; first += kBatch) {
+  for (int64_t first = 0; first < config_.score_count; first += kBatch) {
     if (base::stop_requested()) return;
-    const auto images = draw_seeds(first, std::min(kBatch, options_.score_count - first));
+    const auto images = sample_seeds(first, std::min(kBatch, config_.score_count - first));
     statistics.add(scorer_->extractor->extract(images));
   }
   const double distance = metrics::frechet_distance(statistics.finish(), scorer_->reference);
   run_.log(fmt::format("{:>9} of {} images  {} ({}) {:.4f} of {} pictures",
                        state_.images_seen,
-                       options_.total_images,
+                       config_.total_images,
                        scorer_->extractor->distance_name(),
                        scorer_->extractor->name(),
                        distance,
-                       options_.score_count));
+                       config_.score_count));
   run_.append_stats({{"images_seen", state_.images_seen},
                      {"elapsed_sec", state_.elapsed_sec},
                      {"distance_name", scorer_->extractor->distance_name()},
                      {"distance", distance},
                      {"extractor", scorer_->extractor->name()},
                      {"extractor_sha256", scorer_->extractor->weights_sha256()},
-                     {"count", options_.score_count}});
+                     {"count", config_.score_count}});
 }
 
-void check_grid(const RunConfig& options) {
-  if (options.grid_images == 0) return;
-  const auto classes = all_classes(options.model, options.label_dropout > 0).size();
-  const auto grid = grid_size(options.grid_count, options.model.img_size, {grid_columns(classes)});
+void check_grid(const RunConfig& config) {
+  if (config.grid_images == 0) return;
+  const auto classes = all_classes(config.model.input(), config.label_dropout > 0).size();
+  const auto grid =
+      grid_size(config.grid_count, config.model.input().size, {grid_columns(classes)});
   if (std::max(grid.width, grid.height) > formats::kMostPixels)
     throw std::invalid_argument(
         fmt::format("--grid_count {}: a grid of {} x {} px, a PNG here has at most {} a side",
-                    options.grid_count,
+                    config.grid_count,
                     grid.width,
                     grid.height,
                     formats::kMostPixels));
 }
 
-std::map<std::string, std::string> run_metadata(const RunConfig& options,
+std::map<std::string, std::string> run_metadata(const RunConfig& config,
                                                 const data::Dataset& dataset) {
   return {{"uvic.version", UVIC_VERSION},
-          {"uvic.config", as_utf8(to_toml(options))},
+          {"uvic.config", as_utf8(to_toml(config))},
           {"uvic.data", as_utf8(dataset.describe())},
           {"uvic.data_fingerprint", dataset.fingerprint()},
           {"uvic.class_names", dump_utf8(dataset.class_names())}};

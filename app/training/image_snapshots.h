@@ -1,0 +1,46 @@
+// Sample grids and scores of a network that generates images.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/runs/run_config.h"
+#include "app/sampling/draw.h"
+#include "app/training/snapshots.h"
+#include "data/dataset.h"
+
+namespace uvic::app {
+
+class ImageSnapshots : public Snapshots {
+ public:
+  /// All four outlive this object. Opens the scores' reference and extractor now, so that a wrong
+  /// path is reported before hours of training.
+  ImageSnapshots(const RunConfig& config,
+                 const data::Dataset& dataset,
+                 const TrainState& state,
+                 const RunDir& run);
+  ~ImageSnapshots() override;
+
+  void sample_grid() const override;
+  void score() const override;
+
+ private:
+  torch::Tensor sample_seeds(int64_t first, int64_t count) const;
+
+  struct Scorer;
+  const RunConfig& config_;
+  DrawSettings settings_;
+  std::vector<int64_t> classes_;  ///< those that the images have
+  std::unique_ptr<Scorer> scorer_;
+};
+
+/// Throws std::invalid_argument where the run's sample grids would be larger than a PNG may be.
+void check_grid(const RunConfig& config);
+
+/// Everything that sampling needs to know of a run, kept in its weight files.
+std::map<std::string, std::string> run_metadata(const RunConfig& config,
+                                                const data::Dataset& dataset);
+
+}  // namespace uvic::app

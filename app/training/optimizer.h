@@ -1,0 +1,57 @@
+// From gradients to new weights: what the trainer knows of an optimizer, and the table of them.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/runs/run_config.h"
+
+namespace uvic::app {
+
+/// Tensors that an optimizer keeps, one for each parameter, in the parameters' order.
+struct TensorSet {
+  std::string name;  ///< "exp_avg": part of their names in state files
+  std::vector<torch::Tensor> tensors;
+};
+
+/// What changes from step to step.
+struct OptimizerStep {
+  double lr = 0;
+  double ema_decay = 0;  ///< of the average: average = decay * average + (1 - decay) * parameter
+  int64_t number = 1;    ///< of this step, from 1
+};
+
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+
+  /// Its state, which training changes in place: saved and loaded whole.
+  virtual std::vector<TensorSet> state() const = 0;
+
+  /// Updates parameters and their average from parameters[i].grad(), which it consumes. Returns the
+  /// global norm of the gradients before clipping. Throws std::runtime_error where that is not
+  /// finite, changing nothing.
+  virtual double step(const OptimizerStep& step) = 0;
+};
+
+/// One row for each optimizer.
+struct OptimizerKind {
+  const char* name;
+  const char* help;
+  double state_bytes_per_parameter;
+  /// `averages` follow `parameters` in every step; both are float32 and shared, not copied.
+  std::unique_ptr<Optimizer> (*make)(const OptimizerConfig& config,
+                                     const std::vector<torch::Tensor>& parameters,
+                                     const std::vector<torch::Tensor>& averages);
+};
+
+const std::vector<OptimizerKind>& optimizer_kinds();
+
+/// The row of that name; the error for an unknown one lists the known.
+const OptimizerKind& optimizer_kind(const std::string& name);
+
+}  // namespace uvic::app

@@ -1,0 +1,54 @@
+// The gradient of a batch, written once: whole, in shards, accumulated, and inside a CUDA graph.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "app/training/objective.h"
+
+namespace uvic::app {
+
+/// How a batch is cut up. Neither changes what is computed, except for the order of sums.
+struct StepLayout {
+  int64_t accumulate = 1;  ///< parts one after the other, to save memory
+  int64_t shards = 0;      ///< parts of a part side by side on CPU threads; 0: choose_shards()
+};
+
+/// How many shards `images` are cut into. Whole images on one thread keep its caches warm and need
+/// no barriers, which a small network feels most; each shard beyond the first holds one more
+/// gradient. `asked` 0: a shard for every thread, if each gets at least 4 images and the gradients
+/// fit in 256 MiB; otherwise 1, and all threads work together on every product, which wide networks
+/// don't feel.
+int64_t choose_shards(int64_t asked, int64_t images, int64_t parameters, torch::Device device);
+
+/// Calls `work(part)` for each of the parts that layout.accumulate cuts `batch` into.
+void for_each_part(const data::Batch& batch,
+                   const StepLayout& layout,
+                   const std::function<void(const data::Batch& part)>& work);
+
+/// The gradient of objective.loss(part) / count for each parameter (undefined where the loss does
+/// not depend on it), and that loss, detached.
+struct PartGradient {
+  torch::Tensor loss;
+  std::vector<torch::Tensor> gradients;
+};
+PartGradient part_gradient(const Objective& objective,
+                           model::Network& network,
+                           const std::vector<torch::Tensor>& parameters,
+                           const data::Batch& part,
+                           int64_t count);
+
+/// Adds the gradient of the batch's mean loss to parameters[i].grad() and returns that loss.
+///
+/// The batch is on the network's device. Shards are added in order: the same number of shards and
+/// threads gives the same bits every time.
+double add_gradients(const Objective& objective,
+                     model::Network& network,
+                     const std::vector<torch::Tensor>& parameters,
+                     const data::Batch& batch,
+                     const StepLayout& layout);
+
+}  // namespace uvic::app

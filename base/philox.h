@@ -1,0 +1,21 @@
+// The counter-based generator below PositionRandom, in plain loops that compilers vectorise.
+#pragma once
+
+#include <cstdint>
+
+namespace uvic::base {
+
+struct PhiloxBlock {
+  uint32_t word[4];
+};
+
+/// Ten rounds of Philox4x32: a bijection of the 128 bits of `counter` for each 64-bit key.
+PhiloxBlock philox4x32(PhiloxBlock counter, uint64_t key);
+
+/// N(0, 1) for number 0 .. count - 1 of the stream (key, use, position).
+///
+/// With n = ceil(count / 4), block i of the generator gives numbers i, n + i, 2 n + i and 3 n + i:
+/// the first two from its words 0 and 1, the last two from its words 2 and 3.
+void philox_normals(uint64_t key, uint32_t use, uint64_t position, int64_t count, float* out);
+
+}  // namespace uvic::base

@@ -1,0 +1,105 @@
+#include "model/network.h"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+#include "model/uvit/uvit.h"
+#include "model/uvit/uvit_guess.h"
+
+namespace uvic::model {
+namespace {
+
+/// One kind of network: everything that the rest of the program asks of it.
+struct NetworkKind {
+  const char* name;
+  const char* mark;  ///< a tensor that every checkpoint of the kind holds
+  NetworkPtr (*make)(const NetworkConfig&);
+  void (*validate)(const NetworkConfig&);
+  NetworkInput (*input)(const NetworkConfig&);
+  int64_t (*parameter_count)(const NetworkConfig&);
+  double (*forward_flops)(const NetworkConfig&);
+  BlockShape (*block_shape)(const NetworkConfig&);
+  ActivationBytes (*activation_bytes)(const NetworkConfig&, const ActivationSettings&);
+  ConfigGuess (*guess)(const NamedTensors&, const ShapeHints&, const std::string&);
+  void (*apply_hints)(const ShapeHints&, bool, ConfigGuess&);
+  bool (*same)(const NetworkConfig&, const NetworkConfig&);
+};
+
+const NetworkKind kKinds[] = {
+    {"uvit",
+     "patch_embed.proj.weight",
+     [](const NetworkConfig& c) -> NetworkPtr { return std::make_shared<UViTImpl>(c.uvit); },
+     [](const NetworkConfig& c) { c.uvit.validate(); },
+     [](const NetworkConfig& c) { return input_of(c.uvit); },
+     [](const NetworkConfig& c) { return parameter_count(c.uvit); },
+     [](const NetworkConfig& c) { return forward_flops(c.uvit); },
+     [](const NetworkConfig& c) {
+       const auto& u = c.uvit;
+       return BlockShape{u.extras() + u.patches(), u.embed_dim, u.num_heads, u.mlp_hidden()};
+     },
+     [](const NetworkConfig& c, const ActivationSettings& s) {
+       return activation_bytes(c.uvit, s);
+     },
+     guess_uvit,
+     apply_uvit_hints,
+     [](const NetworkConfig& a, const NetworkConfig& b) { return same_uvit(a.uvit, b.uvit); }},
+};
+
+const NetworkKind& kind_of(const NetworkConfig& config) {
+  std::string known;
+  for (const auto& kind : kKinds) {
+    if (config.kind == kind.name) return kind;
+    known += (known.empty() ? "" : ", ") + std::string(kind.name);
+  }
+  throw std::invalid_argument(
+      fmt::format("model.kind: unknown network {}; choose one of {}", config.kind, known));
+}
+
+}  // namespace
+
+torch::Dtype Network::compute_dtype() const {
+  return compute_dtype_.value_or(first_parameter().scalar_type());
+}
+
+torch::Device Network::device() const { return first_parameter().device(); }
+
+NetworkPtr make_network(const NetworkConfig& config) { return kind_of(config).make(config); }
+
+void NetworkConfig::validate() const { kind_of(*this).validate(*this); }
+NetworkInput NetworkConfig::input() const { return kind_of(*this).input(*this); }
+
+int64_t parameter_count(const NetworkConfig& config) {
+  return kind_of(config).parameter_count(config);
+}
+double forward_flops(const NetworkConfig& config) { return kind_of(config).forward_flops(config); }
+
+BlockShape block_shape(const NetworkConfig& config) { return kind_of(config).block_shape(config); }
+
+ActivationBytes activation_bytes(const NetworkConfig& config, const ActivationSettings& settings) {
+  return kind_of(config).activation_bytes(config, settings);
+}
+
+ConfigGuess guess_config(const NamedTensors& tensors,
+                         const ShapeHints& hints,
+                         const std::string& source) {
+  for (const auto& kind : kKinds)
+    if (tensors.count(kind.mark)) return kind.guess(tensors, hints, source);
+  return kKinds[0].guess(tensors, hints, source);  // which says what is missing
+}
+
+void apply_hints(const ShapeHints& hints, bool is_guessed, ConfigGuess& guess) {
+  kind_of(guess.config).apply_hints(hints, is_guessed, guess);
+}
+
+bool same_network(const NetworkConfig& a, const NetworkConfig& b) {
+  return a.kind == b.kind && kind_of(a).same(a, b);
+}
+
+std::vector<std::string> network_marks() {
+  std::vector<std::string> marks;
+  for (const auto& kind : kKinds) marks.emplace_back(kind.mark);
+  return marks;
+}
+
+}  // namespace uvic::model

@@ -1,0 +1,97 @@
+// The options of a U-ViT or U-ViC, and what they say of it before it is built.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace uvic::model {
+
+struct ActivationBytes;
+struct ActivationSettings;
+struct NetworkInput;
+
+/// The constructor options of the official code, under their names.
+struct UViTConfig {
+  int64_t img_size = 32;
+  int64_t patch_size = 2;
+  int64_t in_chans = 3;
+  int64_t embed_dim = 512;
+  int64_t depth = 12;
+  int64_t num_heads = 8;
+  double mlp_ratio = 4.0;
+  bool qkv_bias = false;
+  double qk_scale = 0.0;
+  bool mlp_time_embed = false;
+  int64_t num_classes = -1;
+  int64_t clip_dim = 0;
+  int64_t num_clip_token = 0;
+  bool conv = true;
+  bool skip = true;
+  bool use_checkpoint = false;
+  std::string attention = "cog";
+  std::string placement = "inner";
+  std::string init = "official";
+
+  template <class Visitor>
+  void fields(Visitor&& visit) {
+    visit(
+        "img_size", img_size, "Side of the input, px (or latent cells); a multiple of patch_size");
+    visit("patch_size", patch_size, "Side of a patch, px");
+    visit("in_chans", in_chans, "Channels of the input");
+    visit("embed_dim", embed_dim, "Token width, a multiple of num_heads");
+    visit("depth",
+          depth,
+          "Blocks beside the middle one, an even number: depth/2 in, 1 middle, depth/2 out");
+    visit("num_heads", num_heads, "Attention heads");
+    visit("mlp_ratio", mlp_ratio, "Hidden width of the MLP over embed_dim");
+    visit("qkv_bias", qkv_bias, "Bias in the qkv projection");
+    visit("qk_scale", qk_scale, "Multiplies q k^T; 0 means 1/sqrt(head width)");
+    visit("mlp_time_embed", mlp_time_embed, "Pass the time embedding through a two-layer MLP");
+    visit("num_classes",
+          num_classes,
+          "Classes to condition on, the null class included; -1: unconditional");
+    visit("clip_dim", clip_dim, "Width of context (text) features; 0: no context");
+    visit("num_clip_token", num_clip_token, "Context tokens; 0: no context");
+    visit("conv", conv, "Final 3x3 convolution");
+    visit("skip", skip, "Long skip connections");
+    visit("use_checkpoint", use_checkpoint, "Recompute blocks in the backward pass to save memory");
+    visit("attention", attention, "softmax | cog | expressive | elliptical");
+    visit("placement",
+          placement,
+          "Blocks that use `attention`, the others use softmax: inner (all but first and last) | "
+          "all | none | a list of blocks, from 0, as 1-5,7");
+    visit("init",
+          init,
+          "Fresh weights: official (deviation 0.02 everywhere, as published) | scaled "
+          "(1/sqrt(inputs), "
+          "positions start as sines and cosines), by which narrow networks learn sooner");
+  }
+
+  /// Throws std::invalid_argument where fields contradict each other.
+  void validate() const;
+
+  int64_t patches() const { return (img_size / patch_size) * (img_size / patch_size); }
+  /// Tokens before the patches: the time, and the label or the context.
+  int64_t extras() const { return 1 + (num_classes > 0 ? 1 : 0) + num_clip_token; }
+  int64_t blocks() const { return depth / 2 * 2 + 1; }
+  int64_t mlp_hidden() const { return static_cast<int64_t>(embed_dim * mlp_ratio); }
+};
+
+/// As in model/network_config.h, for this kind of network.
+int64_t parameter_count(const UViTConfig& config);
+
+double forward_flops(const UViTConfig& config);
+
+NetworkInput input_of(const UViTConfig& config);
+
+/// For each of the T tokens of an image in a block of width D with an MLP of width H, fused
+/// operations keep 8 D bytes of float32 (the residual stream before attention and before the MLP),
+/// (4 D + H) c bytes (qkv, attention's result, the MLP before GELU), c the size of the compute
+/// dtype, c D more where a skip joins, and the rows' statistics. Plain tensor code keeps both norms
+/// and GELU's value too, and the scores of attention. Recomputed blocks keep their input alone.
+ActivationBytes activation_bytes(const UViTConfig& config, const ActivationSettings& settings);
+
+/// Whether two configs describe the same computation.
+bool same_uvit(const UViTConfig& a, const UViTConfig& b);
+
+}  // namespace uvic::model

@@ -1,0 +1,137 @@
+#include "model/uvit/uvit_guess.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+namespace uvic::model {
+namespace {
+
+constexpr int64_t kChannelsPerHead = 64, kClipTokens = 77;
+
+/// The whole square root, or 0 where n is no square.
+int64_t exact_root(int64_t n) {
+  const auto root =
+      n > 0 ? static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(n)))) : 0;
+  return root * root == n ? root : 0;
+}
+
+/// Published widths have 64 channels to a head, except the huge models, whose 1152 make 16 heads.
+/// 0 where the width leaves it open.
+int64_t published_heads(int64_t width) {
+  if (width == 1152) return 16;
+  return width % kChannelsPerHead == 0 ? width / kChannelsPerHead : 0;
+}
+
+/// Reads the shapes of a state_dict, or refuses them.
+class Shapes {
+ public:
+  Shapes(const NamedTensors& tensors, const std::string& source)
+      : tensors_(tensors), source_(source) {}
+
+  bool has(const std::string& name) const { return tensors_.count(name) > 0; }
+
+  int64_t size(const std::string& name, int64_t dims, int64_t dim) const {
+    const auto found = tensors_.find(name);
+    if (found == tensors_.end() || found->second.dim() != dims)
+      throw std::invalid_argument(
+          fmt::format("{}: {} {}; these are not the weights of a U-ViT",
+                      source_,
+                      found == tensors_.end() ? "no" : "unexpected shape of",
+                      name));
+    return found->second.size(dim);
+  }
+
+ private:
+  const NamedTensors& tensors_;
+  const std::string& source_;
+};
+
+/// Everything but heads and attention.
+UViTConfig config_of_shapes(const Shapes& shapes, int64_t clip_tokens, const std::string& source) {
+  UViTConfig c;
+  c.embed_dim = shapes.size("patch_embed.proj.weight", 4, 0);
+  c.in_chans = shapes.size("patch_embed.proj.weight", 4, 1);
+  c.patch_size = shapes.size("patch_embed.proj.weight", 4, 2);
+  c.depth = 0;
+  while (shapes.has(fmt::format("in_blocks.{}.norm1.weight", c.depth / 2))) c.depth += 2;
+  c.mlp_ratio = static_cast<double>(shapes.size("mid_block.mlp.fc1.weight", 2, 0)) /
+                static_cast<double>(c.embed_dim);
+  c.qkv_bias = shapes.has("mid_block.attn.qkv.bias");
+  c.mlp_time_embed = shapes.has("time_embed.0.weight");
+  c.conv = shapes.has("final_layer.weight");
+  c.skip = shapes.has("out_blocks.0.skip_linear.weight");
+  c.num_classes = shapes.has("label_emb.weight") ? shapes.size("label_emb.weight", 2, 0) : -1;
+  const int64_t tokens = shapes.size("pos_embed", 3, 1);
+  int64_t patches = tokens - 1 - (c.num_classes > 0 ? 1 : 0);
+  if (shapes.has("context_embed.weight")) {
+    c.clip_dim = shapes.size("context_embed.weight", 2, 1);
+    c.num_clip_token = clip_tokens;
+    patches -= clip_tokens;
+  }
+  const int64_t side = exact_root(patches);
+  if (side == 0)
+    throw std::invalid_argument(
+        fmt::format("{}: pos_embed has {} tokens, which leave no square of patches; pass the "
+                    "config it was trained with",
+                    source,
+                    tokens));
+  c.img_size = side * c.patch_size;
+  return c;
+}
+
+}  // namespace
+
+ConfigGuess guess_uvit(const NamedTensors& tensors,
+                       const ShapeHints& hints,
+                       const std::string& source) {
+  const Shapes shapes(tensors, source);
+  ConfigGuess guess;
+  auto& c = guess.config.uvit;
+  c = config_of_shapes(
+      shapes, hints.num_clip_token > 0 ? hints.num_clip_token : kClipTokens, source);
+  const auto assume = [&](std::string text) { guess.assumed.push_back(std::move(text)); };
+  if (c.clip_dim > 0 && hints.num_clip_token <= 0) assume("num_clip_token = 77 (CLIP's)");
+  c.num_heads = hints.num_heads > 0 ? hints.num_heads : published_heads(c.embed_dim);
+  if (c.num_heads == 0)
+    throw UnknownNetwork(
+        fmt::format("{}: width {} does not say the number of heads; give --num_heads or --config",
+                    source,
+                    c.embed_dim));
+  if (hints.num_heads <= 0)
+    assume(fmt::format("num_heads = {} ({} channels each, as in the published models)",
+                       c.num_heads,
+                       c.embed_dim / c.num_heads));
+  c.attention = "softmax";
+  c.placement = "none";
+  assume(
+      "attention = softmax (a U-ViC has the same shapes: give attention = cog, placement = inner)");
+  apply_uvit_hints(hints, /*is_guessed=*/true, guess);
+  return guess;
+}
+
+void apply_uvit_hints(const ShapeHints& hints, bool is_guessed, ConfigGuess& guess) {
+  auto& config = guess.config.uvit;
+  const auto answered = [&](const std::string& what) {
+    auto& assumed = guess.assumed;
+    assumed.erase(std::remove_if(assumed.begin(),
+                                 assumed.end(),
+                                 [&](const auto& text) { return text.rfind(what, 0) == 0; }),
+                  assumed.end());
+  };
+  if (hints.num_heads > 0) config.num_heads = hints.num_heads, answered("num_heads");
+  if (hints.num_clip_token > 0)
+    config.num_clip_token = hints.num_clip_token, answered("num_clip_token");
+  if (hints.qk_scale > 0) config.qk_scale = hints.qk_scale;
+  if (!hints.attention.empty()) {
+    config.attention = hints.attention;
+    if (is_guessed) config.placement = hints.attention == "softmax" ? "none" : "inner";
+    answered("attention");
+  }
+  if (!hints.placement.empty()) config.placement = hints.placement;
+  config.validate();
+}
+
+}  // namespace uvic::model
