@@ -9,7 +9,6 @@
 #include "app/commands/commands.h"
 #include "app/options/assets.h"
 #include "app/options/options.h"
-#include "app/runs/version.h"
 #include "app/startup.h"
 #include "base/process.h"
 
@@ -30,9 +29,9 @@ int main(int argc, char** argv) {
   try {
     uvic::base::set_up_process(0);
     CLI::App app("Train, sample and score diffusion transformers: U-ViT and U-ViC", "uvic");
-    app.set_version_flag("--version", uvic::app::version_text);
     app.require_subcommand(1);
     app.fallthrough();
+    uvic::app::use_option_groups(app);
     uvic::app::enable_config_file(app, uvic::app::find_config);
     uvic::app::add_commands(app);
     for (auto* command : app.get_subcommands([](CLI::App*) { return true; }))

@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 
+#include "base/cpu.h"
+
 namespace uvic::app {
 
 void restart_with_library_settings(char** argv) {
@@ -11,9 +13,7 @@ void restart_with_library_settings(char** argv) {
   if (std::getenv(kDone)) return;
   setenv(kDone, "1", 0);
   if (!std::getenv("GOMP_SPINCOUNT")) setenv("OMP_WAIT_POLICY", "passive", 0);
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-    setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
+  if (base::cpu_has_avx512()) setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
   execv("/proc/self/exe", argv);  // where it fails, the program goes on, slower
 }
 

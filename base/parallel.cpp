@@ -46,6 +46,16 @@ void side_by_side(int64_t count, int64_t threads, const std::function<void(int64
   if (failure) std::rethrow_exception(failure);
 }
 
+torch::Tensor in_slices(int64_t count,
+                        int64_t parts,
+                        const std::function<torch::Tensor(int64_t begin, int64_t end)>& work) {
+  std::vector<torch::Tensor> results(static_cast<size_t>(parts));
+  side_by_side(parts, at::get_num_threads(), [&](int64_t i) {
+    results[static_cast<size_t>(i)] = work(count * i / parts, count * (i + 1) / parts);
+  });
+  return torch::cat(results);
+}
+
 OneThread::OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
 OneThread::~OneThread() { omp_set_num_threads(before_); }
 

@@ -2,6 +2,8 @@
 // them.
 #pragma once
 
+#include <torch/torch.h>
+
 #include <cstdint>
 #include <functional>
 
@@ -16,6 +18,17 @@ void parallel_ranges(int64_t count, int64_t grain, const std::function<void(int6
 /// of their own inside. Gradient and inference modes are the thread's own: set them inside. The
 /// first exception is thrown on, after all have ended.
 void side_by_side(int64_t count, int64_t threads, const std::function<void(int64_t)>& work);
+
+/// Rows begin .. end - 1, or what is undefined.
+inline torch::Tensor slice_of(const torch::Tensor& t, int64_t begin, int64_t end) {
+  return t.defined() ? t.slice(0, begin, end) : t;
+}
+
+/// cat(work(begin, end)) over `parts` slices of 0 .. count - 1 that are as equal as can be, side by
+/// side on LibTorch's threads.
+torch::Tensor in_slices(int64_t count,
+                        int64_t parts,
+                        const std::function<torch::Tensor(int64_t begin, int64_t end)>& work);
 
 /// One thread for the calling thread's linear algebra, as long as it lives: its bits then don't
 /// depend on the number of threads, which the roots of eigenvalues near 0 would blow up to 1e-8.

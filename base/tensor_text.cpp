@@ -44,6 +44,15 @@ std::string shape_text(at::IntArrayRef sizes) {
   return fmt::format("[{}]", fmt::join(sizes.vec(), ", "));
 }
 
+std::string shape_text(const torch::Tensor& x) {
+  return x.defined() ? shape_text(x.sizes()) : "none";
+}
+
+std::string tensor_text(const torch::Tensor& x) {
+  if (!x.defined()) return "none";
+  return fmt::format("{} {} on {}", shape_text(x), dtype_text(x.scalar_type()), x.device().str());
+}
+
 std::string bytes_text(double size_bytes) {
   return si_number(size_bytes) + (size_bytes < 999.5 ? " B" : "B");
 }

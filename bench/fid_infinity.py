@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""How near two extrapolations to endless pictures come to the truth, on Gaussian features whose distance is known.
+"""How close two extrapolations to infinitely many samples come to the truth, on Gaussian features of known distance.
 
     OMP_NUM_THREADS=1 python3 bench/fid_infinity.py
 
-jackknife: what `uvic fid` tells, 10 d - 9 mean(d without a tenth), from one pass and constant memory. line: a straight
+jackknife: what `uvic fid` reports, 10 d - 9 mean(d without a tenth), from one pass and constant memory. line: a straight
 line through (1 / n, d) at 15 sizes n from N / 10 to N of random subsets (Chong and Forsyth 2020, arXiv 1911.07023), which
-keeps every feature. The reference is exact here, so that only the pictures are finite.
+keeps every feature. The reference is exact here, so that only the samples are finite.
 """
 import numpy as np
 
@@ -26,7 +26,7 @@ def covariance_root(covariance):
 
 def main():
     random = np.random.default_rng(0)
-    print("| features | pictures | true | plain | jackknife | line |\n|---|---|---|---|---|---|")
+    print("| features | images | true | plain | jackknife | line |\n|---|---|---|---|---|---|")
     for d, count, draws in ((32, 1000, 40), (64, 1000, 40), (128, 2000, 20), (256, 5000, 10)):
         scale, shift = random.uniform(0.5, 2, d), random.normal(0, 0.3, d)
         mean, covariance = np.zeros(d), np.eye(d)

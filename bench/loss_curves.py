@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Trains the small networks in bf16 with the fused kernels and in fp32 with plain tensor code, and holds their losses together.
+"""Trains the small networks in bf16 with the fused kernels and in fp32 with plain tensor code, and compares their losses.
 
     python3 bench/loss_curves.py --uvic build/release/bin/uvic --data cifar10-train.zip --out runs/loss_curves --plots docs
 
 Runs with the same seed see the same images, times and noise, so that their difference is what the kernels and bf16 do; the
-difference between seeds is the noise to judge it by. Prints a Markdown table; --plots (wants matplotlib) writes
+difference between seeds is the noise to judge it by. Prints a Markdown table; --plots (needs matplotlib) writes
 loss_curves.svg there. Runs that are complete in --out are not repeated.
 """
 import argparse

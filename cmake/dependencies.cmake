@@ -1,4 +1,4 @@
-# Every library that uvic stands on, found or refused with a hint.
+# Every library that uvic needs, found or refused with a hint.
 
 # LibTorch: CMAKE_PREFIX_PATH, then Debian's package, then the one inside a Python wheel. UVIC_TORCH_ROOT takes include/
 # and lib/ as they are: LibTorch's own CMake files ask for a whole CUDA toolkit, with libraries that a program of ours never calls.

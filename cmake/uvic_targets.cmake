@@ -1,6 +1,7 @@
 # uvic_library(NAME SOURCES a.cpp ... LINK uvic::x ...) and uvic_test(NAME ...): one place for the flags of our code.
 
-# One spelling for libraries and programs, or the precompiled header serves only one of them.
+# Position-independent code, as -fPIC for libraries and programs alike. CMake's own property would give programs -fPIE, and
+# GCC then rejects the precompiled header that the libraries share with them.
 set(CMAKE_POSITION_INDEPENDENT_CODE OFF)
 add_compile_options(-fPIC)
 

@@ -21,8 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kMaxSide = 16384;  // px, as for the files that are read
-
 bool ends_with(const std::string& text, const std::string& ending) {
   return text.size() >= ending.size() &&
          text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
@@ -59,52 +57,106 @@ std::unique_ptr<FileContainer> open_file(const fs::path& path) {
                                        is_gzip ? "; unpack it first" : ""));
 }
 
+/// PATH, and the part that ":train" or ":test" at its end names.
+struct PathAndPart {
+  fs::path path;
+  std::string part;
+};
+
+PathAndPart split_part(const std::string& source) {
+  PathAndPart split{source, ""};
+  for (const char* name : {"train", "test"}) {
+    if (is_there(split.path) || !ends_with(source, std::string(":") + name)) continue;
+    split.part = name;
+    split.path = source.substr(0, source.size() - split.part.size() - 1);
+  }
+  return split;
+}
+
+bool is_folder(const fs::path& path) {
+  std::error_code error;
+  return fs::is_directory(path, error);
+}
+
+std::unique_ptr<Dataset> open_procedural(const std::string& source, const DatasetOptions& options) {
+  if (source != "procedural" && source.rfind("procedural:", 0) != 0) return nullptr;
+  const bool has_seed = source.find(':') != std::string::npos;
+  return std::make_unique<ProceduralDataset>(
+      options.procedural_images,
+      options.image_size,
+      has_seed ? parse_seed(source) : static_cast<uint64_t>(options.procedural_seed));
+}
+
+std::unique_ptr<Dataset> open_cifar10(const std::string& source, const DatasetOptions& options) {
+  const auto [path, part] = split_part(source);
+  if (!is_folder(path)) return nullptr;
+  const auto cifar = find_cifar10(path);
+  if (cifar.empty()) return nullptr;
+  return std::make_unique<Cifar10>(cifar, part, options.image_size);
+}
+
+void refuse_part(const PathAndPart& source) {
+  if (!source.part.empty())
+    throw std::runtime_error(
+        fmt::format("{}: not CIFAR-10's binary version, so it has no part \":{}\"",
+                    source.path.string(),
+                    source.part));
+}
+
+std::unique_ptr<Dataset> open_folder(const std::string& source, const DatasetOptions& options) {
+  const auto split = split_part(source);
+  if (!is_folder(split.path)) return nullptr;
+  refuse_part(split);
+  return std::make_unique<PictureFiles>(open_image_folder(split.path), options);
+}
+
+std::unique_ptr<Dataset> open_zip(const std::string& source, const DatasetOptions& options) {
+  const auto split = split_part(source);
+  if (!is_there(split.path) || is_folder(split.path)) return nullptr;
+  refuse_part(split);
+  return std::make_unique<PictureFiles>(open_file(split.path), options);
+}
+
 }  // namespace
 
+base::Table<DataSource>& data_sources() {
+  static base::Table<DataSource> sources(
+      "data",
+      {
+          {"procedural",
+           "ten classes of shapes on textured grounds, made on the fly (procedural:7 for seed 7)",
+           /*labelled=*/true,
+           open_procedural},
+          {"cifar10",
+           "the folder of CIFAR-10's binary version (PATH:test for its test part)",
+           /*labelled=*/true,
+           open_cifar10},
+          {"folder",
+           "a folder of PNG, JPEG or BMP files, a subfolder for each class or none",
+           /*labelled=*/true,
+           open_folder},
+          {"zip",
+           "a zip archive of the same, or with EDM's dataset.json",
+           /*labelled=*/true,
+           open_zip},
+      });
+  return sources;
+}
+
 void DatasetOptions::validate() const {
-  if (image_size < 1 || image_size > kMaxSide)
-    throw std::invalid_argument(
-        fmt::format("image_size: {} px, want 1 to {}", image_size, kMaxSide));
-  if (memory_limit_mib < 0 || memory_limit_mib > (int64_t{1} << 40))
-    throw std::invalid_argument(
-        fmt::format("memory_limit_mib: {}, want 0 (always stream) to 2^40", memory_limit_mib));
-  if (procedural_images < 1)
-    throw std::invalid_argument(
-        fmt::format("procedural_images: {}, want at least 1", procedural_images));
+  base::check_fields(*this, "dataset.");
+  if (image_size < 1)
+    throw std::invalid_argument(fmt::format("--dataset.image_size {}: give 1 or more", image_size));
 }
 
 std::unique_ptr<Dataset> open_dataset(const std::string& source, const DatasetOptions& options) {
   options.validate();
-  if (source == "procedural" || source.rfind("procedural:", 0) == 0) {
-    const bool has_seed = source.find(':') != std::string::npos;
-    return std::make_unique<ProceduralDataset>(
-        options.procedural_images,
-        options.image_size,
-        has_seed ? parse_seed(source) : static_cast<uint64_t>(options.procedural_seed));
-  }
-
-  fs::path path = source;
-  std::string part;
-  for (const char* name : {"train", "test"}) {
-    if (is_there(path) || !ends_with(source, std::string(":") + name)) continue;
-    part = name;
-    path = source.substr(0, source.size() - part.size() - 1);
-  }
-  if (!is_there(path))
-    throw std::runtime_error(
-        fmt::format("{}: no such file or folder; give a folder or zip archive of pictures, the "
-                    "folder of CIFAR-10's binary version, or the word procedural",
-                    path.string()));
-
-  if (fs::is_directory(path)) {
-    if (const auto cifar = find_cifar10(path); !cifar.empty())
-      return std::make_unique<Cifar10>(cifar, part, options.image_size);
-  }
-  if (!part.empty())
-    throw std::runtime_error(fmt::format(
-        "{}: not CIFAR-10's binary version, so it has no part \":{}\"", path.string(), part));
-  auto container = fs::is_directory(path) ? open_image_folder(path) : open_file(path);
-  return std::make_unique<PictureFiles>(std::move(container), options);
+  for (const auto& kind : data_sources())
+    if (auto dataset = kind.open(source, options)) return dataset;
+  throw std::runtime_error(
+      fmt::format("{}: no such file or folder; give a folder or zip archive of images, the folder "
+                  "of CIFAR-10's binary version, or the word procedural",
+                  split_part(source).path.string()));
 }
 
 }  // namespace uvic::data

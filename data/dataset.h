@@ -7,6 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "base/field.h"
+#include "base/table.h"
+
 namespace uvic::data {
 
 /// Where pictures come from and how they are brought to size.
@@ -22,20 +25,31 @@ struct DatasetOptions {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
+    using base::Field;
     visit("image_size",
           image_size,
-          "Side of the square pictures, px (0: what the command at hand needs); others are "
-          "centre-cropped and resized (antialiased)");
-    visit("skip_bad",
-          skip_bad,
-          "Count files that can't be decoded and go on, instead of stopping at the first");
+          Field{"Side of the square images, px (0: what the command needs); others are "
+                "centre-cropped and resized (antialiased)",
+                base::from(0, 16384)}
+              .advanced());
+    visit(
+        "skip_bad",
+        skip_bad,
+        Field{"Count files that can't be decoded and continue, instead of stopping at the first"});
     visit("memory_limit_mib",
           memory_limit_mib,
-          "Sets that fit decoded in this much memory are held there; larger ones stream");
-    visit("procedural_images", procedural_images, "Length of the embedded procedural set");
+          Field{"Sets that fit decoded into this much memory are held there; larger ones are "
+                "streamed",
+                base::from(0, 1099511627776.0)}
+              .advanced());
+    visit("procedural_images",
+          procedural_images,
+          Field{"Length of the embedded procedural set", base::from(1, 1e12)}.advanced());
     visit("procedural_seed",
           procedural_seed,
-          "Seed of the embedded procedural set; another seed is a disjoint set");
+          Field{"Seed of the embedded procedural set; another seed is a disjoint set",
+                base::from(0, base::kMostCount)}
+              .advanced());
   }
 };
 
@@ -62,8 +76,19 @@ class Dataset {
   virtual int64_t read(int64_t index, uint8_t* planes) const = 0;
 };
 
-/// Opens by content: the word "procedural" ("procedural:7" for seed 7), a folder of pictures (a
-/// subfolder per class, or flat), a zip of pictures, a folder with CIFAR-10's binary files
+/// A kind of source: recognised by its name or content, opened as a Dataset.
+struct DataSource {
+  const char* name;
+  const char* help;
+  bool labelled;  ///< may carry labels
+  /// Null where `source` is not of this kind. Throws where it is, and can't be opened.
+  std::unique_ptr<Dataset> (*open)(const std::string& source, const DatasetOptions& options);
+};
+base::Table<DataSource>& data_sources();
+
+/// Opens by content, the first row of data_sources() that recognises it: the word "procedural"
+/// ("procedural:7" for seed 7), a folder of pictures (a subfolder per class, or flat), a zip of
+/// pictures, a folder with CIFAR-10's binary files
 /// ("PATH:test" for its test part; without it the training part, or the test part where that is all
 /// there is). Throws std::runtime_error naming what was looked for and not found,
 /// std::invalid_argument for bad options.

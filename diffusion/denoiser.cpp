@@ -4,8 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/table.h"
 #include "diffusion/combine.h"
-#include "diffusion/names.h"
 #include "diffusion/prediction.h"
 
 namespace uvic::diffusion {
@@ -49,7 +49,8 @@ Denoiser with_thresholding(Denoiser predict_eps,
                            const std::string& kind,
                            double ratio,
                            double max) {
-  check_name("thresholding", kind, {"none", "clip", "dynamic"});
+  if (kind != "none" && kind != "clip" && kind != "dynamic")
+    base::refuse_name("thresholding", kind, {"none", "clip", "dynamic"});
   if (kind == "none") return predict_eps;
   return [=, &schedule, predict_eps = std::move(predict_eps)](const torch::Tensor& x, double t) {
     const auto x0 = predict_x0(predict_eps, schedule, x, t);

@@ -3,8 +3,17 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
+
+#include "base/field.h"
 
 namespace uvic::diffusion {
+
+/// The rows of the tables that the fields choose from.
+std::vector<base::Choice> schedule_choices();
+std::vector<base::Choice> prediction_choices();
+std::vector<base::Choice> loss_weight_choices();
+std::vector<base::Choice> timestep_sampling_choices();
 
 /// What a network was, or is to be, trained for.
 struct DiffusionConfig {
@@ -29,40 +38,71 @@ struct DiffusionConfig {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("schedule",
-          schedule,
-          "Noise schedule: vp_linear | vp_cosine | ddpm_linear | ddpm_cosine | scaled_linear "
-          "(Stable Diffusion) | edm | rectified_flow");
+    using base::Field;
+    visit("schedule", schedule, Field{"Noise schedule", schedule_choices()});
     visit("beta_0",
           beta_0,
-          "Noise rate at t = 0, per unit of t (a discrete schedule's first beta times "
-          "diffusion_steps); 0: the published value");
-    visit("beta_1", beta_1, "Noise rate at t = 1, per unit of t; 0: the published value");
-    visit("diffusion_steps", diffusion_steps, "Length N of a discrete schedule");
-    visit("cosine_s", cosine_s, "Offset s of the cosine schedules");
-    visit("sigma_min", sigma_min, "edm schedule: noise level where sampling ends");
-    visit("sigma_max", sigma_max, "edm schedule: noise level where sampling starts");
+          Field{"Noise rate at t = 0, per unit of t (a discrete schedule's first beta times "
+                "diffusion_steps); 0: the published value",
+                base::from(0, 1e6)}
+              .read_by("vp_linear, ddpm_linear, scaled_linear"));
+    visit("beta_1",
+          beta_1,
+          Field{"Noise rate at t = 1, per unit of t; 0: the published value", base::from(0, 1e6)}
+              .read_by("vp_linear, ddpm_linear, scaled_linear"));
+    visit("diffusion_steps",
+          diffusion_steps,
+          Field{"Length N of a discrete schedule", base::from(2, 1e6)}.read_by(
+              "ddpm_linear, ddpm_cosine, scaled_linear"));
+    visit("cosine_s",
+          cosine_s,
+          Field{"Offset s of the cosine schedules", base::inside(0, 1)}.read_by(
+              "vp_cosine, ddpm_cosine"));
+    visit("sigma_min",
+          sigma_min,
+          Field{"Noise level where sampling ends", base::above(0, 1e6)}.read_by("edm"));
+    visit("sigma_max",
+          sigma_max,
+          Field{"Noise level where sampling starts", base::above(0, 1e9)}.read_by("edm"));
     visit("sigma_data",
           sigma_data,
-          "Standard deviation of the data, for the edm schedule, prediction and loss weight");
+          Field{"Standard deviation of the data, for the edm schedule, prediction and loss weight",
+                base::above(0, 1e6)}
+              .read_by("edm"));
     visit("time_scale",
           time_scale,
-          "The network is fed time_scale * t + time_offset (edm: log(sigma)/4 in place of t); 0: "
-          "999 for vp_*, N for discrete ones, else 1000");
-    visit("time_offset", time_offset, "See time_scale; -1 suits networks trained on n = 0..N-1");
-    visit("prediction",
-          prediction,
-          "What the network predicts: eps | x0 | v | flow (eps - x0) | edm (preconditioned x0)");
-    visit("loss_weight", loss_weight, "simple (1) | min_snr | truncated_snr | edm");
-    visit("min_snr_gamma", min_snr_gamma, "Where min_snr caps the signal-to-noise ratio");
+          Field{"The network is given time_scale * t + time_offset (edm: log(sigma) / 4 instead of "
+                "t); 0: 999 for vp_*, N for discrete schedules, else 1000",
+                base::from(0, 1e9)}
+              .advanced());
+    visit("time_offset",
+          time_offset,
+          Field{"See time_scale; -1 suits networks trained on n = 0..N-1", base::from(-1e9, 1e9)}
+              .advanced());
+    visit("prediction", prediction, Field{"What the network predicts", prediction_choices()});
+    visit("loss_weight",
+          loss_weight,
+          Field{"Weight of an example's squared error", loss_weight_choices()}.advanced());
+    visit("min_snr_gamma",
+          min_snr_gamma,
+          Field{"Largest signal-to-noise ratio", base::above(0, 1e9)}.read_by("min_snr"));
     visit("timestep_sampling",
           timestep_sampling,
-          "Training times: uniform | stratified (one per 1/B) | low_discrepancy (one offset for "
-          "the batch) | logit_normal | log_normal (EDM)");
-    visit("logit_mean", logit_mean, "logit_normal: mean of log(t / (1 - t))");
-    visit("logit_std", logit_std, "logit_normal: standard deviation of log(t / (1 - t))");
-    visit("log_sigma_mean", log_sigma_mean, "log_normal: mean of log(sigma / alpha)");
-    visit("log_sigma_std", log_sigma_std, "log_normal: standard deviation of log(sigma / alpha)");
+          Field{"Training times", timestep_sampling_choices()}.advanced());
+    visit("logit_mean",
+          logit_mean,
+          Field{"Mean of log(t / (1 - t))", base::from(-100, 100)}.read_by("logit_normal"));
+    visit("logit_std",
+          logit_std,
+          Field{"Standard deviation of log(t / (1 - t))", base::above(0, 100)}.read_by(
+              "logit_normal"));
+    visit("log_sigma_mean",
+          log_sigma_mean,
+          Field{"Mean of log(sigma / alpha)", base::from(-100, 100)}.read_by("log_normal"));
+    visit("log_sigma_std",
+          log_sigma_std,
+          Field{"Standard deviation of log(sigma / alpha)", base::above(0, 100)}.read_by(
+              "log_normal"));
   }
 
   /// Throws std::invalid_argument that names the field, its value and the values allowed.

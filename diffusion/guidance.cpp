@@ -11,13 +11,10 @@
 namespace uvic::diffusion {
 
 void GuidanceConfig::validate() const {
-  if (!std::isfinite(guidance_scale))
+  base::check_fields(*this);
+  if (guidance_t_high > 0 && guidance_t_high <= guidance_t_low)
     throw std::invalid_argument(
-        fmt::format("guidance_scale: {} is no finite number", guidance_scale));
-  if (guidance_t_low < 0 || guidance_t_high < 0 ||
-      (guidance_t_high > 0 && guidance_t_high <= guidance_t_low))
-    throw std::invalid_argument(
-        fmt::format("guidance_t_low = {}, guidance_t_high = {}; give 0 <= guidance_t_low < "
+        fmt::format("--guidance_t_low {}, --guidance_t_high {}: give guidance_t_low < "
                     "guidance_t_high, or 0 for no upper limit",
                     guidance_t_low,
                     guidance_t_high));

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 
+#include "base/field.h"
 #include "diffusion/denoiser.h"
 
 namespace uvic::diffusion {
@@ -17,16 +18,22 @@ struct GuidanceConfig {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("guidance_scale",
-          guidance_scale,
-          "w in eps_u + w (eps_c - eps_u): 1 is no guidance, 0 drops the condition; U-ViT's scale "
-          "is w - 1");
+    using base::Field;
+    visit(
+        "guidance_scale",
+        guidance_scale,
+        Field{"w in eps_u + w (eps_c - eps_u): 1 is no guidance, 0 ignores the condition (U-ViT's "
+              "own scale is w - 1)",
+              base::from(-1000, 1000)});
     visit("guidance_t_low",
           guidance_t_low,
-          "Guide only where t > guidance_t_low (edm: t is sigma); elsewhere w = 1");
+          Field{"Guide only where t > guidance_t_low (edm: t is sigma); elsewhere w = 1",
+                base::from(0, 1e9)}
+              .advanced());
     visit("guidance_t_high",
           guidance_t_high,
-          "Guide only where t <= guidance_t_high; 0: no upper limit");
+          Field{"Guide only where t <= guidance_t_high; 0: no upper limit", base::from(0, 1e9)}
+              .advanced());
   }
 
   /// Throws std::invalid_argument on an empty interval or a scale that is no number.

@@ -1,5 +1,7 @@
 #include "diffusion/noise_schedule.h"
 
+#include "base/check.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,8 +10,6 @@
 #include <mutex>
 #include <stdexcept>
 #include <utility>
-
-#include "diffusion/names.h"
 
 namespace uvic::diffusion {
 namespace {
@@ -373,47 +373,54 @@ std::vector<double> cosine_betas(const DiffusionConfig& config) {
   return betas;
 }
 
-using Factory = std::shared_ptr<const NoiseSchedule> (*)(const DiffusionConfig&);
-
-const std::vector<std::pair<const char*, Factory>>& schedules() {
-  static const std::vector<std::pair<const char*, Factory>> table = {
-      {"vp_linear",
-       [](const DiffusionConfig& c) {
-         return wrap(VpLinear{{}, or_published(c.beta_0, 0.1), or_published(c.beta_1, 20)},
-                     c.time_scale,
-                     c.time_offset);
-       }},
-      {"vp_cosine",
-       [](const DiffusionConfig& c) {
-         return wrap(VpCosine{{}, c.cosine_s}, c.time_scale, c.time_offset);
-       }},
-      {"ddpm_linear",
-       [](const DiffusionConfig& c) {
-         return make_discrete_schedule(spaced_betas(c, 0.1, 20, 1), c.time_scale, c.time_offset);
-       }},
-      {"ddpm_cosine",
-       [](const DiffusionConfig& c) {
-         return make_discrete_schedule(cosine_betas(c), c.time_scale, c.time_offset);
-       }},
-      {"scaled_linear",
-       [](const DiffusionConfig& c) {
-         return make_discrete_schedule(spaced_betas(c, 0.85, 12, 2), c.time_scale, c.time_offset);
-       }},
-      {"edm",
-       [](const DiffusionConfig& c) {
-         return wrap(Edm{c.sigma_min, c.sigma_max, c.sigma_data}, c.time_scale, c.time_offset);
-       }},
-      {"rectified_flow",
-       [](const DiffusionConfig& c) { return wrap(RectifiedFlow{}, c.time_scale, c.time_offset); }},
-  };
-  return table;
-}
-
-void require(bool fine, const std::string& message) {
-  if (!fine) throw std::invalid_argument(message);
-}
-
 }  // namespace
+
+base::Table<ScheduleKind>& schedule_kinds() {
+  static base::Table<ScheduleKind> kinds(
+      "schedule",
+      {
+          {"vp_linear",
+           "continuous VP SDE with linear beta (U-ViT in pixels)",
+           [](const DiffusionConfig& c) {
+             return wrap(VpLinear{{}, or_published(c.beta_0, 0.1), or_published(c.beta_1, 20)},
+                         c.time_scale,
+                         c.time_offset);
+           }},
+          {"vp_cosine",
+           "continuous VP, cosine",
+           [](const DiffusionConfig& c) {
+             return wrap(VpCosine{{}, c.cosine_s}, c.time_scale, c.time_offset);
+           }},
+          {"ddpm_linear",
+           "DDPM: discrete, linear beta",
+           [](const DiffusionConfig& c) {
+             return make_discrete_schedule(
+                 spaced_betas(c, 0.1, 20, 1), c.time_scale, c.time_offset);
+           }},
+          {"ddpm_cosine",
+           "improved DDPM: discrete, cosine",
+           [](const DiffusionConfig& c) {
+             return make_discrete_schedule(cosine_betas(c), c.time_scale, c.time_offset);
+           }},
+          {"scaled_linear",
+           "Stable Diffusion: discrete, linear in sqrt(beta)",
+           [](const DiffusionConfig& c) {
+             return make_discrete_schedule(
+                 spaced_betas(c, 0.85, 12, 2), c.time_scale, c.time_offset);
+           }},
+          {"edm",
+           "variance exploding, t is sigma",
+           [](const DiffusionConfig& c) {
+             return wrap(Edm{c.sigma_min, c.sigma_max, c.sigma_data}, c.time_scale, c.time_offset);
+           }},
+          {"rectified_flow",
+           "straight lines from data to noise",
+           [](const DiffusionConfig& c) {
+             return wrap(RectifiedFlow{}, c.time_scale, c.time_offset);
+           }},
+      });
+  return kinds;
+}
 
 torch::Tensor position_in_table(const torch::Tensor& log_alphas, const torch::Tensor& lambda) {
   const auto x = -2.0 * lambda.to(torch::kFloat64);
@@ -427,58 +434,18 @@ torch::Tensor position_in_table(const torch::Tensor& log_alphas, const torch::Te
 double NoiseSchedule::alpha(double t) const { return std::exp(log_alpha(t)); }
 double NoiseSchedule::sigma(double t) const { return std::exp(log_sigma(t)); }
 
-void DiffusionConfig::validate() const {
-  std::vector<std::string> names;
-  for (const auto& [name, factory] : schedules()) names.push_back(name);
-  check_name("schedule", schedule, names);
-  check_name("prediction", prediction, {"eps", "x0", "v", "flow", "edm"});
-  check_name("loss_weight", loss_weight, {"simple", "min_snr", "truncated_snr", "edm"});
-  check_name("timestep_sampling",
-             timestep_sampling,
-             {"uniform", "stratified", "low_discrepancy", "logit_normal", "log_normal"});
-  require(beta_0 >= 0 && beta_1 >= 0 && (beta_1 == 0 || beta_0 < beta_1),
-          fmt::format("diffusion: beta_0 = {} and beta_1 = {}; give 0 (published values) or 0 < "
-                      "beta_0 < beta_1",
-                      beta_0,
-                      beta_1));
-  require(diffusion_steps >= 2 && diffusion_steps <= 1000000,
-          fmt::format("diffusion: diffusion_steps = {}; give 2 to 1000000", diffusion_steps));
-  require(cosine_s > 0 && cosine_s < 1,
-          fmt::format("diffusion: cosine_s = {}; give a number in (0, 1)", cosine_s));
-  require(
-      0 < sigma_min && sigma_min < sigma_max,
-      fmt::format("diffusion: sigma_min = {} and sigma_max = {}; give 0 < sigma_min < sigma_max",
-                  sigma_min,
-                  sigma_max));
-  require(sigma_data > 0,
-          fmt::format("diffusion: sigma_data = {}; give a positive number", sigma_data));
-  require(
-      time_scale >= 0,
-      fmt::format("diffusion: time_scale = {}; give 0 (default) or a positive number", time_scale));
-  require(min_snr_gamma > 0,
-          fmt::format("diffusion: min_snr_gamma = {}; give a positive number", min_snr_gamma));
-  require(logit_std > 0 && log_sigma_std > 0,
-          fmt::format("diffusion: logit_std = {}, log_sigma_std = {}; give positive numbers",
-                      logit_std,
-                      log_sigma_std));
-}
-
 std::shared_ptr<const NoiseSchedule> make_noise_schedule(const DiffusionConfig& config) {
   config.validate();
-  const auto& table = schedules();
-  return std::find_if(table.begin(),
-                      table.end(),
-                      [&](const auto& row) { return config.schedule == row.first; })
-      ->second(config);
+  return schedule_kinds().at(config.schedule).make(config);
 }
 
 std::shared_ptr<const NoiseSchedule> make_discrete_schedule(const std::vector<double>& betas,
                                                             double time_scale,
                                                             double time_offset) {
-  require(betas.size() >= 2,
-          fmt::format("discrete schedule: {} betas; give at least 2", betas.size()));
+  base::require(betas.size() >= 2,
+                fmt::format("discrete schedule: {} betas; give at least 2", betas.size()));
   for (size_t i = 0; i < betas.size(); ++i)
-    require(
+    base::require(
         betas[i] > 0 && betas[i] < 1,
         fmt::format(
             "discrete schedule: beta number {} is {}; give numbers in (0, 1)", i + 1, betas[i]));

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/table.h"
 #include "diffusion/diffusion_config.h"
 
 namespace uvic::diffusion {
@@ -65,6 +66,14 @@ class NoiseSchedule {
   /// The inverse of training_time, for fractions of the way such as SDEdit's strength.
   virtual double time_at_fraction(double u) const = 0;
 };
+
+/// A schedule by name. `make` reads the fields of the config that concern it.
+struct ScheduleKind {
+  const char* name;
+  const char* help;
+  std::shared_ptr<const NoiseSchedule> (*make)(const DiffusionConfig& config);
+};
+base::Table<ScheduleKind>& schedule_kinds();
 
 /// The schedule that config.schedule names; validates the config.
 std::shared_ptr<const NoiseSchedule> make_noise_schedule(const DiffusionConfig& config);

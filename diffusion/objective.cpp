@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <sstream>
 #include <stdexcept>
+#include <utility>
 
+#include "base/check.h"
+#include "base/tensor_text.h"
 #include "diffusion/prediction.h"
 
 namespace uvic::diffusion {
@@ -14,53 +16,112 @@ torch::Tensor per_image(const torch::Tensor& values) {
   return values.to(torch::kFloat32).view({-1, 1, 1, 1});
 }
 
+// i / S of each position, and S, as float64: i = position mod S.
+std::pair<torch::Tensor, torch::Tensor> stratum(const base::PositionRandom& random,
+                                                int64_t strata) {
+  const auto i = random.positions().remainder(strata).to(torch::kFloat64);
+  return {i, torch::full_like(i, static_cast<double>(strata))};
+}
+
 }  // namespace
+
+base::Table<TimestepSampling>& timestep_sampling_kinds() {
+  using Random = base::PositionRandom;
+  constexpr auto kTime = base::RandomUse::kTime;
+  static base::Table<TimestepSampling> kinds(
+      "timestep_sampling",
+      {
+          {"uniform",
+           "uniform over the schedule",
+           [](const DiffusionConfig&,
+              const NoiseSchedule& schedule,
+              const Random& random,
+              int64_t) { return schedule.training_time(random.uniform(kTime)); }},
+          {"stratified",
+           "one in each 1 / batch_size",
+           [](const DiffusionConfig&,
+              const NoiseSchedule& schedule,
+              const Random& random,
+              int64_t strata) {
+             const auto [i, S] = stratum(random, strata);
+             return schedule.training_time((i + random.uniform(kTime)) / S);
+           }},
+          {"low_discrepancy",
+           "1 / batch_size apart, one offset a batch",
+           [](const DiffusionConfig&,
+              const NoiseSchedule& schedule,
+              const Random& random,
+              int64_t strata) {
+             const auto [i, S] = stratum(random, strata);
+             const Random of_step(random.seed(), random.positions().div(strata, "floor"));
+             return schedule.training_time((i / S + of_step.uniform(kTime)).frac());
+           }},
+          {"logit_normal",
+           "log(t / (1 - t)) is normal",
+           [](const DiffusionConfig& config,
+              const NoiseSchedule& schedule,
+              const Random& random,
+              int64_t) {
+             const auto z = random.normal(kTime);
+             return schedule.training_time((z * config.logit_std + config.logit_mean).sigmoid());
+           }},
+          {"log_normal",
+           "log(sigma / alpha) is normal, as in EDM",
+           [](const DiffusionConfig& config,
+              const NoiseSchedule& schedule,
+              const Random& random,
+              int64_t) {
+             const auto z = random.normal(kTime);
+             return schedule
+                 .inverse_half_logsnr(-(z * config.log_sigma_std + config.log_sigma_mean))
+                 .clamp_max(schedule.t_max());
+           }},
+      });
+  return kinds;
+}
+
+base::Table<LossWeight>& loss_weight_kinds() {
+  static base::Table<LossWeight> kinds(
+      "loss_weight",
+      {
+          {"simple", "1", nullptr},
+          {"min_snr",
+           "min(snr, min_snr_gamma)",
+           [](const DiffusionConfig& config, const torch::Tensor& snr) {
+             return snr.clamp_max(config.min_snr_gamma);
+           }},
+          {"truncated_snr",
+           "max(snr, 1)",
+           [](const DiffusionConfig&, const torch::Tensor& snr) { return snr.clamp_min(1); }},
+          {"edm",
+           "snr + 1 / sigma_data^2",
+           [](const DiffusionConfig& config, const torch::Tensor& snr) {
+             return snr + 1 / (config.sigma_data * config.sigma_data);
+           }},
+      });
+  return kinds;
+}
 
 torch::Tensor sample_training_times(const DiffusionConfig& config,
                                     const NoiseSchedule& schedule,
                                     const base::PositionRandom& random,
                                     int64_t strata) {
-  constexpr auto kTime = base::RandomUse::kTime;
-  const auto& kind = config.timestep_sampling;
-  if (kind == "logit_normal") {
-    const auto z = random.normal(kTime);
-    return schedule.training_time((z * config.logit_std + config.logit_mean).sigmoid());
-  }
-  if (kind == "log_normal") {
-    const auto z = random.normal(kTime);
-    const auto t =
-        schedule.inverse_half_logsnr(-(z * config.log_sigma_std + config.log_sigma_mean));
-    return t.clamp_max(schedule.t_max());
-  }
-  if (kind == "uniform") return schedule.training_time(random.uniform(kTime));
-  const auto& p = random.positions();
-  const auto i = p.remainder(strata).to(torch::kFloat64), S = torch::full_like(i, strata);
-  if (kind == "stratified") return schedule.training_time((i + random.uniform(kTime)) / S);
-  if (kind == "low_discrepancy") {
-    const base::PositionRandom of_step(random.seed(), p.div(strata, "floor"));
-    return schedule.training_time((i / S + of_step.uniform(kTime)).frac());
-  }
-  config.validate();
-  throw std::invalid_argument(fmt::format("timestep_sampling: \"{}\" is not implemented", kind));
+  return timestep_sampling_kinds()
+      .at(config.timestep_sampling)
+      .times(config, schedule, random, strata);
 }
 
 torch::Tensor loss_weights(const DiffusionConfig& config,
                            const NoiseSchedule& schedule,
                            const torch::Tensor& t) {
-  if (config.loss_weight == "simple") return torch::ones_like(t);
+  const auto& kind = loss_weight_kinds().at(config.loss_weight);
+  if (!kind.of_x0) return torch::ones_like(t);
   // Beyond e^(+-30) the weights are at their limits; infinities (t = 0) would turn into 0 * inf.
   const auto lambda = schedule.half_logsnr(t).clamp(-30, 30);
-  const auto snr = (2 * lambda).exp();
   const auto to_prediction =
       x0_sensitivity(parse_prediction(config.prediction), (-lambda).exp(), config.sigma_data)
           .square();
-  if (config.loss_weight == "min_snr") return snr.clamp_max(config.min_snr_gamma) * to_prediction;
-  if (config.loss_weight == "truncated_snr") return snr.clamp_min(1) * to_prediction;
-  if (config.loss_weight == "edm")
-    return (snr + 1 / (config.sigma_data * config.sigma_data)) * to_prediction;
-  config.validate();
-  throw std::invalid_argument(
-      fmt::format("loss_weight: \"{}\" is not implemented", config.loss_weight));
+  return kind.of_x0(config, (2 * lambda).exp()) * to_prediction;
 }
 
 TrainingExample make_training_example(const DiffusionConfig& config,
@@ -89,12 +150,11 @@ TrainingExample make_training_example(const DiffusionConfig& config,
 }
 
 torch::Tensor diffusion_losses(const torch::Tensor& prediction, const TrainingExample& example) {
-  if (prediction.sizes() != example.target.sizes()) {
-    std::ostringstream shapes;
-    shapes << "diffusion_losses: prediction is " << prediction.sizes() << ", target is "
-           << example.target.sizes() << "; the network must keep the shape of x_t";
-    throw std::invalid_argument(shapes.str());
-  }
+  base::require(prediction.sizes() == example.target.sizes(),
+                "diffusion_losses: prediction is {}, target is {}; the network must keep the shape "
+                "of x_t",
+                base::shape_text(prediction),
+                base::shape_text(example.target));
   const auto error = prediction.to(torch::kFloat32) - example.target;
   return error.square().flatten(1).mean(1) * example.weight;  // [B]
 }

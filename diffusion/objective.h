@@ -4,9 +4,30 @@
 #include <torch/torch.h>
 
 #include "base/position_random.h"
+#include "base/table.h"
 #include "diffusion/noise_schedule.h"
 
 namespace uvic::diffusion {
+
+/// A distribution of training times.
+struct TimestepSampling {
+  const char* name;
+  const char* help;
+  torch::Tensor (*times)(const DiffusionConfig& config,
+                         const NoiseSchedule& schedule,
+                         const base::PositionRandom& random,
+                         int64_t strata);  ///< float64 [B]
+};
+base::Table<TimestepSampling>& timestep_sampling_kinds();
+
+/// A weight on the squared error of x0 as a function of snr = (alpha / sigma)^2, float64.
+struct LossWeight {
+  const char* name;
+  const char* help;
+  torch::Tensor (*of_x0)(const DiffusionConfig& config,
+                         const torch::Tensor& snr);  ///< null: 1 on whatever is predicted
+};
+base::Table<LossWeight>& loss_weight_kinds();
 
 struct TrainingExample {
   torch::Tensor
@@ -46,9 +67,11 @@ torch::Tensor sample_training_times(const DiffusionConfig& config,
 
 /// The weight of each example's squared error, float64, shape of t. On an error of x0 it is, with
 /// snr = (alpha / sigma)^2,
-///   min_snr        min(snr, gamma)               Hang et al. 2023, arXiv:2303.09556
-///   truncated_snr  max(snr, 1)                   Salimans & Ho 2022, arXiv:2202.00512
-///   edm            snr + 1 / sigma_data^2        Karras et al. 2022, arXiv:2206.00364
+///
+///   min_snr        min(snr, gamma)           Hang et al. 2023, arXiv:2303.09556
+///   truncated_snr  max(snr, 1)               Salimans & Ho 2022, arXiv:2202.00512
+///   edm            snr + 1 / sigma_data^2    Karras et al. 2022, arXiv:2206.00364
+///
 /// and is converted to the network's own prediction; simple is 1 on whatever is predicted.
 torch::Tensor loss_weights(const DiffusionConfig& config,
                            const NoiseSchedule& schedule,

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "diffusion/combine.h"
-#include "diffusion/names.h"
 
 namespace uvic::diffusion {
 namespace {
@@ -41,13 +40,20 @@ Mix<T> mix(Prediction kind, const T& alpha, const T& sigma, double sigma_data) {
 
 }  // namespace
 
-Prediction parse_prediction(const std::string& name) {
-  check_name("prediction", name, {"eps", "x0", "v", "flow", "edm"});
-  if (name == "eps") return Prediction::eps;
-  if (name == "x0") return Prediction::x0;
-  if (name == "v") return Prediction::v;
-  return name == "flow" ? Prediction::flow : Prediction::edm;
+base::Table<PredictionKind>& predictions() {
+  static base::Table<PredictionKind> kinds(
+      "prediction",
+      {
+          {"eps", "the noise", Prediction::eps},
+          {"x0", "the clean image", Prediction::x0},
+          {"v", "the velocity of the variance-preserving path", Prediction::v},
+          {"flow", "eps - x0, the velocity of rectified flow", Prediction::flow},
+          {"edm", "x0, preconditioned as in EDM", Prediction::edm},
+      });
+  return kinds;
 }
+
+Prediction parse_prediction(const std::string& name) { return predictions().at(name).kind; }
 
 torch::Tensor make_target(Prediction kind,
                           const torch::Tensor& x0,

@@ -5,16 +5,28 @@
 
 #include <string>
 
+#include "base/table.h"
+
 namespace uvic::diffusion {
 
 /// Every prediction is a mix a x0 + b eps at given alpha, sigma:
+///
 ///   eps   a = 0, b = 1
 ///   x0    a = 1, b = 0
-///   v     (alpha eps - sigma x0) / sqrt(alpha^2 + sigma^2)          Salimans & Ho 2022,
-///   arXiv:2202.00512 flow  eps - x0                                                  Liu et al.
-///   2022, arXiv:2209.03003 edm   (x0 - c_skip x_t / alpha) / c_out at noise sigma / alpha  Karras
-///   et al. 2022, arXiv:2206.00364, table 1
+///   v     (alpha eps - sigma x0) / sqrt(alpha^2 + sigma^2)
+///         Salimans & Ho 2022, arXiv:2202.00512
+///   flow  eps - x0
+///         Liu et al. 2022, arXiv:2209.03003
+///   edm   (x0 - c_skip x_t / alpha) / c_out at noise sigma / alpha
+///         Karras et al. 2022, arXiv:2206.00364, table 1
 enum class Prediction { eps, x0, v, flow, edm };
+
+struct PredictionKind {
+  const char* name;
+  const char* help;
+  Prediction kind;
+};
+base::Table<PredictionKind>& predictions();
 
 /// Throws std::invalid_argument that lists the names.
 Prediction parse_prediction(const std::string& name);

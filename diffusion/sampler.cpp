@@ -8,8 +8,8 @@
 #include <limits>
 #include <stdexcept>
 
+#include "base/check.h"
 #include "diffusion/combine.h"
-#include "diffusion/names.h"
 #include "diffusion/samplers/ddim.h"
 #include "diffusion/samplers/ddpm.h"
 #include "diffusion/samplers/dpm_solver.h"
@@ -23,102 +23,93 @@
 namespace uvic::diffusion {
 namespace {
 
-struct Row {
-  SamplerInfo info;
-  torch::Tensor (*run)(const SamplerCall&, torch::Tensor);
-};
-
-const std::vector<Row>& rows() {
-  static const std::vector<Row> table = {
-      {{"ddpm",
-        "Ancestral sampling: the learned reverse chain, noise in every step; wants hundreds of "
-        "steps",
-        "Ho et al. 2020, arXiv:2006.11239",
-        "uniform",
-        true,
-        true},
-       sample_ddpm},
-      {{"ddim",
-        "First-order ODE step along eps; eta > 0 puts noise back, eta = 1 is ddpm",
-        "Song et al. 2021, arXiv:2010.02502",
-        "uniform",
-        false,
-        true},
-       sample_ddim},
-      {{"euler_maruyama",
-        "Euler-Maruyama on the reverse SDE; U-ViT's 1000-step recipe for pixels",
-        "Song et al. 2021, arXiv:2011.13456",
-        "uniform",
-        true,
-        true},
-       sample_euler_maruyama},
-      {{"euler",
-        "Euler on the probability flow ODE in t: the plain baseline",
-        "Song et al. 2021, arXiv:2011.13456",
-        "uniform",
-        false,
-        true},
-       sample_euler},
-      {{"heun",
-        "Second-order steps in sigma / alpha, two evaluations each; s_churn > 0 adds EDM's noise",
-        "Karras et al. 2022, arXiv:2206.00364",
-        "karras",
-        false,
-        true},
-       sample_heun},
-      {{"dpm_solver",
-        "Exponential integrator for eps, order 1 to 3: multistep, singlestep (the official fast "
-        "version), adaptive",
-        "Lu et al. 2022, arXiv:2206.00927",
-        "logsnr",
-        false,
-        false},
-       sample_dpm_solver},
-      {{"dpm_solver_pp",
-        "Exponential integrator for x0, order 1 to 3, multistep of order 2 (2M) unless told "
-        "otherwise: good from 10 steps, stable under guidance",
-        "Lu et al. 2022, arXiv:2211.01095",
-        "uniform",
-        false,
-        false},
-       sample_dpm_solver_pp},
-      {{"dpm_solver_pp_sde",
-        "DPM-Solver++ on the reverse SDE, multistep: noise in every step, good from 20 steps",
-        "Lu et al. 2022, arXiv:2211.01095",
-        "uniform",
-        true,
-        false},
-       sample_dpm_solver_pp_sde},
-      {{"unipc",
-        "Predictor and corrector of order + 1 at one evaluation a step; for 5 to 20 steps",
-        "Zhao et al. 2023, arXiv:2302.04867",
-        "uniform",
-        false,
-        false},
-       sample_unipc},
-  };
-  return table;
-}
-
-const Row& row(const std::string& name) {
-  for (const auto& candidate : rows())
-    if (name == candidate.info.name) return candidate;
-  std::vector<std::string> names;
-  for (const auto& candidate : rows()) names.push_back(candidate.info.name);
-  check_name("sampler", name, names);
-  throw std::logic_error("unreachable");
-}
-
 bool ends_at_zero(const SamplerConfig& config) {
   return config.last_step == "auto" ? sampler_info(config.sampler).ends_at_zero
                                     : config.last_step == "zero";
 }
 
-void require_option(bool fine, const std::string& message) {
-  if (!fine) throw std::invalid_argument(message);
+}  // namespace
+
+base::Table<SamplerInfo>& samplers() {
+  static base::Table<SamplerInfo> table(
+      "sampler",
+      {
+          {"ddpm",
+           "Ancestral sampling: the learned reverse chain, noise in every step; wants hundreds of "
+           "steps",
+           "Ho et al. 2020, arXiv:2006.11239",
+           "uniform",
+           true,
+           true,
+           sample_ddpm},
+          {"ddim",
+           "First-order ODE step along eps; eta > 0 puts noise back, eta = 1 is ddpm",
+           "Song et al. 2021, arXiv:2010.02502",
+           "uniform",
+           false,
+           true,
+           sample_ddim},
+          {"euler_maruyama",
+           "Euler-Maruyama on the reverse SDE; U-ViT's 1000-step recipe for pixels",
+           "Song et al. 2021, arXiv:2011.13456",
+           "uniform",
+           true,
+           true,
+           sample_euler_maruyama},
+          {"euler",
+           "Euler on the probability flow ODE in t: the plain baseline",
+           "Song et al. 2021, arXiv:2011.13456",
+           "uniform",
+           false,
+           true,
+           sample_euler},
+          {"heun",
+           "Second-order steps in sigma / alpha, two evaluations each; s_churn > 0 adds EDM's "
+           "noise",
+           "Karras et al. 2022, arXiv:2206.00364",
+           "karras",
+           false,
+           true,
+           sample_heun},
+          {"dpm_solver",
+           "Exponential integrator for eps, order 1 to 3: multistep, singlestep (the official fast "
+           "version), adaptive",
+           "Lu et al. 2022, arXiv:2206.00927",
+           "logsnr",
+           false,
+           false,
+           sample_dpm_solver},
+          {"dpm_solver_pp",
+           "Exponential integrator for x0, order 1 to 3, multistep of order 2 (2M) unless told "
+           "otherwise: good from 10 steps, stable under guidance",
+           "Lu et al. 2022, arXiv:2211.01095",
+           "uniform",
+           false,
+           false,
+           sample_dpm_solver_pp},
+          {"dpm_solver_pp_sde",
+           "DPM-Solver++ on the reverse SDE, multistep: noise in every step, good from 20 steps",
+           "Lu et al. 2022, arXiv:2211.01095",
+           "uniform",
+           true,
+           false,
+           sample_dpm_solver_pp_sde},
+          {"unipc",
+           "Predictor and corrector of order + 1 at one evaluation a step; for 5 to 20 steps",
+           "Zhao et al. 2023, arXiv:2302.04867",
+           "uniform",
+           false,
+           false,
+           sample_unipc},
+      });
+  return table;
 }
 
-}  // namespace
+std::vector<base::Choice> grid_choices() {
+  auto choices = timestep_grids().choices();
+  choices.insert(choices.begin(), {"auto", "the sampler's usual grid"});
+  return choices;
+}
 
 std::vector<double> SamplerCall::times(int64_t intervals) const {
   return timestep_grid(grid, schedule, t_start, t_end, intervals, config.rho);
@@ -141,73 +132,40 @@ Knot knot(const NoiseSchedule& schedule, double t) {
   return {t, log_alpha, std::exp(log_alpha), std::exp(log_sigma), log_alpha - log_sigma};
 }
 
-const std::vector<SamplerInfo>& samplers() {
-  static const std::vector<SamplerInfo> infos = [] {
-    std::vector<SamplerInfo> all;
-    for (const auto& r : rows()) all.push_back(r.info);
-    return all;
-  }();
-  return infos;
-}
-
-const SamplerInfo& sampler_info(const std::string& name) { return row(name).info; }
-
 bool is_stochastic(const SamplerConfig& config) {
   return sampler_info(config.sampler).stochastic || config.eta > 0 || config.s_churn > 0;
 }
 
 void SamplerConfig::validate() const {
-  row(sampler);
-  check_name("grid", grid, {"auto", "uniform", "quadratic", "logsnr", "karras"});
-  check_name("last_step", last_step, {"auto", "zero", "t_end"});
-  check_name("method", method, {"multistep", "singlestep", "singlestep_fixed", "adaptive"});
-  check_name("inner_grid", inner_grid, {"same", "logsnr"});
-  check_name("solver_type", solver_type, {"dpmsolver", "taylor"});
-  check_name("lower_order_final", lower_order_final, {"auto", "always", "never"});
-  check_name("unipc_variant", unipc_variant, {"bh1", "bh2"});
-  check_name("unipc_model", unipc_model, {"x0", "eps"});
-  check_name("ddpm_variance", ddpm_variance, {"small", "large"});
-  check_name("thresholding", thresholding, {"none", "clip", "dynamic"});
-  require_option(steps >= 1, fmt::format("steps = {}; give at least 1", steps));
-  require_option(rho > 0, fmt::format("rho = {}; give a positive number", rho));
-  require_option(order >= 1 && order <= 3, fmt::format("order = {}; give 1, 2 or 3", order));
-  require_option(method != "adaptive" || order >= 2,
-                 fmt::format("order = {}; method adaptive takes 2 or 3", order));
-  require_option(method != "singlestep_fixed" || steps >= order,
-                 fmt::format("steps = {}; method singlestep_fixed of order {} needs at least {}",
-                             steps,
-                             order,
-                             order));
-  require_option(
-      t_start >= 0 && t_end >= 0 && (t_start == 0 || t_end < t_start),
-      fmt::format(
-          "t_start = {}, t_end = {}; give 0 (default) or 0 < t_end < t_start", t_start, t_end));
-  require_option(eta >= 0 && eta <= 1, fmt::format("eta = {}; give a number in [0, 1]", eta));
-  require_option(
-      s_churn >= 0 && s_tmin >= 0 && s_tmax >= 0 && s_noise > 0 && (s_tmax == 0 || s_tmin < s_tmax),
-      fmt::format("s_churn = {}, s_tmin = {}, s_tmax = {}, s_noise = {}; give 0 <= s_tmin < s_tmax "
-                  "(or s_tmax = 0), "
-                  "s_churn >= 0, s_noise > 0",
-                  s_churn,
+  base::check_fields(*this, "sample.");
+  base::require(method != "adaptive" || order >= 2,
+                fmt::format("--sample.order {}: method adaptive takes 2 or 3", order));
+  base::require(
+      method != "singlestep_fixed" || steps >= order,
+      fmt::format("--sample.steps {}: method singlestep_fixed of order {} needs at least {}",
+                  steps,
+                  order,
+                  order));
+  base::require(t_start == 0 || t_end < t_start,
+                fmt::format("--sample.t_start {}, --sample.t_end {}: give 0 (default) or t_end < "
+                            "t_start",
+                            t_start,
+                            t_end));
+  base::require(
+      s_tmax == 0 || s_tmin < s_tmax,
+      fmt::format("--sample.s_tmin {}, --sample.s_tmax {}: give s_tmin < s_tmax, or 0 for "
+                  "no upper limit",
                   s_tmin,
-                  s_tmax,
-                  s_noise));
-  require_option(atol > 0 && rtol >= 0,
-                 fmt::format("atol = {}, rtol = {}; give atol > 0, rtol >= 0", atol, rtol));
-  require_option(
-      thresholding_ratio > 0 && thresholding_ratio <= 1,
-      fmt::format("thresholding_ratio = {}; give a number in (0, 1]", thresholding_ratio));
-  require_option(thresholding_max > 0,
-                 fmt::format("thresholding_max = {}; give a positive number", thresholding_max));
+                  s_tmax));
 
   const auto only_for = [&](const char* field,
                             bool changed,
                             const std::vector<std::string>& readers) {
-    require_option(!changed || std::find(readers.begin(), readers.end(), sampler) != readers.end(),
-                   fmt::format("{}: sampler {} does not read it; choose {} or leave it out",
-                               field,
-                               sampler,
-                               fmt::join(readers, ", ")));
+    base::require(!changed || std::find(readers.begin(), readers.end(), sampler) != readers.end(),
+                  fmt::format("--sample.{}: sampler {} does not read it; choose {} or leave it out",
+                              field,
+                              sampler,
+                              fmt::join(readers, ", ")));
   };
   only_for("eta", eta != 0, {"ddim"});
   only_for("s_churn", s_churn != 0, {"heun"});
@@ -274,7 +232,7 @@ SamplerCall make_call(const Denoiser& denoiser,
                    end_time(config, schedule),
                    ends_at_zero(config),
                    {}};
-  require_option(
+  base::require(
       call.t_end < call.t_start,
       fmt::format(
           "sample: t_start = {}, t_end = {}; t_end must be the smaller", call.t_start, call.t_end));
@@ -283,14 +241,14 @@ SamplerCall make_call(const Denoiser& denoiser,
 
 torch::Tensor run_sampler(const SamplerCall& call, torch::Tensor x_T) {
   torch::NoGradGuard no_grad;
-  require_option(x_T.dim() == 4,
-                 fmt::format("sample: x_T has {} dimensions, expected [B, C, H, W]", x_T.dim()));
-  require_option(
+  base::require(x_T.dim() == 4,
+                fmt::format("sample: x_T has {} dimensions, expected [B, C, H, W]", x_T.dim()));
+  base::require(
       x_T.size(0) <= max_batch_size(call.config),
       fmt::format("sample: {} pictures with method adaptive, which has other steps for each; "
                   "give one at a time",
                   x_T.size(0)));
-  return row(call.config.sampler)
+  return sampler_info(call.config.sampler)
       .run(call, x_T.scalar_type() == torch::kFloat64 ? x_T : x_T.to(torch::kFloat32));
 }
 
@@ -301,7 +259,7 @@ torch::Tensor sample(const Denoiser& denoiser,
                      NoiseSource& noise,
                      const Progress& progress) {
   auto call = make_call(denoiser, schedule, config, noise);
-  require_option(
+  base::require(
       x_T.size(0) == noise.size(),
       fmt::format("sample: x_T holds {} pictures, noise {} seeds; give one seed per picture",
                   x_T.size(0),

@@ -8,11 +8,34 @@
 #include <string>
 #include <vector>
 
+#include "base/field.h"
+#include "base/table.h"
 #include "diffusion/denoiser.h"
 #include "diffusion/noise.h"
 #include "diffusion/noise_schedule.h"
 
 namespace uvic::diffusion {
+
+struct SamplerCall;
+
+/// A sampler: what lists say of it, and the function that runs it.
+struct SamplerInfo {
+  const char* name;
+  const char* help;
+  const char* paper;
+  const char* default_grid;
+  bool stochastic;  ///< draws noise along the way by default; ddim and heun do where eta or s_churn
+                    ///< is above 0
+  bool ends_at_zero;  ///< last_step = auto means zero
+  torch::Tensor (*run)(const SamplerCall& call, torch::Tensor x_T);
+};
+base::Table<SamplerInfo>& samplers();
+
+/// The row of that name; throws std::invalid_argument that lists the names.
+inline const SamplerInfo& sampler_info(const std::string& name) { return samplers().at(name); }
+
+/// The timestep grids, and auto.
+std::vector<base::Choice> grid_choices();
 
 struct SamplerConfig {
   std::string sampler = "unipc";
@@ -43,87 +66,114 @@ struct SamplerConfig {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("sampler",
-          sampler,
-          "ddpm | ddim | euler_maruyama | euler | heun | dpm_solver | dpm_solver_pp | "
-          "dpm_solver_pp_sde | unipc");
+    using base::Field;
+    const char* const solvers = "dpm_solver*, unipc";
+    visit("sampler", sampler, Field{"Sampler", samplers().choices()});
     visit("steps",
           steps,
-          "Network evaluations (heun: steps of two each but the last); method adaptive takes as "
-          "many as it needs");
+          Field{"Network evaluations for an image (heun: steps of two evaluations each, except the "
+                "last; method adaptive: as many as it needs)",
+                base::from(1, 100000)});
     visit("grid",
           grid,
-          "Times visited: uniform | quadratic | logsnr | karras | auto (the sampler's usual one)");
-    visit("rho", rho, "Exponent of the karras grid");
+          Field{"Times visited; auto: the sampler's usual grid", grid_choices()}.advanced());
+    visit("rho", rho, Field{"Exponent of the karras grid", base::above(0, 1000)}.advanced());
     visit("t_start",
           t_start,
-          "Time to start from (edm: sigma), at most the schedule's t_max; 0: t_max");
+          Field{"Time to start from (edm: sigma), at most the schedule's t_max; 0: t_max",
+                base::from(0, 1e9)}
+              .advanced());
     visit("t_end",
           t_end,
-          "Time to end at (edm: sigma); 0: 1e-3 for continuous VP (1e-4 for dpm_solver* and unipc "
-          "beyond 15 steps), 1/N for discrete ones, sigma_min for edm, 1e-3 for rectified_flow");
+          Field{"Time to end at (edm: sigma); 0: 1e-3 for continuous VP (1e-4 for dpm_solver* and "
+                "unipc beyond 15 steps), 1/N for discrete schedules, sigma_min for edm, 1e-3 for "
+                "rectified_flow",
+                base::from(0, 1e9)}
+              .advanced());
     visit("last_step",
           last_step,
-          "What is returned: zero (a last step from t_end to an x0 prediction) | t_end (x at "
-          "t_end) | auto (t_end for dpm_solver* and unipc, zero for the others)");
-    visit("order", order, "Order of dpm_solver*, unipc: 1 to 3; method adaptive: 2 or 3");
+          Field{"What is returned",
+                {{"auto", "t_end for dpm_solver* and unipc, zero for the others"},
+                 {"zero", "a last step from t_end to an x0 prediction"},
+                 {"t_end", "x at t_end"}}}
+              .advanced());
+    visit("order",
+          order,
+          Field{"Order (method adaptive: 2 or 3)", base::from(1, 3)}.read_by(solvers));
     visit("method",
           method,
-          "dpm_solver, dpm_solver_pp: multistep | singlestep (3 + ... + 3 + remainder, the "
-          "official 'fast') | singlestep_fixed (steps / order whole steps) | adaptive");
+          Field{"How steps use earlier evaluations",
+                {{"multistep", "evaluations of earlier steps"},
+                 {"singlestep", "3 + ... + 3 + remainder, the official 'fast' version"},
+                 {"singlestep_fixed", "steps / order whole steps"},
+                 {"adaptive", "step sizes by error estimates"}}}
+              .read_by(solvers));
     visit("inner_grid",
           inner_grid,
-          "Where singlestep methods evaluate within a step: same (as grid) | logsnr (halves or "
-          "thirds in half_logsnr)");
+          Field{"Where singlestep methods evaluate within a step",
+                {{"same", "as grid"}, {"logsnr", "halves or thirds in half_logsnr"}}}
+              .read_by(solvers));
     visit("solver_type",
           solver_type,
-          "Coefficients of the higher orders of dpm_solver*: dpmsolver (as published) | taylor "
-          "(exact expansion)");
+          Field{"Coefficients of the higher orders",
+                {{"dpmsolver", "as published"}, {"taylor", "exact expansion"}}}
+              .read_by(solvers));
     visit("lower_order_final",
           lower_order_final,
-          "Multistep methods fall to lower order in the last steps: auto (below 10 steps; unipc "
-          "always) | always | never");
-    visit("unipc_variant", unipc_variant, "bh1 | bh2");
-    visit("unipc_model", unipc_model, "What unipc extrapolates: x0 | eps");
-    visit("eta", eta, "ddim: 0 is deterministic, 1 as noisy as ddpm");
-    visit("ddpm_variance", ddpm_variance, "ddpm: small (the posterior's given x0) | large (beta)");
-    visit("s_churn", s_churn, "heun: noise added and removed again along the way, in all; 0: none");
-    visit("s_tmin", s_tmin, "heun: churn only where sigma / alpha >= s_tmin");
-    visit("s_tmax", s_tmax, "heun: churn only where sigma / alpha <= s_tmax; 0: no upper limit");
-    visit("s_noise", s_noise, "heun: standard deviation of the churn noise");
-    visit("atol", atol, "adaptive: absolute tolerance");
-    visit("rtol", rtol, "adaptive: relative tolerance");
+          Field{"Multistep methods use lower orders in the last steps",
+                {{"auto", "below 10 steps; unipc always"}, {"always", ""}, {"never", ""}}}
+              .read_by(solvers));
+    visit("unipc_variant",
+          unipc_variant,
+          Field{"Function B(h) of the paper", {{"bh1", "h"}, {"bh2", "e^h - 1"}}}.read_by("unipc"));
+    visit("unipc_model",
+          unipc_model,
+          Field{"What is extrapolated", {{"x0", ""}, {"eps", ""}}}.read_by("unipc"));
+    visit("eta",
+          eta,
+          Field{"0 is deterministic, 1 as noisy as ddpm", base::from(0, 1)}.read_by("ddim"));
+    visit("ddpm_variance",
+          ddpm_variance,
+          Field{"Variance of a step", {{"small", "the posterior's given x0"}, {"large", "beta"}}}
+              .read_by("ddpm"));
+    visit("s_churn",
+          s_churn,
+          Field{"Noise added and removed again along the way, in all; 0: none", base::from(0, 1e6)}
+              .read_by("heun"));
+    visit("s_tmin",
+          s_tmin,
+          Field{"Churn only where sigma / alpha >= s_tmin", base::from(0, 1e9)}.read_by("heun"));
+    visit("s_tmax",
+          s_tmax,
+          Field{"Churn only where sigma / alpha <= s_tmax; 0: no upper limit", base::from(0, 1e9)}
+              .read_by("heun"));
+    visit("s_noise",
+          s_noise,
+          Field{"Standard deviation of the churn noise", base::above(0, 100)}.read_by("heun"));
     visit(
-        "thresholding",
-        thresholding,
-        "Keep the predicted x0 in range: none | clip | dynamic (for pixels with strong guidance)");
-    visit("thresholding_ratio",
-          thresholding_ratio,
-          "dynamic thresholding: quantile of |x0| over a picture");
-    visit("thresholding_max", thresholding_max, "Largest |x0| that thresholding lets through");
+        "atol", atol, Field{"Absolute tolerance", base::above(0, 1000)}.read_by("method adaptive"));
+    visit(
+        "rtol", rtol, Field{"Relative tolerance", base::from(0, 1000)}.read_by("method adaptive"));
+    visit("thresholding",
+          thresholding,
+          Field{"Keeps the predicted x0 in range",
+                {{"none", ""},
+                 {"clip", "to +-thresholding_max"},
+                 {"dynamic", "by a quantile, for pixels with strong guidance"}}}
+              .advanced());
+    visit(
+        "thresholding_ratio",
+        thresholding_ratio,
+        Field{"Quantile of |x0| over an image", base::above(0, 1)}.read_by("thresholding dynamic"));
+    visit("thresholding_max",
+          thresholding_max,
+          Field{"Largest |x0| that passes", base::above(0, 1e6)}.advanced());
   }
 
   /// Throws std::invalid_argument that names the field, its value and the values allowed; also
-  /// where a field was set
-  /// that the chosen sampler does not read.
+  /// where a field was set that the chosen sampler does not read.
   void validate() const;
 };
-
-/// What `uvic sample --list` tells.
-struct SamplerInfo {
-  const char* name;
-  const char* summary;
-  const char* paper;
-  const char* default_grid;
-  bool stochastic;  ///< draws noise along the way by default; ddim and heun do where eta or s_churn
-                    ///< is above 0
-  bool ends_at_zero;  ///< last_step = auto means zero
-};
-
-const std::vector<SamplerInfo>& samplers();
-
-/// The row of that name; throws std::invalid_argument that lists the names.
-const SamplerInfo& sampler_info(const std::string& name);
 
 /// Whether this run draws noise after x_T; if not, it can be inverted (editing.h).
 bool is_stochastic(const SamplerConfig& config);
@@ -131,17 +181,14 @@ bool is_stochastic(const SamplerConfig& config);
 /// A published recipe: sampler options, and the guidance scale that goes with them.
 struct SamplerPreset {
   const char* name;
-  const char* summary;
+  const char* help;
   SamplerConfig config;
   double guidance_scale;
 };
 
-const std::vector<SamplerPreset>& sampler_presets();
+base::Table<SamplerPreset>& sampler_presets();
 
-/// The preset of that name; throws std::invalid_argument that lists the names.
-const SamplerPreset& sampler_preset(const std::string& name);
-
-/// Told after every step: step counts from 1 to steps; x is the state [B, C, H, W] then.
+/// Called after every step: step counts from 1 to steps; x is the state [B, C, H, W] then.
 /// With method adaptive steps is 0: their number is not known ahead.
 using Progress = std::function<void(int64_t step, int64_t steps, const torch::Tensor& x)>;
 

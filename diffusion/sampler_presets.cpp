@@ -1,7 +1,4 @@
 // The published recipes, by name.
-#include <algorithm>
-
-#include "diffusion/names.h"
 #include "diffusion/sampler.h"
 
 namespace uvic::diffusion {
@@ -87,49 +84,44 @@ SamplerConfig unipc_10() {
 
 }  // namespace
 
-const std::vector<SamplerPreset>& sampler_presets() {
-  static const std::vector<SamplerPreset> presets = {
-      {"uvit_cifar10",
-       "U-ViT, CIFAR-10 and CelebA 64: 1000 steps of the reverse SDE",
-       euler_maruyama_1000(),
-       1},
-      {"uvit_imagenet64",
-       "U-ViT, ImageNet 64 and FID during training: DPM-Solver-fast, 50 steps",
-       dpm_solver_fast_50(),
-       1},
-      {"uvit_imagenet256",
-       "U-ViT, ImageNet 256 latents: DPM-Solver++, 50 steps, guided",
-       dpm_solver_pp_fast_50(),
-       1.4},
-      {"uvit_imagenet512",
-       "U-ViT, ImageNet 512 latents: DPM-Solver++, 50 steps, guided",
-       dpm_solver_pp_fast_50(),
-       1.7},
-      {"uvit_mscoco",
-       "U-ViT and U-ViC, MS-COCO latents: DPM-Solver++, 50 steps, guided",
-       dpm_solver_pp_fast_50(),
-       2},
-      {"ddpm", "DDPM: 1000 ancestral steps with the large variance", ddpm_1000(), 1},
-      {"ddim", "DDIM: 50 deterministic steps", ddim_50(), 1},
-      {"edm_cifar10", "EDM, CIFAR-10: 18 Heun steps, 35 evaluations", heun(18), 1},
-      {"edm_imagenet64",
-       "EDM, ImageNet 64: 256 Heun steps with churn, 511 evaluations",
-       heun_churn_256(),
-       1},
-      {"stable_diffusion",
-       "Stable Diffusion as DPM-Solver++'s authors advise: 2M, 20 steps, guided",
-       dpm_solver_pp_2m(20),
-       7.5},
-      {"fast", "Ten evaluations: UniPC-3", unipc_10(), 1},
-  };
+base::Table<SamplerPreset>& sampler_presets() {
+  static base::Table<SamplerPreset> presets(
+      "preset",
+      {
+          {"uvit_cifar10",
+           "U-ViT, CIFAR-10 and CelebA 64: 1000 steps of the reverse SDE",
+           euler_maruyama_1000(),
+           1},
+          {"uvit_imagenet64",
+           "U-ViT, ImageNet 64 and FID during training: DPM-Solver-fast, 50 steps",
+           dpm_solver_fast_50(),
+           1},
+          {"uvit_imagenet256",
+           "U-ViT, ImageNet 256 latents: DPM-Solver++, 50 steps, guided",
+           dpm_solver_pp_fast_50(),
+           1.4},
+          {"uvit_imagenet512",
+           "U-ViT, ImageNet 512 latents: DPM-Solver++, 50 steps, guided",
+           dpm_solver_pp_fast_50(),
+           1.7},
+          {"uvit_mscoco",
+           "U-ViT and U-ViC, MS-COCO latents: DPM-Solver++, 50 steps, guided",
+           dpm_solver_pp_fast_50(),
+           2},
+          {"ddpm", "DDPM: 1000 ancestral steps with the large variance", ddpm_1000(), 1},
+          {"ddim", "DDIM: 50 deterministic steps", ddim_50(), 1},
+          {"edm_cifar10", "EDM, CIFAR-10: 18 Heun steps, 35 evaluations", heun(18), 1},
+          {"edm_imagenet64",
+           "EDM, ImageNet 64: 256 Heun steps with churn, 511 evaluations",
+           heun_churn_256(),
+           1},
+          {"stable_diffusion",
+           "Stable Diffusion as DPM-Solver++'s authors advise: 2M, 20 steps, guided",
+           dpm_solver_pp_2m(20),
+           7.5},
+          {"fast", "Ten evaluations: UniPC-3", unipc_10(), 1},
+      });
   return presets;
-}
-
-const SamplerPreset& sampler_preset(const std::string& name) {
-  std::vector<std::string> names;
-  for (const auto& preset : sampler_presets()) names.push_back(preset.name);
-  check_name("preset", name, names);
-  return sampler_presets()[std::find(names.begin(), names.end(), name) - names.begin()];
 }
 
 }  // namespace uvic::diffusion

@@ -3,12 +3,37 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <functional>
 #include <stdexcept>
 
-#include "diffusion/names.h"
-
 namespace uvic::diffusion {
+
+base::Table<TimestepGrid>& timestep_grids() {
+  static base::Table<TimestepGrid> grids(
+      "grid",
+      {
+          {"uniform",
+           "evenly spaced in t",
+           [](const NoiseSchedule&, double, double t) { return t; },
+           [](const NoiseSchedule&, double, double w) { return w; }},
+          {"quadratic",
+           "evenly spaced in sqrt(t)",
+           [](const NoiseSchedule&, double, double t) { return std::sqrt(t); },
+           [](const NoiseSchedule&, double, double w) { return w * w; }},
+          {"logsnr",
+           "evenly spaced in the logarithm of the signal-to-noise ratio",
+           [](const NoiseSchedule& s, double, double t) { return s.half_logsnr(t); },
+           [](const NoiseSchedule& s, double, double w) { return s.inverse_half_logsnr(w); }},
+          {"karras",
+           "evenly spaced in (sigma / alpha)^(1 / rho)",
+           [](const NoiseSchedule& s, double rho, double t) {
+             return std::exp(-s.half_logsnr(t) / rho);
+           },
+           [](const NoiseSchedule& s, double rho, double w) {
+             return s.inverse_half_logsnr(-rho * std::log(w));
+           }},
+      });
+  return grids;
+}
 
 std::vector<double> timestep_grid(const std::string& name,
                                   const NoiseSchedule& schedule,
@@ -16,25 +41,14 @@ std::vector<double> timestep_grid(const std::string& name,
                                   double t_end,
                                   int64_t intervals,
                                   double rho) {
-  check_name("grid", name, {"uniform", "quadratic", "logsnr", "karras"});
+  const auto& grid = timestep_grids().at(name);
   if (intervals < 1)
     throw std::invalid_argument(
         fmt::format("timestep_grid: {} intervals, expected at least 1", intervals));
-  // A grid is even in some function of t: that function and its inverse.
-  std::function<double(double)> warp = [](double t) { return t; }, unwarp = warp;
-  if (name == "quadratic") {
-    warp = [](double t) { return std::sqrt(t); };
-    unwarp = [](double w) { return w * w; };
-  } else if (name == "logsnr") {
-    warp = [&](double t) { return schedule.half_logsnr(t); };
-    unwarp = [&](double w) { return schedule.inverse_half_logsnr(w); };
-  } else if (name == "karras") {
-    warp = [&](double t) { return std::exp(-schedule.half_logsnr(t) / rho); };
-    unwarp = [&](double w) { return schedule.inverse_half_logsnr(-rho * std::log(w)); };
-  }
-  const double first = warp(t_start), last = warp(t_end);
+  const double first = grid.warp(schedule, rho, t_start), last = grid.warp(schedule, rho, t_end);
   std::vector<double> times(intervals + 1);
-  for (int64_t i = 1; i < intervals; ++i) times[i] = unwarp(first + (last - first) * i / intervals);
+  for (int64_t i = 1; i < intervals; ++i)
+    times[i] = grid.unwarp(schedule, rho, first + (last - first) * i / intervals);
   times.front() = t_start;
   times.back() = t_end;
   return times;

@@ -4,17 +4,27 @@
 #include <string>
 #include <vector>
 
+#include "base/table.h"
 #include "diffusion/noise_schedule.h"
 
 namespace uvic::diffusion {
 
-/// intervals + 1 times from t_start to t_end (either may be the larger), both exact:
-///   uniform    evenly spaced in t
-///   quadratic  evenly spaced in sqrt(t)                                  Song et al. 2021,
-///   arXiv:2010.02502 logsnr     evenly spaced in half_logsnr                              Lu et
-///   al. 2022, arXiv:2206.00927 karras     evenly spaced in (sigma / alpha)^(1/rho) Karras et al.
-///   2022, arXiv:2206.00364, eq. 5
-/// Throws std::invalid_argument for an unknown name or intervals < 1.
+/// A grid is evenly spaced in some function of t.
+struct TimestepGrid {
+  const char* name;
+  const char* help;
+  double (*warp)(const NoiseSchedule& schedule, double rho, double t);
+  double (*unwarp)(const NoiseSchedule& schedule, double rho, double w);  ///< the inverse
+};
+
+/// uniform    t
+/// quadratic  sqrt(t)                   Song et al. 2021, arXiv:2010.02502
+/// logsnr     half_logsnr               Lu et al. 2022, arXiv:2206.00927
+/// karras     (sigma / alpha)^(1/rho)   Karras et al. 2022, arXiv:2206.00364, eq. 5
+base::Table<TimestepGrid>& timestep_grids();
+
+/// intervals + 1 times from t_start to t_end (either may be the larger), both exact. Throws
+/// std::invalid_argument for an unknown name or intervals < 1.
 std::vector<double> timestep_grid(const std::string& name,
                                   const NoiseSchedule& schedule,
                                   double t_start,

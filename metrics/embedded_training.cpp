@@ -46,16 +46,7 @@ void standardise(EmbeddedWeights& weights, const data::Dataset& dataset) {
 
 }  // namespace
 
-void EmbeddedTrainingOptions::validate() const {
-  if (images < 1 || batch_size < 2)
-    throw std::invalid_argument(fmt::format(
-        "train-features: images = {}, batch_size = {}; want at least 1 and 2", images, batch_size));
-  if (!(learning_rate > 0) || !(weight_decay >= 0))
-    throw std::invalid_argument(
-        fmt::format("train-features: learning_rate = {}, weight_decay = {}; want > 0 and >= 0",
-                    learning_rate,
-                    weight_decay));
-}
+void EmbeddedTrainingOptions::validate() const { base::check_fields(*this, "training."); }
 
 EmbeddedWeights train_embedded(const data::Dataset& dataset,
                                const EmbeddedTrainingOptions& options,

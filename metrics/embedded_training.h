@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "base/field.h"
 #include "data/dataset.h"
 #include "metrics/embedded_features.h"
 
@@ -18,13 +19,21 @@ struct EmbeddedTrainingOptions {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("images", images, "Pictures to train on, repeats counted");
-    visit("batch_size", batch_size, "Pictures per step");
+    using base::Field;
+    visit("images",
+          images,
+          Field{"Images to train on, repeats counted", base::from(1, base::kMostCount)});
+    visit("batch_size", batch_size, Field{"Images per step", base::from(2, base::kMostAtOnce)});
     visit("learning_rate",
           learning_rate,
-          "Peak of the learning rate, after a tenth of the run; it ends at 0 (cosine)");
-    visit("weight_decay", weight_decay, "AdamW's decoupled weight decay");
-    visit("seed", seed, "Of the first weights and of the order of pictures");
+          Field{"Peak of the learning rate, after a tenth of the run; it ends at 0 (cosine)",
+                base::above(0, 1000)});
+    visit(
+        "weight_decay", weight_decay, Field{"AdamW's decoupled weight decay", base::from(0, 1000)});
+    visit("seed",
+          seed,
+          Field{"Seed of the first weights and of the order of images",
+                base::from(0, base::kMostCount)});
   }
 
   /// Throws std::invalid_argument on values out of range.

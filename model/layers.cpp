@@ -98,7 +98,7 @@ torch::Tensor BlockImpl::forward(torch::Tensor x,
                                  const torch::Tensor& skip,
                                  torch::Tensor* values,
                                  torch::Dtype compute) {
-  const auto score = score_kind(attn->kind());
+  const auto score = attn->kind().score;
   if (score && !values && fused_kernels() && fused_block_serves(x, norm1->weight, compute))
     return fused_block(x,
                        skip,

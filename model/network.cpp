@@ -1,9 +1,5 @@
 #include "model/network.h"
 
-#include <fmt/format.h>
-
-#include <stdexcept>
-
 #include "model/uvit/uvit.h"
 #include "model/uvit/uvit_guess.h"
 
@@ -13,6 +9,7 @@ namespace {
 /// One kind of network: everything that the rest of the program asks of it.
 struct NetworkKind {
   const char* name;
+  const char* help;
   const char* mark;  ///< a tensor that every checkpoint of the kind holds
   NetworkPtr (*make)(const NetworkConfig&);
   void (*validate)(const NetworkConfig&);
@@ -26,35 +23,35 @@ struct NetworkKind {
   bool (*same)(const NetworkConfig&, const NetworkConfig&);
 };
 
-const NetworkKind kKinds[] = {
-    {"uvit",
-     "patch_embed.proj.weight",
-     [](const NetworkConfig& c) -> NetworkPtr { return std::make_shared<UViTImpl>(c.uvit); },
-     [](const NetworkConfig& c) { c.uvit.validate(); },
-     [](const NetworkConfig& c) { return input_of(c.uvit); },
-     [](const NetworkConfig& c) { return parameter_count(c.uvit); },
-     [](const NetworkConfig& c) { return forward_flops(c.uvit); },
-     [](const NetworkConfig& c) {
-       const auto& u = c.uvit;
-       return BlockShape{u.extras() + u.patches(), u.embed_dim, u.num_heads, u.mlp_hidden()};
-     },
-     [](const NetworkConfig& c, const ActivationSettings& s) {
-       return activation_bytes(c.uvit, s);
-     },
-     guess_uvit,
-     apply_uvit_hints,
-     [](const NetworkConfig& a, const NetworkConfig& b) { return same_uvit(a.uvit, b.uvit); }},
-};
-
-const NetworkKind& kind_of(const NetworkConfig& config) {
-  std::string known;
-  for (const auto& kind : kKinds) {
-    if (config.kind == kind.name) return kind;
-    known += (known.empty() ? "" : ", ") + std::string(kind.name);
-  }
-  throw std::invalid_argument(
-      fmt::format("model.kind: unknown network {}; choose one of {}", config.kind, known));
+base::Table<NetworkKind>& kinds() {
+  static base::Table<NetworkKind> table(
+      "model.kind",
+      {
+          {"uvit",
+           "U-ViT and U-ViC",
+           "patch_embed.proj.weight",
+           [](const NetworkConfig& c) -> NetworkPtr { return std::make_shared<UViTImpl>(c.uvit); },
+           [](const NetworkConfig& c) { c.uvit.validate(); },
+           [](const NetworkConfig& c) { return input_of(c.uvit); },
+           [](const NetworkConfig& c) { return parameter_count(c.uvit); },
+           [](const NetworkConfig& c) { return forward_flops(c.uvit); },
+           [](const NetworkConfig& c) {
+             const auto& u = c.uvit;
+             return BlockShape{u.extras() + u.patches(), u.embed_dim, u.num_heads, u.mlp_hidden()};
+           },
+           [](const NetworkConfig& c, const ActivationSettings& s) {
+             return activation_bytes(c.uvit, s);
+           },
+           guess_uvit,
+           apply_uvit_hints,
+           [](const NetworkConfig& a, const NetworkConfig& b) {
+             return same_uvit(a.uvit, b.uvit);
+           }},
+      });
+  return table;
 }
+
+const NetworkKind& kind_of(const NetworkConfig& config) { return kinds().at(config.kind); }
 
 }  // namespace
 
@@ -64,9 +61,14 @@ torch::Dtype Network::compute_dtype() const {
 
 torch::Device Network::device() const { return first_parameter().device(); }
 
+std::vector<base::Choice> network_choices() { return kinds().choices(); }
+
 NetworkPtr make_network(const NetworkConfig& config) { return kind_of(config).make(config); }
 
-void NetworkConfig::validate() const { kind_of(*this).validate(*this); }
+void NetworkConfig::validate() const {
+  base::check_fields(*this, "model.");
+  kind_of(*this).validate(*this);
+}
 NetworkInput NetworkConfig::input() const { return kind_of(*this).input(*this); }
 
 int64_t parameter_count(const NetworkConfig& config) {
@@ -83,9 +85,9 @@ ActivationBytes activation_bytes(const NetworkConfig& config, const ActivationSe
 ConfigGuess guess_config(const NamedTensors& tensors,
                          const ShapeHints& hints,
                          const std::string& source) {
-  for (const auto& kind : kKinds)
+  for (const auto& kind : kinds())
     if (tensors.count(kind.mark)) return kind.guess(tensors, hints, source);
-  return kKinds[0].guess(tensors, hints, source);  // which says what is missing
+  return kinds().begin()->guess(tensors, hints, source);  // which says what is missing
 }
 
 void apply_hints(const ShapeHints& hints, bool is_guessed, ConfigGuess& guess) {
@@ -98,7 +100,7 @@ bool same_network(const NetworkConfig& a, const NetworkConfig& b) {
 
 std::vector<std::string> network_marks() {
   std::vector<std::string> marks;
-  for (const auto& kind : kKinds) marks.emplace_back(kind.mark);
+  for (const auto& kind : kinds()) marks.emplace_back(kind.mark);
   return marks;
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/field.h"
 #include "model/uvit/uvit_config.h"
 
 namespace uvic::model {
@@ -40,6 +41,9 @@ struct ActivationBytes {
   double backward = 0;  ///< needed in addition by the block that takes most
 };
 
+/// The rows of the table of networks.
+std::vector<base::Choice> network_choices();
+
 /// The options of a network; the `model` section of a config.
 struct NetworkConfig {
   std::string kind = "uvit";
@@ -47,7 +51,7 @@ struct NetworkConfig {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("kind", kind, "Architecture: uvit (U-ViT and U-ViC)");
+    visit("kind", kind, base::Field{"Architecture", network_choices()}.advanced());
     uvit.fields(visit);
   }
 
@@ -82,11 +86,24 @@ struct ShapeHints {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("num_heads", num_heads, "Attention heads; 0: 64 channels each, as in published models");
-    visit("num_clip_token", num_clip_token, "Context tokens; 0: 77, as CLIP gives");
-    visit("qk_scale", qk_scale, "Multiplies q k^T; 0: 1/sqrt(head width)");
-    visit("attention", attention, "Attention kind; empty: softmax, a U-ViT (a U-ViC is cog)");
-    visit("placement", placement, "Blocks that use `attention`; empty: inner, as in the U-ViC");
+    using base::Field;
+    visit("num_heads",
+          num_heads,
+          Field{"Attention heads; 0: 64 channels each, as in published models",
+                base::from(0, 1 << 17)});
+    visit("num_clip_token",
+          num_clip_token,
+          Field{"Context tokens; 0: 77, as CLIP gives", base::from(0, 1 << 20)}.advanced());
+    visit("qk_scale",
+          qk_scale,
+          Field{"Multiplies q k^T; 0: 1/sqrt(head width)", base::from(0, 1e6)}.advanced());
+    visit("attention",
+          attention,
+          Field{"Attention kind; empty: softmax, a U-ViT (a U-ViC has cog)",
+                with_empty(attention_choices())});
+    visit("placement",
+          placement,
+          Field{"Blocks that use `attention`; empty: inner, as in the U-ViC"});
   }
 };
 

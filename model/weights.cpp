@@ -6,15 +6,9 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "base/tensor_text.h"
+
 namespace uvic::model {
-namespace {
-
-std::string shape_text(const torch::Tensor& x) {
-  return fmt::format("[{}]", fmt::join(x.sizes().vec(), ", "));
-}
-
-}  // namespace
-
 NamedTensors named_weights(const torch::nn::Module& module) {
   NamedTensors result;
   for (const auto& item : module.named_parameters())
@@ -31,19 +25,23 @@ void load_weights(torch::nn::Module& module,
   for (const auto& [name, wanted] : own) {
     const auto found = tensors.find(name);
     if (found == tensors.end())
-      faults.push_back(fmt::format("{} is missing, the model wants {}", name, shape_text(wanted)));
+      faults.push_back(
+          fmt::format("{} is missing, the model wants {}", name, base::shape_text(wanted)));
     else if (found->second.sizes() != wanted.sizes())
-      faults.push_back(fmt::format(
-          "{} is {}, the model wants {}", name, shape_text(found->second), shape_text(wanted)));
+      faults.push_back(fmt::format("{} is {}, the model wants {}",
+                                   name,
+                                   base::shape_text(found->second),
+                                   base::shape_text(wanted)));
     else if (found->second.is_floating_point() != wanted.is_floating_point())
       faults.push_back(fmt::format("{} is {}, the model wants {}",
                                    name,
-                                   c10::toString(found->second.scalar_type()),
-                                   c10::toString(wanted.scalar_type())));
+                                   base::dtype_text(found->second.scalar_type()),
+                                   base::dtype_text(wanted.scalar_type())));
   }
   for (const auto& [name, tensor] : tensors)
     if (!own.count(name))
-      faults.push_back(fmt::format("{} {} is not part of the model", name, shape_text(tensor)));
+      faults.push_back(
+          fmt::format("{} {} is not part of the model", name, base::shape_text(tensor)));
   if (!faults.empty()) {
     constexpr size_t kTold = 5;  // of another network they are hundreds
     const size_t rest = faults.size() - std::min(faults.size(), kTold);

@@ -10,6 +10,6 @@ cmake --preset coverage >/dev/null
 cmake --build --preset coverage
 find build/coverage -name '*.gcda' -delete
 ctest --preset coverage -j "$(nproc)"
-gcovr --root . --object-directory build/coverage --filter '(app|metrics|diffusion|model|data)/' \
+gcovr --root . --object-directory build/coverage --filter '(app|base|data|diffusion|metrics|model)/' \
   --exclude-throw-branches --print-summary --fail-under-line "$minimum" --txt build/coverage/coverage.txt
 cat build/coverage/coverage.txt

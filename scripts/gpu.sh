@@ -3,7 +3,7 @@
 # and no network: builds, tests on CPU and GPU, and measures, in under 9 minutes.
 #   scripts/gpu-fetch.sh                              beforehand, where there is a network
 #   scripts/gpu.sh [--out FOLDER] [--debs FOLDER]     default: $OUT or build/gpu-out; .gpu
-#   scripts/gpu.sh --train SECONDS --data PATH [...]  afterwards: U-ViT-S/2 and U-ViC-S/2 on these pictures, equal images;
+#   scripts/gpu.sh --train SECONDS --data PATH [...]  afterwards: U-ViT-S/2 and U-ViC-S/2 on these images, equally many;
 #                                                     `--data procedural` needs no files (CIFAR-10 as a zip and .gpu are
 #                                                     together more than 64 MiB, where that is all that may travel)
 # Every stage has its own time limit, log and exit code, and a stage that fails stops none that does not need it. What the
@@ -38,8 +38,8 @@ rm -f "$logs"/*
 python=$(command -v python3)
 export PATH=$PATH:/usr/local/cuda/bin
 cores=$(nproc)
-# cuDNN loads NVRTC by name while it runs; `import torch` has loaded it from the wheels beside PyTorch's before, our programs
-# find it here.
+# cuDNN loads NVRTC by name while it runs; `import torch` has loaded it before from the wheels next to PyTorch's, our
+# programs find it here.
 wheels=$("$python" -c 'import importlib.util, os; print(os.path.dirname(os.path.dirname(importlib.util.find_spec("torch").origin)))' \
   2> /dev/null)
 wheel_libraries=$(printf '%s:' "$wheels"/nvidia/*/lib)
@@ -63,7 +63,7 @@ stage() {
   [ $code = 0 ] || { echo "   exit code $code; the end of its log:"; tail -n 15 "$logs/$name.log" | sed 's/^/   /'; }
   return $code
 }
-# The same beside the others; `wait` collects it.
+# The same in the background; `wait` collects it.
 stage_beside() { stage "$@" & }
 # Only our own programs see Debian's libraries: Python and nvcc keep theirs.
 libraries=$prefix/usr/lib/x86_64-linux-gnu

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds uvic and runs every test on Debian 13 (LibTorch 2.6, Catch2 3, fmt 10, GCC 14), in a system of its own that
-# debootstrap makes and that is removed at the end, also after a failure. Wants root, debootstrap and 6 GB. Changes
-# nothing outside its folder: the sources are copied in.
+# Builds uvic and runs every test on Debian 13 (LibTorch 2.6, Catch2 3, fmt 10, GCC 14), in a chroot that debootstrap makes
+# and that is removed at the end, also after a failure. Needs root, debootstrap and 6 GB. Changes nothing outside its folder:
+# the sources are copied in. Packages are installed inside, by scripts/install-packages.sh and apt's locks there.
 #   scripts/test-debian13.sh [--scratch FOLDER] [--mirror URL] [--jobs N] [--keep]
-#     --scratch   where that system stands meanwhile; default: $TMPDIR or /tmp
+#     --scratch   where the chroot is made; default: $TMPDIR or /tmp
 #     --mirror    default: the Debian mirror of this machine, else http://deb.debian.org/debian
 #     --jobs      compilations and tests at a time; default: all cores
-#     --keep      leave the system there and tell how to enter it
+#     --keep      keep the chroot and print how to enter it
 set -euo pipefail
 
 source=$(cd "$(dirname "$0")/.." && pwd)
@@ -15,7 +15,7 @@ usage() { sed -n '2,9s/^# \{0,1\}//p' "$0"; }
 while [ $# -gt 0 ]; do
   case "$1" in
     --scratch | --mirror | --jobs)
-      [ $# -ge 2 ] || { echo "$1 wants a value" >&2; exit 2; }
+      [ $# -ge 2 ] || { echo "$1 needs a value" >&2; exit 2; }
       case "$1" in --scratch) scratch=$2 ;; --mirror) mirror=$2 ;; --jobs) jobs=$2 ;; esac
       shift 2 ;;
     --keep) keep=true; shift ;;
@@ -24,7 +24,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-[ "$(id -u)" -eq 0 ] || { echo "debootstrap and chroot want root: sudo $0" >&2; exit 1; }
+[ "$(id -u)" -eq 0 ] || { echo "debootstrap and chroot need root: sudo $0" >&2; exit 1; }
 command -v debootstrap >/dev/null || { echo "debootstrap is missing: apt-get install debootstrap" >&2; exit 1; }
 if [ -z "$mirror" ]; then
   # Both forms of apt's lists; the mirror's other suites (security, updates) have names of their own.
@@ -61,7 +61,7 @@ rm "$root.log"
 mount -t proc proc "$root/proc"
 [ ! -e /etc/resolv.conf ] || cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 
-# What git knows or would add, as it stands now; all files where there is no git.
+# What git knows or would add, in its present state; all files where there is no git.
 mkdir "$root/src" "$root/build"
 if git -C "$source" rev-parse >/dev/null 2>&1; then
   (cd "$source" && git ls-files -z --cached --others --exclude-standard |

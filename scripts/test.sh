@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds and runs every test. Safe to repeat. UVIC_TEST_IMAGES may name a folder with
-# cifar10-train.zip and cifar10-test.zip (one JPEG per image, a folder per class); tests that want them skip without.
+# cifar10-train.zip and cifar10-test.zip (one JPEG per image, a folder per class); without them the tests that
+# use them are skipped.
 #   scripts/test.sh [PRESET]      release (default), dev (sanitizers), coverage
 set -euo pipefail
 cd "$(dirname "$0")/.."

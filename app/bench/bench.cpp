@@ -66,8 +66,9 @@ std::string short_name(const std::string& config) {
 
 json as_json(BenchOptions options) {
   json all;
-  visit_leaves(options,
-               [&](const std::string& name, auto& field, const char*) { all[name] = field; });
+  visit_leaves(options, [&](const std::string& name, auto& field, const base::Field&) {
+    all[name] = field;
+  });
   return all;
 }
 
@@ -91,15 +92,10 @@ std::vector<int64_t> bench_numbers(const char* option, const std::string& text) 
 }
 
 void BenchOptions::validate() const {
+  base::check_fields(*this);
   if (words(networks).empty()) throw std::invalid_argument("--networks: give at least one config");
   for (const auto& name : words(parts)) part_named(name);
   if (words(parts).empty()) throw std::invalid_argument("--parts: give at least one");
-  if (batch_size < 1)
-    throw std::invalid_argument(fmt::format("--batch_size {}: 1 or more", batch_size));
-  if (shards < 0) throw std::invalid_argument(fmt::format("--shards {}: 0 or more", shards));
-  if (evaluations < 1)
-    throw std::invalid_argument(fmt::format("--evaluations {}: 1 or more", evaluations));
-  if (!(seconds >= 0)) throw std::invalid_argument(fmt::format("--seconds {}: 0 or more", seconds));
   bench_numbers("tokens", tokens);
   bench_numbers("batches", batches);
 }

@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/field.h"
+
 namespace uvic::app {
 
 struct BenchOptions {
@@ -29,25 +31,36 @@ struct BenchOptions {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("networks", networks, "Configs: names of shipped ones or files, side by side");
+    using base::Field;
+    visit("networks", networks, Field{"Configs: names of shipped ones or files, side by side"});
     visit("parts",
           parts,
-          "What to measure, any of step,evaluation,sampling,scaling,profile,attention,products,"
-          "features,data");
-    visit("batch_size", batch_size, "Images in a step, an evaluation, a batch of pictures");
-    visit("shards", shards, "As in uvic train");
-    visit("evaluations", evaluations, "Network evaluations for each picture of `sampling`");
-    visit("batches", batches, "Batch sizes of `scaling`");
-    visit("tokens", tokens, "Lengths of `attention`");
-    visit("data", data, "What `data` loads and `features` looks at: as in uvic train");
-    visit("inception", inception, "Weights of the FID Inception, for `features`");
-    visit("seconds", seconds, "Time for each thing measured; never fewer than three calls");
-    visit("plain", plain, "Measure the plain tensor code too, in turns with the fused kernels");
-    visit("json", json, "Write all numbers to this file");
-    visit("plots", plots, "Folder for plots of `attention` and `scaling`, .svg");
-    visit("precision", precision, "auto | bf16 | fp32");
-    visit("device", device, "auto | cpu | cuda");
-    visit("threads", threads, "Threads for tensor work; 0: all usable cores");
+          Field{"What to measure, any of step,evaluation,sampling,scaling,profile,attention,"
+                "products,features,data"});
+    visit("batch_size",
+          batch_size,
+          Field{"Images in a step, an evaluation, a batch of samples",
+                base::from(1, base::kMostAtOnce)});
+    visit("shards", shards, Field{"As in uvic train", base::from(0, 65536)}.advanced());
+    visit("evaluations",
+          evaluations,
+          Field{"Network evaluations for each image of `sampling`", base::from(1, 100000)});
+    visit("batches", batches, Field{"Batch sizes of `scaling`"});
+    visit("tokens", tokens, Field{"Lengths of `attention`"});
+    visit("data", data, Field{"What `data` loads and `features` reads: as in uvic train"});
+    visit("inception", inception, Field{"Weights of the FID Inception, for `features`"});
+    visit(
+        "seconds",
+        seconds,
+        Field{"Time for each thing measured; never fewer than three calls", base::from(0, 86400)});
+    visit("plain",
+          plain,
+          Field{"Measure the plain tensor code too, alternating with the fused kernels"});
+    visit("json", json, Field{"Write all numbers to this file"});
+    visit("plots", plots, Field{"Folder for plots of `attention` and `scaling`, .svg"});
+    visit("precision", precision, base::precision_field("Precision of products and attention"));
+    visit("device", device, base::device_field());
+    visit("threads", threads, base::threads_field());
   }
   /// Throws std::invalid_argument, before any work.
   void validate() const;

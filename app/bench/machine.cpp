@@ -8,7 +8,7 @@
 
 #include "app/bench/network.h"
 #include "base/parallel.h"
-#include "model/kernels/cpu/cpu_features.h"
+#include "model/kernels/cpu/isa.h"
 #include "model/kernels/cpu/kernel_table.h"
 
 namespace uvic::app {

@@ -11,11 +11,13 @@
 #include "app/commands/sweep.h"
 #include "app/commands/train.h"
 #include "app/commands/train_features.h"
+#include "app/runs/version.h"
 #include "base/process.h"
 
 namespace uvic::app {
 
 void add_commands(CLI::App& app) {
+  app.set_version_flag("--version", version_text);
   add_train_command(app);
   add_sample_command(app);
   add_fid_command(app);

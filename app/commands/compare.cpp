@@ -400,6 +400,7 @@ std::string compare(const CompareOptions& options,
 }  // namespace
 
 void CompareOptions::validate() const {
+  base::check_fields(*this);
   if (config.empty())
     throw std::invalid_argument("compare: --config is missing; give it once for each column");
   if (!name.empty() && name.size() != config.size())
@@ -407,18 +408,6 @@ void CompareOptions::validate() const {
         fmt::format("compare: {} of --name, {} of --config; give one name for each config, or none",
                     name.size(),
                     config.size()));
-  if (seeds_per_config < 1)
-    throw std::invalid_argument(fmt::format("--seeds_per_config {}: 1 or more", seeds_per_config));
-  if (sample_batch_size < 1)
-    throw std::invalid_argument(
-        fmt::format("--sample_batch_size {}: 1 or more", sample_batch_size));
-  if (first_sample_seed < 0)
-    throw std::invalid_argument(
-        fmt::format("--first_sample_seed {}: 0 or more", first_sample_seed));
-  if (curve_points < 0)
-    throw std::invalid_argument(fmt::format("--curve_points {}: 0 (none) or more", curve_points));
-  if (num_ref < 0)
-    throw std::invalid_argument(fmt::format("--num_ref {}: 0 (all) or more", num_ref));
 }
 
 std::vector<ComparedRun> plan_comparison(

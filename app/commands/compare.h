@@ -28,30 +28,43 @@ struct CompareOptions {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("config", config, "A training config, by path or shipped name; once for each column");
+    using base::Field;
+    visit("config",
+          config,
+          Field{"A training config, by path or shipped name; once for each column"});
     visit("name",
           name,
-          "Names of the columns, in the order of --config; default: the configs' names");
-    visit("title", title, "Title of the report; default: the names");
+          Field{"Names of the columns, in the order of --config; default: the configs' names"});
+    visit("title", title, Field{"Title of the report; default: the names"});
     visit("seeds_per_config",
           seeds_per_config,
-          "Training runs of each config, with seeds seed, seed + 1, ...; from 2 on, differences "
-          "are tested against chance");
+          Field{"Training runs of each config, with seeds seed, seed + 1, ...; from 2 on, "
+                "differences are tested against chance",
+                base::from(1, 10000)});
     visit("held_out",
           held_out,
-          "Real pictures kept out of training: scored and shown as the baseline");
-    visit("metrics", metrics, "As of uvic fid: fd, and of kid, pr, sfid, is; or all");
+          Field{"Real images kept out of training: scored and shown as the baseline"});
+    visit("metrics", metrics, Field{"As in uvic fid: fd, kid, pr, sfid, is, or all"});
     visit("first_sample_seed",
           first_sample_seed,
-          "Samples have seeds from here on, score_count of them, the same for all");
+          Field{"Samples have seeds from this one on, score_count of them, the same for all",
+                base::from(0, 4294967295.0)}
+              .advanced());
     visit("sample_batch_size",
           sample_batch_size,
-          "Samples drawn at once; changes speed and memory, never a picture");
-    visit("num_ref", num_ref, "Use that many reference pictures, spread evenly; 0: all");
+          Field{"Samples generated at once; changes speed and memory, never an image",
+                base::from(1, base::kMostAtOnce)}
+              .advanced());
+    visit("num_ref",
+          num_ref,
+          Field{"Use that many reference images, spread evenly; 0: all",
+                base::from(0, base::kMostCount)}
+              .advanced());
     visit("curve_points",
           curve_points,
-          "Scores along each training, at equal distances, for the curve of the distance; 0: none. "
-          "Where score_images is set, that counts");
+          Field{"Scores along each training, at equal distances, for the curve of the distance; 0: "
+                "none. score_images, where given, wins",
+                base::from(0, 10000)});
   }
 
   /// Throws std::invalid_argument.

@@ -188,10 +188,7 @@ void ConvertOptions::validate() const {
     throw std::invalid_argument("convert: give the weights to read and the file to write");
   target_of(out);
   dtype_of(dtype);
-  if (network.shapes.num_heads < 0 || network.shapes.num_clip_token < 0 ||
-      network.shapes.qk_scale < 0)
-    throw std::invalid_argument(
-        "convert: --num_heads, --num_clip_token and --qk_scale want 0 or more");
+  base::check_fields(*this);
 }
 
 ConvertResult run_convert(const ConvertOptions& options) {

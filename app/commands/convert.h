@@ -23,11 +23,15 @@ struct ConvertOptions {
   template <class Visitor>
   void fields(Visitor&& visit) {
     network.fields(visit);
+    using base::Field;
     visit("prefix",
           prefix,
-          "Which network of a file that holds several, as model or ema; empty: the averaged one");
-    visit("dtype", dtype, "Of the written weights: keep | fp32 | fp16 | bf16");
-    visit("overwrite", overwrite, "Replace what stands at OUT and beside it");
+          Field{"Which network of a file that holds several, as model or ema; empty: the average"});
+    visit("dtype",
+          dtype,
+          Field{"Dtype of the written weights",
+                {{"keep", "as they are"}, {"fp32", ""}, {"fp16", ""}, {"bf16", ""}}});
+    visit("overwrite", overwrite, Field{"Replace OUT and the files next to it if they exist"});
   }
   void validate() const;
 };

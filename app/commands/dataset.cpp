@@ -1,10 +1,8 @@
 #include "app/commands/dataset.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <stdexcept>
@@ -13,6 +11,7 @@
 #include "app/options/options.h"
 #include "base/hash.h"
 #include "base/process.h"
+#include "base/progress_line.h"
 #include "base/tensor_text.h"
 #include "base/text_format.h"
 #include "base/thread_loop.h"
@@ -23,8 +22,6 @@
 namespace uvic::app {
 namespace fs = std::filesystem;
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kProceduralImages = 50000;
 
@@ -52,41 +49,12 @@ class Subset : public data::Dataset {
   std::vector<int64_t> indices_;
 };
 
-/// "written: 1200 of 5000 pictures, 812 images/s": on a terminal one line that changes, else a line
-/// every five seconds. Throws StopRequested once a signal came.
-data::Progress progress_line(const char* what) {
-  return
-      [what, is_terminal = isatty(STDERR_FILENO) == 1, begin = Clock::now(), said = Clock::now()](
-          int64_t done, int64_t total) mutable {
-        const auto now = Clock::now();
-        const bool last = done == total;
-        if (base::stop_requested()) {
-          if (is_terminal) fmt::print(stderr, "\n");
-          throw base::StopRequested();
-        }
-        const auto pause = is_terminal ? std::chrono::milliseconds(200) : std::chrono::seconds(5);
-        if (!last && now - said < pause) return;
-        const double elapsed = std::chrono::duration<double>(now - begin).count();
-        if (last && elapsed < 5 && !is_terminal) return;
-        said = now;
-        fmt::print(stderr,
-                   "{}{}: {} of {} pictures, {} images/s{}",
-                   is_terminal ? "\r" : "",
-                   what,
-                   done,
-                   total,
-                   base::significant(static_cast<double>(done) / std::max(elapsed, 1e-9), 3),
-                   is_terminal ? (last ? "  \n" : "  ") : "\n");
-        std::fflush(stderr);
-      };
-}
-
 /// The pictures that can be decoded; the others are told on stderr.
 std::vector<int64_t> find_good(const data::Dataset& pictures) {
   constexpr int64_t kAtOnce = 256;
   const int64_t total = pictures.size(), side = pictures.image_size();
   std::vector<std::string> faults(static_cast<size_t>(total));
-  const auto progress = progress_line("checked");
+  base::CountProgress progress("checked", "images");
   for (int64_t begin = 0; begin < total; begin += kAtOnce) {
     const int64_t count = std::min(kAtOnce, total - begin);
     base::parallel_for(count, 0, [&](int64_t i) {
@@ -121,9 +89,7 @@ void DatasetCommandOptions::validate() const {
     throw std::invalid_argument("dataset: give the pictures and the zip to write");
   if (fs::path(out).extension() != ".zip")
     throw std::invalid_argument(fmt::format("{}: want a name ending in .zip", out));
-  if (image_size < 0 || num_images < 0)
-    throw std::invalid_argument(fmt::format(
-        "dataset: --image_size {} and --num_images {} want 0 or more", image_size, num_images));
+  base::check_fields(*this);
 }
 
 DatasetResult run_dataset(const DatasetCommandOptions& options) {
@@ -161,7 +127,7 @@ DatasetResult run_dataset(const DatasetCommandOptions& options) {
     indices = std::move(spread);
   }
   const Subset chosen(pictures, std::move(indices));
-  data::write_dataset_zip(chosen, options.out, progress_line("written"));
+  data::write_dataset_zip(chosen, options.out, base::CountProgress("written", "images"));
   result.finished = true;
   result.images = chosen.size();
   result.classes = static_cast<int64_t>(chosen.class_names().size());

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include "base/field.h"
+
 namespace uvic::app {
 
 struct DatasetCommandOptions {
@@ -18,17 +20,22 @@ struct DatasetCommandOptions {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
+    using base::Field;
     visit("image_size",
           image_size,
-          "Side of the square pictures, px; others are centre-cropped and resized (antialiased); "
-          "0: the shorter side of the first picture");
-    visit("num_images",
-          num_images,
-          "Take that many pictures, spread evenly over SOURCE (of procedural: the first); 0: all");
+          Field{"Side of the square images, px; others are centre-cropped and resized "
+                "(antialiased); 0: the shorter side of the first image",
+                base::from(0, 16384)});
+    visit(
+        "num_images",
+        num_images,
+        Field{"Take that many images, spread evenly over SOURCE (of procedural: the first); 0: all",
+              base::from(0, base::kMostCount)});
     visit("skip_bad",
           skip_bad,
-          "Leave out files that can't be decoded, telling each, instead of stopping at the first");
-    visit("overwrite", overwrite, "Replace what stands at OUT");
+          Field{"Leave out files that can't be decoded, naming each, instead of stopping at the "
+                "first"});
+    visit("overwrite", overwrite, Field{"Replace OUT if it exists"});
   }
   void validate() const;
 };

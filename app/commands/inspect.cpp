@@ -37,8 +37,8 @@ using nlohmann::json;
 template <class Config>
 json fields_json(Config& config) {
   json result = json::object();
-  config.fields([&](const char* name, auto& field, const char*) {
-    if constexpr (has_fields<std::decay_t<decltype(field)>>::value)
+  config.fields([&](const char* name, auto& field, const base::Field&) {
+    if constexpr (base::has_fields<std::decay_t<decltype(field)>>::value)
       result[name] = fields_json(field);
     else
       result[name] = field;
@@ -362,7 +362,7 @@ std::string cut_to(std::string text, size_t most) {
 std::string config_line(const json& config) {
   std::string text;
   model::NetworkConfig order;
-  order.fields([&](const char* name, auto&, const char*) {
+  order.fields([&](const char* name, auto&, const base::Field&) {
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, text_of(config[name]));
   });
   return text;

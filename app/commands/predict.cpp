@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "app/options/options.h"
+#include "base/check.h"
 #include "base/process.h"
 #include "base/tensor_text.h"
 #include "data/formats/npy.h"
@@ -20,30 +21,25 @@ namespace uvic::app {
 namespace fs = std::filesystem;
 namespace {
 
-template <class... Args>
-void require(bool fine, fmt::format_string<Args...> message, Args&&... args) {
-  if (!fine) throw std::invalid_argument(fmt::format(message, std::forward<Args>(args)...));
-}
-
 /// The array that --FLAG names, which must have these sizes.
 torch::Tensor read_array(const char* flag, const std::string& path, at::IntArrayRef sizes) {
   const auto array = formats::read_npy(path);
-  require(array.sizes() == sizes,
-          "--{} {}: {}, want {}",
-          flag,
-          path,
-          base::shape_text(array.sizes()),
-          base::shape_text(sizes));
+  base::require(array.sizes() == sizes,
+                "--{} {}: {}, want {}",
+                flag,
+                path,
+                base::shape_text(array.sizes()),
+                base::shape_text(sizes));
   return array;
 }
 
 torch::Tensor read_floats(const char* flag, const std::string& path, at::IntArrayRef sizes) {
   const auto array = read_array(flag, path, sizes);
-  require(array.is_floating_point(),
-          "--{} {}: {}, want floats",
-          flag,
-          path,
-          base::dtype_text(array.scalar_type()));
+  base::require(array.is_floating_point(),
+                "--{} {}: {}, want floats",
+                flag,
+                path,
+                base::dtype_text(array.scalar_type()));
   return array.contiguous();
 }
 
@@ -58,54 +54,54 @@ torch::Tensor read_input(const std::string& path, const model::NetworkInput& inp
 
 torch::Tensor read_timesteps(const std::string& path, int64_t batch) {
   auto array = formats::read_npy(path);
-  require(array.is_floating_point() || at::isIntegralType(array.scalar_type(), false),
-          "--timesteps {}: {}, want numbers",
-          path,
-          base::dtype_text(array.scalar_type()));
+  base::require(array.is_floating_point() || at::isIntegralType(array.scalar_type(), false),
+                "--timesteps {}: {}, want numbers",
+                path,
+                base::dtype_text(array.scalar_type()));
   if (array.numel() == 1 && array.dim() <= 1) array = array.reshape({1}).expand({batch});
-  require(array.sizes() == at::IntArrayRef({batch}),
-          "--timesteps {}: {}, want [{}], one for each of the input, or a single one",
-          path,
-          base::shape_text(array.sizes()),
-          batch);
+  base::require(array.sizes() == at::IntArrayRef({batch}),
+                "--timesteps {}: {}, want [{}], one for each of the input, or a single one",
+                path,
+                base::shape_text(array.sizes()),
+                batch);
   return array.to(torch::kFloat32).contiguous();
 }
 
 torch::Tensor read_condition(const PredictOptions& options,
                              const model::NetworkInput& input,
                              int64_t batch) {
-  require(options.labels.empty() || input.num_classes > 0,
-          "--labels: the network takes no classes (model.num_classes is {})",
-          input.num_classes);
-  require(options.context.empty() || input.context_dim > 0,
-          "--context: the network takes no context (model.clip_dim is {})",
-          input.context_dim);
+  base::require(options.labels.empty() || input.num_classes > 0,
+                "--labels: the network takes no classes (model.num_classes is {})",
+                input.num_classes);
+  base::require(options.context.empty() || input.context_dim > 0,
+                "--context: the network takes no context (model.clip_dim is {})",
+                input.context_dim);
   if (input.context_dim > 0) {
-    require(!options.context.empty(),
-            "--context: needed, floats [{}, {}, {}]: the network is context-conditional",
-            batch,
-            input.context_tokens,
-            input.context_dim);
+    base::require(!options.context.empty(),
+                  "--context: needed, floats [{}, {}, {}]: the network is context-conditional",
+                  batch,
+                  input.context_tokens,
+                  input.context_dim);
     return read_floats(
         "context", options.context, {batch, input.context_tokens, input.context_dim});
   }
   if (input.num_classes <= 0) return {};
-  require(!options.labels.empty(),
-          "--labels: needed, integers [{}] from 0 to {}: the network is class-conditional",
-          batch,
-          input.num_classes - 1);
+  base::require(!options.labels.empty(),
+                "--labels: needed, integers [{}] from 0 to {}: the network is class-conditional",
+                batch,
+                input.num_classes - 1);
   const auto array = read_array("labels", options.labels, {batch});
-  require(at::isIntegralType(array.scalar_type(), false),
-          "--labels {}: {}, want integers",
-          options.labels,
-          base::dtype_text(array.scalar_type()));
+  base::require(at::isIntegralType(array.scalar_type(), false),
+                "--labels {}: {}, want integers",
+                options.labels,
+                base::dtype_text(array.scalar_type()));
   const auto labels = array.to(torch::kInt64).contiguous();
   const auto low = labels.min().item<int64_t>(), high = labels.max().item<int64_t>();
-  require(low >= 0 && high < input.num_classes,
-          "--labels {}: class {}, the network has 0 to {}",
-          options.labels,
-          low < 0 ? low : high,
-          input.num_classes - 1);
+  base::require(low >= 0 && high < input.num_classes,
+                "--labels {}: class {}, the network has 0 to {}",
+                options.labels,
+                low < 0 ? low : high,
+                input.num_classes - 1);
   return labels;
 }
 
@@ -120,10 +116,10 @@ void make_gradient_folder(const fs::path& folder, const model::Network& network)
   for (const auto& item : network.named_parameters()) own.insert(item.key() + ".npy");
   for (const auto& entry : fs::directory_iterator(folder)) {
     const auto name = entry.path().filename().string();
-    require(entry.path().extension() != ".npy" || own.count(name),
-            "--gradients {}: holds {}, which is no parameter's; give an empty folder",
-            folder.string(),
-            name);
+    base::require(entry.path().extension() != ".npy" || own.count(name),
+                  "--gradients {}: holds {}, which is no parameter's; give an empty folder",
+                  folder.string(),
+                  name);
   }
 }
 
@@ -158,26 +154,19 @@ void print_result(const PredictOptions& options, const PredictResult& result) {
 }  // namespace
 
 void PredictOptions::validate() const {
+  base::check_fields(*this);
   const auto needed = [](const char* flag, const std::string& value, const char* what) {
-    require(!value.empty(), "--{}: needed, {}", flag, what);
+    base::require(!value.empty(), "--{}: needed, {}", flag, what);
   };
   needed("weights", weights, "the file of the network's weights");
   needed("input", input, "the array that the network is given");
   needed("timesteps", timesteps, "the array of their times");
   needed("output", output, "the array to write");
-  require(
+  base::require(
       fs::path(output).extension() == ".npy", "--output {}: want a name ending in .npy", output);
-  require(gradients.empty() || !target.empty(),
-          "--gradients: of which loss? give --target too, an array shaped as the input");
-  require(labels.empty() || context.empty(), "predict: --labels or --context, not both");
-  require(precision == "fp64" || precision == "fp32" || precision == "bf16",
-          "--precision {}: one of fp64, fp32, bf16",
-          precision);
-  require(kernels == "fused" || kernels == "plain", "--kernels {}: one of fused, plain", kernels);
-  require(network.shapes.num_heads >= 0 && network.shapes.num_clip_token >= 0 &&
-              network.shapes.qk_scale >= 0,
-          "predict: --num_heads, --num_clip_token and --qk_scale want 0 or more");
-  require(threads >= 0, "--threads {}: 0 (all usable cores) or more", threads);
+  base::require(gradients.empty() || !target.empty(),
+                "--gradients: of which loss? give --target too, an array shaped as the input");
+  base::require(labels.empty() || context.empty(), "predict: --labels or --context, not both");
 }
 
 PredictResult run_predict(const PredictOptions& options) {
@@ -187,9 +176,9 @@ PredictResult run_predict(const PredictOptions& options) {
   const torch::Device device(base::choose_device(options.device));
   formats::check_output_file(options.output, /*overwrite=*/true);
   const auto file = open_weights(options.weights, options.prefix);
-  require(file.is_network,
-          "{}: these are not the tensors of a network that uvic knows",
-          file.path.string());
+  base::require(file.is_network,
+                "{}: these are not the tensors of a network that uvic knows",
+                file.path.string());
   const auto described = network_config(file, options.network);
   for (const auto& assumed : described.assumed)
     if (assumed.rfind("diffusion.", 0) != 0)  // of no account in one evaluation

@@ -30,33 +30,40 @@ struct PredictOptions {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
+    using base::Field;
     visit("weights",
           weights,
-          "Weights: .safetensors or .pth, a folder of the official code, a run folder");
+          Field{"Weights: .safetensors or .pth, a folder of the official code, a run folder"});
     network.fields(visit);
     visit("prefix",
           prefix,
-          "Which network of a file that holds several, as model or ema; empty: the averaged one");
-    visit("input", input, "Floats [batch, in_chans, img_size, img_size], .npy");
-    visit("timesteps",
-          timesteps,
-          "Numbers [batch], or one for all, as the network is told them: 999 t for pixels, n in "
-          "1..1000 for latents; .npy");
-    visit("labels", labels, "Integers [batch], of a class-conditional network; .npy");
-    visit("context",
-          context,
-          "Floats [batch, num_clip_token, clip_dim], of a context-conditional network; .npy");
-    visit("output", output, "Where the prediction goes, floats as the input; .npy");
+          Field{"Which network of a file that holds several, as model or ema; empty: the average"}
+              .advanced());
+    visit("input", input, Field{"Floats [batch, in_chans, img_size, img_size], .npy"});
+    visit(
+        "timesteps",
+        timesteps,
+        Field{"Numbers [batch], or one for all, as the network takes them: 999 t for pixels, n in "
+              "1..1000 for latents; .npy"});
+    visit("labels", labels, Field{"Integers [batch], for a class-conditional network; .npy"});
+    visit(
+        "context",
+        context,
+        Field{"Floats [batch, num_clip_token, clip_dim], for a context-conditional network; .npy"});
+    visit("output", output, Field{"Where the prediction is written, floats as the input; .npy"});
     visit("target",
           target,
-          "Floats shaped as the input: prints the loss mean((output - target)^2); .npy");
-    visit("gradients",
-          gradients,
-          "Folder for the gradient of the loss, NAME.npy for each parameter; needs --target");
-    visit("precision", precision, "Of products and attention: fp64 | fp32 | bf16");
-    visit("kernels", kernels, "fused | plain: the definitions in tensor code alone");
-    visit("device", device, "auto | cpu | cuda");
-    visit("threads", threads, "Threads for tensor work; 0: all usable cores");
+          Field{"Floats shaped as the input: prints the loss mean((output - target)^2); .npy"});
+    visit(
+        "gradients",
+        gradients,
+        Field{"Folder for the gradient of the loss, NAME.npy for each parameter; needs --target"});
+    visit("precision",
+          precision,
+          Field{"Precision of products and attention", {{"fp64", ""}, {"fp32", ""}, {"bf16", ""}}});
+    visit("kernels", kernels, base::kernels_field());
+    visit("device", device, base::device_field());
+    visit("threads", threads, base::threads_field());
   }
   void validate() const;
 };

@@ -21,7 +21,9 @@
 #include "app/sampling/draw.h"
 #include "app/sampling/image_grid.h"
 #include "app/sampling/input_images.h"
+#include "app/sampling/sample_record.h"
 #include "app/sampling/sample_sheet.h"
+#include "base/check.h"
 #include "base/precision.h"
 #include "base/process.h"
 #include "base/progress_line.h"
@@ -211,50 +213,6 @@ class Subject {
   int64_t frames_ = 0;
 };
 
-// What decides on a picture beside its seed, and where it came from.
-nlohmann::json settings_record(const SampleOptions& options,
-                               const SampleSource& source,
-                               const std::optional<SampleSource>& guide,
-                               const DrawSettings& settings,
-                               const Subject& subject,
-                               const std::string& precision) {
-  nlohmann::json sampler;
-  auto sampler_config = settings.sampler;
-  sampler_config.fields([&](const char* name, auto& field, const char*) { sampler[name] = field; });
-  nlohmann::json record = {{"checkpoint", source.weights.string()},
-                           {"checkpoint_sha256", source.weights_sha256},
-                           {"images_seen", source.images_seen},
-                           {"sampler", settings.sampler.sampler},
-                           {"steps", settings.sampler.steps},
-                           {"nfe", settings.evaluations()},
-                           {"sampler_options", sampler},
-                           {"guidance_scale", settings.guidance.guidance_scale},
-                           {"guidance_t_low", settings.guidance.guidance_t_low},
-                           {"guidance_t_high", settings.guidance.guidance_t_high},
-                           {"class_names", source.class_names},
-                           {"precision", precision},
-                           {"version", UVIC_VERSION},
-                           {"run", options.run}};
-  subject.add_to(record, options, settings.mode);
-  if (guide) {
-    record["guide"] = guide->weights.string();
-    record["guide_sha256"] = guide->weights_sha256;
-  }
-  return record;
-}
-
-void check_guidance(const DrawSettings& settings, const SampleSource& source, bool guided) {
-  const double scale = settings.guidance.guidance_scale;
-  if (guided && scale == 1)
-    throw std::invalid_argument(
-        "--guide: with guidance_scale 1 it changes nothing; give --guidance_scale 2, say");
-  if (!guided && scale != 1 && !has_null_class(source.training))
-    throw std::invalid_argument(
-        fmt::format("--guidance_scale {}: the network was trained without label_dropout and knows "
-                    "no null class",
-                    scale));
-}
-
 // How far the reconstructions are from what was given, both in bytes. Read from the files, so that
 // sittings need not remember.
 nlohmann::json reconstruction_errors(const SampleFolder& folder, const Subject& subject) {
@@ -336,29 +294,26 @@ void print_samplers() {
   for (const auto& info : diffusion::samplers())
     fmt::print("  {:<18} {}\n  {:<18} {}{}; usual grid {}\n",
                info.name,
-               info.summary,
+               info.help,
                "",
                info.paper,
                info.stochastic ? "; draws noise along the way" : "",
                info.default_grid);
   fmt::print("\nPublished recipes (--preset NAME):\n");
   for (const auto& preset : diffusion::sampler_presets())
-    fmt::print("  {:<24} {}\n", preset.name, preset.summary);
+    fmt::print("  {:<24} {}\n", preset.name, preset.help);
 }
 
 }  // namespace
 
 void SampleOptions::validate() const {
+  base::check_fields(*this);
   if (run.empty() && weights.empty())
     throw std::invalid_argument("sample: give --run FOLDER or --weights FILE");
   if (!run.empty() && !config.empty())
     throw std::invalid_argument(
         "sample: --config describes weights without a run; --run has its own");
   if (out.empty()) throw std::invalid_argument("--out: needed, the folder of the pictures");
-  if (batch_size < 1)
-    throw std::invalid_argument(fmt::format("--batch_size {}: above 0", batch_size));
-  if (threads < 0)
-    throw std::invalid_argument(fmt::format("--threads {}: 0 (all usable cores) or more", threads));
   if (!init.empty() + !interpolate.empty() + !invert.empty() > 1)
     throw std::invalid_argument("--init, --interpolate, --invert: give one of them");
   if (!mask.empty() && init.empty())
@@ -367,11 +322,6 @@ void SampleOptions::validate() const {
     throw std::invalid_argument("--interpolate names its two seeds; leave out --seeds");
   if (!guide_config.empty() && guide.empty())
     throw std::invalid_argument("--guide_config: needs --guide, the weights that it describes");
-  if (frames < 2) throw std::invalid_argument(fmt::format("--frames {}: 2 or more", frames));
-  if (trajectory_frames < 2)
-    throw std::invalid_argument(
-        fmt::format("--trajectory_frames {}: 2 or more", trajectory_frames));
-  if (repeats < 1) throw std::invalid_argument(fmt::format("--repeats {}: 1 or more", repeats));
   sample.validate();
   guidance.validate();
 }
@@ -392,7 +342,12 @@ bool run_sample(const SampleOptions& options) {
   settings.repeats = options.repeats;
   settings.trajectory_frames = options.trajectory ? options.trajectory_frames : 0;
   settings.validate();
-  check_guidance(settings, source, !options.guide.empty());
+  if (options.guide.empty())
+    check_guidance(options.guidance, source.training);
+  else
+    base::require(
+        options.guidance.guidance_scale != 1,
+        "--guide: with guidance_scale 1 it changes nothing; give --guidance_scale 2, say");
   std::optional<SampleSource> guide;
   if (!options.guide.empty()) {
     guide = open_guide(options.guide, options.guide_config, source);
@@ -402,9 +357,10 @@ bool run_sample(const SampleOptions& options) {
   auto network = source.network(device, base::compute_dtype(precision));
 
   const fs::path out(options.out);
-  SampleFolder folder(out,
-                      settings_record(options, source, guide, settings, subject, precision),
-                      subject.ids_key());
+  auto record = sample_record(source, guide, settings, precision);
+  record["run"] = options.run;
+  subject.add_to(record, options, settings.mode);
+  SampleFolder folder(out, std::move(record), subject.ids_key());
   folder.open(ids, options.overwrite);
   std::vector<uint64_t> missing;
   for (const auto id : ids)
@@ -449,11 +405,12 @@ bool run_sample(const SampleOptions& options) {
                          : ""));
           });
       write_pictures(out, batch, drawing);
+      folder.add(batch);
       done += count;
     }
   } catch (const base::StopRequested&) {
     record_time();
-    folder.finish(nlohmann::json::object(), /*finished=*/false);
+    folder.finish(nlohmann::json::object());
     return false;
   }
 
@@ -472,7 +429,7 @@ bool run_sample(const SampleOptions& options) {
                more["reconstruction"]["rmse_of_255"].get<double>(),
                more["reconstruction"]["worst_rmse_of_255"].get<double>());
   }
-  folder.finish(more, /*finished=*/true);
+  folder.finish(more);
   return true;
 }
 
@@ -502,7 +459,7 @@ void add_sample_command(CLI::App& app) {
       options.sample.steps = kStepsToInvert;
     }
     if (!given->preset.empty()) {
-      const auto& preset = diffusion::sampler_preset(given->preset);
+      const auto& preset = diffusion::sampler_presets().at(given->preset);
       options.sample = preset.config;
       options.guidance.guidance_scale = preset.guidance_scale;
     }

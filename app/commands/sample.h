@@ -44,74 +44,101 @@ struct SampleOptions {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("run", run, "Folder of the run; its config describes the network");
-    visit("config",
-          config,
-          "Training config of --weights, where there is no --run; empty: the one that the file "
-          "carries, NAME.toml beside it, or the published network of these shapes");
-    visit("weights",
-          weights,
-          "Weights to draw from, .safetensors, .pth or a folder of the official code; empty: the "
-          "run's latest EMA weights");
-    visit("out",
-          out,
-          "Folder of the pictures: 000000.png by seed, folders per thousand past ten thousand");
-    visit("seeds",
-          seeds,
-          "Which pictures, as 0-63,100; a picture depends on its seed alone. Empty: 0-63, or with "
-          "--init or --invert one for each picture there, at most 64");
+    using base::Field;
+    visit("run", run, Field{"Folder of the run; its config describes the network"});
+    visit(
+        "config",
+        config,
+        Field{"Training config of --weights, where there is no --run; empty: the one that the file "
+              "carries, NAME.toml next to it, or the published network of these shapes"});
+    visit(
+        "weights",
+        weights,
+        Field{"Weights to sample from, .safetensors, .pth or a folder of the official code; empty: "
+              "the run's latest EMA weights"});
+    visit(
+        "out",
+        out,
+        Field{"Folder of the images: 000000.png by seed, folders of a thousand past ten thousand"});
+    visit(
+        "seeds",
+        seeds,
+        Field{"Which images, as 0-63,100; an image depends on its seed alone. Empty: 0-63, or with "
+              "--init or --invert one for each image there, at most 64"});
     visit("labels",
           labels,
-          "Classes by number or name, as 3 or cat,dog, or none (the null class), dealt out by "
-          "seed; empty: all in turn, or those of the pictures of --init and --invert");
+          Field{"Classes by number or name, as 3 or cat,dog, or none (the null class), assigned in "
+                "turn by seed; empty: all, or those of the images of --init and --invert"});
     guidance.fields(visit);
-    visit("guide",
-          guide,
-          "Autoguidance: weaker weights, or their run folder; --guidance_scale then weighs against "
-          "them and not against the null class");
-    visit("guide_config",
-          guide_config,
-          "Training config of the weights of --guide; empty: what they carry, or else that of what "
-          "is guided");
-    visit("init",
-          init,
-          "Pictures to start from, dealt out by seed: a picture file, or a source as --data takes");
+    visit(
+        "guide",
+        guide,
+        Field{
+            "Autoguidance: weaker weights, or their run folder; --guidance_scale is then relative "
+            "to them and not to the null class"}
+            .advanced());
+    visit(
+        "guide_config",
+        guide_config,
+        Field{"Training config of the weights of --guide; empty: what they carry, or else that of "
+              "the guided network"}
+            .advanced());
+    visit(
+        "init",
+        init,
+        Field{
+            "Images to start from, assigned in turn by seed: an image file, or a source as --data "
+            "takes"});
     visit("strength",
           strength,
-          "How far --init is noised before sampling: near 0 it stays, 1 forgets it (with --mask "
-          "the default is 1)");
+          Field{"How much --init is noised before sampling: near 0 it stays, 1 forgets it (with "
+                "--mask the default is 1)",
+                base::above(0, 1)});
     visit("mask",
           mask,
-          "Picture, or folder with one for each of --init: white is drawn anew, black is kept, "
-          "grey blends");
-    visit("repeats",
-          repeats,
-          "Times that each step is taken with --mask: more fit the drawn to the kept, and cost as "
-          "many evaluations");
-    visit("interpolate", interpolate, "Two seeds, as 3-17: frames on the way between their noises");
-    visit("frames", frames, "Frames of --interpolate, both ends among them");
+          Field{"Image, or folder with one for each of --init: white is generated anew, black is "
+                "kept, grey blends"});
     visit(
-        "invert",
-        invert,
-        "Pictures, as --init takes, to run through the ODE to their noise and back; unless given, "
-        "guidance_scale is 1, sample.grid logsnr, sample.steps 100");
-    visit("trajectory",
-          trajectory,
-          "Also write SEED_trajectory.png, the way from noise as a film strip: x_t above the x0 "
-          "that is predicted from it");
-    visit("trajectory_frames", trajectory_frames, "Frames of that strip at most");
+        "repeats",
+        repeats,
+        Field{"Times that each step is taken with --mask: more fit the new parts to the kept ones, "
+              "and cost as many evaluations",
+              base::from(1, 1000)}
+            .advanced());
+    visit("interpolate",
+          interpolate,
+          Field{"Two seeds, as 3-17: frames on the way between their noises"});
+    visit("frames",
+          frames,
+          Field{"Frames of --interpolate, both ends among them", base::from(2, 10000)});
+    visit("invert",
+          invert,
+          Field{"Images, as --init takes, to run through the ODE to their noise and back; unless "
+                "given, guidance_scale is 1, sample.grid logsnr, sample.steps 100"});
+    visit(
+        "trajectory",
+        trajectory,
+        Field{
+            "Also write SEED_trajectory.png, the way from noise as a film strip: x_t above the x0 "
+            "that is predicted from it"});
+    visit("trajectory_frames",
+          trajectory_frames,
+          Field{"Frames of that strip at most", base::from(2, 1000)}.advanced());
     visit("batch_size",
           batch_size,
-          "Pictures drawn at once; changes speed and memory, never a picture");
-    visit("precision", precision, "auto | bf16 | fp32");
-    visit("device", device, "auto | cpu | cuda");
-    visit("threads", threads, "Threads for tensor work; 0: all usable cores");
-    visit("grid", grid, "Also write grid.png, the first pictures on one sheet");
-    visit("overwrite", overwrite, "Draw again what stands there already, also with other settings");
-    visit("list", list, "Explain every sampler and stop");
+          Field{"Images generated at once; changes speed and memory, never an image",
+                base::from(1, base::kMostAtOnce)});
+    visit("precision", precision, base::precision_field("Precision of the network"));
+    visit("device", device, base::device_field());
+    visit("threads", threads, base::threads_field());
+    visit("grid", grid, Field{"Also write grid.png, the first images on one sheet"});
+    visit("overwrite",
+          overwrite,
+          Field{"Generate again what already exists, also with other settings"});
+    visit("list", list, Field{"Explain every sampler and stop"});
     visit("preset",
           preset,
-          "A published recipe in place of the run's sampler settings; --list names them");
+          Field{"A published recipe instead of the run's sampler settings; --list names them"});
     visit("sample", sample, "");
   }
   /// Throws std::invalid_argument where options contradict each other.

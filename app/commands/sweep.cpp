@@ -158,9 +158,9 @@ std::string plot_of(const json& sweep, const std::string& title) {
 }  // namespace
 
 void SweepOptions::validate() const {
+  base::check_fields(*this);
   if (run.empty()) throw std::invalid_argument("--run: needed, the folder of the run");
   if (out.empty()) throw std::invalid_argument("--out: needed, a folder");
-  if (count < 2) throw std::invalid_argument(fmt::format("--count {}: 2 or more", count));
   parse_evaluations(evaluations);
   const auto texts = sampler_texts(samplers);
   if (texts.empty()) throw std::invalid_argument("--samplers: give at least one");

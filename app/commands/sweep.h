@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/field.h"
+
 namespace uvic::app {
 
 struct SweepOptions {
@@ -28,28 +30,41 @@ struct SweepOptions {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("run", run, "Folder of the run");
-    visit("ref", ref, "Reference pictures, or statistics (.npz)");
-    visit(
-        "out", out, "Folder of samples, sweep.json, sweep.md, sweep.svg; the same command resumes");
+    using base::Field;
+    visit("run", run, Field{"Folder of the run"});
+    visit("ref", ref, Field{"Reference images, or statistics (.npz)"});
+    visit("out",
+          out,
+          Field{"Folder of samples, sweep.json, sweep.md, sweep.svg; the same command resumes"});
     visit("samplers",
           samplers,
-          "Samplers, each with options of its own after colons, as ddim,dpm_solver_pp:order=3; or "
-          "all");
-    visit("evaluations", evaluations, "Network evaluations for each picture, as 5,10,20,50,100");
-    visit("count", count, "Pictures drawn for each point, seeds 0, 1, ...");
-    visit("num_ref", num_ref, "Use that many reference pictures; 0: all, at most 10000");
+          Field{"Samplers, each with options of its own after colons, as "
+                "ddim,dpm_solver_pp:order=3; or all"});
     visit(
-        "guidance_scale", guidance_scale, "w, see uvic sample; it doubles the cost, not the count");
-    visit("extractor", extractor, "Feature network of the distance: embedded | inception");
-    visit("inception", inception, "Path of the FID Inception weights");
-    visit("batch_size", batch_size, "Pictures drawn at once; changes speed, never a picture");
-    visit("precision", precision, "auto | bf16 | fp32");
-    visit("device", device, "auto | cpu | cuda");
-    visit("threads", threads, "Threads for tensor work; 0: all usable cores");
+        "evaluations", evaluations, Field{"Network evaluations for each image, as 5,10,20,50,100"});
+    visit("count",
+          count,
+          Field{"Images generated for each point, seeds 0, 1, ...", base::from(2, 4294967296.0)});
+    visit("num_ref",
+          num_ref,
+          Field{"Use that many reference images; 0: all, at most 10000",
+                base::from(0, base::kMostCount)});
+    visit("guidance_scale",
+          guidance_scale,
+          Field{"w, see uvic sample; it doubles the cost, not the count", base::from(-1000, 1000)});
+    visit("extractor", extractor, Field{"Feature network of the distance: embedded | inception"});
+    visit("inception", inception, Field{"Path of the FID Inception weights"}.advanced());
+    visit("batch_size",
+          batch_size,
+          Field{"Images generated at once; changes speed, never an image",
+                base::from(1, base::kMostAtOnce)}
+              .advanced());
+    visit("precision", precision, base::precision_field("Precision of the network").advanced());
+    visit("device", device, base::device_field().advanced());
+    visit("threads", threads, base::threads_field());
     visit("overwrite",
           overwrite,
-          "Draw again what stands in --out already, also with other settings or weights");
+          Field{"Generate again what --out holds, also with other settings or weights"});
   }
   /// Throws std::invalid_argument, before any work, on a sampler or count that can't be.
   void validate() const;

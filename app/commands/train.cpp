@@ -16,6 +16,7 @@
 #include "app/training/step.h"
 #include "app/training/train_state.h"
 #include "app/training/trainer.h"
+#include "base/check.h"
 #include "base/precision.h"
 #include "base/process.h"
 #include "base/text_format.h"
@@ -26,13 +27,9 @@
 namespace uvic::app {
 namespace {
 
-void require(bool fine, const std::string& message) {
-  if (!fine) throw std::invalid_argument(message);
-}
-
 std::map<std::string, std::string> leaves(RunConfig options) {
   std::map<std::string, std::string> values;
-  visit_leaves(options, [&](const std::string& name, auto& field, const char*) {
+  visit_leaves(options, [&](const std::string& name, auto& field, const base::Field&) {
     values[name] = detail::toml_value(field);
   });
   return values;
@@ -97,14 +94,14 @@ void compare_with_record(const RunConfig& options,
                                   base::resolve_precision(options.precision, device))
       continue;  // auto, and what auto is here
     const auto change = fmt::format("{} was {}, is {}", key, before.at(key), value);
-    require(key.rfind("model.", 0) != 0,
-            fmt::format("{}: trained with another network: {}; choose another --out",
-                        run.path().string(),
-                        change));
-    require(!tells_what_is_predicted(key),
-            fmt::format("{}: trained to predict something else: {}; choose another --out",
-                        run.path().string(),
-                        change));
+    base::require(key.rfind("model.", 0) != 0,
+                  fmt::format("{}: trained with another network: {}; choose another --out",
+                              run.path().string(),
+                              change));
+    base::require(!tells_what_is_predicted(key),
+                  fmt::format("{}: trained to predict something else: {}; choose another --out",
+                              run.path().string(),
+                              change));
     run.log("note: " + change +
             (goes_on ? "; from here on this is another run"
                      : "; the run is finished and stays what it was"));
@@ -114,14 +111,14 @@ void compare_with_record(const RunConfig& options,
 void check_data(const RunConfig& options, const data::Dataset& dataset) {
   const auto classes = static_cast<int64_t>(dataset.class_names().size());
   if (options.model.input().num_classes > 0) {
-    require(
+    base::require(
         classes > 0,
         fmt::format(
             "{}: no labels, but model.num_classes is {}; give a folder per class or set it to -1",
             options.data,
             options.model.input().num_classes));
     const int64_t real = options.model.input().num_classes - (options.label_dropout > 0 ? 1 : 0);
-    require(
+    base::require(
         classes <= real,
         fmt::format("{}: {} classes, but model.num_classes {} leaves room for {}{}",
                     options.data,
@@ -138,7 +135,7 @@ void check_data(const RunConfig& options, const data::Dataset& dataset) {
                  options.model.input().num_classes,
                  real);
   }
-  require(dataset.size() > 0, fmt::format("{}: holds no picture", options.data));
+  base::require(dataset.size() > 0, fmt::format("{}: holds no picture", options.data));
 }
 
 std::string summary(const RunConfig& options) {
@@ -171,8 +168,8 @@ TrainResult run_train(const RunConfig& options) {
     fmt::print("{}\n# {}\n", to_toml(options), summary(options));
     return {};
   }
-  require(!options.data.empty(), "--data: needed; \"procedural\" is the embedded set");
-  require(!options.out.empty(), "--out: needed, the folder of the run");
+  base::require(!options.data.empty(), "--data: needed; \"procedural\" is the embedded set");
+  base::require(!options.out.empty(), "--out: needed, the folder of the run");
   base::set_up_process(options.threads);
   model::use_fused_kernels(options.kernels == "fused");
   base::catch_stop_signals();
@@ -192,10 +189,10 @@ TrainResult run_train(const RunConfig& options) {
     compare_with_record(
         options, run, device, std::atoll(saved["uvic.images_seen"].c_str()) < options.total_images);
     const auto trained_on = saved["uvic.data_fingerprint"];
-    require(trained_on.empty() || trained_on == dataset->fingerprint(),
-            fmt::format("{}: trained on other pictures than {}; choose another --out",
-                        options.out,
-                        options.data));
+    base::require(trained_on.empty() || trained_on == dataset->fingerprint(),
+                  fmt::format("{}: trained on other pictures than {}; choose another --out",
+                              options.out,
+                              options.data));
     state.load(run.state());
     run.log(fmt::format("resumed at {} images", state.images_seen));
   } else {

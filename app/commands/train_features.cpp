@@ -44,10 +44,7 @@ std::unique_ptr<data::Dataset> open_test_set(const TrainFeaturesOptions& options
 void TrainFeaturesOptions::validate() const {
   if (out.empty())
     throw std::invalid_argument("train-features: --out is missing; name the network's file");
-  if (test_images < 1 || threads < 0)
-    throw std::invalid_argument(fmt::format(
-        "train-features: test_images {}, threads {}; want at least 1 and 0", test_images, threads));
-  training.validate();
+  base::check_fields(*this);
 }
 
 TrainFeaturesResult run_train_features(const TrainFeaturesOptions& options) {

@@ -22,17 +22,20 @@ struct TrainFeaturesOptions {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
+    using base::Field;
     visit("data",
           data,
-          "Labelled pictures: procedural, a folder with a subfolder per class, a zip, CIFAR-10's "
-          "binary folder");
+          Field{"Labelled images: procedural, a folder with a subfolder for each class, a zip, "
+                "CIFAR-10's binary folder"});
     visit("test",
           test,
-          "Pictures of the same classes to test on; for procedural data another seed of it is the "
-          "default");
-    visit("out", out, "The network's file (.safetensors)");
-    visit("test_images", test_images, "Test on at most that many");
-    visit("threads", threads, "Threads for tensor work; 0: all usable cores");
+          Field{"Images of the same classes to test on; for procedural data, by default, another "
+                "seed of it"});
+    visit("out", out, Field{"File of the network (.safetensors)"});
+    visit("test_images",
+          test_images,
+          Field{"Test on at most that many images", base::from(1, base::kMostCount)});
+    visit("threads", threads, base::threads_field());
     visit("training", training, "");
     visit("dataset", dataset, "");
   }

@@ -3,6 +3,8 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <fstream>
 #include <numeric>
 #include <sstream>
@@ -227,7 +229,55 @@ class TomlConfig : public CLI::Config {
   std::string name_;
 };
 
+/// Ends the name of a group that only --help_all shows.
+const char* const kAdvanced = " (advanced)";
+
+class GroupedHelp : public CLI::Formatter {
+ public:
+  std::string make_help(const CLI::App* app,
+                        std::string name,
+                        CLI::AppFormatMode mode) const override {
+    mode_ = mode;
+    hidden_ = 0;
+    auto text = CLI::Formatter::make_help(app, std::move(name), mode);
+    for (size_t at; (at = text.find("\n\n\n")) != std::string::npos;) text.erase(at, 1);
+    return text;
+  }
+
+  std::string make_group(std::string group,
+                         bool is_positional,
+                         std::vector<const CLI::Option*> options) const override {
+    if (mode_ == CLI::AppFormatMode::All || !is_advanced(group))
+      return CLI::Formatter::make_group(std::move(group), is_positional, std::move(options));
+    hidden_ += options.size();
+    return "";
+  }
+
+  std::string make_footer(const CLI::App* app) const override {
+    const auto footer = CLI::Formatter::make_footer(app);
+    if (hidden_ == 0) return footer;
+    return fmt::format("\n{} more options: uvic {} --help_all\n", hidden_, app->get_name()) +
+           footer;
+  }
+
+ private:
+  static bool is_advanced(const std::string& group) {
+    const std::string ending = kAdvanced;
+    return group.size() >= ending.size() &&
+           group.compare(group.size() - ending.size(), ending.size(), ending) == 0;
+  }
+
+  // Help is made by one thread, once.
+  mutable CLI::AppFormatMode mode_ = CLI::AppFormatMode::Normal;
+  mutable size_t hidden_ = 0;
+};
+
 }  // namespace
+
+void use_option_groups(CLI::App& app) {
+  app.formatter(std::make_shared<GroupedHelp>());
+  app.set_help_all_flag("--help_all", "Print every option and exit");
+}
 
 namespace detail {
 
@@ -238,9 +288,61 @@ std::string toml_value(const std::string& value) {
 }
 
 std::string toml_value(double value) {
-  std::ostringstream text;
-  text << toml::value<double>(value);
-  return text.str();
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
+  auto text = fmt::format("{}", value);
+  if (text.find_first_of(".e") == std::string::npos) text += ".0";  // TOML's floats have a point
+  return text;
+}
+
+const char* const kEmptyValue = "\x1f";
+
+std::string empty_value(std::string& text) {
+  if (text == kEmptyValue) text.clear();
+  return "";
+}
+
+std::string plain_count(std::string& text) {
+  const auto bad = [&] { return "wants an integer, got " + text; };
+  int64_t value = 0;
+  const auto* begin = text.data();
+  const auto* end = begin + text.size();
+  const auto [stop, error] = std::from_chars(begin, end, value);
+  if (error == std::errc() && stop == end) {
+    const auto digits = text.find_first_not_of('-');
+    // 010 is 10 to some readers and 8 to others.
+    if (text[digits] == '0' && text.size() > digits + 1) return bad();
+    return "";
+  }
+  if (error == std::errc::result_out_of_range) return "is too large: " + text;
+  double factor = 1, number = 0;
+  auto digits = text;
+  if (!digits.empty()) {
+    const char unit = digits.back();
+    factor = unit == 'k' ? 1e3 : unit == 'M' ? 1e6 : unit == 'G' ? 1e9 : 1;
+    if (factor != 1) digits.pop_back();
+  }
+  size_t used = 0;
+  try {
+    if (digits.find_first_not_of("0123456789.e+-") == std::string::npos && !digits.empty())
+      number = std::stod(digits, &used);
+  } catch (const std::exception&) {
+    return bad();
+  }
+  number *= factor;
+  if (used == 0 || used != digits.size() || number != std::floor(number)) return bad();
+  if (std::abs(number) > base::kMostCount) return "is too large: " + text;
+  text = fmt::format("{}", static_cast<int64_t>(number));
+  return "";
+}
+
+void describe(CLI::Option& option, const std::string& name, const base::Field& field) {
+  option.description(field.text());
+  const auto dot = name.find('.');
+  auto group = dot == std::string::npos ? std::string("Options") : "[" + name.substr(0, dot) + "]";
+  if (!field.readers().empty()) group += ", read by " + field.readers();
+  if (field.is_advanced()) group += kAdvanced;
+  option.group(group);
 }
 
 }  // namespace detail
@@ -308,6 +410,9 @@ std::vector<std::string> normalized_arguments(int argc, const char* const* argv)
       std::replace(
           argument.begin() + 2, argument.begin() + static_cast<std::ptrdiff_t>(end), '-', '_');
     }
+    if (argument.empty()) argument = detail::kEmptyValue;
+    if (!names_end && argument.rfind("--", 0) == 0 && argument.back() == '=')
+      argument += detail::kEmptyValue;
     arguments.push_back(std::move(argument));
   }
   return arguments;

@@ -11,53 +11,50 @@
 #include <utility>
 #include <vector>
 
+#include "base/field.h"
+
 namespace uvic::app {
 
+using base::visit_leaves;
+
 namespace detail {
-struct AnyVisitor {
-  template <class Field>
-  void operator()(const char*, Field&, const char*) const {}
-};
+/// Counts as people write them: "1e6", "64k", "2M" -> digits. Refuses what is no whole number, has
+/// leading zeros or does not fit. Returns "" or the error.
+std::string plain_count(std::string& text);
+/// An empty value of the command line, which CLI11 would take for a missing one.
+extern const char* const kEmptyValue;
+std::string empty_value(std::string& text);
+/// Help, and the group that the option is listed in.
+void describe(CLI::Option& option, const std::string& name, const base::Field& field);
 }  // namespace detail
 
-template <class T, class = void>
-struct has_fields : std::false_type {};
-template <class T>
-struct has_fields<T, std::void_t<decltype(std::declval<T&>().fields(detail::AnyVisitor{}))>>
-    : std::true_type {};
-
-/// Visits every leaf of a struct and of the structs inside it with its dotted name:
-/// visit("model.depth", field, help).
-template <class Config, class Visitor>
-void visit_leaves(Config& config, Visitor&& visit, const std::string& prefix = "") {
-  config.fields([&](const char* name, auto& field, const char* help) {
-    if constexpr (has_fields<std::decay_t<decltype(field)>>::value)
-      visit_leaves(field, visit, prefix + name + ".");
-    else
-      visit(prefix + name, field, help);
-  });
-}
-
 /// One option for each leaf: --model.depth 12; a bool is a flag that also takes a value:
-/// --skip_bad, --flip=false.
+/// --skip_bad, --flip=false. Counts may be written 64k, 2M or 1e6.
 template <class Config>
 void add_fields(CLI::App& app, Config& config) {
-  visit_leaves(config, [&](const std::string& name, auto& field, const char* help) {
-    const auto dot = name.find('.');
+  visit_leaves(config, [&](const std::string& name, auto& value, const base::Field& field) {
+    using Value = std::decay_t<decltype(value)>;
     CLI::Option* option = nullptr;
-    if constexpr (std::is_same_v<std::decay_t<decltype(field)>, bool>)
-      option = app.add_flag("--" + name, field, help)->default_str(field ? "true" : "false");
+    if constexpr (std::is_same_v<Value, bool>)
+      option = app.add_flag("--" + name, value)->default_str(value ? "true" : "false");
     else
-      option = app.add_option("--" + name, field, help)->capture_default_str();
-    if constexpr (!std::is_same_v<std::decay_t<decltype(field)>, std::vector<std::string>>)
+      option = app.add_option("--" + name, value)->capture_default_str();
+    if constexpr (std::is_integral_v<Value> && !std::is_same_v<Value, bool>)
+      option->transform(CLI::Validator(detail::plain_count, ""));
+    if constexpr (std::is_same_v<Value, std::string>)
+      option->transform(CLI::Validator(detail::empty_value, ""));
+    if constexpr (!std::is_same_v<Value, std::vector<std::string>>)
       option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-    if (dot != std::string::npos) option->group("[" + name.substr(0, dot) + "]");
+    detail::describe(*option, name, field);
   });
 }
+
+/// Everyday options in --help, all of them in --help_all.
+void use_option_groups(CLI::App& app);
 
 namespace detail {
 std::string toml_value(const std::string& value);
-std::string toml_value(double value);
+std::string toml_value(double value);  ///< the shortest text that reads back to it
 inline std::string toml_value(bool value) { return value ? "true" : "false"; }
 template <class Integer, class = std::enable_if_t<std::is_integral_v<Integer>>>
 std::string toml_value(Integer value) {
@@ -70,7 +67,7 @@ std::string toml_value(Integer value) {
 template <class Config>
 std::string to_toml(Config config) {
   std::string top, sections, section;
-  visit_leaves(config, [&](const std::string& name, auto& field, const char*) {
+  visit_leaves(config, [&](const std::string& name, auto& field, const base::Field&) {
     const auto dot = name.rfind('.');
     const auto own_section = dot == std::string::npos ? "" : name.substr(0, dot);
     if (!own_section.empty() && own_section != section)

@@ -117,13 +117,27 @@ json cost_of(const std::vector<std::vector<json>>& runs) {
   return cost;
 }
 
+/// The direction that a score states; of a score made before scores stated it, that of the metrics
+/// of that time.
+json direction_of(const json& metric) {
+  if (metric.contains("higher_is_better")) return metric["higher_is_better"];
+  const auto name = metric.value("name", "FD");
+  const auto begins = [&](const char* word) { return name.rfind(word, 0) == 0; };
+  for (const auto* word : {"IS", "precision", "recall", "density", "coverage"})
+    if (begins(word)) return true;
+  for (const auto* word : {"FD", "FID", "sFID", "KID", "KD"})
+    if (begins(word)) return false;
+  return nullptr;
+}
+
 /// The options of a run by their dotted names.
 json config_of(const fs::path& path) {
   RunConfig options;
   read_toml(path, options, /*keep_unknown=*/true);
   json config = json::object();
-  visit_leaves(options,
-               [&](const std::string& name, auto& field, const char*) { config[name] = field; });
+  visit_leaves(options, [&](const std::string& name, auto& field, const base::Field&) {
+    config[name] = field;
+  });
   return config;
 }
 
@@ -142,6 +156,7 @@ json metrics_of(const std::vector<json>& scores) {
                        {"mean", mean_of(values)},
                        {"std_over_seeds", or_null(deviation_of(values))},
                        {"std_of_one_score", or_null(number_at(metric, "std"))},
+                       {"higher_is_better", direction_of(metric)},
                        {"values", values}});
   }
   return metrics;

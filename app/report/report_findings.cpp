@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,8 +53,9 @@ json comparisons_of(const json& entries, const std::string& metric) {
   std::vector<std::pair<std::string, const json*>> scored;
   for (const auto& entry : entries)
     if (const auto* found = metric_named(entry, metric)) scored.emplace_back(entry["name"], found);
-  if (scored.size() < 2) return json::array();
-  const bool higher = higher_is_better(metric);
+  const auto direction = higher_is_better(entries, metric);
+  if (scored.size() < 2 || !direction) return json::array();
+  const bool higher = *direction;
   std::stable_sort(scored.begin(), scored.end(), [&](const auto& a, const auto& b) {
     const double x = (*a.second)["mean"], y = (*b.second)["mean"];
     return higher ? x > y : x < y;
@@ -184,27 +184,23 @@ std::string baseline_sentence(const json& baselines, const std::string& metric) 
   return list.empty() ? "" : fmt::format(" On the same scale: {}.", list);
 }
 
-/// " It trains at 0.83 times the speed of U-ViT (images/s)."
-std::string speed_sentence(const json& best, const json& other) {
-  const auto speed = number_at(best["cost"], "images_per_sec"),
-             reference = number_at(other["cost"], "images_per_sec");
-  if (!speed || !reference || *reference <= 0) return "";
-  return fmt::format(" {} trains at {:.2f} times the speed of {}.",
-                     best["name"].get<std::string>(),
-                     *speed / *reference,
-                     other["name"].get<std::string>());
+/// " (lower is better)", or nothing where the metric does not say.
+std::string direction_text(const json& entries, const std::string& metric) {
+  const auto higher = higher_is_better(entries, metric);
+  return higher ? fmt::format(" ({} is better)", *higher ? "higher" : "lower") : "";
 }
 
-std::string verdict_of_one(const json& entry, const std::string& metric) {
+std::string verdict_of_one(const json& entries, const std::string& metric) {
+  const auto& entry = entries[0];
   const auto& cost = entry["cost"];
   const auto after = fmt::format("after {} images", base::si_number(cost["images_seen"]));
   if (const auto* found = metric_named(entry, metric))
-    return fmt::format("{} reaches {} {} {} ({} is better).",
+    return fmt::format("{} reaches {} {} {}{}.",
                        entry["name"].get<std::string>(),
                        metric,
                        with_spread(*found),
                        after,
-                       higher_is_better(metric) ? "higher" : "lower");
+                       direction_text(entries, metric));
   return fmt::format(
       "{} {}: not scored, so judge by the pictures.", entry["name"].get<std::string>(), after);
 }
@@ -242,7 +238,7 @@ std::string verdict_of_many(const json& entries,
         numbers,
         base::significant(
             100 * std::abs(first["difference"].get<double>() / next["mean"].get<double>()), 2),
-        higher_is_better(metric) ? "higher" : "lower");
+        higher_is_better(entries, metric) == true ? "higher" : "lower");
   }
   const double p = first["p_adjusted"];
   const size_t seeds = best["values"].size(), other_seeds = next["values"].size();
@@ -272,13 +268,12 @@ std::string unequal_sentence(const json& checks) {
 
 }  // namespace
 
-bool higher_is_better(const std::string& metric) {
-  static const std::set<std::string> kHigher = {
-      "is", "inception score", "precision", "recall", "density", "coverage"};
-  std::string lower = metric.substr(0, metric.find(" ("));
-  std::transform(
-      lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
-  return kHigher.count(lower) > 0;
+std::optional<bool> higher_is_better(const json& entries, const std::string& metric) {
+  for (const auto& entry : entries)
+    if (const auto* found = metric_named(entry, metric);
+        found && found->contains("higher_is_better") && (*found)["higher_is_better"].is_boolean())
+      return (*found)["higher_is_better"].get<bool>();
+  return std::nullopt;
 }
 
 void add_findings(json& data) {
@@ -295,15 +290,10 @@ void add_findings(json& data) {
   data["warnings"] = warnings_of(data);
   std::string verdict = entries.empty() ? "Nothing to report."
                         : entries.size() == 1
-                            ? verdict_of_one(entries[0], metric)
+                            ? verdict_of_one(entries, metric)
                             : verdict_of_many(entries, metric, data["comparisons"]);
   verdict += unequal_sentence(data["held_equal"]);
   if (!metric.empty()) verdict += baseline_sentence(data["baselines"], metric);
-  if (!data["comparisons"].empty()) {
-    const auto& first = data["comparisons"][0];
-    verdict +=
-        speed_sentence(entry_named(entries, first["better"]), entry_named(entries, first["other"]));
-  }
   data["verdict"] = verdict;
 }
 

@@ -21,6 +21,6 @@ namespace uvic::app {
 void add_findings(nlohmann::json& data);
 
 /// IS, precision, recall, density, coverage: true. Distances: false.
-bool higher_is_better(const std::string& metric);
+std::optional<bool> higher_is_better(const nlohmann::json& entries, const std::string& metric);
 
 }  // namespace uvic::app

@@ -100,8 +100,9 @@ std::optional<DotPlot> score_plot(const json& data) {
   const std::string metric = data["primary_metric"];
   DotPlot plot;
   plot.title = metric + " of each, with baselines";
+  const auto higher = higher_is_better(data["entries"], metric);
   plot.x_label =
-      fmt::format("{} ({} is better)", metric, higher_is_better(metric) ? "higher" : "lower");
+      higher ? fmt::format("{} ({} is better)", metric, *higher ? "higher" : "lower") : metric;
   const auto add = [&](const json& named, std::optional<size_t> colour) {
     for (const auto& found : named["metrics"]) {
       if (found["name"] != metric) continue;

@@ -60,9 +60,14 @@ void add_metric_rows(TableGroup& group, const json& data) {
           std::find(names.begin(), names.end(), name) == names.end())
         names.push_back(name);
   for (const auto& name : names) {
-    const bool higher = higher_is_better(name);
-    TableRow row{
-        name, higher ? "higher is better" : "lower is better", {}, {}, test_text(data, name)};
+    const auto higher = higher_is_better(data["entries"], name);
+    TableRow row{name,
+                 !higher   ? ""
+                 : *higher ? "higher is better"
+                           : "lower is better",
+                 {},
+                 {},
+                 test_text(data, name)};
     std::optional<double> best;
     for (const auto& entry : data["entries"]) {
       row.cells.emplace_back();
@@ -72,7 +77,7 @@ void add_metric_rows(TableGroup& group, const json& data) {
         const auto& spread = metric["std_over_seeds"].is_null() ? metric["std_of_one_score"]
                                                                 : metric["std_over_seeds"];
         row.cells.back() = base::with_error(mean, spread.is_number() ? spread.get<double>() : 0);
-        if (!best || (higher ? mean > *best : mean < *best))
+        if (higher && (!best || (*higher ? mean > *best : mean < *best)))
           best = mean, row.best = row.cells.size() - 1;
       }
     }

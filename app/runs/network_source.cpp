@@ -14,6 +14,7 @@
 #include "app/options/options.h"
 #include "app/runs/run_dir.h"
 #include "app/runs/weights_file.h"
+#include "base/check.h"
 #include "data/formats/json.h"
 #include "data/formats/sha256.h"
 
@@ -53,7 +54,7 @@ void take_weights(WeightsFile file, SampleSource& source) {
 // Everything that makes alpha and sigma.
 std::string schedule_of(diffusion::DiffusionConfig config) {
   std::string text;
-  config.fields([&](const std::string& name, auto& field, const char*) {
+  config.fields([&](const std::string& name, auto& field, const base::Field&) {
     for (const auto* part :
          {"schedule", "beta_0", "beta_1", "diffusion_steps", "cosine_s", "sigma_min", "sigma_max"})
       if (name == part) text += fmt::format("{} ", field);
@@ -134,6 +135,14 @@ SampleSource open_guide(const std::string& guide,
        has_null_class(own) != has_null_class(other)))
     refuse("has other classes than what it is to guide");
   return source;
+}
+
+void check_guidance(const diffusion::GuidanceConfig& guidance, const RunConfig& training) {
+  base::require(
+      guidance.guidance_scale == 1 || has_null_class(training),
+      "--guidance_scale {}: the network was trained without label_dropout and has no null "
+      "class",
+      guidance.guidance_scale);
 }
 
 std::vector<int64_t> chosen_classes(const std::string& text, const SampleSource& source) {

@@ -58,4 +58,7 @@ inline bool has_null_class(const RunConfig& training) {
   return training.model.input().num_classes > 0 && training.label_dropout > 0;
 }
 
+/// Throws std::invalid_argument where guidance asks for a null class that the network lacks.
+void check_guidance(const diffusion::GuidanceConfig& guidance, const RunConfig& training);
+
 }  // namespace uvic::app

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/field.h"
 #include "data/dataset.h"
 #include "diffusion/diffusion_config.h"
 #include "diffusion/guidance.h"
@@ -12,6 +13,9 @@
 #include "model/network_config.h"
 
 namespace uvic::app {
+
+/// The rows of the table of optimizers.
+std::vector<base::Choice> optimizer_choices();
 
 /// The optimizer, its rate and clipping. Defaults are the official code's for CIFAR-10.
 struct OptimizerConfig {
@@ -26,15 +30,34 @@ struct OptimizerConfig {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("kind", kind, "Optimizer: adamw");
-    visit("lr", lr, "Learning rate after warm-up");
-    visit("weight_decay", weight_decay, "Decoupled weight decay, on every parameter");
-    visit("beta1", beta1, "Decay of the gradient's running mean");
-    visit("beta2", beta2, "Decay of the squared gradient's running mean");
-    visit("eps", eps, "Added to the root of the squared gradient's mean");
-    visit("warmup_images", warmup_images, "Images over which the rate rises linearly from 0");
-    visit("lr_decay", lr_decay, "After warm-up: none | linear | cosine, to 0 at total_images");
-    visit("grad_clip", grad_clip, "Largest global gradient norm; 0: no clipping");
+    using base::Field;
+    visit("kind", kind, Field{"Optimizer", optimizer_choices()}.advanced());
+    visit("lr", lr, Field{"Learning rate after warm-up", base::from(0, 1000)});
+    visit("weight_decay",
+          weight_decay,
+          Field{"Decoupled weight decay, on every parameter", base::from(0, 1000)});
+    visit("beta1",
+          beta1,
+          Field{"Decay of the gradient's running mean", base::below(0, 1)}.advanced());
+    visit("beta2",
+          beta2,
+          Field{"Decay of the squared gradient's running mean", base::below(0, 1)}.advanced());
+    visit("eps",
+          eps,
+          Field{"Added to the root of the squared gradient's mean", base::above(0, 1)}.advanced());
+    visit(
+        "warmup_images",
+        warmup_images,
+        Field{"Images over which the rate rises linearly from 0", base::from(0, base::kMostCount)});
+    visit("lr_decay",
+          lr_decay,
+          Field{"Learning rate after warm-up",
+                {{"none", "constant"},
+                 {"linear", "to 0 at total_images"},
+                 {"cosine", "to 0 at total_images"}}});
+    visit("grad_clip",
+          grad_clip,
+          Field{"Largest global gradient norm; 0: no clipping", base::from(0, 1e12)});
   }
   void validate() const;
 };
@@ -77,52 +100,78 @@ struct RunConfig {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("data", data, "Training pictures: procedural, a folder, a zip, CIFAR-10's binary folder");
-    visit("out", out, "Folder of the run; the same command continues what is there");
-    visit("total_images", total_images, "Length of training, images");
-    visit("batch_size", batch_size, "Images in an optimiser step");
+    using base::Field;
+    using base::from;
+    constexpr double kMost = base::kMostCount;
+    visit("data",
+          data,
+          Field{"Training images: procedural, a folder, a zip, CIFAR-10's binary folder"});
+    visit("out", out, Field{"Folder of the run; the same command resumes what it holds"});
+    visit("total_images", total_images, Field{"Length of training, images", from(1, kMost)});
+    visit(
+        "batch_size", batch_size, Field{"Images in an optimizer step", from(1, base::kMostAtOnce)});
     visit("accumulate",
           accumulate,
-          "Parts that a batch is split into to save memory; gradients add up");
+          Field{"Parts that a batch is split into to save memory; gradients add up",
+                from(1, base::kMostAtOnce)}
+              .advanced());
     visit(
         "shards",
         shards,
-        "CPU: shares of a batch computed side by side, a thread each; 0: one for each thread where "
-        "that pays, 1: all threads share every product");
-    visit("seed", seed, "Seed of initialisation, data order, noise and dropout");
-    visit("flip", flip, "Mirror each picture with probability 1/2");
+        Field{"CPU: parts of a batch computed side by side, a thread each; 0: one for each thread "
+              "where that pays, 1: all threads share every product",
+              from(0, 65536)}
+            .advanced());
+    visit("seed",
+          seed,
+          Field{"Seed of initialisation, data order, noise and dropout", from(0, kMost)});
+    visit("flip", flip, Field{"Mirror each image with probability 1/2"});
     visit("label_dropout",
           label_dropout,
-          "Probability that a label becomes the null class (num_classes - 1), for guidance");
-    visit("ema_decay", ema_decay, "Decay of the weights' average, a step");
+          Field{"Probability that a label becomes the null class (num_classes - 1), for guidance",
+                base::below(0, 1)});
+    visit("ema_decay",
+          ema_decay,
+          Field{"Decay of the average of the weights, for each step", base::below(0, 1)});
     visit("ema_rampup",
           ema_rampup,
-          "Bounds the average's half-life to this fraction of the images seen; 0: no bound");
-    visit("precision",
-          precision,
-          "auto | bf16 | fp32; auto is bf16 where the hardware multiplies it fast");
-    visit("kernels",
-          kernels,
-          "fused | plain: the definitions in tensor code alone, which fused kernels are held "
-          "against");
-    visit("device", device, "auto | cpu | cuda");
-    visit("threads", threads, "Threads for tensor work; 0: all usable cores");
-    visit("workers", workers, "Threads that decode pictures");
-    visit("log_images", log_images, "Images between progress lines");
-    visit("grid_images", grid_images, "Images between sample grids; 0: none");
-    visit("checkpoint_images", checkpoint_images, "Images between checkpoints");
-    visit("grid_count", grid_count, "Pictures in a sample grid, seeds 0, 1, ...");
+          Field{"Bounds the average's half-life to this fraction of the images seen; 0: no bound",
+                from(0, 1e6)}
+              .advanced());
+    visit("precision", precision, base::precision_field("Precision of products and attention"));
+    visit("kernels", kernels, base::kernels_field());
+    visit("device", device, base::device_field());
+    visit("threads", threads, base::threads_field());
+    visit("workers", workers, Field{"Threads that decode images", from(0, 1024)}.advanced());
+    visit("log_images", log_images, Field{"Images between progress lines", from(1, kMost)});
+    visit(
+        "grid_images", grid_images, Field{"Images between sample grids; 0: none", from(0, kMost)});
+    visit("checkpoint_images",
+          checkpoint_images,
+          Field{"Images between checkpoints", from(1, kMost)});
+    visit("grid_count",
+          grid_count,
+          Field{"Samples in a grid, seeds 0, 1, ...", from(1, base::kMostAtOnce)}.advanced());
     guidance.fields(visit);
-    visit("score_images", score_images, "Images between scores during training; 0: none");
+    visit("score_images",
+          score_images,
+          Field{"Images between scores during training; 0: none", from(0, kMost)});
     visit("score_ref",
           score_ref,
-          "Reference of the scores: pictures or .npz statistics; empty: the training pictures");
-    visit("score_count", score_count, "Pictures drawn for a score during training");
-    visit(
-        "score_extractor", score_extractor, "Feature network of the scores: embedded | inception");
-    visit("inception", inception, "Path of the FID Inception weights");
-    visit("memory", memory, "Print first what the run will hold in memory, part by part");
-    visit("dry_run", dry_run, "Print the effective config, parameter count and cost, and stop");
+          Field{"Reference of the scores: images or .npz statistics; empty: the training images"}
+              .advanced());
+    visit("score_count",
+          score_count,
+          Field{"Samples generated for a score during training", from(2, 4294967296.0)}.advanced());
+    visit("score_extractor",
+          score_extractor,
+          Field{"Feature network of the scores", {{"embedded", "FD"}, {"inception", "FID"}}}
+              .advanced());
+    visit("inception", inception, Field{"Path of the FID Inception weights"}.advanced());
+    visit("memory", memory, Field{"First print what the run will hold in memory, part by part"});
+    visit("dry_run",
+          dry_run,
+          Field{"Print the effective config, parameter count and cost, and stop"});
     visit("model", model, "");
     visit("dataset", dataset, "");
     visit("diffusion", diffusion, "");

@@ -7,7 +7,7 @@
 #include <opencv2/core/version.hpp>
 
 #include "base/process.h"
-#include "model/kernels/cpu/cpu_features.h"
+#include "model/kernels/cpu/isa.h"
 
 namespace uvic::app {
 

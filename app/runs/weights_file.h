@@ -44,7 +44,9 @@ struct NetworkHints {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("config", config, "Training config of the network, or the name of a shipped one");
+    visit("config",
+          config,
+          base::Field{"Training config of the network, or the name of a shipped one"});
     shapes.fields(visit);
   }
 };

@@ -28,20 +28,15 @@ diffusion::ConditionalNetwork spread_over_threads(diffusion::ConditionalNetwork 
   return [network, keeps_apart](const torch::Tensor& x,
                                 const torch::Tensor& network_time,
                                 const torch::Tensor& condition) {
-    const auto range = [](const torch::Tensor& t, int64_t begin, int64_t end) {
-      return t.defined() ? t.slice(0, begin, end) : t;
-    };
-    const int64_t images = x.size(0), threads = at::get_num_threads(),
-                  count = keeps_apart ? std::min(images, threads) : images;
-    if (count <= 1) return network(x, network_time, condition);  // the blocks have all threads
-    std::vector<torch::Tensor> parts(static_cast<size_t>(count));
-    base::side_by_side(count, threads, [&](int64_t i) {
+    const int64_t images = x.size(0),
+                  parts = keeps_apart ? std::min<int64_t>(images, at::get_num_threads()) : images;
+    if (parts <= 1) return network(x, network_time, condition);  // the blocks have all threads
+    return base::in_slices(images, parts, [&](int64_t begin, int64_t end) {
       const c10::InferenceMode inference;
-      const int64_t begin = images * i / count, end = images * (i + 1) / count;
-      parts[static_cast<size_t>(i)] = network(
-          range(x, begin, end), range(network_time, begin, end), range(condition, begin, end));
+      return network(base::slice_of(x, begin, end),
+                     base::slice_of(network_time, begin, end),
+                     base::slice_of(condition, begin, end));
     });
-    return torch::cat(parts);
   };
 }
 

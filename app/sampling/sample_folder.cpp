@@ -56,10 +56,20 @@ class FolderLock {
   int folder_;
 };
 
+// What records of version 0.1.0 lack.
+const std::set<std::string> kNew = {"model", "diffusion", "guide_model", "guide_diffusion"};
+
+std::vector<uint64_t> listed(const nlohmann::json& record, const std::string& key) {
+  const auto text = record.value(key, "");
+  return text.empty() ? std::vector<uint64_t>() : parse_seeds(text);
+}
+
 // The first setting that differs, or "".
 std::string difference(const nlohmann::json& before, const nlohmann::json& now) {
-  for (const auto& [key, value] : now.items())
-    if (kFree.count(key) == 0 && before.value(key, nlohmann::json()) != value) return key;
+  for (const auto& [key, value] : now.items()) {
+    if (kFree.count(key) || (kNew.count(key) && !before.contains(key))) continue;
+    if (before.value(key, nlohmann::json()) != value) return key;
+  }
   for (const auto* key : {"init_fingerprint",
                           "invert_fingerprint",
                           "mask_fingerprint",
@@ -136,14 +146,18 @@ void SampleFolder::open(const std::vector<uint64_t>& ids, bool overwrite) {
           "{}: holds pictures drawn with another {}; choose another --out or pass --overwrite",
           path_.string(),
           other));
-    const auto ids = before.value(ids_key_, before.value("seeds", before.value("frames", "")));
-    for (const auto id : ids.empty() ? std::vector<uint64_t>() : parse_seeds(ids)) {
+    auto known = listed(before, before.contains("frames") ? "frames" : "seeds");
+    const auto begun = listed(before, "missing");
+    known.insert(known.end(), begun.begin(), begun.end());
+    for (const auto id : known) {
       if (!other.empty())
         for (const auto& stale :
              {picture_path(path_, id), trajectory_path(path_, id), noise_path(path_, id)})
           fs::remove(stale);
       else if (fs::exists(picture_path(path_, id)))
         drawn_.insert(id);
+      else
+        missing_.insert(id);
     }
     if (other.empty() && !overwrite)
       for (const auto* key : {"seconds", "images_per_sec"})
@@ -160,39 +174,53 @@ void SampleFolder::open(const std::vector<uint64_t>& ids, bool overwrite) {
 
 void SampleFolder::begin(const std::vector<uint64_t>& ids) {
   for (const auto id : ids) {
-    drawn_.insert(id);
+    if (fs::exists(picture_path(path_, id)))
+      drawn_.insert(id);
+    else
+      missing_.insert(id);
     if (id >= 10000) formats::make_folder(picture_path(path_, id).parent_path());
   }
-  record_[ids_key_] = seeds_text(drawn_);
-  record_["finished"] = false;
   write();
 }
 
-void SampleFolder::add_time(int64_t pictures, double seconds) {
-  if (pictures == 0) return;
+void SampleFolder::add(const std::vector<uint64_t>& ids) {
+  for (const auto id : ids) {
+    drawn_.insert(id);
+    missing_.erase(id);
+  }
+  write();
+}
+
+void SampleFolder::add_time(int64_t images, double seconds) {
+  if (images == 0) return;
   const double before_sec = record_.value("seconds", 0.0);
   const double before = before_sec * record_.value("images_per_sec", 0.0);
   record_["seconds"] = before_sec + seconds;
-  record_["images_per_sec"] = (before + static_cast<double>(pictures)) / (before_sec + seconds);
+  record_["images_per_sec"] = (before + static_cast<double>(images)) / (before_sec + seconds);
 }
 
-void SampleFolder::finish(const nlohmann::json& more, bool finished) {
+void SampleFolder::finish(const nlohmann::json& more) {
   record_.update(more);
-  record_["finished"] = finished;
   write();
 }
 
 void SampleFolder::write() {
-  // Others may draw other seeds into the same folder at the same time: their pictures stay listed.
+  // Others may generate other seeds into the same folder at the same time: theirs stay listed.
   const auto file = path_ / "samples.json";
   const FolderLock lock(path_);
+  auto missing = missing_;
   if (fs::exists(file)) {
     const auto there = formats::read_json(file);
-    const auto ids = there.value(ids_key_, "");
-    if (difference(there, settings_).empty() && !ids.empty())
-      for (const auto id : parse_seeds(ids)) drawn_.insert(id);
-    record_[ids_key_] = seeds_text(drawn_);
+    if (difference(there, settings_).empty()) {
+      for (const auto id : listed(there, ids_key_)) drawn_.insert(id);
+      for (const auto id : listed(there, "missing")) missing.insert(id);
+    }
   }
+  for (const auto id : drawn_) missing.erase(id);
+  record_[ids_key_] = seeds_text(drawn_);
+  record_.erase("missing");
+  if (!missing.empty()) record_["missing"] = seeds_text(missing);
+  record_["finished"] = missing.empty();
   formats::write_json(file, record_);
 }
 

@@ -1,5 +1,5 @@
-// A folder of samples: pictures by seed, what lies beside them, and samples.json, which says how
-// they were drawn.
+// A folder of samples: images by seed, what belongs to them, and samples.json, which says how they
+// were made, which seeds are there ("seeds") and which were begun and are missing ("missing").
 //
 //   000042.png                  the picture of seed 42; from ten thousand on in folders of a
 //                               thousand, 012/012345.png
@@ -41,14 +41,18 @@ class SampleFolder {
   void open(const std::vector<uint64_t>& ids, bool overwrite);
 
   const std::filesystem::path& path() const { return path_; }
+  /// The images that are there, of this and earlier launches.
   const std::set<uint64_t>& drawn() const { return drawn_; }
 
-  /// Records that pictures `ids` are being drawn, or stand there.
+  /// Records that images `ids` are to be generated: what a kill leaves of them is known as ours.
   void begin(const std::vector<uint64_t>& ids);
-  /// Records a sitting: so many pictures in so many seconds, added to those of earlier sittings.
-  void add_time(int64_t pictures, double seconds);
-  /// Merges `more` into samples.json, whole or not at all.
-  void finish(const nlohmann::json& more, bool finished);
+  /// Records that images `ids` are there.
+  void add(const std::vector<uint64_t>& ids);
+  /// Records so many images in so many seconds, added to those of earlier launches.
+  void add_time(int64_t images, double seconds);
+  /// Merges `more` into samples.json, whole or not at all. "finished" is true where nothing that
+  /// was begun is missing.
+  void finish(const nlohmann::json& more);
 
  private:
   void write();
@@ -56,7 +60,7 @@ class SampleFolder {
   std::filesystem::path path_;
   nlohmann::json settings_, record_;
   std::string ids_key_;
-  std::set<uint64_t> drawn_;
+  std::set<uint64_t> drawn_, missing_;  // ids there, ids begun and not there
 };
 
 }  // namespace uvic::app

@@ -1,6 +1,7 @@
 #include "app/scoring/score_images.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <torch/torch.h>
 
 #include <algorithm>
@@ -20,7 +21,9 @@
 #include "app/runs/run_dir.h"
 #include "app/sampling/image_stream.h"
 #include "app/scoring/extractors.h"
+#include "base/check.h"
 #include "base/process.h"
+#include "base/progress_line.h"
 #include "base/tensor_text.h"
 #include "base/text_format.h"
 #include "data/formats/json.h"
@@ -49,21 +52,9 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-/// "scored 1200 of 5000", at most every five seconds. Throws StopRequested once a signal came.
-std::function<void(int64_t)> progress_line(const char* what, int64_t total) {
-  return [what, total, begin = Clock::now(), said = Clock::now()](int64_t done) mutable {
-    if (base::stop_requested()) throw base::StopRequested();
-    const auto now = Clock::now();
-    if (done < total && now - said < std::chrono::seconds(5)) return;
-    const double elapsed = std::chrono::duration<double>(now - begin).count();
-    if (done == total && elapsed < 5) return;
-    said = now;
-    fmt::print(stderr,
-               "{}: {} of {} pictures, {:.1f} images/s\n",
-               what,
-               done,
-               total,
-               static_cast<double>(done) / elapsed);
+std::function<void(int64_t)> progress_of(const char* what, int64_t total) {
+  return [line = base::CountProgress(what, "images"), total](int64_t done) mutable {
+    line(done, total);
   };
 }
 
@@ -139,7 +130,7 @@ Side side_of_pictures(const std::string& source,
   side.collected = metrics::collect(extractor,
                                     metrics::stream_dataset(pictures, count, batch_size),
                                     collect,
-                                    progress_line(what, count));
+                                    progress_of(what, count));
   side.images_per_sec = static_cast<double>(count) / seconds_since(begin);
   side.provenance = {{"source", source},
                      {"description", pictures.describe()},
@@ -172,7 +163,7 @@ Side side_of_run(const FidOptions& options,
   side.image_size = side.native_size = samples.image_size;
   const auto begin = Clock::now();
   side.collected = metrics::collect(
-      extractor, samples.stream, collect, progress_line("drawn and scored", samples.count));
+      extractor, samples.stream, collect, progress_of("generated and scored", samples.count));
   side.images_per_sec = static_cast<double>(samples.count) / seconds_since(begin);
   side.provenance = {{"source", options.run},
                      {"description", "drawn while they were scored"},
@@ -240,7 +231,8 @@ json records(const std::vector<metrics::MetricValue>& values) {
                     {"value", metric.value},
                     {"std", value_or_null(metric.std)},
                     {"extrapolated", value_or_null(metric.extrapolated)},
-                    {"how", metric.how}});
+                    {"how", metric.how},
+                    {"higher_is_better", metric.higher_is_better}});
   return list;
 }
 
@@ -253,12 +245,12 @@ std::string option_of_run(FidOptions options) {
   };
   FidOptions plain;
   std::vector<std::string> defaults;
-  visit_leaves(plain, [&](const std::string&, auto& field, const char*) {
+  visit_leaves(plain, [&](const std::string&, auto& field, const base::Field&) {
     defaults.push_back(detail::toml_value(field));
   });
   std::string changed;
   size_t at = 0;
-  visit_leaves(options, [&](const std::string& name, auto& field, const char*) {
+  visit_leaves(options, [&](const std::string& name, auto& field, const base::Field&) {
     if (detail::toml_value(field) != defaults[at++] && is_of_run(name) && changed.empty())
       changed = name;
   });
@@ -307,50 +299,37 @@ void keep_statistics(const FidOptions& options,
 
 }  // namespace
 
+std::string metric_names() {
+  return fmt::format("{}", fmt::join(metrics::metric_kinds().names(), ", "));
+}
+
 void FidOptions::validate() const {
-  const auto require = [](bool fine, const std::string& message) {
-    if (!fine) throw std::invalid_argument(message);
-  };
-  require(!images.empty() || !run.empty(),
-          "fid: --images is missing; give the pictures to score, or a --run to draw them from");
-  require(images.empty() || run.empty(),
-          "fid: --images and --run both name what to score; give one of them");
+  base::check_fields(*this);
+  base::require(
+      !images.empty() || !run.empty(),
+      "fid: --images is missing; give the pictures to score, or a --run to draw them from");
+  base::require(images.empty() || run.empty(),
+                "fid: --images and --run both name what to score; give one of them");
   if (run.empty()) {
     const auto needless = option_of_run(*this);
-    require(needless.empty(), fmt::format("--{} needs --run", needless));
+    base::require(needless.empty(), fmt::format("--{} needs --run", needless));
   }
-  require(run.empty() || num_images == 0, "--num_images: of --run, --seeds says how many");
-  require(!ref.empty() || !save_stats.empty() || !save_features.empty(),
-          "fid: --ref is missing; give a reference, or --save_stats to make one");
-  require(kid_subsets >= 1 && kid_subset_size >= 2 && is_splits >= 1,
-          fmt::format("fid: kid_subsets {}, is_splits {} want 1 or more, kid_subset_size {} 2",
-                      kid_subsets,
-                      is_splits,
-                      kid_subset_size));
-  require(sample_batch_size >= 1,
-          fmt::format("--sample_batch_size {}: 1 or more", sample_batch_size));
-  require(
+  base::require(run.empty() || num_images == 0, "--num_images: of --run, --seeds says how many");
+  base::require(!ref.empty() || !save_stats.empty() || !save_features.empty(),
+                "fid: --ref is missing; give a reference, or --save_stats to make one");
+  base::require(
       extractor == "embedded" || extractor == "inception" ||
           std::filesystem::path(extractor).extension() == ".pt",
       fmt::format("--extractor {}: embedded, inception or a TorchScript file (.pt)", extractor));
-  require(precision == "fp32" || (precision == "bf16" && extractor == "inception"),
-          fmt::format("--precision {}: fp32, or bf16 with the Inception network", precision));
-  require(weights.empty() || extractor == "embedded",
-          "--weights: for --extractor embedded; Inception's are --inception");
+  base::require(precision == "fp32" || (precision == "bf16" && extractor == "inception"),
+                fmt::format("--precision {}: fp32, or bf16 with the Inception network", precision));
+  base::require(weights.empty() || extractor == "embedded",
+                "--weights: for --extractor embedded; Inception's are --inception");
   const FidOptions plain;
-  require(
+  base::require(
       extractor == "inception" || (protocol == plain.protocol && dimensions == plain.dimensions),
       fmt::format("--{} needs --extractor inception",
                   protocol == plain.protocol ? "dimensions" : "protocol"));
-  require(
-      num_images >= 0 && num_ref >= 0 && batch_size >= 1 && threads >= 0 && dataset.image_size >= 0,
-      fmt::format("fid: num_images {}, num_ref {}, threads {}, dataset.image_size {} want 0 or "
-                  "more, batch_size {} 1 or more",
-                  num_images,
-                  num_ref,
-                  threads,
-                  dataset.image_size,
-                  batch_size));
 }
 
 void FidOptions::take_sampler_of_run() {
@@ -375,9 +354,9 @@ FidResult run_fid(const FidOptions& options,
                                          options.precision},
                                         base::choose_device(options.device));
   auto choice = metrics::parse_metrics(options.metrics, *extractor);
-  choice.kid_options.subsets = options.kid_subsets;
-  choice.kid_options.subset_size = options.kid_subset_size;
-  choice.is_splits = options.is_splits;
+  choice.options.kid.subsets = options.kid_subsets;
+  choice.options.kid.subset_size = options.kid_subset_size;
+  choice.options.is_splits = options.is_splits;
   std::vector<std::string> warnings;
 
   const auto side = [&](const std::string& source,
@@ -398,7 +377,7 @@ FidResult run_fid(const FidOptions& options,
     reference = side(options.ref, {}, 0, "reference", needed_of_reference(choice));
     require_collected(reference->collected, needed_of_reference(choice), options.ref);
   }
-  auto keep = needed_of_pictures(choice);
+  auto keep = needed_of_images(choice);
   keep.features = keep.features || !options.save_features.empty();
   keep.spatial_rows = !options.save_features.empty();
   const auto pictures =

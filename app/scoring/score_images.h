@@ -12,6 +12,9 @@
 
 namespace uvic::app {
 
+/// "fd, sfid, kid, is, pr": the rows of the table of metrics.
+std::string metric_names();
+
 struct FidOptions {
   std::string ref;
   std::string images;
@@ -47,60 +50,94 @@ struct FidOptions {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("ref",
-          ref,
-          "Reference: pictures as for --images, statistics (.npz with mu and sigma) or features "
-          "(.npy)");
-    visit("images",
-          images,
-          "Pictures to score: a folder, a zip, an array (.npz, .npy), CIFAR-10's binary folder, "
-          "procedural; or statistics or features");
+    using base::Field;
     visit(
-        "run",
-        run,
-        "In place of --images: draw the pictures from this run folder while they are scored, with "
-        "no file in between");
-    visit("run_weights", run_weights, "Weights of --run; empty: its latest EMA weights");
-    visit("seeds", seeds, "Which pictures of --run, as 0-49999");
-    visit("labels", labels, "Classes of --run's pictures, as in uvic sample; empty: all in turn");
+        "ref",
+        ref,
+        Field{"Reference: images as for --images, statistics (.npz with mu and sigma) or features "
+              "(.npy)"});
+    visit(
+        "images",
+        images,
+        Field{"Images to score: a folder, a zip, an array (.npz, .npy), CIFAR-10's binary folder, "
+              "procedural; or statistics or features"});
+    visit("run",
+          run,
+          Field{"Instead of --images: generate the images from this run folder while they are "
+                "scored, with no file in between"});
+    visit("run_weights", run_weights, Field{"Weights of --run; empty: its latest EMA weights"});
+    visit("seeds", seeds, Field{"Which images of --run, as 0-49999"});
+    visit("labels",
+          labels,
+          Field{"Classes of --run's images, as in uvic sample; empty: all in turn"});
     visit("sample_batch_size",
           sample_batch_size,
-          "Pictures of --run drawn at once; changes speed and memory, never a picture");
-    visit("sample_precision", sample_precision, "Of the network of --run: auto | bf16 | fp32");
+          Field{"Images of --run generated at once; changes speed and memory, never an image",
+                base::from(1, base::kMostAtOnce)}
+              .advanced());
+    visit("sample_precision",
+          sample_precision,
+          base::precision_field("Precision of the network of --run").advanced());
     guidance.fields(visit);
     visit("extractor",
           extractor,
-          "Feature network: embedded (gives FD) | inception (gives FID) | a TorchScript file "
-          "FILE.pt (gives FD)");
+          Field{"Feature network: embedded (gives FD), a TorchScript file FILE.pt (gives FD), or",
+                {{"embedded", "FD"}, {"inception", "FID"}}}
+              .or_else());
     visit("weights",
           weights,
-          "Weights of an embedded network other than the shipped one, from uvic train-features");
-    visit("inception", inception, "Path of pt_inception-2015-12-05-6726825d.pth");
-    visit("protocol", protocol, "How pictures come to Inception's size: pytorch-fid | tf1 | clean");
-    visit("dimensions", dimensions, "Inception's features: 2048 | 768 | 192 | 64");
-    visit("metrics",
-          metrics,
-          "fd, and of: kid, pr (precision, recall, density, coverage), sfid, is; or all");
-    visit("kid_subsets", kid_subsets, "KID: subsets, whose spread is told");
-    visit("kid_subset_size", kid_subset_size, "KID: pictures in each, or fewer where there are");
-    visit("is_splits", is_splits, "Inception Score: parts, whose spread is told");
+          Field{"Weights of an embedded network other than the shipped one, from uvic "
+                "train-features"}
+              .advanced());
+    visit("inception", inception, Field{"Path of pt_inception-2015-12-05-6726825d.pth"});
+    visit("protocol",
+          protocol,
+          Field{"How images are resized for Inception",
+                {{"pytorch-fid", "PyTorch's bilinear"},
+                 {"tf1", "TensorFlow 1's, as torch-fidelity and ADM"},
+                 {"clean", "antialiased, as clean-fid"}}});
+    visit("dimensions",
+          dimensions,
+          Field{"Inception's features: 2048 | 768 | 192 | 64", base::from(64, 2048)}.advanced());
+    visit("metrics", metrics, Field{"Metrics, comma-separated: " + metric_names() + ", or all"});
     visit(
-        "num_images", num_images, "Score that many pictures, spread evenly over --images; 0: all");
-    visit("num_ref", num_ref, "Use that many reference pictures, spread evenly over --ref; 0: all");
+        "kid_subsets",
+        kid_subsets,
+        Field{"KID: subsets, whose standard deviation is reported", base::from(1, 1e6)}.advanced());
+    visit("kid_subset_size",
+          kid_subset_size,
+          Field{"KID: images in each, or fewer where there are fewer", base::from(2, 1e6)}
+              .advanced());
+    visit("is_splits",
+          is_splits,
+          Field{"Inception Score: parts, whose standard deviation is reported", base::from(1, 1e6)}
+              .advanced());
+    visit("num_images",
+          num_images,
+          Field{"Score that many images, spread evenly over --images; 0: all",
+                base::from(0, base::kMostCount)});
+    visit("num_ref",
+          num_ref,
+          Field{"Use that many reference images, spread evenly over --ref; 0: all",
+                base::from(0, base::kMostCount)});
     visit("batch_size",
           batch_size,
-          "Pictures decoded ahead at a time; changes memory, never a number");
-    visit("precision", precision, "Of the Inception network: fp32 | bf16");
-    visit("device", device, "auto | cpu | cuda");
-    visit("threads", threads, "Threads for tensor work; 0: all usable cores");
-    visit("report", report, "Folder for score.json: numbers and provenance");
+          Field{"Images decoded ahead at a time; changes memory, never a number",
+                base::from(1, base::kMostAtOnce)}
+              .advanced());
+    visit("precision",
+          precision,
+          Field{"Precision of the Inception network", {{"fp32", ""}, {"bf16", ""}}}.advanced());
+    visit("device", device, base::device_field());
+    visit("threads", threads, base::threads_field());
+    visit("report", report, Field{"Folder for score.json: numbers and provenance"});
     visit("save_stats",
           save_stats,
-          "Write the statistics of --images to this .npz, a --ref for later");
+          Field{"Write the statistics of --images to this .npz, a --ref for later"});
     visit("save_features",
           save_features,
-          "Write to this .npz the statistics of --images and what every picture gave: a --ref for "
-          "every metric, with no second pass");
+          Field{"Write to this .npz the statistics of --images and the features of every image: a "
+                "--ref for every metric, with no second pass"});
     visit("dataset", dataset, "");
     visit("sample", sample, "");
   }

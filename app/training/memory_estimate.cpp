@@ -24,7 +24,7 @@ MemoryEstimate estimate_memory(const RunConfig& config, torch::Device device, in
   const auto parameters = static_cast<double>(model::parameter_count(config.model));
   MemoryEstimate m;
   m.parameters = m.average = kFloat * parameters;
-  m.optimizer = optimizer_kind(config.optimizer.kind).state_bytes_per_parameter * parameters;
+  m.optimizer = optimizer_kinds().at(config.optimizer.kind).state_bytes_per_parameter * parameters;
   m.gradients = kFloat * parameters * static_cast<double>(shards);
   if (device.is_cuda() && bf16) m.weight_copies = 2 * parameters;
   const auto images =

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "app/runs/run_config.h"
+#include "base/table.h"
 
 namespace uvic::app {
 
@@ -49,9 +50,6 @@ struct OptimizerKind {
                                      const std::vector<torch::Tensor>& averages);
 };
 
-const std::vector<OptimizerKind>& optimizer_kinds();
-
-/// The row of that name; the error for an unknown one lists the known.
-const OptimizerKind& optimizer_kind(const std::string& name);
+base::Table<OptimizerKind>& optimizer_kinds();
 
 }  // namespace uvic::app

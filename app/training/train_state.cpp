@@ -56,7 +56,8 @@ TrainState::TrainState(const model::NetworkConfig& config,
     averages.push_back(averaged[names[i]].requires_grad_(false));
     averages.back().copy_(parameters[i]);
   }
-  optimizer = optimizer_kind(optimizer_config.kind).make(optimizer_config, parameters, averages);
+  optimizer =
+      optimizer_kinds().at(optimizer_config.kind).make(optimizer_config, parameters, averages);
 }
 
 void TrainState::save(const std::filesystem::path& path,

@@ -50,7 +50,7 @@ class Block(nn.Module):
     def forward(self, x, skip=None):
         if self.skip_linear is not None:
             x = self.skip_linear(torch.cat([x, skip], -1))
-            x = x if x.is_cuda else x.float()  # on the CPU LayerNorm wants its own dtype
+            x = x if x.is_cuda else x.float()  # on the CPU LayerNorm needs its own dtype
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 

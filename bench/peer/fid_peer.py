@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Features and metrics of uvic beside those of the published Python tools, on the same pictures and weights.
+"""Features and metrics of uvic and of the published Python tools, on the same images and weights.
 
     PEERS=PYTORCH_FID/src:TORCH_FIDELITY:CLEAN_FID:PRDC
     PYTHONPATH=$PEERS python3 bench/peer/fid_peer.py prepare work --zip cifar10-test.zip
@@ -8,7 +8,7 @@
     PYTHONPATH=$PEERS python3 bench/peer/fid_peer.py table work
 
 The names are checkouts of mseitzer/pytorch-fid, toshas/torch-fidelity, GaParmar/clean-fid and
-clovaai/generative-evaluation-prdc. `prepare` writes 1,000 pictures to score and 1,000 others as the reference, as PNG
+clovaai/generative-evaluation-prdc. `prepare` writes 1,000 images to score and 1,000 others as the reference, as PNG
 (so that no JPEG decoder matters), and Inception weights made by the rule of tests/golden/metrics/make_inception.py.
 `theirs` and `ours` write features and metrics into `work`; `table` prints both with their relative difference.
 """
@@ -28,7 +28,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "tests/golden/metrics
 import make_inception as rule  # noqa: E402
 
 SIDES = ("images", "reference")
-POOLS = (64, 192, 768)  # of pytorch-fid's protocol, beside 2048
+POOLS = (64, 192, 768)  # of pytorch-fid's protocol, besides 2048
 
 
 def prepare(args):
@@ -163,7 +163,7 @@ def ours(args):
 
 def table(args):
     their_features = np.load(args.work / "theirs_images.npz")
-    print("| features of the scored pictures | largest | median picture |\n|---|---|---|")
+    print("| features of the scored images | largest | median image |\n|---|---|---|")
     for key in their_features.files:
         protocol, what = key.split("/")
         run = f"{protocol}_{what}" if what.isdigit() else f"{protocol}_2048"

@@ -72,7 +72,7 @@ def main():
     def ours(size, precision):
         return uvic("--images", folders[size], "--ref", reference, "--precision", precision)["images_per_sec"]
 
-    def told(name, values, unit):
+    def report(name, values, unit):
         shown = ", ".join(f"{value:.2f}" for value in values)
         print(f"{name:<28} median {statistics.median(values):.2f} {unit} ({shown})", flush=True)
 
@@ -80,7 +80,7 @@ def main():
         for size in args.sizes:
             rounds = [(theirs(size), ours(size, "fp32"), ours(size, "bf16")) for _ in range(args.rounds)]
             for name, values in zip(("pytorch-fid", "uvic fp32", "uvic bf16"), zip(*rounds)):
-                told(f"{size} px {name}", values, "images/s")
+                report(f"{size} px {name}", values, "images/s")
     if args.only != "extraction":
         rounds = []
         for _ in range(args.rounds):
@@ -90,7 +90,7 @@ def main():
             score = uvic("--images", args.work / "speed_b.npz", "--ref", args.work / "speed_a.npz")
             rounds.append((seconds, score["score_sec"]))
         for name, values in zip(("pytorch-fid", "uvic"), zip(*rounds)):
-            told(f"distance at 2048, {name}", values, "s")
+            report(f"distance at 2048, {name}", values, "s")
         print(f"distance: pytorch-fid {theirs_value:.9g}, uvic {score['metrics'][0]['value']:.9g}")
 
 

@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 
+#include "base/tensor_text.h"
 #include "base/torch_compat.h"
 #include "model/attention/scores.h"
 #include "model/kernel_choice.h"
@@ -12,12 +13,6 @@
 
 namespace uvic::model {
 namespace {
-
-std::string describe(const torch::Tensor& x) {
-  std::string sizes;
-  for (const auto n : x.sizes()) sizes += (sizes.empty() ? "" : ", ") + std::to_string(n);
-  return fmt::format("[{}] {} on {}", sizes, c10::toString(x.scalar_type()), x.device().str());
-}
 
 void check(const AttentionInput& in) {
   for (const auto* x : {&in.q, &in.k, &in.v})
@@ -33,38 +28,31 @@ void check(const AttentionInput& in) {
     throw std::invalid_argument(
         fmt::format("attention: q {}, k {}, v {} disagree; give k and v of one shape, and batch, "
                     "heads, width, dtype and device of q",
-                    describe(in.q),
-                    describe(in.k),
-                    describe(in.v)));
+                    base::tensor_text(in.q),
+                    base::tensor_text(in.k),
+                    base::tensor_text(in.v)));
   if (in.v_previous.defined() && !like_k(in.v_previous))
     throw std::invalid_argument(
         fmt::format("attention: v_previous {}, v {}; give both one shape, dtype and device",
-                    describe(in.v_previous),
-                    describe(in.v)));
+                    base::tensor_text(in.v_previous),
+                    base::tensor_text(in.v)));
 }
 
 }  // namespace
-
-std::optional<ScoreKind> score_kind(const AttentionKind& kind) {
-  if (kind.reference == softmax_attention) return ScoreKind::softmax;
-  if (kind.reference == cog_attention) return ScoreKind::cog;
-  return std::nullopt;
-}
 
 torch::Tensor attention(const AttentionKind& kind, const AttentionInput& in) {
   check(in);
   if (!fused_kernels()) return kind.reference(in);
   if (kind.reference == elliptical_attention)
     return attention(attention_kind("softmax"), stretch_queries(in));
-  if (const auto score = score_kind(kind); score && fused_attention_serves(in.q))
+  if (const auto score = kind.score; score && fused_attention_serves(in.q))
     return fused_attention(*score, in.q, in.k, in.v, in.scale);
   if (kind.reference == softmax_attention) {
     const auto out = base::library_softmax_attention(in.q, in.k, in.v, in.scale);
     if (out.defined()) return out;
   }
   // On a GPU the library's softmax comes first: it has been measured, ours has not.
-  if (const auto score = score_kind(kind);
-      score && cuda_attention_serves(in.q, in.q.size(3), in.scale))
+  if (const auto score = kind.score; score && cuda_attention_serves(in.q, in.q.size(3), in.scale))
     return cuda_attention(*score, in.q, in.k, in.v, in.scale);
   return kind.reference(in);
 }
@@ -77,9 +65,9 @@ torch::Tensor self_attention(const AttentionKind& kind,
   if (qkv.dim() != 3 || heads <= 0 || qkv.size(2) % (3 * heads) != 0)
     throw std::invalid_argument(
         fmt::format("attention: qkv {} with {} heads; give [batch, tokens, 3 heads width]",
-                    describe(qkv),
+                    base::tensor_text(qkv),
                     heads));
-  if (const auto score = score_kind(kind); score && fused_kernels() && fused_attention_serves(qkv))
+  if (const auto score = kind.score; score && fused_kernels() && fused_attention_serves(qkv))
     return fused_attention(*score, qkv, heads, scale);
   if (kind.reference == cog_attention && fused_kernels() &&
       cuda_attention_serves(qkv, qkv.size(2) / (3 * heads), scale))

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/table.h"
 #include "model/kernels/cpu/kernel_table.h"
 
 namespace uvic::model {
@@ -50,18 +51,20 @@ torch::Tensor elliptical_attention(const AttentionInput& in);
 /// A way to turn scores into weights: its name in configs, its definition in plain tensor code.
 struct AttentionKind {
   const char* name;
+  const char* help;
   torch::Tensor (*reference)(const AttentionInput&);
+  std::optional<ScoreKind> score =
+      std::nullopt;  ///< what the fused kernels call it, if they know it
   bool reads_v_previous = false;
 };
 
 /// Every kind, in the order in which help texts list them.
-const std::vector<AttentionKind>& attention_kinds();
+base::Table<AttentionKind>& attention_kinds();
 
 /// The kind of that name; the error for an unknown one lists the known.
-const AttentionKind& attention_kind(const std::string& name);
-
-/// What the fused CPU kernels call this kind, where they know it.
-std::optional<ScoreKind> score_kind(const AttentionKind& kind);
+inline const AttentionKind& attention_kind(const std::string& name) {
+  return attention_kinds().at(name);
+}
 
 /// The fastest kernel that takes this call; each agrees with its reference (attention_test.cpp).
 /// Throws std::invalid_argument if shapes, dtypes or devices disagree.

@@ -1,29 +1,21 @@
-#include <fmt/format.h>
-
-#include <stdexcept>
-
 #include "model/attention/attention.h"
 
 namespace uvic::model {
 
-const std::vector<AttentionKind>& attention_kinds() {
-  static const std::vector<AttentionKind> kinds = {
-      {"softmax", softmax_attention},
-      {"cog", cog_attention},
-      {"expressive", expressive_attention},
-      {"elliptical", elliptical_attention, /*reads_v_previous=*/true},
-  };
+base::Table<AttentionKind>& attention_kinds() {
+  static base::Table<AttentionKind> kinds(
+      "model.attention",
+      {
+          {"softmax", "the usual: weights are positive", softmax_attention, ScoreKind::softmax},
+          {"cog", "sign(s) softmax(|s|): weights may be negative", cog_attention, ScoreKind::cog},
+          {"expressive", "s^2 / (1 + s^2), normalised", expressive_attention},
+          {"elliptical",
+           "softmax of scores weighted by how much values change between blocks",
+           elliptical_attention,
+           std::nullopt,
+           /*reads_v_previous=*/true},
+      });
   return kinds;
-}
-
-const AttentionKind& attention_kind(const std::string& name) {
-  std::string known;
-  for (const auto& kind : attention_kinds()) {
-    if (name == kind.name) return kind;
-    known += (known.empty() ? "" : ", ") + std::string(kind.name);
-  }
-  throw std::invalid_argument(
-      fmt::format("model.attention: unknown kind {}; choose one of {}", name, known));
 }
 
 }  // namespace uvic::model

@@ -1,12 +1,13 @@
 #include "model/uvit/uvit.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <cmath>
 #include <stdexcept>
 
+#include "base/check.h"
 #include "base/parallel.h"
+#include "base/tensor_text.h"
 #include "model/kernel_choice.h"
 #include "model/kernels/cpu/product_kernels.h"
 #include "model/recompute.h"
@@ -14,16 +15,6 @@
 
 namespace uvic::model {
 namespace {
-
-template <class... Args>
-void require(bool holds, fmt::format_string<Args...> message, Args&&... args) {
-  if (!holds)
-    throw std::invalid_argument("model: " + fmt::format(message, std::forward<Args>(args)...));
-}
-
-std::string shape(const torch::Tensor& x) {
-  return x.defined() ? fmt::format("[{}]", fmt::join(x.sizes().vec(), ", ")) : "none";
-}
 
 /// Sines and cosines of a side x side grid's rows (first half of dim) and columns, [side * side,
 /// dim]; a remainder of dim / 4 stays zero. Source: Vaswani et al. 2017, section 3.5, for each axis
@@ -102,41 +93,44 @@ void UViTImpl::check(const torch::Tensor& x,
                      const torch::Tensor& condition) const {
   const auto& c = config_;
   const int64_t batch = x.dim() == 4 ? x.size(0) : 0;
-  require(x.sizes() == torch::IntArrayRef({batch, c.in_chans, c.img_size, c.img_size}),
-          "x is {}, the config wants [batch, {}, {}, {}]; pass the config of this data",
-          shape(x),
-          c.in_chans,
-          c.img_size,
-          c.img_size);
-  require(timesteps.defined() && timesteps.sizes() == torch::IntArrayRef({batch}),
-          "timesteps is {}, wanted [{}], one for each image",
-          shape(timesteps),
-          batch);
+  base::require(
+      x.sizes() == torch::IntArrayRef({batch, c.in_chans, c.img_size, c.img_size}),
+      "model: x is {}, the config wants [batch, {}, {}, {}]; pass the config of this data",
+      base::shape_text(x),
+      c.in_chans,
+      c.img_size,
+      c.img_size);
+  base::require(timesteps.defined() && timesteps.sizes() == torch::IntArrayRef({batch}),
+                "model: timesteps is {}, wanted [{}], one for each image",
+                base::shape_text(timesteps),
+                batch);
   if (label_emb) {
-    require(condition.defined() && condition.sizes() == torch::IntArrayRef({batch}) &&
-                condition.scalar_type() == torch::kInt64,
-            "labels are {}, wanted int64 [{}]: this is a class-conditional model",
-            shape(condition),
-            batch);
+    base::require(condition.defined() && condition.sizes() == torch::IntArrayRef({batch}) &&
+                      condition.scalar_type() == torch::kInt64,
+                  "model: labels are {}, wanted int64 [{}]: this is a class-conditional model",
+                  base::shape_text(condition),
+                  batch);
     if (condition.is_cpu() && batch > 0) {
       const auto low = condition.min().item<int64_t>(), high = condition.max().item<int64_t>();
-      require(low >= 0 && high < c.num_classes,
-              "label {}, the model has classes 0 to {}",
-              low < 0 ? low : high,
-              c.num_classes - 1);
+      base::require(low >= 0 && high < c.num_classes,
+                    "model: label {}, the model has classes 0 to {}",
+                    low < 0 ? low : high,
+                    c.num_classes - 1);
     }
   } else if (context_embed) {
-    require(condition.defined() &&
-                condition.sizes() == torch::IntArrayRef({batch, c.num_clip_token, c.clip_dim}),
-            "context is {}, wanted [{}, {}, {}]: this is a context-conditional model",
-            shape(condition),
-            batch,
-            c.num_clip_token,
-            c.clip_dim);
+    base::require(
+        condition.defined() &&
+            condition.sizes() == torch::IntArrayRef({batch, c.num_clip_token, c.clip_dim}),
+        "model: context is {}, wanted [{}, {}, {}]: this is a context-conditional model",
+        base::shape_text(condition),
+        batch,
+        c.num_clip_token,
+        c.clip_dim);
   } else {
-    require(!condition.defined(),
-            "a condition {} was given to an unconditional model; set num_classes or clip_dim",
-            shape(condition));
+    base::require(
+        !condition.defined(),
+        "model: a condition {} was given to an unconditional model; set num_classes or clip_dim",
+        base::shape_text(condition));
   }
 }
 
@@ -202,7 +196,7 @@ torch::Tensor UViTImpl::decode(const torch::Tensor& h) {
 /// products change with the number of rows, plain tensor code with where a vector ends.
 bool UViTImpl::is_batch_invariant() const {
   return fused_kernels() && products_keep_rows_apart(compute_dtype()) && !passes_values_ &&
-         score_kind(attention_kind(config_.attention));
+         attention_kind(config_.attention).score;
 }
 
 torch::Tensor UViTImpl::forward(const torch::Tensor& x,
@@ -217,14 +211,11 @@ torch::Tensor UViTImpl::forward(const torch::Tensor& x,
   // An image on one thread, also a single one: LibTorch's float32 products have other bits on
   // another number of threads.
   const auto each = [&](auto&& step) {
-    std::vector<torch::Tensor> images(x.size(0));
-    base::side_by_side(x.size(0), at::get_num_threads(), [&](int64_t i) {
+    return base::in_slices(x.size(0), x.size(0), [&](int64_t begin, int64_t end) {
       const c10::InferenceMode mode(inference);  // modes are a thread's own
       const torch::NoGradGuard no_grad;
-      images[static_cast<size_t>(i)] =
-          step([i](const torch::Tensor& t) { return t.defined() ? t.slice(0, i, i + 1) : t; });
+      return step([=](const torch::Tensor& t) { return base::slice_of(t, begin, end); });
     });
-    return torch::cat(images);
   };
   auto h = each([&](auto&& image) {
     const auto tokens = embed(image(x), image(timesteps), image(condition));

@@ -2,23 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-#include <cstdint>
 #include <stdexcept>
-#include <tuple>
 
+#include "base/check.h"
 #include "model/attention/attention.h"
 #include "model/network_config.h"
 #include "model/uvit/placement.h"
 
 namespace uvic::model {
 namespace {
-
-template <class... Args>
-void demand(bool holds, fmt::format_string<Args...> message, Args&&... args) {
-  if (!holds)
-    throw std::invalid_argument("model: " + fmt::format(message, std::forward<Args>(args)...));
-}
 
 constexpr double kFloat = 4;
 
@@ -53,7 +45,7 @@ std::string text_of(UViTConfig config) {
   config.use_checkpoint = false;
   if (config.attention == "softmax") config.placement = "none";
   std::string text;
-  config.fields([&](const char* name, auto& field, const char*) {
+  config.fields([&](const char* name, auto& field, const base::Field&) {
     text += fmt::format("{} = {}\n", name, field);
   });
   return text;
@@ -70,7 +62,7 @@ ActivationBytes activation_bytes(const UViTConfig& c, const ActivationSettings& 
   const auto rows = static_cast<double>(c.extras() + c.patches());
   const double joining = c.skip ? static_cast<double>(c.depth / 2) : 0,
                plain = static_cast<double>(c.blocks()) - joining;
-  const bool scores = !settings.fused_kernels || !score_kind(attention_kind(c.attention));
+  const bool scores = !settings.fused_kernels || !attention_kind(c.attention).score;
   const auto block = bytes_of_block(c, compute, /*fused=*/!scores && settings.cpu);
   // Embedding and decoding: tokens before and after the positions, the last norm and its result.
   const double ends = rows * 4 * kFloat * static_cast<double>(c.embed_dim);
@@ -85,50 +77,35 @@ ActivationBytes activation_bytes(const UViTConfig& c, const ActivationSettings& 
 
 bool same_uvit(const UViTConfig& a, const UViTConfig& b) { return text_of(a) == text_of(b); }
 
+std::vector<base::Choice> attention_choices() { return attention_kinds().choices(); }
+std::vector<base::Choice> placement_choices() { return placement_rules().choices(); }
+
 void UViTConfig::validate() const {
-  // The upper bounds are far beyond any network; with them no product of sizes leaves int64.
-  for (const auto& [name, value, most] : {std::tuple("img_size", img_size, 1 << 16),
-                                          {"patch_size", patch_size, 1 << 16},
-                                          {"in_chans", in_chans, 1 << 12},
-                                          {"embed_dim", embed_dim, 1 << 17},
-                                          {"num_heads", num_heads, 1 << 17}}) {
-    demand(value > 0, "{} is {}; give a positive number", name, value);
-    demand(value <= most, "{} is {}; give {} at most", name, value, most);
-  }
-  demand(img_size % patch_size == 0,
-         "img_size {} is not a multiple of patch_size {}; change one of them",
-         img_size,
-         patch_size);
-  demand(embed_dim % num_heads == 0,
-         "embed_dim {} is not a multiple of num_heads {}; change one of them",
-         embed_dim,
-         num_heads);
-  demand(depth >= 2 && depth % 2 == 0, "depth is {}; give an even number from 2 on", depth);
-  demand(depth <= 1 << 12, "depth is {}; give 4096 at most", depth);
-  demand(mlp_ratio > 0 && mlp_ratio <= 1000 && mlp_hidden() > 0,
-         "mlp_ratio is {}; give a positive number, 4 in the published models",
-         mlp_ratio);
-  demand(std::isfinite(qk_scale) && qk_scale >= 0,
-         "qk_scale is {}; give a positive number, or 0 for 1/sqrt(head width)",
-         qk_scale);
-  demand(num_classes == -1 || (num_classes > 0 && num_classes <= INT32_MAX),
-         "num_classes is {}; give a positive number, or -1 for none",
-         num_classes);
-  demand(clip_dim >= 0 && num_clip_token >= 0 && (clip_dim > 0) == (num_clip_token > 0),
-         "clip_dim {} and num_clip_token {} disagree; give both, or 0 and 0 for no context",
-         clip_dim,
-         num_clip_token);
-  demand(clip_dim <= 1 << 20 && num_clip_token <= 1 << 20,
-         "clip_dim is {} and num_clip_token {}; give 1048576 at most",
-         clip_dim,
-         num_clip_token);
-  demand(num_classes <= 0 || clip_dim == 0,
-         "num_classes {} and clip_dim {}: choose labels or context, not both",
-         num_classes,
-         clip_dim);
-  attention_kind(attention);
+  base::check_fields(*this, "model.");
+  base::require(img_size % patch_size == 0,
+                "model: img_size {} is not a multiple of patch_size {}; change one of them",
+                img_size,
+                patch_size);
+  base::require(embed_dim % num_heads == 0,
+                "model: embed_dim {} is not a multiple of num_heads {}; change one of them",
+                embed_dim,
+                num_heads);
+  base::require(depth % 2 == 0, "model: depth is {}; give an even number", depth);
+  base::require(
+      mlp_hidden() > 0, "model: mlp_ratio is {}; give 4, as in the published models", mlp_ratio);
+  base::require(num_classes != 0,
+                "model: num_classes is {}; give a positive number, or -1 for none",
+                num_classes);
+  base::require(
+      (clip_dim > 0) == (num_clip_token > 0),
+      "model: clip_dim {} and num_clip_token {} disagree; give both, or 0 and 0 for no context",
+      clip_dim,
+      num_clip_token);
+  base::require(num_classes <= 0 || clip_dim == 0,
+                "model: num_classes {} and clip_dim {}: choose labels or context, not both",
+                num_classes,
+                clip_dim);
   place_attention(placement, blocks());
-  demand(init == "official" || init == "scaled", "init is \"{}\"; one of official, scaled", init);
 }
 
 int64_t parameter_count(const UViTConfig& c) {

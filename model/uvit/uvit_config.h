@@ -3,12 +3,24 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
+
+#include "base/field.h"
 
 namespace uvic::model {
 
 struct ActivationBytes;
 struct ActivationSettings;
 struct NetworkInput;
+
+/// The rows of the tables that the fields choose from.
+std::vector<base::Choice> attention_choices();
+std::vector<base::Choice> placement_choices();
+/// The same, and the empty word for "as the file says".
+inline std::vector<base::Choice> with_empty(std::vector<base::Choice> choices) {
+  choices.insert(choices.begin(), base::Choice{"", ""});
+  return choices;
+}
 
 /// The constructor options of the official code, under their names.
 struct UViTConfig {
@@ -34,37 +46,63 @@ struct UViTConfig {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit(
-        "img_size", img_size, "Side of the input, px (or latent cells); a multiple of patch_size");
-    visit("patch_size", patch_size, "Side of a patch, px");
-    visit("in_chans", in_chans, "Channels of the input");
-    visit("embed_dim", embed_dim, "Token width, a multiple of num_heads");
+    using base::Field;
+    visit("img_size",
+          img_size,
+          Field{"Side of the input, px (or cells of a latent); a multiple of patch_size",
+                base::from(1, 1 << 16)});
+    visit("patch_size", patch_size, Field{"Side of a patch, px", base::from(1, 1 << 16)});
+    visit("in_chans", in_chans, Field{"Channels of the input", base::from(1, 1 << 12)}.advanced());
+    visit("embed_dim",
+          embed_dim,
+          Field{"Token width, a multiple of num_heads", base::from(1, 1 << 17)});
     visit("depth",
           depth,
-          "Blocks beside the middle one, an even number: depth/2 in, 1 middle, depth/2 out");
-    visit("num_heads", num_heads, "Attention heads");
-    visit("mlp_ratio", mlp_ratio, "Hidden width of the MLP over embed_dim");
-    visit("qkv_bias", qkv_bias, "Bias in the qkv projection");
-    visit("qk_scale", qk_scale, "Multiplies q k^T; 0 means 1/sqrt(head width)");
-    visit("mlp_time_embed", mlp_time_embed, "Pass the time embedding through a two-layer MLP");
+          Field{"Blocks besides the middle one, an even number: depth/2 in, 1 middle, depth/2 out",
+                base::from(2, 4096)});
+    visit("num_heads", num_heads, Field{"Attention heads", base::from(1, 1 << 17)});
+    visit("mlp_ratio",
+          mlp_ratio,
+          Field{"Hidden width of the MLP over embed_dim", base::above(0, 1000)}.advanced());
+    visit("qkv_bias", qkv_bias, Field{"Bias in the qkv projection"}.advanced());
+    visit("qk_scale",
+          qk_scale,
+          Field{"Multiplies q k^T; 0: 1/sqrt(head width)", base::from(0, 1e6)}.advanced());
+    visit("mlp_time_embed",
+          mlp_time_embed,
+          Field{"Pass the time embedding through a two-layer MLP"}.advanced());
     visit("num_classes",
           num_classes,
-          "Classes to condition on, the null class included; -1: unconditional");
-    visit("clip_dim", clip_dim, "Width of context (text) features; 0: no context");
-    visit("num_clip_token", num_clip_token, "Context tokens; 0: no context");
-    visit("conv", conv, "Final 3x3 convolution");
-    visit("skip", skip, "Long skip connections");
-    visit("use_checkpoint", use_checkpoint, "Recompute blocks in the backward pass to save memory");
-    visit("attention", attention, "softmax | cog | expressive | elliptical");
-    visit("placement",
-          placement,
-          "Blocks that use `attention`, the others use softmax: inner (all but first and last) | "
-          "all | none | a list of blocks, from 0, as 1-5,7");
+          Field{"Classes to condition on, the null class included; -1: unconditional",
+                base::from(-1, 2147483647)});
+    visit("clip_dim",
+          clip_dim,
+          Field{"Width of context (text) features; 0: no context", base::from(0, 1 << 20)}
+              .advanced());
+    visit("num_clip_token",
+          num_clip_token,
+          Field{"Context tokens; 0: no context", base::from(0, 1 << 20)}.advanced());
+    visit("conv", conv, Field{"Final 3x3 convolution"}.advanced());
+    visit("skip", skip, Field{"Long skip connections"}.advanced());
+    visit("use_checkpoint",
+          use_checkpoint,
+          Field{"Recompute blocks in the backward pass: less memory, slower"}.advanced());
+    visit("attention", attention, Field{"Attention kind", attention_choices()});
+    visit(
+        "placement",
+        placement,
+        Field{"Blocks that use `attention`, the others use softmax: a list of blocks counted from "
+              "0, as 1-5,7, or",
+              placement_choices()}
+            .or_else());
     visit("init",
           init,
-          "Fresh weights: official (deviation 0.02 everywhere, as published) | scaled "
-          "(1/sqrt(inputs), "
-          "positions start as sines and cosines), by which narrow networks learn sooner");
+          Field{"Fresh weights",
+                {{"official", "standard deviation 0.02 everywhere, as published"},
+                 {"scaled",
+                  "1/sqrt(inputs), positions start as sines and cosines: narrow networks learn "
+                  "sooner"}}}
+              .advanced());
   }
 
   /// Throws std::invalid_argument where fields contradict each other.

@@ -51,8 +51,8 @@ TEST_CASE("dataset options: values out of range are refused by name", "[dataset]
     set(options);
     CHECK_THROWS_WITH(open_dataset("procedural", options), holds(name));
   };
-  refused([](auto& o) { o.image_size = 0; }, "image_size: 0 px");
-  refused([](auto& o) { o.image_size = 100000; }, "image_size: 100000 px");
-  refused([](auto& o) { o.memory_limit_mib = -1; }, "memory_limit_mib: -1");
-  refused([](auto& o) { o.procedural_images = 0; }, "procedural_images: 0");
+  refused([](auto& o) { o.image_size = 0; }, "--dataset.image_size 0: give");
+  refused([](auto& o) { o.image_size = 100000; }, "--dataset.image_size 100000: give");
+  refused([](auto& o) { o.memory_limit_mib = -1; }, "--dataset.memory_limit_mib -1: give");
+  refused([](auto& o) { o.procedural_images = 0; }, "--dataset.procedural_images 0: give");
 }

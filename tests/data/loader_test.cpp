@@ -63,21 +63,28 @@ LoaderOptions options(int64_t batch_size, uint64_t seed = 0, int64_t workers = 0
   return result;
 }
 
-/// `count` pictures from position `from` on, in batches of `batch_size`.
-Batch stream(const data::Dataset& dataset, LoaderOptions options, int64_t from, int64_t count) {
-  Loader loader(dataset, options, from);
-  std::vector<torch::Tensor> images, labels;
-  for (int64_t seen = 0; seen < count; seen += options.batch_size) {
-    const auto batch = loader.next();
+Batch joined(const std::vector<Batch>& batches) {
+  std::vector<torch::Tensor> images, labels, positions;
+  for (const auto& batch : batches) {
     images.push_back(batch.images);
     labels.push_back(batch.labels);
+    positions.push_back(batch.positions);
   }
-  return {torch::cat(images).slice(0, 0, count), torch::cat(labels).slice(0, 0, count)};
+  return {torch::cat(images), torch::cat(labels), torch::cat(positions)};
+}
+
+/// `count` images from position `from` on, in batches of `batch_size`.
+Batch stream(const data::Dataset& dataset, LoaderOptions options, int64_t from, int64_t count) {
+  Loader loader(dataset, options, from);
+  std::vector<Batch> batches;
+  for (int64_t seen = 0; seen < count; seen += options.batch_size) batches.push_back(loader.next());
+  return joined(batches).slice(0, count);
 }
 
 void check_equal(const Batch& a, const Batch& b) {
   CHECK(torch::equal(a.images, b.images));
   CHECK(torch::equal(a.labels, b.labels));
+  CHECK(torch::equal(a.positions, b.positions));
 }
 
 }  // namespace
@@ -161,8 +168,7 @@ TEST_CASE("loader: a stream goes on from any picture, at any batch size", "[load
   const auto whole = stream(dataset, options(10), 0, 500);
   for (const int64_t from : {1, 10, 96, 97, 98, 250}) {
     CAPTURE(from);
-    check_equal(stream(dataset, options(13, 0, 2), from, 200),
-                {whole.images.slice(0, from, from + 200), whole.labels.slice(0, from, from + 200)});
+    check_equal(stream(dataset, options(13, 0, 2), from, 200), whole.slice(from, from + 200));
   }
 }
 
@@ -176,13 +182,12 @@ TEST_CASE("loader: ranks' batches side by side are the batch of one", "[loader]"
     ranks.push_back(std::make_unique<Loader>(dataset, sharded));
   }
   for (int step = 0; step < 20; ++step) {
-    std::vector<torch::Tensor> images, labels;
+    std::vector<Batch> batches;
     for (auto& rank : ranks) {
-      const auto batch = rank->next();
-      CHECK(batch.images.size(0) == 4);
-      images.push_back(batch.images), labels.push_back(batch.labels);
+      batches.push_back(rank->next());
+      CHECK(batches.back().size() == 4);
     }
-    check_equal({torch::cat(images), torch::cat(labels)}, one.next());
+    check_equal(joined(batches), one.next());
   }
   CHECK(one.images_seen() == 240);
   CHECK(ranks[2]->images_seen() == 240);

@@ -20,7 +20,7 @@ namespace {
 template <class Config>
 void assign(Config& config, const json& values) {
   size_t set = 0;
-  config.fields([&](const char* name, auto& field, const char*) {
+  config.fields([&](const char* name, auto& field, const uvic::base::Field&) {
     if (!values.contains(name)) return;
     values.at(name).get_to(field);
     ++set;

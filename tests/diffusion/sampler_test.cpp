@@ -289,20 +289,20 @@ TEST_CASE("presets are valid, distinct and found by name", "[sampler]") {
     INFO(preset.name);
     CHECK_NOTHROW(preset.config.validate());
     CHECK(names.insert(preset.name).second);
-    CHECK(&sampler_preset(preset.name) == &preset);
+    CHECK(&sampler_presets().at(preset.name) == &preset);
   }
-  const auto& cifar = sampler_preset("uvit_cifar10");
+  const auto& cifar = sampler_presets().at("uvit_cifar10");
   CHECK(function_evaluations(cifar.config) == 1000);
-  CHECK(function_evaluations(sampler_preset("uvit_imagenet64").config) == 50);
-  CHECK(function_evaluations(sampler_preset("edm_cifar10").config) == 35);
-  CHECK(sampler_preset("uvit_imagenet256").guidance_scale == 1.4);  // their scale 0.4
-  CHECK_THROWS_AS(sampler_preset("nothing"), std::invalid_argument);
+  CHECK(function_evaluations(sampler_presets().at("uvit_imagenet64").config) == 50);
+  CHECK(function_evaluations(sampler_presets().at("edm_cifar10").config) == 35);
+  CHECK(sampler_presets().at("uvit_imagenet256").guidance_scale == 1.4);  // their scale 0.4
+  CHECK_THROWS_AS(sampler_presets().at("nothing"), std::invalid_argument);
 }
 
 TEST_CASE("every sampler is listed with its paper and a grid", "[sampler]") {
   for (const auto& info : samplers()) {
     CHECK(std::string(info.paper).find("arXiv:") != std::string::npos);
-    CHECK(std::string(info.summary).size() > 10);
+    CHECK(std::string(info.help).size() > 10);
     CHECK_NOTHROW(timestep_grid(info.default_grid, *make_noise_schedule({}), 1, 1e-3, 5));
     CHECK(sampler_info(info.name).name == info.name);
   }

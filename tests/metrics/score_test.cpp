@@ -42,7 +42,7 @@ std::vector<MetricValue> scores(const Colours& extractor,
   const auto reference = collect(
       extractor, stream_tensor(random_images(400, 256, 1), 100), needed_of_reference(choice));
   const auto pictures =
-      collect(extractor, stream_tensor(random_images(n, 200, 2), 100), needed_of_pictures(choice));
+      collect(extractor, stream_tensor(random_images(n, 200, 2), 100), needed_of_images(choice));
   return score(extractor, reference, pictures, choice);
 }
 
@@ -68,7 +68,8 @@ TEST_CASE(
   for (const auto& metric : scores(Colours("FD"), "fd,kid")) names.push_back(metric.name);
   CHECK(names == std::vector<std::string>{"FD (colours)", "KD (colours)"});
   CHECK_THROWS_WITH(parse_metrics("is", Colours("FD")), Catch::Contains("colours has others"));
-  CHECK(!parse_metrics("all", Colours("FD")).inception_score);
+  for (const auto* kind : parse_metrics("all", Colours("FD")).kinds)
+    CHECK(std::string(kind->name) != "is");
 }
 
 TEST_CASE("score: the distance carries its error, and its limit where there are pictures enough",
@@ -91,7 +92,7 @@ TEST_CASE("score: the jackknife's error is that of repeating the draw", "[score]
   std::vector<double> values, errors;
   for (int seed = 10; seed < 40; ++seed) {
     const auto pictures = collect(
-        extractor, stream_tensor(random_images(300, 230, seed), 300), needed_of_pictures(choice));
+        extractor, stream_tensor(random_images(300, 230, seed), 300), needed_of_images(choice));
     const auto metric = score(extractor, reference, pictures, choice)[0];
     values.push_back(metric.value);
     errors.push_back(*metric.std);

@@ -52,12 +52,13 @@ TEST_CASE("weights: every mismatch is told at once, and nothing is loaded", "[we
   tensors.erase("norm.bias");
   tensors["label_emb.weight"] = torch::zeros({10, 64});
   tensors.at("norm.weight") = torch::zeros({64}, torch::kInt64);
-  CHECK(refusal([&] { load_weights(*net, tensors, "nnet_ema.pth"); }) ==
-        "nnet_ema.pth: in_blocks.0.attn.qkv.weight is [384, 128], the model wants [192, 64]; "
-        "norm.bias is missing, the model wants "
-        "[64]; norm.weight is Long, the model wants Float; label_emb.weight [10, 64] is not part "
-        "of the model; pass the config "
-        "it was trained with");
+  CHECK(
+      refusal([&] { load_weights(*net, tensors, "nnet_ema.pth"); }) ==
+      "nnet_ema.pth: in_blocks.0.attn.qkv.weight is [384, 128], the model wants [192, 64]; "
+      "norm.bias is missing, the model wants "
+      "[64]; norm.weight is int64, the model wants float32; label_emb.weight [10, 64] is not part "
+      "of the model; pass the config "
+      "it was trained with");
   for (const auto& [name, tensor] : before)
     CHECK(torch::equal(tensor, named_weights(*net).at(name)));
   const auto all = before.size();
@@ -99,5 +100,6 @@ TEST_CASE("guess_config: tensors of something else are refused by what they lack
   CHECK(contains(refusal([&] { guess_config(tensors, {}, "x.pth"); }), "pos_embed has 20 tokens"));
   tensors = named_weights(*net);
   tensors.erase("mid_block.mlp.fc1.weight");
-  CHECK(contains(refusal([&] { guess_config(tensors, {}, "x.pth"); }), "no mid_block.mlp.fc1.weight"));
+  CHECK(contains(refusal([&] { guess_config(tensors, {}, "x.pth"); }),
+                 "no mid_block.mlp.fc1.weight"));
 }

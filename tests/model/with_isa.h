@@ -1,7 +1,7 @@
 // Runs the kernels of one instruction set for a while.
 #pragma once
 
-#include "model/kernels/cpu/cpu_features.h"
+#include "model/kernels/cpu/isa.h"
 
 namespace uvic::test {
 

@@ -6,8 +6,9 @@
 #include <mutex>
 #include <tuple>
 
+#include "base/cpu.h"
 #include "base/parallel.h"
-#include "model/kernels/cpu/cpu_features.h"
+#include "model/kernels/cpu/isa.h"
 #include "model/kernels/cpu/kernel_record.h"
 #include "model/kernels/cpu/kernel_table.h"
 #include "model/kernels/cpu/scratch_memory.h"
@@ -24,7 +25,7 @@ bool from_library(torch::Dtype dtype) {
   if (source != ProductSource::fastest) return source == ProductSource::library;
   const Isa isa = active_isa();
   return isa == Isa::portable ||
-         (dtype == torch::kBFloat16 && cpu_has_amx_bf16() && isa <= Isa::avx512_bf16);
+         (dtype == torch::kBFloat16 && base::cpu_has_amx_bf16() && isa <= Isa::avx512_bf16);
 }
 
 ElementType type_of(torch::Dtype dtype) {

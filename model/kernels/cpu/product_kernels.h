@@ -14,7 +14,7 @@
 namespace uvic::model {
 
 /// Whose products run: ours, LibTorch's (oneDNN, OpenBLAS), or `fastest`: ours where the kernels
-/// have wide vectors, LibTorch's elsewhere and for bf16 on a CPU with AMX, which ours leave idle.
+/// have wide vectors or tiles, LibTorch's elsewhere, and for bf16 where AMX is there but its kernels are not used.
 enum class ProductSource { fastest, ours, library };
 
 /// Process-wide; change it while no network runs. `fastest` from the start.

@@ -265,12 +265,12 @@ TEST_CASE("convert: shapes of a published network bring its whole recipe", "[con
   read_toml(scratch / "a.toml", read);
   CHECK(read.sample.sampler == "euler_maruyama");
   options.out = scratch / "b.safetensors";
-  options.network.attention = "cog";
+  options.network.shapes.attention = "cog";
   CHECK(run_convert(options).network.recipe == "cifar10_uvic_small");
   options.out = scratch / "c.safetensors";
-  options.network.num_heads = 4;
+  options.network.shapes.num_heads = 4;
   CHECK(run_convert(options).network.recipe.empty());
-  options.network.num_heads = 3;
+  options.network.shapes.num_heads = 3;
   options.out = scratch / "d.safetensors";
   CHECK_THROWS_WITH(run_convert(options), Contains("num_heads 3"));
 }

@@ -2,7 +2,7 @@
 
 #include "tests/support/catch.h"
 
-using uvic::model::ema_decay;
+using uvic::app::ema_decay;
 
 TEST_CASE("ema_decay: without a ramp-up it is constant", "[ema]") {
   CHECK(ema_decay(0.9999, 0, 0, 128) == 0.9999);

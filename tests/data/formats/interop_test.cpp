@@ -34,7 +34,7 @@ TEST_CASE("interop: PyTorch's files read equal, and PyTorch and NumPy read ours 
   const std::string python = find_python();
   if (python.empty()) UVIC_SKIP("no python3 has torch and numpy");
   const uvic::test::Scratch scratch;
-  const std::string script = python + " '" UVIC_GOLDEN_DIR "/../formats/interop.py' ";
+  const std::string script = python + " '" UVIC_GOLDEN_DIR "/../data/formats/interop.py' ";
   const std::string folder = " '" + scratch.path().string() + "'";
   REQUIRE(runs(script + "make" + folder));
 

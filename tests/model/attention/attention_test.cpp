@@ -194,7 +194,7 @@ TEST_CASE("self_attention: reads qkv as (K H D) and agrees with attention on the
 
 TEST_CASE("attention: an unknown kind is refused with the list of kinds", "[attention]") {
   CHECK(refusal([] { attention_kind("sofmax"); }) ==
-        "model.attention: unknown kind sofmax; choose one of softmax, cog, expressive, elliptical");
+        "model.attention: unknown value \"sofmax\"; give one of softmax, cog, expressive, elliptical");
 }
 
 TEST_CASE("attention: shapes and dtypes that disagree are refused with both", "[attention]") {
@@ -206,7 +206,7 @@ TEST_CASE("attention: shapes and dtypes that disagree are refused with both", "[
   CHECK(contains(message(), "[2, 3, 5, 8]"));
   CHECK(contains(message(), "[2, 3, 6, 8]"));
   in.v = in.k.to(torch::kFloat64);
-  CHECK(contains(message(), "Double"));
+  CHECK(contains(message(), "float64"));
   in.v = in.k;
   in.v_previous = torch::zeros({2, 3, 4, 8});
   CHECK(contains(message(), "v_previous [2, 3, 4, 8]"));

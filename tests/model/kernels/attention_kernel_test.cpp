@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "model/kernels/cpu/cpu_features.h"
+#include "model/kernels/cpu/isa.h"
 #include "tests/model/with_isa.h"
 #include "tests/support/all_close.h"
 

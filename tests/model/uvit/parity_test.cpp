@@ -53,7 +53,7 @@ torch::Tensor weight(const std::string& name, const std::vector<int64_t>& shape)
 
 UViTConfig read_config(const json& given) {
   UViTConfig config;
-  config.fields([&](const char* name, auto& field, const char*) {
+  config.fields([&](const char* name, auto& field, const uvic::base::Field&) {
     if (given.contains(name)) field = given.at(name).get<std::decay_t<decltype(field)>>();
   });
   const bool cog = given.value("np", false);

@@ -290,30 +290,30 @@ TEST_CASE("config: contradictions are refused with both values", "[uvit]") {
   CHECK(refused([](auto& c) { c.num_heads = 5; }) ==
         "model: embed_dim 32 is not a multiple of num_heads 5; change one of them");
   CHECK(refused([](auto& c) { c.depth = 3; }) ==
-        "model: depth is 3; give an even number from 2 on");
+        "model: depth is 3; give an even number");
   CHECK(refused([](auto& c) { c.patch_size = 0; }) ==
-        "model: patch_size is 0; give a positive number");
+        "--model.patch_size 0: give a number from 1 to 65536");
   CHECK(refused([](auto& c) { c.embed_dim = int64_t{1} << 40; }) ==
-        "model: embed_dim is 1099511627776; give 131072 at most");
+        "--model.embed_dim 1099511627776: give a number from 1 to 131072");
   CHECK(refused([](auto& c) { c.depth = INT64_MAX - 1; }) ==
-        "model: depth is 9223372036854775806; give 4096 at most");
+        "--model.depth 9223372036854775806: give a number from 2 to 4096");
   CHECK(refused([](auto& c) { c.num_classes = 0; }) ==
         "model: num_classes is 0; give a positive number, or -1 for none");
-  CHECK(contains(refused([](auto& c) { c.mlp_ratio = 0; }), "mlp_ratio is 0"));
-  CHECK(contains(refused([](auto& c) { c.qk_scale = -1; }), "qk_scale is -1"));
+  CHECK(contains(refused([](auto& c) { c.mlp_ratio = 0; }), "--model.mlp_ratio 0: give"));
+  CHECK(contains(refused([](auto& c) { c.qk_scale = -1; }), "--model.qk_scale -1: give"));
   CHECK(contains(refused([](auto& c) { c.clip_dim = 768; }),
                  "clip_dim 768 and num_clip_token 0 disagree"));
   CHECK(contains(refused([](auto& c) { c.clip_dim = 8, c.num_clip_token = 2, c.num_classes = 3; }),
                  "not both"));
-  CHECK(contains(refused([](auto& c) { c.attention = "cogg"; }), "unknown kind cogg"));
+  CHECK(contains(refused([](auto& c) { c.attention = "cogg"; }), "unknown value \"cogg\""));
   CHECK(contains(refused([](auto& c) { c.placement = "5"; }), "blocks 0 to 2"));
 }
 
 TEST_CASE("config: every option is listed once", "[uvit]") {
   std::set<std::string> names;
-  UViTConfig().fields([&](const char* name, auto&, const char* help) {
+  UViTConfig().fields([&](const char* name, auto&, const uvic::base::Field& field) {
     CHECK(names.insert(name).second);
-    CHECK(std::string(help).size() > 5);
+    CHECK(field.text().size() > 5);
   });
   CHECK(names.size() == 19);
 }

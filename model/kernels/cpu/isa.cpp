@@ -1,4 +1,4 @@
-#include "model/kernels/cpu/cpu_features.h"
+#include "model/kernels/cpu/isa.h"
 
 #include <fmt/format.h>
 #if defined(__linux__) && defined(__x86_64__)
@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "base/cpu.h"
 #include "model/kernels/cpu/kernel_table.h"
 
 namespace uvic::model {
@@ -23,11 +24,6 @@ struct IsaRow {
 };
 
 #if defined(__x86_64__)
-bool has_avx512_bf16() {
-  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-}
-
 /// Linux gives a process the tile registers' memory only when it asks.
 bool may_use_tiles() {
 #if defined(__linux__)
@@ -39,24 +35,16 @@ bool may_use_tiles() {
 }
 #endif
 
-// __builtin_cpu_supports asks the CPU and, for wide registers, the operating system.
 #if defined(__x86_64__)
 const IsaRow kRows[] = {
     {Isa::portable, "portable", [] { return true; }},
-    {Isa::avx2,
-     "avx2",
-     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
-    {Isa::avx512,
-     "avx512",
-     [] {
-       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-     }},
-    {Isa::avx512_bf16, "avx512_bf16", has_avx512_bf16},
+    {Isa::avx2, "avx2", base::cpu_has_avx2},
+    {Isa::avx512, "avx512", base::cpu_has_avx512},
+    {Isa::avx512_bf16, "avx512_bf16", base::cpu_has_avx512_bf16},
     {Isa::amx_bf16,
      "amx_bf16",
-     [] { return has_avx512_bf16() && cpu_has_amx_bf16() && may_use_tiles(); }},
-    {Isa::amx_emulated, "amx_emulated", has_avx512_bf16},
+     [] { return base::cpu_has_avx512_bf16() && base::cpu_has_amx_bf16() && may_use_tiles(); }},
+    {Isa::amx_emulated, "amx_emulated", base::cpu_has_avx512_bf16},
 };
 #else
 const IsaRow kRows[] = {{Isa::portable, "portable", [] { return true; }}};
@@ -69,11 +57,11 @@ std::string available_names() {
   return names;
 }
 
-/// The last that runs here of those which are chosen without being asked for.
-Isa widest_vectors() {
+/// The last that runs here; the emulation is for tests.
+Isa best_isa() {
   Isa best = Isa::portable;
   for (const Isa isa : available_isas())
-    if (isa <= Isa::avx512_bf16) best = isa;
+    if (isa != Isa::amx_emulated) best = isa;
   return best;
 }
 
@@ -119,19 +107,11 @@ Isa isa_by_name(const std::string& name) {
       available_names()));
 }
 
-bool cpu_has_amx_bf16() {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("amx-bf16");
-#else
-  return false;
-#endif
-}
-
 Isa active_isa() {
   const int chosen = g_active.load(std::memory_order_relaxed);
   if (chosen >= 0) return static_cast<Isa>(chosen);
   const char* wanted = std::getenv("UVIC_ISA");
-  const Isa isa = wanted && *wanted ? isa_by_name(wanted) : widest_vectors();
+  const Isa isa = wanted && *wanted ? isa_by_name(wanted) : best_isa();
   g_active.store(static_cast<int>(isa), std::memory_order_relaxed);
   return isa;
 }

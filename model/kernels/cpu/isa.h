@@ -21,14 +21,9 @@ Isa isa_by_name(const std::string& name);
 /// system's permission for the tile registers with this call.
 const std::vector<Isa>& available_isas();
 
-/// What the kernels use: force_isa(), else $UVIC_ISA, else the widest vectors that run here. The
-/// AMX kernels have been tested emulated but not yet timed on a CPU that has AMX: they wait to be
-/// asked for by name, and oneDNN's products serve until then. Throws std::invalid_argument where
-/// $UVIC_ISA names none that runs here.
+/// What the kernels use: force_isa(), else $UVIC_ISA, else the fastest that runs here. Throws
+/// std::invalid_argument where $UVIC_ISA names none that runs here.
 Isa active_isa();
-
-/// Whether this CPU and operating system have AMX for bf16, which oneDNN's products use.
-bool cpu_has_amx_bf16();
 
 /// Makes the kernels use `isa` from now on, whatever $UVIC_ISA says. Call it while no kernel runs.
 /// Throws std::invalid_argument where this CPU can't.

@@ -1,0 +1,44 @@
+#include "app/sampling/sample_record.h"
+
+namespace uvic::app {
+namespace {
+
+/// Every field of an options struct by its name.
+template <class Config>
+nlohmann::json fields_of(Config config) {
+  auto record = nlohmann::json::object();
+  base::visit_leaves(config, [&](const std::string& name, auto& value, const base::Field&) {
+    record[name] = value;
+  });
+  return record;
+}
+
+}  // namespace
+
+nlohmann::json sample_record(const SampleSource& source,
+                             const std::optional<SampleSource>& guide,
+                             const DrawSettings& settings,
+                             const std::string& precision) {
+  nlohmann::json record = {{"checkpoint", source.weights.string()},
+                           {"checkpoint_sha256", source.weights_sha256},
+                           {"images_seen", source.images_seen},
+                           {"model", fields_of(source.training.model)},
+                           {"diffusion", fields_of(settings.diffusion)},
+                           {"sampler", settings.sampler.sampler},
+                           {"steps", settings.sampler.steps},
+                           {"nfe", settings.evaluations()},
+                           {"sampler_options", fields_of(settings.sampler)},
+                           {"class_names", source.class_names},
+                           {"precision", precision},
+                           {"version", UVIC_VERSION}};
+  record.update(fields_of(settings.guidance));
+  if (guide) {
+    record["guide"] = guide->weights.string();
+    record["guide_sha256"] = guide->weights_sha256;
+    record["guide_model"] = fields_of(guide->training.model);
+    record["guide_diffusion"] = fields_of(guide->training.diffusion);
+  }
+  return record;
+}
+
+}  // namespace uvic::app
