@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "app/options/options.h"
 #include "app/startup.h"
 #include "base/process.h"
+#include "data/formats/mapped_file.h"
 
 namespace {
 
@@ -22,32 +24,40 @@ int fail(int code, std::string what) {
   return code;
 }
 
-}  // namespace
+void set_up(CLI::App& app) {
+  app.require_subcommand(1);
+  app.fallthrough();
+  uvic::app::use_option_groups(app);
+  uvic::app::enable_config_file(app, uvic::app::find_config);
+  uvic::app::add_commands(app);
+  for (auto* command : app.get_subcommands([](CLI::App*) { return true; }))
+    if (!command->get_option_no_throw("--config"))  // sample's own describes a network
+      command->footer("--config FILE or NAME: these options from a TOML file; see uvic --help");
+}
 
-int main(int argc, char** argv) {
-  uvic::app::restart_with_library_settings(argv);
+/// What CLI11 asks to print for --help, --help_all and --version.
+int print_and_exit(const CLI::App& app, const CLI::ParseError& asked) {
+  std::ostringstream text;
+  const int code = app.exit(asked, text, text);
+  std::fputs(text.str().c_str(), stdout);
+  return code;
+}
+
+int run(int argc, char** argv) {
   try {
     uvic::base::set_up_process(0);
     CLI::App app("Train, sample and score diffusion transformers: U-ViT and U-ViC", "uvic");
-    app.require_subcommand(1);
-    app.fallthrough();
-    uvic::app::use_option_groups(app);
-    uvic::app::enable_config_file(app, uvic::app::find_config);
-    uvic::app::add_commands(app);
-    for (auto* command : app.get_subcommands([](CLI::App*) { return true; }))
-      if (!command->get_option_no_throw("--config"))  // sample's own describes a network
-        command->footer("--config FILE or NAME: these options from a TOML file; see uvic --help");
+    set_up(app);
     const auto arguments = uvic::app::normalized_arguments(argc, argv);
     try {
       app.parse(std::vector<std::string>(arguments.rbegin(),
                                          arguments.rend()));  // CLI11 reads from the back
+      uvic::formats::require_nothing_lost();
       return uvic::app::exit_code();
-    } catch (const CLI::CallForHelp& e) {
-      return app.exit(e);
-    } catch (const CLI::CallForAllHelp& e) {
-      return app.exit(e);
-    } catch (const CLI::CallForVersion& e) {
-      return app.exit(e);
+    } catch (const CLI::Success& e) {  // --help, --help_all, --version
+      if (app.get_subcommands().empty() && !app.remaining().empty())
+        return fail(2, uvic::app::usage_message(app, e, arguments));
+      return print_and_exit(app, e);
     } catch (const CLI::ParseError& e) {
       return fail(2, uvic::app::usage_message(app, e, arguments));
     }
@@ -60,4 +70,15 @@ int main(int argc, char** argv) {
   } catch (const uvic::base::StopRequested&) {  // no std::exception
     return fail(uvic::app::exit_code(), "stopped");
   }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  uvic::base::protect_standard_streams();
+  uvic::app::restart_with_library_settings(argv);
+  const int code = run(argc, argv);
+  const auto error = uvic::base::output_error();
+  if (code == 0 && !error.empty()) return fail(1, "standard output: can't write: " + error);
+  return code;
 }

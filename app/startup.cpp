@@ -13,6 +13,7 @@ void restart_with_library_settings(char** argv) {
   if (std::getenv(kDone)) return;
   setenv(kDone, "1", 0);
   if (!std::getenv("GOMP_SPINCOUNT")) setenv("OMP_WAIT_POLICY", "passive", 0);
+  if (std::getenv("OMP_DYNAMIC")) setenv("OMP_DYNAMIC", "false", 1);
   if (base::cpu_has_avx512()) setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
   execv("/proc/self/exe", argv);  // where it fails, the program goes on, slower
 }

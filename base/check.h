@@ -1,4 +1,4 @@
-// Preconditions of callers: what a user or another program may get wrong.
+// Checks of values that come from a user or from another program.
 #pragma once
 
 #include <fmt/format.h>
@@ -14,7 +14,7 @@ inline void require(bool holds, const std::string& message) {
   if (!holds) throw std::invalid_argument(message);
 }
 
-/// The same; the message is formatted only where it is needed.
+/// The same; the message is formatted only if the check fails.
 template <class First, class... Args>
 void require(bool holds,
              fmt::format_string<First, Args...> message,

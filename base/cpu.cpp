@@ -6,7 +6,7 @@
 namespace uvic::base {
 namespace {
 
-// GCC 12's __builtin_cpu_supports does not know every name.
+// __builtin_cpu_supports of GCC 12 does not know these names.
 bool flag(const std::string& name) {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);)
@@ -18,7 +18,7 @@ bool flag(const std::string& name) {
 }  // namespace
 
 #if defined(__x86_64__)
-// __builtin_cpu_supports asks the CPU and, for wide registers, the operating system.
+// __builtin_cpu_supports checks the CPU and, for wide registers, the operating system.
 bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 
 bool cpu_has_avx512() {

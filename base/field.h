@@ -1,5 +1,5 @@
-// What is known of one option besides its name and value: help, allowed values, how often it is
-// needed. fields() of an options struct gives one for each member.
+// The description of one option: help, allowed values, and whether it is an advanced option.
+// fields() of an options struct has one for each member.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,11 @@
 
 namespace uvic::base {
 
-/// Numbers from low to high. NaN is never inside; an infinite bound is never a value itself unless
-/// `infinite` says so.
+/// Numbers from low to high. NaN is never inside. Infinity is inside only if `infinite` is set.
 struct Range {
   double low = -std::numeric_limits<double>::infinity();
   double high = std::numeric_limits<double>::infinity();
-  bool without_low = false, without_high = false;  ///< the bound itself is outside
+  bool without_low = false, without_high = false;  ///< the bound is excluded
   bool infinite = false;                           ///< +inf is a value with a documented meaning
 
   bool holds(double value) const;
@@ -52,9 +51,9 @@ inline Range inside(double low, double high) {
   return range;
 }
 
-/// Counts, and seeds: whole numbers that int64 holds exactly in a double.
+/// The largest count or seed: integers up to here are exact in a double.
 constexpr double kMostCount = 9007199254740992.0;  // 2^53
-/// Images in memory at once, threads, frames: what a machine can hold.
+/// The largest number of images, threads or frames in memory at the same time.
 constexpr double kMostAtOnce = 1 << 24;
 
 class Field {
@@ -65,18 +64,19 @@ class Field {
   Field(std::string help, std::vector<Choice> choices)
       : help_(std::move(help)), choices_(std::move(choices)) {}
 
-  /// Shown by --help_all alone.
+  /// Shown by --help_all only.
   Field advanced() && {
     advanced_ = true;
     return std::move(*this);
   }
-  /// Advanced, and read by these alone, as "heun": a group of its own in --help_all.
+  /// Advanced, and used only with the given values of another option, such as "heun". Such fields
+  /// are a separate group in --help_all.
   Field read_by(std::string readers) && {
     advanced_ = true;
     readers_ = std::move(readers);
     return std::move(*this);
   }
-  /// Words that are values besides the choices, as a list of blocks is.
+  /// Accepts other words besides the choices, such as a list of blocks.
   Field or_else() && {
     open_ = true;
     return std::move(*this);
@@ -86,10 +86,10 @@ class Field {
   const std::string& readers() const { return readers_; }
   const std::vector<Choice>& choices() const { return choices_; }
 
-  /// Help, choices and range in one text.
+  /// Help, choices and range as one text.
   std::string text() const;
 
-  /// Throws std::invalid_argument that names option, value and what is allowed.
+  /// Throws std::invalid_argument that names the option, the value and the allowed values.
   void check(const std::string& name, double value) const;
   void check(const std::string& name, int64_t value) const;
   void check(const std::string& name, const std::string& value) const;
@@ -104,7 +104,7 @@ class Field {
   bool advanced_ = false, open_ = false;
 };
 
-/// Fields that several commands have.
+/// Fields that several commands share.
 inline Field device_field() {
   return {"Device", {{"auto", "a GPU where there is one"}, {"cpu", ""}, {"cuda", ""}}};
 }
@@ -121,7 +121,7 @@ inline Field kernels_field() {
       .advanced();
 }
 
-/// Whether T is a struct with fields().
+/// Whether T has fields().
 struct AnyVisitor {
   template <class Value>
   void operator()(const char*, Value&, const Field&) const {}
@@ -132,7 +132,7 @@ template <class T>
 struct has_fields<T, std::void_t<decltype(std::declval<T&>().fields(AnyVisitor{}))>>
     : std::true_type {};
 
-/// Visits every leaf of a struct and of the structs inside it with its dotted name:
+/// Visits every leaf of a struct and of its member structs, with its dotted name:
 /// visit("model.depth", value, field).
 template <class Config, class Visitor>
 void visit_leaves(Config& config, Visitor&& visit, const std::string& prefix = "") {
@@ -144,8 +144,8 @@ void visit_leaves(Config& config, Visitor&& visit, const std::string& prefix = "
   });
 }
 
-/// Every number in its range, every word one of its choices. Throws std::invalid_argument at the
-/// first that is not, under its dotted name with `prefix` before it.
+/// Checks that every number is in its range and every word is one of its choices. Throws
+/// std::invalid_argument for the first that is not, with `prefix` and its dotted name.
 template <class Config>
 void check_fields(Config config, const std::string& prefix = "") {
   visit_leaves(

@@ -1,12 +1,12 @@
-// Integer hashing: the randomness of data order, flips and the procedural set, equal on every
-// machine.
+// Integer hashing, for the random order of the data, flips and the procedural data set. Equal on
+// every machine.
 #pragma once
 
 #include <cstdint>
 
 namespace uvic::base {
 
-/// A bijection of 64-bit words that scatters neighbours: the finaliser of SplitMix64.
+/// A bijection of 64-bit words that maps similar words to unrelated ones: SplitMix64's finaliser.
 /// Source: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators" (variant 13 of
 /// Stafford).
 constexpr uint64_t mix64(uint64_t x) {
@@ -16,25 +16,25 @@ constexpr uint64_t mix64(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-/// A word that depends on both arguments, and on their order.
+/// A hash of both arguments and their order.
 constexpr uint64_t hash2(uint64_t a, uint64_t b) { return mix64(mix64(a) ^ b); }
 
-/// The i-th of `count` indices spread over 0 .. size - 1, one from each of count equal stretches,
-/// at a hashed place in it: a set sorted by class gives all classes their share, and so does one
-/// whose classes take turns. count = size is all.
+/// The i-th of `count` indices of 0 .. size - 1: a hashed position in the i-th of `count` equal
+/// ranges. All classes are represented, whether the data set is sorted by class or classes
+/// alternate. count = size gives all indices.
 constexpr int64_t spread_index(int64_t i, int64_t count, int64_t size) {
   const int64_t begin = i * size / count, end = (i + 1) * size / count;
   return begin +
          static_cast<int64_t>(mix64(static_cast<uint64_t>(i)) % static_cast<uint64_t>(end - begin));
 }
 
-/// xoroshiro128+: a stream of random words. Distinct (seed, index) pairs start in distinct states.
+/// xoroshiro128+: a stream of random words. Different (seed, index) pairs have different states.
 /// Source: Blackman and Vigna 2018, arXiv:1805.01407.
 class RandomStream {
  public:
   constexpr RandomStream(uint64_t seed, uint64_t index)
       : a_(mix64(seed)), b_(mix64(index ^ a_)) {  // (seed, index) -> (a, b) is one to one
-    if ((a_ | b_) == 0) b_ = 1;                   // the one state that never moves
+    if ((a_ | b_) == 0) b_ = 1;                   // the zero state gives zeros only
     for (int i = 0; i < 4; ++i) next();
   }
 

@@ -22,6 +22,17 @@ void stay_on_this_thread() {
 
 }  // namespace
 
+int64_t openmp_team(int64_t wanted) {
+  omp_set_dynamic(0);
+  int team = 1;
+#pragma omp parallel num_threads(static_cast <int>(wanted))
+  {
+#pragma omp master
+    team = omp_get_num_threads();
+  }
+  return team;
+}
+
 void parallel_ranges(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& f) {
   at::parallel_for(0, count, grain, f);
 }

@@ -9,6 +9,12 @@
 
 namespace uvic::base {
 
+/// The size of the team that OpenMP gives for `wanted` threads, at least 1: OMP_THREAD_LIMIT and
+/// OMP_MAX_ACTIVE_LEVELS may make it smaller. LibTorch and the libraries below it wait at barriers
+/// for every thread that they ask for: they must be set to this number. From here on the size does
+/// not depend on the load of the machine (OMP_DYNAMIC is off).
+int64_t openmp_team(int64_t wanted);
+
 /// Calls f(begin, end) for pieces that cover 0 .. count once, each on a thread of its own; `grain`
 /// items are worth a thread.
 void parallel_ranges(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& f);

@@ -1,4 +1,4 @@
-// Compiled without fused multiply-add: the same bits whatever the instruction set.
+// Compiled without fused multiply-add, so that every instruction set gives the same bits.
 #include "base/philox.h"
 
 #include <algorithm>
@@ -11,7 +11,7 @@ namespace {
 constexpr uint32_t kMultiplier0 = 0xD2511F53, kMultiplier1 = 0xCD9E8D57;
 constexpr uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;
 constexpr int kRounds = 10;
-constexpr int kLanes = 64;  // blocks at a time, so that inner loops vectorise
+constexpr int kLanes = 64;  // blocks per pass, so that the inner loops vectorise
 
 /// log(x) for x in (0, 1]. Polynomial of Cephes' logf: relative error below 1e-7.
 inline float log_of(float x) {

@@ -29,7 +29,7 @@ std::array<torch::Tensor, 4> philox_words(uint64_t key,
   auto w1 = torch::full_like(w0, static_cast<int64_t>(use));
   auto key0 = static_cast<uint32_t>(key), key1 = static_cast<uint32_t>(key >> 32);
   for (int round = 0; round < 10; ++round, key0 += 0x9E3779B9, key1 += 0xBB67AE85) {
-    // The products fill 64 bits; the shift drags the sign along, the mask removes it.
+    // The products use all 64 bits: the shift copies the sign bit, and the mask removes it.
     const auto p0 = w0 * kMultiplier0, p1 = w2 * kMultiplier1;
     const auto high0 = p0.bitwise_right_shift(32).bitwise_and(kMask),
                high1 = p1.bitwise_right_shift(32).bitwise_and(kMask);
@@ -41,12 +41,12 @@ std::array<torch::Tensor, 4> philox_words(uint64_t key,
   return {w0, w1, w2, w3};
 }
 
-/// Two normals of two words, float32, as philox.cpp makes them.
+/// Two normals from two words, float32, as in philox.cpp.
 std::pair<torch::Tensor, torch::Tensor> box_muller(const torch::Tensor& first,
                                                    const torch::Tensor& second) {
   const auto u = (first.bitwise_right_shift(1).to(torch::kFloat32) + 0.5) * 0x1p-31;
   const auto radius = (u.log() * -2).sqrt();
-  // In [-1/2, 1/2) turns, exact in float32 only after the halves are folded: use float64.
+  // In [-1/2, 1/2) turns. float32 is exact only after the range reduction, so use float64.
   const auto turns = second.to(torch::kFloat64) * 0x1p-32;
   const auto angle = turns * (2 * M_PI);
   return {radius * angle.cos().to(torch::kFloat32), radius * angle.sin().to(torch::kFloat32)};
@@ -131,7 +131,7 @@ torch::Tensor PositionRandom::normals(RandomUse use, torch::IntArrayRef shape) c
     auto out = torch::empty(sizes, torch::kFloat32);
     const auto* position = positions_.data_ptr<int64_t>();
     auto* to = out.data_ptr<float>();
-    // A thread is woken for no fewer than this many numbers.
+    // The smallest amount of numbers for which another thread is used.
     const int64_t grain = std::max<int64_t>(1, 32768 / std::max<int64_t>(1, count));
     at::parallel_for(0, rows, grain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)

@@ -1,4 +1,4 @@
-// Random numbers as functions of (seed, position, use): no state, no order, no batch around them.
+// Random numbers as functions of (seed, position, use), independent of order and of the batch.
 #pragma once
 
 #include <torch/torch.h>
@@ -7,23 +7,23 @@
 
 namespace uvic::base {
 
-/// What numbers are for. Different uses of one position are independent. The values are part of
-/// what a seed means: never renumber them.
+/// The purpose of the numbers. Different uses of one position are independent. The values are part
+/// of the meaning of a seed: never renumber them.
 enum class RandomUse : uint32_t { kNoise = 1, kTime = 2, kConditionDropout = 3 };
 
 /// One independent stream for each position of a sequence of examples.
 ///
 /// Number i of a stream is made from block i of Philox4x32-10 with the key `seed` and the counter
-/// (block, use, position). Results do not depend on which other positions are asked for, nor on
-/// threads. On the CPU they have the same bits on every machine. A GPU computes the same integers,
-/// and from them the same numbers up to the rounding of log, sin and cos. All operations on a GPU
-/// can be recorded in a CUDA graph that reads the positions anew at each replay.
+/// (block, use, position). Results do not depend on the other positions of the batch, nor on the
+/// number of threads. On the CPU they have the same bits on every machine. A GPU computes the same
+/// integers, and from them the same numbers up to the rounding of log, sin and cos. All operations
+/// on a GPU can be recorded in a CUDA graph, which reads the positions again at each replay.
 ///
 /// Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" (SC11); normals by
 /// Box and Muller 1958.
 class PositionRandom {
  public:
-  /// `positions` int64 [B], 0 or more, on the device that numbers are wanted on.
+  /// `positions` int64 [B], 0 or more, on the device of the results.
   PositionRandom(uint64_t seed, torch::Tensor positions);
 
   /// [0, 1) in steps of 2^-53: float64 [B].
@@ -41,8 +41,7 @@ class PositionRandom {
   torch::Tensor positions_;
 };
 
-/// The definition of PositionRandom::normals in plain tensor code, which serves GPUs: the same up
-/// to rounding, on any device.
+/// PositionRandom::normals in plain tensor code, for any device. GPUs use it. Equal up to rounding.
 torch::Tensor reference_normals(uint64_t seed,
                                 RandomUse use,
                                 const torch::Tensor& positions,

@@ -1,5 +1,6 @@
 #include "base/process.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <malloc.h>
 #include <sched.h>
@@ -12,13 +13,16 @@
 #include <cerrno>
 #include <cmath>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <fstream>
 #include <opencv2/core.hpp>
 #include <stdexcept>
 #include <string>
 
+#include "base/parallel.h"
 #include "base/tensor_allocator.h"
 
 namespace uvic::base {
@@ -27,7 +31,19 @@ namespace {
 std::atomic<int> stop_signal{0};
 
 void on_stop_signal(int signal) {
-  if (stop_signal.exchange(signal) != 0) _exit(128 + signal);
+  const int before = stop_signal.exchange(signal);
+  if (before != 0 && !(before == SIGHUP && signal == SIGHUP)) _exit(128 + signal);
+}
+
+// The write function of our stderr. Always reports success: the C library and fmt then carry on.
+ssize_t write_or_drop(void*, const char* bytes, size_t size) {
+  for (size_t done = 0; done < size;) {
+    const ssize_t written = ::write(STDERR_FILENO, bytes + done, size - done);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) break;
+    done += static_cast<size_t>(written);
+  }
+  return static_cast<ssize_t>(size);
 }
 
 // cgroup v2: "max 100000" or "150000 100000" (quota and period, microseconds).
@@ -58,7 +74,7 @@ void set_up_process(int64_t threads) {
                     threads,
                     usable_cores(),
                     most));
-  at::set_num_threads(static_cast<int>(threads > 0 ? threads : usable_cores()));
+  at::set_num_threads(static_cast<int>(openmp_team(threads > 0 ? threads : usable_cores())));
   cv::setNumThreads(1);
   at::globalContext().setFlushDenormal(true);
   // On a GPU too float32 means float32: metrics follow their protocols to the last digits.
@@ -71,6 +87,26 @@ void set_up_process(int64_t threads) {
   use_compact_tensor_memory();
 }
 
+void protect_standard_streams() {
+  // open() returns the lowest free number: with 0 to `wanted` - 1 open, that is `wanted`.
+  for (int wanted = STDIN_FILENO; wanted <= STDERR_FILENO; ++wanted)
+    if (fcntl(wanted, F_GETFD) < 0 && errno == EBADF && ::open("/dev/null", O_RDWR) < 0) break;
+  std::signal(SIGPIPE, SIG_IGN);
+  // In the GNU C library stderr is a variable that a program may set.
+  cookie_io_functions_t functions = {};
+  functions.write = write_or_drop;
+  static FILE* const lossy = fopencookie(nullptr, "w", functions);
+  if (!lossy) return;
+  std::setvbuf(lossy, nullptr, _IONBF, 0);
+  stderr = lossy;
+}
+
+std::string output_error() {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return "";
+  return errno != 0 ? std::strerror(errno) : "an earlier write failed";
+}
+
 void catch_stop_signals() {
   struct sigaction action = {};
   action.sa_handler = on_stop_signal;
@@ -78,6 +114,9 @@ void catch_stop_signals() {
   action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction hangup = {};
+  if (sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+    sigaction(SIGHUP, &action, nullptr);
 }
 
 int stop_requested() { return stop_signal.load(); }

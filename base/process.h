@@ -10,12 +10,24 @@ namespace uvic::base {
 /// least 1.
 int64_t usable_cores();
 
-/// Threads for tensor work (0: usable_cores()), one for OpenCV, denormals flushed, freed memory
-/// kept for reuse, TF32 off. Throws std::invalid_argument on fewer than 0 or far more threads than
-/// cores.
+/// Threads for tensor work (0: usable_cores(); never more than OpenMP gives, see openmp_team() in
+/// parallel.h), one for OpenCV, denormals flushed, freed memory kept for reuse, TF32 off. Throws
+/// std::invalid_argument on fewer than 0 or far more threads than cores.
 void set_up_process(int64_t threads);
 
-/// After this, SIGINT and SIGTERM only raise a flag; a second one ends the process at once.
+/// To be called first in main(). Descriptors 0, 1 and 2 that are closed are opened to /dev/null, so
+/// that no output file gets their number. A broken pipe is an error of the write and no signal.
+/// `stderr` never fails: what can't be written there (a closed terminal, a pipe whose reader ended)
+/// is dropped, so that losing the log never loses the work. stdout keeps its errors, see
+/// output_error().
+void protect_standard_streams();
+
+/// Flushes stdout; "" or why what was printed there did not arrive.
+std::string output_error();
+
+/// After this, SIGINT, SIGTERM and SIGHUP (unless it was ignored, as nohup does) only raise a flag;
+/// a second one ends the process at once. A second SIGHUP does not: a terminal that closes sends
+/// it twice, once itself and once by the shell.
 void catch_stop_signals();
 /// The signal that asked to stop, or 0.
 int stop_requested();

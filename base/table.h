@@ -1,5 +1,5 @@
-// Rows found by name: a sampler, a schedule, a metric, ... is one row, and everything that lists,
-// checks or dispatches on the name reads the rows.
+// Tables of named rows. A sampler, a schedule or a metric is one row, and all code that lists,
+// checks or dispatches on its name reads the rows.
 #pragma once
 
 #include <fmt/format.h>
@@ -15,12 +15,12 @@
 
 namespace uvic::base {
 
-/// One value that a word may have, and what it means.
+/// One allowed value of a word, and its meaning.
 struct Choice {
   std::string name, help;
 };
 
-/// The error for a word that is none of the known.
+/// Throws std::invalid_argument for an unknown word.
 [[noreturn]] inline void refuse_name(const std::string& what,
                                      std::string_view name,
                                      const std::vector<std::string>& known) {
@@ -45,7 +45,7 @@ class Table {
     return found == rows_.end() ? nullptr : &*found;
   }
 
-  /// The row of that name. Throws std::invalid_argument that lists the names.
+  /// The row with that name. Throws std::invalid_argument that lists the names.
   const Row& at(std::string_view name) const {
     const auto* row = find(name);
     if (!row) refuse_name(what_, name, names());
@@ -58,15 +58,15 @@ class Table {
     return all;
   }
 
-  /// Names and help, for help texts and for checking an option.
+  /// Names and help, for help texts and for the check of an option.
   std::vector<Choice> choices() const {
     std::vector<Choice> all;
     for (const auto& row : rows_) all.push_back({row.name, row.help});
     return all;
   }
 
-  /// A row more while the result lives: for tests, and for programs built on this library. Not
-  /// while other threads read the table.
+  /// Adds a row for the lifetime of the result, for tests and for programs that use this library.
+  /// No other thread may read the table at the same time.
   class Added {
    public:
     Added(Table& table, Row row) : table_(table) { table_.rows_.push_back(std::move(row)); }
@@ -81,7 +81,7 @@ class Table {
 
  private:
   std::string what_;
-  std::deque<Row> rows_;  // rows keep their address
+  std::deque<Row> rows_;  // the address of a row never changes
 };
 
 }  // namespace uvic::base

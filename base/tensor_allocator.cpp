@@ -11,7 +11,7 @@
 namespace uvic::base {
 namespace {
 
-constexpr uintptr_t kAlignment = 64;  // as LibTorch's own
+constexpr uintptr_t kAlignment = 64;  // as in LibTorch
 
 void give_back(void* data) {
   if (data) std::free(static_cast<void**>(data)[-1]);
@@ -32,7 +32,8 @@ c10::DataPtr take(size_t bytes) {
   return {data, data, give_back, device};
 }
 
-// LibTorch 1.13 asks a constant allocator, LibTorch 2 one that is not: hence both, and no override.
+// allocate() is const in LibTorch 1.13 and not in LibTorch 2. Hence both functions, and no
+// override.
 struct CompactMemory final : c10::Allocator {
   c10::DataPtr allocate(size_t bytes) const { return take(bytes); }
   c10::DataPtr allocate(size_t bytes) { return take(bytes); }

@@ -1,4 +1,4 @@
-// Tensors and what stands in files, as people read them.
+// Text for people: shapes and dtypes of tensors, sizes, and strings from files.
 #pragma once
 
 #include <torch/torch.h>
@@ -8,13 +8,14 @@
 
 namespace uvic::base {
 
-std::string dtype_text(torch::ScalarType dtype);  ///< NumPy's name: "float32"; "bfloat16"
+std::string dtype_text(torch::ScalarType dtype);  ///< the name in NumPy ("float32"), or "bfloat16"
 std::string shape_text(at::IntArrayRef sizes);    ///< "[2, 3, 32, 32]"
-std::string shape_text(const torch::Tensor& x);   ///< of an undefined tensor "none"
+std::string shape_text(const torch::Tensor& x);   ///< "none" for an undefined tensor
 /// "[2, 3] float32 on cpu"
 std::string tensor_text(const torch::Tensor& x);
 std::string bytes_text(double size_bytes);  ///< "176 MB", powers of ten
 std::string printable_text(
-    std::string_view text);  ///< control characters as '?': a file can't write on the terminal
+    std::string_view
+        text);  ///< control characters become '?', so that a file cannot control the terminal
 
 }  // namespace uvic::base

@@ -1,4 +1,4 @@
-// Numbers as people read them.
+// Numbers as text for people.
 #pragma once
 
 #include <string>
@@ -8,10 +8,10 @@ namespace uvic::base {
 
 std::string si_number(double value, int digits = 3);  ///< 64000 -> "64 k", 4.42e7 -> "44.2 M"
 std::string significant(double value,
-                        int digits = 4);  ///< 0.012345 -> "0.01235", never an exponent below 1e6
+                        int digits = 4);  ///< 0.012345 -> "0.01235"; no exponent below 1e6
 std::string with_error(double value,
-                       double error);       ///< as many digits as the error allows: "45.2 ± 1.3"
-std::string duration_text(double seconds);  ///< "1 h 02 min", "3 min 20 s", "4.1 s"
+                       double error);            ///< digits by the error: "45.2 ± 1.3"
+std::string duration_text(double seconds);       ///< "1 h 02 min", "3 min 20 s", "4.1 s"
 std::string escape_html(std::string_view text);  ///< & < > " ' as entities
 
 }  // namespace uvic::base

@@ -24,7 +24,8 @@ void parallel_for(int64_t count, int64_t threads, const std::function<void(int64
       } catch (...) {
         const std::lock_guard lock(mutex);
         if (i < error_at) error = std::current_exception(), error_at = i;
-        next = count;  // every lower i has begun and will end: the lowest failure is always told
+        // Every lower i has begun and will end: the lowest failure is always reported.
+        next = count;
       }
     }
   };

@@ -1,4 +1,4 @@
-// What LibTorch 1.13 and 2 do differently, in one place.
+// The differences between LibTorch 1.13 and 2.
 #pragma once
 
 #include <torch/torch.h>
@@ -6,9 +6,9 @@
 
 namespace uvic::base {
 
-/// The library's own fused softmax attention, or an undefined tensor where it has none for this
-/// call: LibTorch 1.13, or tensors on the CPU, where our kernels serve. q [B, H, L, D], k and v [B,
-/// H, S, D]; `scale` multiplies q k^T.
+/// Softmax attention by the fused kernels of LibTorch, or an undefined tensor if it has none for
+/// this call: with LibTorch 1.13, or on the CPU, where our kernels are used. q is [B, H, L, D], k
+/// and v are [B, H, S, D]. `scale` multiplies q k^T.
 inline torch::Tensor library_softmax_attention(const torch::Tensor& q,
                                                const torch::Tensor& k,
                                                const torch::Tensor& v,

@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <sstream>
 #include <stdexcept>
 
+#include "base/hash.h"
 #include "data/formats/atomic_file.h"
+#include "data/formats/crc32.h"
 #include "data/formats/image_file.h"
 #include "data/formats/sha256.h"
 #include "data/resize.h"
@@ -78,11 +81,11 @@ Cifar10::Cifar10(const fs::path& folder, const std::string& part, int64_t image_
           "{}: no {}; give the folder of the binary version (six .bin files)", name_, file_name));
     auto batch = formats::MappedFile::open(path);
     if (batch->size() == 0 || batch->size() % kRecord != 0)
-      throw std::runtime_error(fmt::format(
-          "{}: {} bytes, want a multiple of {} (class and picture); fetch the file again",
-          path.string(),
-          batch->size(),
-          kRecord));
+      throw std::runtime_error(
+          fmt::format("{}: {} bytes, want a multiple of {} (class and image); fetch the file again",
+                      path.string(),
+                      batch->size(),
+                      kRecord));
     size_ += static_cast<int64_t>(batch->size()) / kRecord;
     batches_.push_back(std::move(batch));
   }
@@ -90,25 +93,50 @@ Cifar10::Cifar10(const fs::path& folder, const std::string& part, int64_t image_
 
 std::string Cifar10::describe() const {
   return fmt::format(
-      "CIFAR-10 {} {}: {} pictures at {} px, 10 classes", part_, name_, size_, image_size_);
+      "CIFAR-10 {} {}: {} images at {} px, 10 classes", part_, name_, size_, image_size_);
 }
 
-std::string Cifar10::fingerprint() const {
+std::string Cifar10::fingerprint_of_listing() const {
   formats::Sha256 hash;
   for (const auto& batch : batches_) hash.update(batch->data(), kRecord);
   return fmt::format(
       "cifar10 {} images={} size={} first={}", part_, size_, image_size_, hash.hex().substr(0, 16));
 }
 
+/// Of each file the size and the CRC-32 of 64 records spread over it.
+std::string Cifar10::fingerprint() const {
+  constexpr int64_t kChecked = 64;
+  formats::Sha256 hash;
+  for (const auto& batch : batches_) {
+    const auto records = static_cast<int64_t>(batch->size()) / kRecord;
+    const auto count = std::min(kChecked, records);
+    uint32_t sum = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      const auto* record = batch->data() + base::spread_index(i, count, records) * kRecord;
+      sum = formats::crc32({reinterpret_cast<const char*>(record), kRecord}, sum);
+    }
+    const auto line = fmt::format("{}\t{:08x}\n", batch->size(), sum);
+    hash.update(line.data(), line.size());
+  }
+  return fmt::format("cifar10 {} images={} size={} content={}",
+                     part_,
+                     size_,
+                     image_size_,
+                     hash.hex().substr(0, 16));
+}
+
 int64_t Cifar10::read(int64_t index, uint8_t* planes) const {
   if (index < 0 || index >= size_)
-    throw std::out_of_range(fmt::format("{}: picture {} of {}", name_, index, size_));
+    throw std::out_of_range(fmt::format("{}: image {} of {}", name_, index, size_));
   int64_t at = index;
   auto batch = batches_.begin();
   for (; at >= static_cast<int64_t>((*batch)->size()) / kRecord; ++batch)
     at -= static_cast<int64_t>((*batch)->size()) / kRecord;
 
-  const uint8_t* record = (*batch)->data() + at * kRecord;
+  // Copied, then checked: another program may write into the file meanwhile.
+  std::array<uint8_t, kRecord> record;
+  std::memcpy(record.data(), (*batch)->data() + at * kRecord, kRecord);
+  (*batch)->require_unchanged();
   if (record[0] >= kClasses)
     throw std::runtime_error(
         fmt::format("{}: record {} is of class {}, want 0 to {}; is this CIFAR-10?",
@@ -117,7 +145,7 @@ int64_t Cifar10::read(int64_t index, uint8_t* planes) const {
                     record[0],
                     kClasses - 1));
   if (image_size_ == kSide) {
-    std::memcpy(planes, record + 1, 3 * kPlane);
+    std::memcpy(planes, record.data() + 1, 3 * kPlane);
   } else {
     formats::Image image{kSide, kSide, std::vector<uint8_t>(3 * kPlane)};
     for (int64_t p = 0; p < kPlane; ++p)

@@ -25,6 +25,7 @@ class Cifar10 : public Dataset {
   const std::vector<std::string>& class_names() const override { return class_names_; }
   std::string describe() const override;
   std::string fingerprint() const override;
+  std::string fingerprint_of_listing() const override;
   int64_t read(int64_t index, uint8_t* planes) const override;
 
  private:

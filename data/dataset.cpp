@@ -2,16 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <stdexcept>
-#include <string_view>
 #include <system_error>
 
 #include "data/cifar10.h"
+#include "data/formats/atomic_file.h"
+#include "data/formats/file_kind.h"
+#include "data/image_files.h"
 #include "data/image_folder.h"
 #include "data/image_zip.h"
 #include "data/procedural.h"
@@ -27,7 +26,7 @@ bool ends_with(const std::string& text, const std::string& ending) {
 }
 
 bool is_there(const fs::path& path) {
-  std::error_code error;  // a name too long, a folder closed to us: told as absent
+  std::error_code error;  // a name too long, a folder closed to us: reported as absent
   return fs::exists(path, error);
 }
 
@@ -42,19 +41,12 @@ uint64_t parse_seed(const std::string& source) {
 }
 
 std::unique_ptr<FileContainer> open_file(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file)
-    throw std::runtime_error(
-        fmt::format("{}: can't read: {}", path.string(), std::strerror(errno)));
-  char magic[4] = {};
-  file.read(magic, sizeof magic);
-  const std::string_view begin(magic, 4);
-  if (begin == "PK\3\4" || begin == "PK\5\6") return open_image_zip(path);
-  const bool is_gzip = begin.substr(0, 2) == "\x1f\x8b";
-  throw std::runtime_error(fmt::format("{}: {}, want a zip archive or a folder of pictures{}",
+  const auto head = formats::read_beginning(path, 512);
+  if (head.rfind("PK\3\4", 0) == 0 || head.rfind("PK\5\6", 0) == 0) return open_image_zip(path);
+  const auto kind = formats::content_text(head);
+  throw std::runtime_error(fmt::format("{}: neither a zip archive nor a folder of images{}",
                                        path.string(),
-                                       is_gzip ? "a gzip file" : "no zip archive",
-                                       is_gzip ? "; unpack it first" : ""));
+                                       kind.empty() ? "" : ": it is " + kind));
 }
 
 /// PATH, and the part that ":train" or ":test" at its end names.
@@ -107,14 +99,14 @@ std::unique_ptr<Dataset> open_folder(const std::string& source, const DatasetOpt
   const auto split = split_part(source);
   if (!is_folder(split.path)) return nullptr;
   refuse_part(split);
-  return std::make_unique<PictureFiles>(open_image_folder(split.path), options);
+  return std::make_unique<ImageFiles>(open_image_folder(split.path), options);
 }
 
 std::unique_ptr<Dataset> open_zip(const std::string& source, const DatasetOptions& options) {
   const auto split = split_part(source);
   if (!is_there(split.path) || is_folder(split.path)) return nullptr;
   refuse_part(split);
-  return std::make_unique<PictureFiles>(open_file(split.path), options);
+  return std::make_unique<ImageFiles>(open_file(split.path), options);
 }
 
 }  // namespace
@@ -132,7 +124,7 @@ base::Table<DataSource>& data_sources() {
            /*labelled=*/true,
            open_cifar10},
           {"folder",
-           "a folder of PNG, JPEG or BMP files, a subfolder for each class or none",
+           "a folder of PNG, JPEG, WebP or BMP files, a subfolder for each class or none",
            /*labelled=*/true,
            open_folder},
           {"zip",
@@ -147,6 +139,23 @@ void DatasetOptions::validate() const {
   base::check_fields(*this, "dataset.");
   if (image_size < 1)
     throw std::invalid_argument(fmt::format("--dataset.image_size {}: give 1 or more", image_size));
+}
+
+torch::Tensor Dataset::read_whole(int64_t index) const {
+  auto planes = torch::empty({3, image_size(), image_size()}, torch::kUInt8);
+  read(index, planes.data_ptr<uint8_t>());
+  return planes;
+}
+
+formats::ImageSize Dataset::own_size(int64_t) const {
+  return {static_cast<int>(image_size()), static_cast<int>(image_size())};
+}
+
+bool is_same_data(const Dataset& dataset, const std::string& fingerprint) {
+  for (const char* old : {" listing=", " first="})
+    if (fingerprint.find(old) != std::string::npos)
+      return fingerprint == dataset.fingerprint_of_listing();
+  return fingerprint == dataset.fingerprint();
 }
 
 std::unique_ptr<Dataset> open_dataset(const std::string& source, const DatasetOptions& options) {

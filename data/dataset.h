@@ -1,6 +1,8 @@
-// A labelled set of pictures of one size, whatever holds it: folder, zip, CIFAR-10's binary files,
+// A labelled set of images of one size, whatever holds it: folder, zip, CIFAR-10's binary files,
 // a formula.
 #pragma once
+
+#include <torch/torch.h>
 
 #include <cstdint>
 #include <memory>
@@ -9,12 +11,14 @@
 
 #include "base/field.h"
 #include "base/table.h"
+#include "data/formats/image_file.h"
 
 namespace uvic::data {
 
-/// Where pictures come from and how they are brought to size.
+/// Where images come from and how they are brought to size.
 struct DatasetOptions {
   int64_t image_size = 32;
+  std::string exif = "ignore";
   bool skip_bad = false;
   int64_t memory_limit_mib = 4096;
   int64_t procedural_images = 50000;
@@ -31,6 +35,12 @@ struct DatasetOptions {
           Field{"Side of the square images, px (0: what the command needs); others are "
                 "centre-cropped and resized (antialiased)",
                 base::from(0, 16384)}
+              .advanced());
+    visit("exif",
+          exif,
+          Field{"Orientation in EXIF data of a photograph",
+                {{"ignore", "pixels as they are stored, as PyTorch's and FID's tools read them"},
+                 {"apply", "turned upright, as viewers show them"}}}
               .advanced());
     visit(
         "skip_bad",
@@ -61,20 +71,37 @@ class Dataset {
   virtual int64_t image_size() const = 0;                           ///< px, height = width
   virtual const std::vector<std::string>& class_names() const = 0;  ///< empty: unlabelled
   virtual std::string describe() const = 0;  ///< one line for logs and provenance
+  /// What a user should know of the set: files left out, classes out of order, orientations. A line
+  /// each; describe() has them too.
+  virtual std::vector<std::string> notes() const { return {}; }
 
-  /// Equal for equal pictures in equal order, as far as the listing tells; a run keeps it and
-  /// compares on resume.
+  /// Equal for equal images in equal order, by their content: checksums of an archive's directory,
+  /// of a folder those of three blocks of each of at most 65536 files. A run keeps it and compares
+  /// on resume (is_same_data).
   virtual std::string fingerprint() const = 0;
+  /// What fingerprint() was before it saw contents: names and sizes alone. Runs of that time have
+  /// it in their record.
+  virtual std::string fingerprint_of_listing() const { return fingerprint(); }
 
   /// Files found so far that can't be decoded; each is replaced by the next good one
   /// (DatasetOptions::skip_bad).
   virtual int64_t skipped() const { return 0; }
 
-  /// Writes picture `index` as uint8 RGB planes [3, size, size] to `planes`; returns its class, or
+  /// Writes image `index` as uint8 RGB planes [3, size, size] to `planes`; returns its class, or
   /// -1. Safe to call from several threads. Throws std::runtime_error that names a file it can't
   /// decode.
   virtual int64_t read(int64_t index, uint8_t* planes) const = 0;
+
+  /// Image `index` at its own size, uint8 [3, height, width]; of a source that makes images of
+  /// image_size(), at that size. Safe to call from several threads; throws as read does.
+  virtual torch::Tensor read_whole(int64_t index) const;
+  /// The size that read_whole would give, without decoding. Throws as read does.
+  virtual formats::ImageSize own_size(int64_t index) const;
 };
+
+/// Whether a run that recorded `fingerprint` was trained on `dataset`: fingerprints are compared in
+/// the form that the record has.
+bool is_same_data(const Dataset& dataset, const std::string& fingerprint);
 
 /// A kind of source: recognised by its name or content, opened as a Dataset.
 struct DataSource {
@@ -87,8 +114,8 @@ struct DataSource {
 base::Table<DataSource>& data_sources();
 
 /// Opens by content, the first row of data_sources() that recognises it: the word "procedural"
-/// ("procedural:7" for seed 7), a folder of pictures (a subfolder per class, or flat), a zip of
-/// pictures, a folder with CIFAR-10's binary files
+/// ("procedural:7" for seed 7), a folder of images (a subfolder per class, or flat), a zip of
+/// images, a folder with CIFAR-10's binary files
 /// ("PATH:test" for its test part; without it the training part, or the test part where that is all
 /// there is). Throws std::runtime_error naming what was looked for and not found,
 /// std::invalid_argument for bad options.

@@ -8,7 +8,7 @@
 
 #include "base/thread_loop.h"
 #include "data/formats/image_file.h"
-#include "data/formats/zip_archive.h"
+#include "data/formats/zip_writer.h"
 
 namespace uvic::data {
 namespace {

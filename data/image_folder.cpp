@@ -4,11 +4,15 @@
 
 #include <algorithm>
 #include <cctype>
+#include <fstream>
 #include <set>
 #include <stdexcept>
 #include <system_error>
+#include <vector>
 
 #include "data/formats/atomic_file.h"
+#include "data/formats/crc32.h"
+#include "data/formats/file_error.h"
 
 namespace uvic::data {
 namespace {
@@ -21,49 +25,107 @@ bool is_named_by_seed(const fs::path& path) {
          std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isdigit(c); });
 }
 
-class ImageFolder : public FileContainer {
+bool ends_with(const std::string& text, const std::string& ending) {
+  return text.size() >= ending.size() &&
+         text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
+}
+
+/// What uvic sample writes next to the images.
+bool belongs_to_samples(const fs::path& path) {
+  const auto name = path.filename().string();
+  return name == "samples.json" || name == "grid.png" || ends_with(name, "_trajectory.png") ||
+         ends_with(name, ".safetensors");
+}
+
+/// A walk over a folder and all below it.
+class Walk {
  public:
-  explicit ImageFolder(fs::path path) : path_(std::move(path)) {}
-
-  std::string kind() const override { return "image folder"; }
-  std::string name() const override { return path_.string(); }
-
-  std::vector<StoredFile> list() const override {
-    std::vector<StoredFile> files;
-    std::set<fs::path> entered;
-    walk(path_, "", false, entered, files);
-    return files;
-  }
-
-  std::string read(const StoredFile& file) const override {
-    return formats::read_file(path_ / file.path);
+  std::vector<StoredFile> run(const fs::path& root) {
+    enter(root, "", false);
+    return std::move(files_);
   }
 
  private:
-  static void walk(const fs::path& folder,
-                   const std::string& prefix,
-                   bool among_samples,
-                   std::set<fs::path>& entered,
-                   std::vector<StoredFile>& files) {
+  void enter(const fs::path& folder, const std::string& prefix, bool among_samples) {
     try {
-      if (!entered.insert(fs::canonical(folder)).second)
-        return;                 // a link back, or twice to the same
-      std::error_code ignored;  // a dangling link is no file
-      among_samples |= fs::is_regular_file(folder / "samples.json", ignored);
-      for (const auto& entry : fs::directory_iterator(folder)) {
-        const std::string path = prefix + entry.path().filename().string();
-        if (entry.is_directory(ignored))
-          walk(entry.path(), path + "/", among_samples, entered, files);
-        else if (entry.is_regular_file(ignored) &&
-                 (!among_samples || is_named_by_seed(entry.path())))
-          files.push_back({path, entry.file_size()});
+      const auto place = fs::canonical(folder);
+      if (std::count(path_.begin(), path_.end(), place))
+        throw formats::file_error(folder.string(),
+                                  "a link to a folder that it is in; remove the link");
+      if (!prefix.empty()) files_.push_back({prefix, 0, 0, {}});
+      if (!entered_.insert(place).second) {
+        files_.back().left_out = "another way to a folder that is listed already";
+        return;
       }
+      path_.push_back(place);
+      std::error_code ignored;
+      among_samples |= fs::is_regular_file(folder / "samples.json", ignored);
+      std::vector<fs::directory_entry> entries(fs::directory_iterator(folder), {});
+      std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+        return a.path().native() < b.path().native();
+      });
+      for (const auto& entry : entries) take(entry, prefix, among_samples);
+      path_.pop_back();
     } catch (const fs::filesystem_error& error) {
       throw std::runtime_error(
           fmt::format("{}: can't list the folder: {}", folder.string(), error.code().message()));
     }
   }
 
+  void take(const fs::directory_entry& entry, const std::string& prefix, bool among_samples) {
+    std::error_code error;
+    StoredFile file{prefix + entry.path().filename().string(), 0, 0, {}};
+    if (entry.is_directory(error)) {
+      enter(entry.path(), file.path + "/", among_samples);
+      return;
+    }
+    if (!entry.is_regular_file(error))
+      file.left_out = entry.is_symlink(error) ? "a link that leads nowhere" : "no regular file";
+    else if (among_samples && belongs_to_samples(entry.path()))
+      return;
+    else if (among_samples && !is_named_by_seed(entry.path()))
+      file.left_out = "not named by seed, among samples";
+    else
+      file.size_bytes = entry.file_size();
+    files_.push_back(std::move(file));
+  }
+
+  std::vector<fs::path> path_;  // from the root to the folder that is being listed
+  std::set<fs::path> entered_;
+  std::vector<StoredFile> files_;
+};
+
+class ImageFolder : public FileContainer {
+ public:
+  explicit ImageFolder(fs::path path) : path_(std::move(path)) {}
+
+  std::string kind() const override { return "image folder"; }
+  std::string name() const override { return path_.string(); }
+  std::vector<StoredFile> list() const override { return Walk().run(path_); }
+
+  std::string read(const StoredFile& file) const override {
+    return formats::read_file(path_ / file.path);
+  }
+
+  /// CRC-32 of three blocks of a KiB: the first, the middle, the last; 0 for a file that can't be
+  /// read, which read() names.
+  uint32_t checksum(const StoredFile& file) const override {
+    constexpr uint64_t kBlock = 1024;
+    std::ifstream stream(path_ / file.path, std::ios::binary);
+    uint32_t sum = 0;
+    std::string block(kBlock, '\0');
+    const uint64_t size = file.size_bytes, last = size > kBlock ? size - kBlock : 0;
+    for (const uint64_t at : {uint64_t{0}, last / 2, last}) {
+      if (at > 0) stream.seekg(static_cast<std::streamoff>(at));
+      stream.read(block.data(), static_cast<std::streamsize>(kBlock));
+      sum = formats::crc32({block.data(), static_cast<size_t>(stream.gcount())}, sum);
+      if (size <= kBlock) break;
+    }
+    return sum;
+  }
+  bool knows_checksums() const override { return false; }
+
+ private:
   fs::path path_;
 };
 

@@ -1,11 +1,28 @@
 #include "data/image_zip.h"
 
+#include <algorithm>
 #include <mutex>
 
 #include "data/formats/zip_archive.h"
 
 namespace uvic::data {
 namespace {
+
+// Bytes of an image or of dataset.json: more than an image that the decoder takes can have.
+constexpr uint64_t kLargestFile = uint64_t{1} << 30;
+
+/// Without "." and empty parts, with '/' between parts.
+std::string plain_path(std::string path) {
+  std::replace(path.begin(), path.end(), '\\', '/');
+  std::string plain;
+  for (size_t begin = 0; begin < path.size();) {
+    const auto end = std::min(path.find('/', begin), path.size());
+    const auto part = path.substr(begin, end - begin);
+    if (!part.empty() && part != ".") plain += part + (end < path.size() ? "/" : "");
+    begin = end + 1;
+  }
+  return plain;
+}
 
 class ImageZip : public FileContainer {
  public:
@@ -18,19 +35,24 @@ class ImageZip : public FileContainer {
     std::vector<StoredFile> files;
     const auto& entries = zip_.entries();
     for (size_t i = 0; i < entries.size(); ++i)
-      if (!entries[i].name.empty() && entries[i].name.back() != '/')
-        files.push_back({entries[i].name, entries[i].size_bytes, static_cast<int64_t>(i)});
+      files.push_back(
+          {plain_path(entries[i].name), entries[i].size_bytes, static_cast<int64_t>(i), {}});
     return files;
   }
 
   std::string read(const StoredFile& file) const override {
     const auto index = static_cast<size_t>(file.entry);
-    if (zip_.entries()[index].is_stored) return zip_.read(index);
+    if (zip_.entries()[index].is_stored) return zip_.read(index, kLargestFile);
     const auto reader = borrow();
-    auto bytes = reader->read(index);
+    auto bytes = reader->read(index, kLargestFile);
     give_back(reader);  // after an exception the reader is simply dropped
     return bytes;
   }
+
+  uint32_t checksum(const StoredFile& file) const override {
+    return zip_.entries()[static_cast<size_t>(file.entry)].crc32;
+  }
+  bool knows_checksums() const override { return true; }
 
  private:
   using Reader = std::shared_ptr<formats::ZipReader>;

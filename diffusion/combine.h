@@ -12,12 +12,11 @@ struct Term {
   torch::Tensor value;
 };
 
-/// sum of weight * value over the terms of non-zero weight, in their order; dtype and shape of the
-/// values.
+/// sum_i weight_i * value_i over the terms of non-zero weight, in their order.
 ///
-/// Products and sums are rounded one by one. A fused multiply-add would round differently in the
-/// vector body and the scalar tail of a kernel, and a picture's bits would then depend on where in
-/// the batch it stands.
+/// Returns the dtype and shape of the values. Every product and every sum is rounded separately: a
+/// fused multiply-add rounds differently in the vector body and in the scalar tail of a kernel.
+/// The bits of an image would then depend on its index in the batch.
 inline torch::Tensor combine(std::initializer_list<Term> terms) {
   torch::Tensor sum;
   for (const auto& term : terms) {

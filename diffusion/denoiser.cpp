@@ -32,7 +32,8 @@ torch::Tensor predict_x0(const Denoiser& predict_eps,
 
 torch::Tensor dynamic_threshold(const torch::Tensor& x0, double ratio, double max) {
   const auto magnitude = x0.abs().flatten(1);  // [B, C*H*W]
-  // The quantile by linear interpolation between order statistics; only the largest few are sorted.
+  // The quantile, by linear interpolation between order statistics. Only the largest values are
+  // sorted.
   const double position = ratio * (magnitude.size(1) - 1);
   const auto below = static_cast<int64_t>(position);
   const auto largest = std::get<0>(magnitude.topk(magnitude.size(1) - below, 1));

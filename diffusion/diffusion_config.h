@@ -1,4 +1,4 @@
-// What a network was, or is to be, trained for: the options of noise, target and loss.
+// The options of noise schedule, training target and loss.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ std::vector<base::Choice> prediction_choices();
 std::vector<base::Choice> loss_weight_choices();
 std::vector<base::Choice> timestep_sampling_choices();
 
-/// What a network was, or is to be, trained for.
+/// The `diffusion` section of a config. A network is used with the values that it was trained with.
 struct DiffusionConfig {
   std::string schedule = "vp_linear";
   double beta_0 = 0;
@@ -69,12 +69,13 @@ struct DiffusionConfig {
           Field{"Standard deviation of the data, for the edm schedule, prediction and loss weight",
                 base::above(0, 1e6)}
               .read_by("edm"));
-    visit("time_scale",
-          time_scale,
-          Field{"The network is given time_scale * t + time_offset (edm: log(sigma) / 4 instead of "
-                "t); 0: 999 for vp_*, N for discrete schedules, else 1000",
-                base::from(0, 1e9)}
-              .advanced());
+    visit(
+        "time_scale",
+        time_scale,
+        Field{"The network reads time_scale * t + time_offset (edm: log(sigma) / 4 instead of t); "
+              "0: 999 for vp_*, N for discrete schedules, else 1000",
+              base::from(0, 1e9)}
+            .advanced());
     visit("time_offset",
           time_offset,
           Field{"See time_scale; -1 suits networks trained on n = 0..N-1", base::from(-1e9, 1e9)}
@@ -105,7 +106,7 @@ struct DiffusionConfig {
               "log_normal"));
   }
 
-  /// Throws std::invalid_argument that names the field, its value and the values allowed.
+  /// Throws std::invalid_argument that names the field, its value and the allowed values.
   void validate() const;
 };
 

@@ -22,13 +22,13 @@ torch::Tensor noised_further(const SamplerCall& call, const torch::Tensor& x, do
   const auto from = knot(call.schedule, t), to = knot(call.schedule, s);
   const double kept = to.alpha / from.alpha;
   const double added = to.sigma * std::sqrt(-std::expm1(2 * (to.lambda - from.lambda)));
-  return combine({{kept, x}, {added, call.draw_like(x)}});
+  return combine({{kept, x}, {added, call.noise_like(x)}});
 }
 
-/// The sampler's own step from s to t, all by itself.
+/// One step of the configured sampler from s to t.
 torch::Tensor single_step(const SamplerCall& call, const torch::Tensor& x, double s, double t) {
   auto config = call.config;
-  config.s_churn /= static_cast<double>(config.steps);  // heun spreads it over the steps
+  config.s_churn /= static_cast<double>(config.steps);  // heun divides s_churn by the steps
   config.steps = 1;
   SamplerCall step{
       call.predict_eps, call.schedule, config, call.noise, call.grid, s, t, /*to_zero=*/t == 0, {}};
@@ -42,14 +42,14 @@ void report_to(const Progress& progress, SamplerCall& call) {
     };
 }
 
-void check_pictures(const char* where, const torch::Tensor& pictures, const NoiseSource& noise) {
-  if (pictures.dim() != 4 || pictures.size(0) != noise.size())
+void check_images(const char* where, const torch::Tensor& images, const NoiseSource& noise) {
+  if (images.dim() != 4 || images.size(0) != noise.size())
     throw std::invalid_argument(
-        fmt::format("{}: {} dimensions and {} pictures for {} seeds; give [B, C, H, W] and one "
-                    "seed per picture",
+        fmt::format("{}: {} dimensions and {} images for {} seeds; give [B, C, H, W] and one "
+                    "seed per image",
                     where,
-                    pictures.dim(),
-                    pictures.dim() > 0 ? pictures.size(0) : 0,
+                    images.dim(),
+                    images.dim() > 0 ? images.size(0) : 0,
                     noise.size()));
 }
 
@@ -75,7 +75,7 @@ torch::Tensor add_noise(const NoiseSchedule& schedule,
                         double t,
                         NoiseSource& noise) {
   const auto at = knot(schedule, t);
-  const auto z = noise.draw(x0.size(1), x0.size(2), x0.size(3)).to(x0.options());
+  const auto z = noise.next(x0.size(1), x0.size(2), x0.size(3)).to(x0.options());
   return combine({{at.alpha, x0}, {at.sigma, z}});
 }
 
@@ -87,7 +87,7 @@ torch::Tensor image_to_image(const Denoiser& denoiser,
                              NoiseSource& noise,
                              const Progress& progress) {
   torch::NoGradGuard no_grad;
-  check_pictures("image_to_image", x0, noise);
+  check_images("image_to_image", x0, noise);
   auto part = config;
   part.t_start = time_at_strength(schedule, config, strength);
   auto call = make_call(denoiser, schedule, part, noise);
@@ -105,9 +105,9 @@ torch::Tensor inpaint(const Denoiser& denoiser,
                       int64_t repeats,
                       const Progress& progress) {
   torch::NoGradGuard no_grad;
-  check_pictures("inpaint", known, noise);
+  check_images("inpaint", known, noise);
   if (x_T.sizes() != known.sizes())
-    throw std::invalid_argument("inpaint: x_T and the known picture differ in shape");
+    throw std::invalid_argument("inpaint: x_T and the known image differ in shape");
   if (repeats < 1 || config.method == "adaptive" || (repeats > 1 && config.method != "multistep"))
     throw std::invalid_argument(
         fmt::format("inpaint: method {} with repeats = {}; give method multistep, or singlestep* "
@@ -115,9 +115,9 @@ torch::Tensor inpaint(const Denoiser& denoiser,
                     config.method,
                     repeats));
   const auto call = make_call(denoiser, schedule, config, noise);
-  const auto draw = mask.to(x_T.options());
+  const auto generated = mask.to(x_T.options());
   const auto keep = [&](const torch::Tensor& x, double t) {
-    return draw * x + (1 - draw) * (t > 0 ? noised(call, known, t) : known);
+    return generated * x + (1 - generated) * (t > 0 ? noised(call, known, t) : known);
   };
   auto x = keep(x_T, call.t_start);
   if (repeats == 1) {
@@ -129,7 +129,7 @@ torch::Tensor inpaint(const Denoiser& denoiser,
     return keep(run_sampler(one_run, x), 0);
   }
   const bool within_times =
-      sampler_info(config.sampler).ends_at_zero;  // the last step to 0 is one of them
+      sampler_info(config.sampler).ends_at_zero;  // the last step, to 0, is one of config.steps
   const auto times = within_times ? call.step_times() : call.times(config.steps);
   for (size_t i = 0; i + 1 < times.size(); ++i) {
     for (int64_t r = 0; r < repeats; ++r) {
@@ -149,7 +149,7 @@ torch::Tensor encode(const Denoiser& denoiser,
                      const Progress& progress) {
   if (is_stochastic(config))
     throw std::invalid_argument(
-        fmt::format("encode: sampler {} draws noise and can't be run backwards; use ddim (eta 0), "
+        fmt::format("encode: sampler {} adds noise and can't run backwards; use ddim (eta 0), "
                     "euler, heun (s_churn 0), "
                     "dpm_solver, dpm_solver_pp or unipc",
                     config.sampler));

@@ -34,7 +34,7 @@ Denoiser make_guided_denoiser(ConditionalNetwork network,
   guidance.validate();
   if (condition.sizes() != null_condition.sizes())
     throw std::invalid_argument(
-        fmt::format("guidance: the condition has {} elements for {} pictures, the null condition "
+        fmt::format("guidance: the condition has {} elements for {} images, the null condition "
                     "{} for {}; give equal shapes",
                     condition.numel(),
                     condition.size(0),

@@ -1,4 +1,4 @@
-// Guidance: the difference between a good prediction and a worse one, exaggerated.
+// Guidance: extrapolation from a weak prediction through a better one.
 #pragma once
 
 #include <torch/torch.h>
@@ -36,10 +36,10 @@ struct GuidanceConfig {
               .advanced());
   }
 
-  /// Throws std::invalid_argument on an empty interval or a scale that is no number.
+  /// Throws std::invalid_argument for an empty interval, or a scale that is not a finite number.
   void validate() const;
 
-  /// w at time t: guidance_scale within the interval, 1 outside.
+  /// w at time t: guidance_scale inside the interval, 1 outside.
   /// Source of the interval: Kynkaanniemi et al. 2024, arXiv:2404.07724.
   double scale_at(double t) const;
 };
@@ -50,10 +50,10 @@ using ConditionalNetwork = std::function<torch::Tensor(
 
 /// Classifier-free guidance: eps_u + w (eps_c - eps_u).
 ///
-/// `condition` and `null_condition` are [B, ...] (class indices, or context features); both halves
-/// run as one batch of 2 B, unconditional first. Where w is 1 only the conditional half runs, where
-/// it is 0 only the unconditional. The denoiser then takes x of exactly B pictures. Source: Ho &
-/// Salimans 2022, arXiv:2207.12598.
+/// `condition` and `null_condition` are [B, ...] (class indices, or context features). Both run as
+/// one batch of 2 B, unconditional first. If w is 1, only the conditional half runs. If w is 0,
+/// only the unconditional half runs. The result takes x of exactly B images. Source: Ho & Salimans
+/// 2022, arXiv:2207.12598.
 Denoiser make_guided_denoiser(ConditionalNetwork network,
                               torch::Tensor condition,
                               torch::Tensor null_condition,
@@ -61,8 +61,8 @@ Denoiser make_guided_denoiser(ConditionalNetwork network,
                               const DiffusionConfig& config,
                               const GuidanceConfig& guidance);
 
-/// Autoguidance: eps_weak + w (eps - eps_weak), the weaker network being a smaller or less trained
-/// one. Source: Karras et al. 2024, arXiv:2406.02507.
+/// Autoguidance: eps_weak + w (eps - eps_weak), where eps_weak is the prediction of a smaller or
+/// less trained network. Source: Karras et al. 2024, arXiv:2406.02507.
 Denoiser autoguide(Denoiser denoiser, Denoiser weaker, const GuidanceConfig& guidance);
 
 }  // namespace uvic::diffusion

@@ -1,4 +1,4 @@
-// One generator per picture, so that a picture depends on its own seed alone.
+// One random generator per image, so that an image depends on its own seed only.
 #pragma once
 
 #include <torch/torch.h>
@@ -8,41 +8,43 @@
 
 namespace uvic::diffusion {
 
-/// Gaussian noise for a batch: picture i is drawn from the generator of seeds[i] only, on the CPU
-/// whatever the device, so that neither the batch around it nor the device changes its bits.
+/// Gaussian noise for a batch. The noise of image i comes from the generator of seeds[i] only. It
+/// is generated on the CPU for every device, so neither the other images nor the device changes its
+/// bits.
 class NoiseSource {
  public:
   explicit NoiseSource(const std::vector<uint64_t>& seeds, torch::Device device = torch::kCPU);
 
-  /// Noise on the way from one seed to another: every draw of picture i is interpolate_noise of the
-  /// draws of from[i] and to[i] at way[i]; at 0 and 1 it is theirs, bit for bit. Throws
-  /// std::invalid_argument where the three differ in length.
+  /// Interpolation between two seeds: the noise of image i is interpolate_noise() of the noise of
+  /// from[i] and of to[i] at fractions[i]. At 0 and 1 it has the bits of one of them. Throws
+  /// std::invalid_argument if the three vectors differ in length.
   NoiseSource(const std::vector<uint64_t>& from,
               const std::vector<uint64_t>& to,
-              std::vector<double> way,
+              std::vector<double> fractions,
               torch::Device device = torch::kCPU);
 
-  /// The next [seeds, channels, height, width] float32 draw, on the device.
-  torch::Tensor draw(int64_t channels, int64_t height, int64_t width);
+  /// The next noise: float32 [seeds, channels, height, width], N(0, 1), on the device.
+  torch::Tensor next(int64_t channels, int64_t height, int64_t width);
 
   int64_t size() const { return static_cast<int64_t>(generators_.size()); }
   torch::Device device() const { return device_; }
 
-  /// The source of picture i alone; it shares that picture's generator.
+  /// The source of image i alone. It shares the generator of that image.
   NoiseSource only(int64_t i) const;
 
  private:
   std::vector<at::Generator> generators_;
-  std::vector<at::Generator> others_;  // where interpolating, as many as generators_; else empty
-  std::vector<double> way_;
+  std::vector<at::Generator> others_;  // interpolation: the other ends; otherwise empty
+  std::vector<double> fractions_;
   torch::Device device_;
 };
 
-/// Interpolates along the sphere, picture by picture: u = 0 is a, u = 1 is b, and in between the
-/// norm stays that of noise.
+/// Spherical interpolation of each image, from a at u = 0 to b at u = 1:
+///
 ///   sin((1 - u) w) / sin(w) a + sin(u w) / sin(w) b,  w the angle between a and b
-/// Throws std::invalid_argument where a and b are not batches of one shape. Source: Shoemake 1985;
-/// for x_T: arXiv:2010.02502, section 5.3.
+///
+/// The result keeps the norm of noise. Throws std::invalid_argument if a and b are not batches of
+/// the same shape. Source: Shoemake 1985. For x_T: arXiv:2010.02502, section 5.3.
 torch::Tensor interpolate_noise(const torch::Tensor& a, const torch::Tensor& b, double u);
 
 }  // namespace uvic::diffusion

@@ -116,7 +116,7 @@ torch::Tensor loss_weights(const DiffusionConfig& config,
                            const torch::Tensor& t) {
   const auto& kind = loss_weight_kinds().at(config.loss_weight);
   if (!kind.of_x0) return torch::ones_like(t);
-  // Beyond e^(+-30) the weights are at their limits; infinities (t = 0) would turn into 0 * inf.
+  // Beyond e^(+-30) the weights are at their limits. Without the bound, t = 0 gives 0 * inf.
   const auto lambda = schedule.half_logsnr(t).clamp(-30, 30);
   const auto to_prediction =
       x0_sensitivity(parse_prediction(config.prediction), (-lambda).exp(), config.sigma_data)

@@ -1,4 +1,4 @@
-// What a training step asks of the network: x_t, the time, the target and the weight of its error.
+// The training objective: x_t, the time, the target and the weight of the squared error.
 #pragma once
 
 #include <torch/torch.h>
@@ -25,13 +25,13 @@ struct LossWeight {
   const char* name;
   const char* help;
   torch::Tensor (*of_x0)(const DiffusionConfig& config,
-                         const torch::Tensor& snr);  ///< null: 1 on whatever is predicted
+                         const torch::Tensor& snr);  ///< null: 1 for every prediction
 };
 base::Table<LossWeight>& loss_weight_kinds();
 
 struct TrainingExample {
   torch::Tensor
-      x_t;  ///< [B, C, H, W] float32, scaled as the network wants it (schedule.input_scale)
+      x_t;  ///< [B, C, H, W] float32, times schedule.input_scale: the input of the network
   torch::Tensor network_time;  ///< [B] float32
   torch::Tensor target;        ///< [B, C, H, W] float32
   torch::Tensor weight;        ///< [B] float32
@@ -39,18 +39,18 @@ struct TrainingExample {
 
 /// x_t = alpha(t) x0 + sigma(t) eps with t by config.timestep_sampling and eps ~ N(0, I).
 ///
-/// x0 is float32 [B, C, H, W] in [-1, 1] (or latents), on the device of `random`, whose positions
-/// are those of the examples: an example is a function of the seed and its position, whatever the
-/// batch around it. `strata`: see sample_training_times. Source: Ho et al. 2020, arXiv:2006.11239,
-/// algorithm 1; Song et al. 2021, arXiv:2011.13456, for continuous t.
+/// x0 is float32 [B, C, H, W] in [-1, 1] (or latents), on the device of `random`. The positions of
+/// `random` are those of the examples: an example depends on the seed and on its position only, not
+/// on the rest of the batch. `strata`: see sample_training_times(). Source: Ho et al. 2020,
+/// arXiv:2006.11239, algorithm 1. Continuous t: Song et al. 2021, arXiv:2011.13456.
 TrainingExample make_training_example(const DiffusionConfig& config,
                                       const NoiseSchedule& schedule,
                                       const torch::Tensor& x0,
                                       const base::PositionRandom& random,
                                       int64_t strata);
 
-/// Training times by config.timestep_sampling, float64 [B], on the device of `random`. With S =
-/// `strata` (the images of an optimizer step) and p an example's position:
+/// Training times by config.timestep_sampling, float64 [B], on the device of `random`. With
+/// S = `strata` (the images of an optimizer step) and p the position of an example:
 ///
 ///   uniform          t = training_time(u), u ~ U[0, 1)
 ///   stratified       u ~ U[i / S, (i + 1) / S), i = p mod S
@@ -65,20 +65,21 @@ torch::Tensor sample_training_times(const DiffusionConfig& config,
                                     const base::PositionRandom& random,
                                     int64_t strata);
 
-/// The weight of each example's squared error, float64, shape of t. On an error of x0 it is, with
-/// snr = (alpha / sigma)^2,
+/// The weight of the squared error of each example, float64, in the shape of t. With
+/// snr = (alpha / sigma)^2, the weight of the error of x0 is:
 ///
 ///   min_snr        min(snr, gamma)           Hang et al. 2023, arXiv:2303.09556
 ///   truncated_snr  max(snr, 1)               Salimans & Ho 2022, arXiv:2202.00512
 ///   edm            snr + 1 / sigma_data^2    Karras et al. 2022, arXiv:2206.00364
 ///
-/// and is converted to the network's own prediction; simple is 1 on whatever is predicted.
+/// It is converted to the prediction of the network. simple is 1 for every prediction.
 torch::Tensor loss_weights(const DiffusionConfig& config,
                            const NoiseSchedule& schedule,
                            const torch::Tensor& t);
 
-/// Each example's squared error, mean over pixels, times its weight: float32 [B], whatever the
-/// dtype of the prediction. Throws std::invalid_argument unless prediction has the shape of x_t.
+/// The squared error of each example, mean over pixels, times its weight. Returns float32 [B] for
+/// every dtype of the prediction. Throws std::invalid_argument unless prediction has the shape of
+/// x_t.
 torch::Tensor diffusion_losses(const torch::Tensor& prediction, const TrainingExample& example);
 
 }  // namespace uvic::diffusion

@@ -67,7 +67,7 @@ torch::Tensor make_target(Prediction kind,
   return m.a.to(x0.scalar_type()) * x0 + m.b.to(x0.scalar_type()) * eps;
 }
 
-// The two equations x_t = alpha x0 + sigma eps, p = a x0 + b eps, solved by Cramer's rule.
+// Solves x_t = alpha x0 + sigma eps and p = a x0 + b eps by Cramer's rule.
 
 torch::Tensor eps_from(Prediction kind,
                        const torch::Tensor& p,

@@ -1,4 +1,4 @@
-// What a network may predict, and the one conversion between all of it.
+// What a network can predict, and the conversion between these predictions.
 #pragma once
 
 #include <torch/torch.h>
@@ -9,7 +9,7 @@
 
 namespace uvic::diffusion {
 
-/// Every prediction is a mix a x0 + b eps at given alpha, sigma:
+/// Every prediction is a linear combination a x0 + b eps at given alpha and sigma:
 ///
 ///   eps   a = 0, b = 1
 ///   x0    a = 1, b = 0
@@ -31,7 +31,7 @@ base::Table<PredictionKind>& predictions();
 /// Throws std::invalid_argument that lists the names.
 Prediction parse_prediction(const std::string& name);
 
-/// The training target. alpha and sigma broadcast against x0 ([B, 1, 1, 1]).
+/// The training target for x0 and eps. alpha and sigma ([B, 1, 1, 1]) broadcast against x0.
 torch::Tensor make_target(Prediction kind,
                           const torch::Tensor& x0,
                           const torch::Tensor& eps,
@@ -39,8 +39,8 @@ torch::Tensor make_target(Prediction kind,
                           const torch::Tensor& sigma,
                           double sigma_data);
 
-/// eps and x0 implied by a prediction at x_t; shapes and dtypes of x_t. Undefined where alpha (for
-/// x0) or sigma (for eps) is 0.
+/// eps and x0 from a prediction at x_t, in the shape and dtype of x_t. x0 is undefined where alpha
+/// is 0, eps where sigma is 0.
 torch::Tensor eps_from(Prediction kind,
                        const torch::Tensor& prediction,
                        const torch::Tensor& x_t,
@@ -54,7 +54,7 @@ torch::Tensor x0_from(Prediction kind,
                       double sigma,
                       double sigma_data);
 
-/// Turns a prediction of one kind into another at the same x_t.
+/// Converts a prediction to another kind at the same x_t.
 torch::Tensor convert_prediction(Prediction from,
                                  Prediction to,
                                  const torch::Tensor& prediction,
@@ -63,8 +63,8 @@ torch::Tensor convert_prediction(Prediction from,
                                  double sigma,
                                  double sigma_data);
 
-/// |d x0 / d prediction| at fixed x_t, a function of r = sigma / alpha (any shape): what turns a
-/// loss on x0 into one on the prediction.
+/// |d x0 / d prediction| at fixed x_t, a function of r = sigma / alpha (any shape). It converts the
+/// weight of an error of x0 to the weight of an error of the prediction.
 torch::Tensor x0_sensitivity(Prediction kind, const torch::Tensor& r, double sigma_data);
 
 }  // namespace uvic::diffusion

@@ -35,7 +35,7 @@ base::Table<SamplerInfo>& samplers() {
       "sampler",
       {
           {"ddpm",
-           "Ancestral sampling: the learned reverse chain, noise in every step; wants hundreds of "
+           "Ancestral sampling: the learned reverse chain, noise in every step; needs hundreds of "
            "steps",
            "Ho et al. 2020, arXiv:2006.11239",
            "uniform",
@@ -43,7 +43,7 @@ base::Table<SamplerInfo>& samplers() {
            true,
            sample_ddpm},
           {"ddim",
-           "First-order ODE step along eps; eta > 0 puts noise back, eta = 1 is ddpm",
+           "First-order ODE step along eps; eta > 0 adds noise, eta = 1 is ddpm",
            "Song et al. 2021, arXiv:2010.02502",
            "uniform",
            false,
@@ -80,8 +80,9 @@ base::Table<SamplerInfo>& samplers() {
            false,
            sample_dpm_solver},
           {"dpm_solver_pp",
-           "Exponential integrator for x0, order 1 to 3, multistep of order 2 (2M) unless told "
-           "otherwise: good from 10 steps, stable under guidance",
+           "Exponential integrator for x0, order 1 to 3, multistep of order 2 (2M) by default: "
+           "good "
+           "from 10 steps, stable under guidance",
            "Lu et al. 2022, arXiv:2211.01095",
            "uniform",
            false,
@@ -122,8 +123,8 @@ std::vector<double> SamplerCall::step_times() const {
   return points;
 }
 
-torch::Tensor SamplerCall::draw_like(const torch::Tensor& x) const {
-  return noise.draw(x.size(1), x.size(2), x.size(3)).to(x.options());
+torch::Tensor SamplerCall::noise_like(const torch::Tensor& x) const {
+  return noise.next(x.size(1), x.size(2), x.size(3)).to(x.options());
 }
 
 Knot knot(const NoiseSchedule& schedule, double t) {
@@ -175,12 +176,12 @@ void SamplerConfig::validate() const {
 
 double start_time(const SamplerConfig& config, const NoiseSchedule& schedule) {
   const double last = schedule.t_max();
-  // Beyond it the schedule is undefined or the network has seen nothing.
+  // Beyond t_max the schedule is undefined, or the network is not trained.
   if (config.t_start > last + 1e-12)
-    throw std::invalid_argument(
-        fmt::format("t_start = {}: this schedule ends at t_max = {}; give no more, or 0 for t_max",
-                    config.t_start,
-                    last));
+    throw std::invalid_argument(fmt::format(
+        "t_start = {}: this schedule ends at t_max = {}; give at most that, or 0 for t_max",
+        config.t_start,
+        last));
   return config.t_start > 0 ? std::min(config.t_start, last) : last;
 }
 
@@ -210,7 +211,7 @@ torch::Tensor initial_noise(const NoiseSchedule& schedule,
                             int64_t height,
                             int64_t width) {
   return combine(
-      {{schedule.prior_std(start_time(config, schedule)), noise.draw(channels, height, width)}});
+      {{schedule.prior_std(start_time(config, schedule)), noise.next(channels, height, width)}});
 }
 
 SamplerCall make_call(const Denoiser& denoiser,
@@ -245,7 +246,7 @@ torch::Tensor run_sampler(const SamplerCall& call, torch::Tensor x_T) {
                 fmt::format("sample: x_T has {} dimensions, expected [B, C, H, W]", x_T.dim()));
   base::require(
       x_T.size(0) <= max_batch_size(call.config),
-      fmt::format("sample: {} pictures with method adaptive, which has other steps for each; "
+      fmt::format("sample: {} images with method adaptive, which has other steps for each; "
                   "give one at a time",
                   x_T.size(0)));
   return sampler_info(call.config.sampler)
@@ -259,11 +260,10 @@ torch::Tensor sample(const Denoiser& denoiser,
                      NoiseSource& noise,
                      const Progress& progress) {
   auto call = make_call(denoiser, schedule, config, noise);
-  base::require(
-      x_T.size(0) == noise.size(),
-      fmt::format("sample: x_T holds {} pictures, noise {} seeds; give one seed per picture",
-                  x_T.size(0),
-                  noise.size()));
+  base::require(x_T.size(0) == noise.size(),
+                fmt::format("sample: x_T holds {} images, noise {} seeds; give one seed per image",
+                            x_T.size(0),
+                            noise.size()));
   if (progress)
     call.after_step = [&](int64_t step, int64_t steps, double, torch::Tensor& x) {
       progress(step, steps, x);

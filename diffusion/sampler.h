@@ -1,4 +1,4 @@
-// From noise to pictures: every sampler by name, one set of options for all.
+// From noise to images: all samplers by name, with one set of options.
 #pragma once
 
 #include <torch/torch.h>
@@ -18,23 +18,22 @@ namespace uvic::diffusion {
 
 struct SamplerCall;
 
-/// A sampler: what lists say of it, and the function that runs it.
+/// One row of the table of samplers.
 struct SamplerInfo {
   const char* name;
   const char* help;
   const char* paper;
   const char* default_grid;
-  bool stochastic;  ///< draws noise along the way by default; ddim and heun do where eta or s_churn
-                    ///< is above 0
+  bool stochastic;    ///< adds noise in its steps by default; ddim (eta) and heun (s_churn) can too
   bool ends_at_zero;  ///< last_step = auto means zero
   torch::Tensor (*run)(const SamplerCall& call, torch::Tensor x_T);
 };
 base::Table<SamplerInfo>& samplers();
 
-/// The row of that name; throws std::invalid_argument that lists the names.
+/// The row with that name. Throws std::invalid_argument that lists the names.
 inline const SamplerInfo& sampler_info(const std::string& name) { return samplers().at(name); }
 
-/// The timestep grids, and auto.
+/// The timestep grids and "auto".
 std::vector<base::Choice> grid_choices();
 
 struct SamplerConfig {
@@ -105,13 +104,13 @@ struct SamplerConfig {
           Field{"How steps use earlier evaluations",
                 {{"multistep", "evaluations of earlier steps"},
                  {"singlestep", "3 + ... + 3 + remainder, the official 'fast' version"},
-                 {"singlestep_fixed", "steps / order whole steps"},
+                 {"singlestep_fixed", "steps / order steps, each of full order"},
                  {"adaptive", "step sizes by error estimates"}}}
               .read_by(solvers));
     visit("inner_grid",
           inner_grid,
           Field{"Where singlestep methods evaluate within a step",
-                {{"same", "as grid"}, {"logsnr", "halves or thirds in half_logsnr"}}}
+                {{"same", "spaced as the grid"}, {"logsnr", "halves or thirds in half_logsnr"}}}
               .read_by(solvers));
     visit("solver_type",
           solver_type,
@@ -136,10 +135,11 @@ struct SamplerConfig {
           ddpm_variance,
           Field{"Variance of a step", {{"small", "the posterior's given x0"}, {"large", "beta"}}}
               .read_by("ddpm"));
-    visit("s_churn",
-          s_churn,
-          Field{"Noise added and removed again along the way, in all; 0: none", base::from(0, 1e6)}
-              .read_by("heun"));
+    visit(
+        "s_churn",
+        s_churn,
+        Field{"Total amount of noise that is added and removed again; 0: none", base::from(0, 1e6)}
+            .read_by("heun"));
     visit("s_tmin",
           s_tmin,
           Field{"Churn only where sigma / alpha >= s_tmin", base::from(0, 1e9)}.read_by("heun"));
@@ -156,7 +156,7 @@ struct SamplerConfig {
         "rtol", rtol, Field{"Relative tolerance", base::from(0, 1000)}.read_by("method adaptive"));
     visit("thresholding",
           thresholding,
-          Field{"Keeps the predicted x0 in range",
+          Field{"Limits the range of the predicted x0",
                 {{"none", ""},
                  {"clip", "to +-thresholding_max"},
                  {"dynamic", "by a quantile, for pixels with strong guidance"}}}
@@ -167,18 +167,18 @@ struct SamplerConfig {
         Field{"Quantile of |x0| over an image", base::above(0, 1)}.read_by("thresholding dynamic"));
     visit("thresholding_max",
           thresholding_max,
-          Field{"Largest |x0| that passes", base::above(0, 1e6)}.advanced());
+          Field{"Largest |x0| that is kept", base::above(0, 1e6)}.advanced());
   }
 
-  /// Throws std::invalid_argument that names the field, its value and the values allowed; also
-  /// where a field was set that the chosen sampler does not read.
+  /// Throws std::invalid_argument that names the field, its value and the allowed values. A field
+  /// that is set but that the chosen sampler does not read is an error too.
   void validate() const;
 };
 
-/// Whether this run draws noise after x_T; if not, it can be inverted (editing.h).
+/// Whether sampling adds noise after x_T. If not, it can be inverted (see encode() in editing.h).
 bool is_stochastic(const SamplerConfig& config);
 
-/// A published recipe: sampler options, and the guidance scale that goes with them.
+/// A published recipe: sampler options and their guidance scale.
 struct SamplerPreset {
   const char* name;
   const char* help;
@@ -188,17 +188,17 @@ struct SamplerPreset {
 
 base::Table<SamplerPreset>& sampler_presets();
 
-/// Called after every step: step counts from 1 to steps; x is the state [B, C, H, W] then.
-/// With method adaptive steps is 0: their number is not known ahead.
+/// Called after every step, with `step` from 1 to `steps` and the current state x [B, C, H, W].
+/// With method adaptive `steps` is 0, because their number is not known in advance.
 using Progress = std::function<void(int64_t step, int64_t steps, const torch::Tensor& x)>;
 
-/// Integrates from x_T at t_start down to t_end (or on to x0, by config.last_step) and returns the
-/// pictures, unclipped.
+/// Integrates from x_T at t_start to t_end (or to x0, see config.last_step). Returns the images
+/// [B, C, H, W], not clipped.
 ///
-/// x_T is [B, C, H, W], float32, or float64 where more digits are wanted; see initial_noise.
-/// `noise` has B seeds. Picture i is a function of x_T[i], its own generator and the denoiser's
-/// answer on it, bit for bit, whatever the batch. Runs without autograd. Throws
-/// std::invalid_argument on bad options or shapes.
+/// x_T is [B, C, H, W] float32, or float64 for more digits; see initial_noise(). `noise` has B
+/// seeds. The bits of image i depend on x_T[i], on its own generator and on the denoiser only, not
+/// on the rest of the batch. Runs without autograd. Throws std::invalid_argument for invalid
+/// options or shapes.
 torch::Tensor sample(const Denoiser& denoiser,
                      const NoiseSchedule& schedule,
                      const SamplerConfig& config,
@@ -206,8 +206,8 @@ torch::Tensor sample(const Denoiser& denoiser,
                      NoiseSource& noise,
                      const Progress& progress = {});
 
-/// The x_T of a fresh sample: noise.draw(...) times the schedule's standard deviation at t_start (1
-/// but for edm).
+/// The x_T of a new sample: noise.next(...) times prior_std() of the schedule at t_start, which is
+/// 1 except for edm.
 torch::Tensor initial_noise(const NoiseSchedule& schedule,
                             const SamplerConfig& config,
                             NoiseSource& noise,
@@ -215,16 +215,14 @@ torch::Tensor initial_noise(const NoiseSchedule& schedule,
                             int64_t height,
                             int64_t width);
 
-/// Calls of the denoiser that sample() makes; 0 for method adaptive, where it depends on the
-/// picture.
+/// The number of denoiser calls of sample(). 0 for method adaptive, where it depends on the image.
 int64_t function_evaluations(const SamplerConfig& config);
 
-/// The most pictures that one call of sample() takes: 1 for method adaptive, where each has its own
-/// steps.
+/// The largest batch of sample(): 1 for method adaptive, where each image has its own steps.
 int64_t max_batch_size(const SamplerConfig& config);
 
-/// t_start and t_end with the defaults filled in. Throws std::invalid_argument where t_start lies
-/// beyond the schedule's t_max.
+/// t_start and t_end with the defaults filled in. Throws std::invalid_argument if t_start is larger
+/// than t_max of the schedule.
 double start_time(const SamplerConfig& config, const NoiseSchedule& schedule);
 double end_time(const SamplerConfig& config, const NoiseSchedule& schedule);
 

@@ -1,4 +1,4 @@
-// The published recipes, by name.
+// The published recipes by name.
 #include "diffusion/sampler.h"
 
 namespace uvic::diffusion {

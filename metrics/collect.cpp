@@ -59,7 +59,7 @@ class Sums {
 }  // namespace
 
 Collected collect(const FeatureExtractor& extractor,
-                  const ImageStream& stream,
+                  const BatchStream& stream,
                   const CollectOptions& options,
                   const std::function<void(int64_t)>& progress) {
   if (options.spatial) require(extractor.spatial_dimensions() > 0, extractor, "spatial features");
@@ -69,14 +69,15 @@ Collected collect(const FeatureExtractor& extractor,
   Sums spatial(options.spatial ? extractor.spatial_dimensions() : 0, false);
   std::vector<torch::Tensor> features, spatial_rows, logits;
   for (auto images = stream(); images.defined(); images = stream()) {
-    if (images.size(0) == 0) continue;
-    const auto activations = extractor.activations(images);
+    if (images.size() == 0) continue;
+    count_sizes(images, result.sizes);
+    const auto activations = extractor.activations_of(images);
     sums.add(activations.features, result.count);
     if (options.spatial) spatial.add(activations.spatial, result.count);
     if (options.spatial && options.spatial_rows) spatial_rows.push_back(activations.spatial);
     if (options.features) features.push_back(activations.features);
     if (options.logits) logits.push_back(activations.logits);
-    result.count += images.size(0);
+    result.count += images.size();
     if (progress) progress(result.count);
   }
   sums.put_into(result);
@@ -94,7 +95,7 @@ Collected collect_activations(const Activations& activations, const CollectOptio
       throw std::invalid_argument(fmt::format("an array of features without {}", what));
     if (wanted && rows.size(0) != features.size(0))
       throw std::invalid_argument(
-          fmt::format("features of {} pictures, {} of {}", features.size(0), what, rows.size(0)));
+          fmt::format("features of {} images, {} of {}", features.size(0), what, rows.size(0)));
   };
   check(true, features, "features");
   check(options.spatial, spatial, "spatial features");
@@ -121,7 +122,7 @@ void require_collected(const Collected& set,
   const auto check = [&](bool wanted, bool there, const char* part, const char* metrics) {
     if (wanted && !there)
       throw std::invalid_argument(fmt::format(
-          "{}: no {}, which {} needs; give pictures, not statistics", what, part, metrics));
+          "{}: no {}, which {} needs; give images, not statistics", what, part, metrics));
   };
   check(needed.features, set.features.defined(), "feature vectors", "kid or pr");
   check(needed.spatial, set.spatial.has_value(), "spatial statistics", "sfid");

@@ -24,6 +24,7 @@ struct CollectOptions {
 
 struct Collected {
   int64_t count = 0;
+  SizeCounts sizes;  ///< of the images as they came; empty where they came from a file of features
   FeatureStatistics statistics;
   std::optional<FeatureStatistics> spatial;
   /// Statistics of all pictures but those of part k of ten (part_of in blocks.h); empty for fewer
@@ -38,7 +39,7 @@ struct Collected {
 /// batch. The result is the same bit for bit however the stream is cut into batches. Throws
 /// std::invalid_argument if the extractor lacks what is asked for, and what the stream throws.
 Collected collect(const FeatureExtractor& extractor,
-                  const ImageStream& stream,
+                  const BatchStream& stream,
                   const CollectOptions& options = {},
                   const std::function<void(int64_t)>& progress = {});
 

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "data/formats/json.h"
 #include "data/formats/safetensors.h"
 #include "data/formats/sha256.h"
 
@@ -32,18 +33,24 @@ class EmbeddedExtractor : public FeatureExtractor {
   std::string name() const override { return "embedded"; }
   std::string distance_name() const override { return "FD"; }
   std::string weights_sha256() const override { return sha256_; }
-  std::string resize() const override { return "antialiased bilinear to 32x32"; }
+  std::string resize() const override { return "whole image to 32x32, antialiased bilinear"; }
   int64_t dimensions() const override { return kEmbeddedDimensions; }
   int64_t num_classes() const override { return static_cast<int64_t>(weights_.class_names.size()); }
 
   Activations activations(const torch::Tensor& images) const override {
     check_images(images, "embedded");
-    return in_groups(images, kGroup, device_, [this](const torch::Tensor& group) {
-      auto net = weights_.net;
-      const auto out = net->describe(embedded_input(group));
-      const auto features = (out.features - weights_.feature_mean) / weights_.feature_std;
-      return Activations{features, {}, out.logits};
-    });
+    return activations_of(images);
+  }
+
+  Activations activations_of(const ImageBatch& images) const override {
+    return in_groups(images, kGroup, device_, {embedded_input, [this](const torch::Tensor& input) {
+                                                 auto net = weights_.net;
+                                                 const auto out = net->describe(input);
+                                                 const auto features =
+                                                     (out.features - weights_.feature_mean) /
+                                                     weights_.feature_std;
+                                                 return Activations{features, {}, out.logits};
+                                               }});
   }
 
  private:
@@ -139,7 +146,7 @@ EmbeddedWeights read_embedded_weights(const std::filesystem::path& path) {
   const auto names = file.metadata.find("class_names");
   const auto json = names == file.metadata.end()
                         ? nlohmann::json()
-                        : nlohmann::json::parse(names->second, nullptr, false);
+                        : formats::try_parse_json(names->second).value_or(nlohmann::json());
   if (!json.is_array() || json.empty()) fail("no class_names in its metadata");
   for (const auto& name : json)
     weights.class_names.push_back(name.is_string() ? name.get<std::string>() : "");

@@ -68,8 +68,9 @@ struct EmbeddedWeights {
 void write_embedded_weights(const std::filesystem::path& path, const EmbeddedWeights& weights);
 EmbeddedWeights read_embedded_weights(const std::filesystem::path& path);
 
-/// uint8 [N, 3, H, W] -> float32 [N, 3, 32, 32] in [-1, 1]; other sizes by antialiased bilinear
-/// resampling.
+/// uint8 [N, 3, H, W] -> float32 [N, 3, 32, 32] in [-1, 1]. Other sizes: the whole image is
+/// squeezed to 32 x 32 by antialiased bilinear resampling (PyTorch's interpolate with antialias,
+/// centres of pixels aligned); nothing is cropped, the aspect ratio is not kept.
 torch::Tensor embedded_input(const torch::Tensor& images);
 
 /// The extractor "embedded": features are standard scores, (f - mean) / std over the network's

@@ -8,159 +8,20 @@
 
 #include "data/formats/sha256.h"
 #include "data/formats/torch_pickle.h"
+#include "metrics/inception_layers.h"
 #include "metrics/inception_resize.h"
 
 namespace uvic::metrics {
 namespace {
 
-using torch::Tensor;
+using namespace inception;
 
-constexpr const char* kFile = "pt_inception-2015-12-05-6726825d.pth";
 constexpr const char* kUrl =
     "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/";
-constexpr double kBatchNormEps = 1e-3;
 constexpr int64_t kNumClasses = 1008;
 constexpr int64_t kSpatialChannels =
     7;  // of 192: what makes 7 * 17 * 17 = 2023, about as many as pooled features
 constexpr int64_t kCpuGroup = 8, kCudaGroup = 64;
-
-/// The file's tensors, and how the network wants them.
-struct Weights {
-  const std::map<std::string, Tensor>& tensors;
-  const std::string& source;
-  torch::Device device;
-  torch::Dtype dtype;
-
-  Tensor get(const std::string& name, at::IntArrayRef shape) const {
-    const auto found = tensors.find(name);
-    if (found == tensors.end())
-      throw std::runtime_error(
-          fmt::format("{}: no {}; these are not the weights of {}", source, name, kFile));
-    if (found->second.sizes() != shape)
-      throw std::runtime_error(fmt::format("{}: {} is {}, the FID Inception wants {}",
-                                           source,
-                                           name,
-                                           c10::str(found->second.sizes()),
-                                           c10::str(shape)));
-    if (!found->second.isfinite().all().item<bool>())
-      throw std::runtime_error(fmt::format("{}: {} holds NaN or infinity", source, name));
-    return found->second.to(torch::kFloat64);
-  }
-};
-
-/// A convolution with its BatchNorm folded in.
-struct Conv {
-  Tensor weight, bias;
-  std::vector<int64_t> stride, padding;
-
-  Tensor linear(const Tensor& x) const { return torch::conv2d(x, weight, bias, stride, padding); }
-  Tensor operator()(const Tensor& x) const { return linear(x).relu_(); }
-};
-
-struct Shape {
-  int64_t in, out, height, width;
-  int64_t stride = 1;
-  bool pad = true;  ///< keep height and width
-};
-
-/// y = gamma (W x - mean) / sqrt(var + eps) + beta = (s W) x + (beta - s mean), s = gamma /
-/// sqrt(var + eps).
-Conv fold(const Weights& weights, const std::string& name, const Shape& shape) {
-  const auto w =
-      weights.get(name + ".conv.weight", {shape.out, shape.in, shape.height, shape.width});
-  const auto bn = [&](const char* part) { return weights.get(name + ".bn." + part, {shape.out}); };
-  const auto s = bn("weight") / (bn("running_var") + kBatchNormEps).sqrt();
-  const auto as_used = torch::TensorOptions(weights.device).dtype(weights.dtype);
-  Conv conv;
-  conv.weight = (w * s.view({-1, 1, 1, 1})).to(as_used).contiguous(at::MemoryFormat::ChannelsLast);
-  conv.bias = (bn("bias") - s * bn("running_mean")).to(as_used);
-  conv.stride = {shape.stride, shape.stride};
-  if (shape.pad)
-    conv.padding = {shape.height / 2, shape.width / 2};
-  else
-    conv.padding = {0, 0};
-  return conv;
-}
-
-using Branches = std::vector<std::pair<std::string, int64_t>>;  // name, channels out
-
-Tensor average_pool(const Tensor& x) {
-  return torch::avg_pool2d(x, 3, 1, 1, /*ceil_mode=*/false, /*count_include_pad=*/false);
-}
-
-/// Maximum of 0 and of each 3 x 3 window, stride 2, of [N, H, W, C] in memory. Numbers whose bits
-/// order as those of signed integers where they are positive, as bfloat16's do, may come as such.
-template <class Number>
-void relu_max_pool(const Number* in, Number* out, at::IntArrayRef sizes) {
-  const int64_t height = sizes[2], width = sizes[3], channels = sizes[1], row = width * channels;
-  const auto larger = [](Number a, Number b) { return a > b ? a : b; };
-  std::vector<Number> tallest(static_cast<size_t>(row));
-  for (int64_t n = 0; n < sizes[0]; ++n, in += height * row)
-    for (int64_t y = 0; y + 2 < height; y += 2) {
-      const auto *first = in + y * row, *second = first + row, *third = second + row;
-      for (int64_t i = 0; i < row; ++i)
-        tallest[i] = larger(larger(first[i], second[i]), larger(third[i], Number(0)));
-      for (int64_t x = 0; x + 2 < width; x += 2, out += channels) {
-        const auto* at = &tallest[x * channels];
-        for (int64_t c = 0; c < channels; ++c)
-          out[c] = larger(larger(at[c], at[channels + c]), at[2 * channels + c]);
-      }
-    }
-}
-
-/// relu(max_pool(x)), windows of 3 x 3, stride 2: the rectifier goes along.
-Tensor relu_max_pool(const Tensor& x) {
-  if (!x.is_cpu()) return torch::max_pool2d(x, 3, 2).relu_();
-  const auto in = x.contiguous(at::MemoryFormat::ChannelsLast);
-  auto out = torch::empty({x.size(0), x.size(1), (x.size(2) - 1) / 2, (x.size(3) - 1) / 2},
-                          x.options().memory_format(at::MemoryFormat::ChannelsLast));
-  if (x.scalar_type() == torch::kFloat32)
-    relu_max_pool(in.data_ptr<float>(), out.data_ptr<float>(), in.sizes());
-  else
-    relu_max_pool(reinterpret_cast<const int16_t*>(in.data_ptr<at::BFloat16>()),
-                  reinterpret_cast<int16_t*>(out.data_ptr<at::BFloat16>()),
-                  in.sizes());
-  return out;
-}
-
-/// The 1x1 convolutions that open the branches of one block, as one convolution. The last may be
-/// the pooling branch: a 1x1 convolution commutes with averaging over places, so it goes first, on
-/// fewer channels.
-class BranchHeads {
- public:
-  BranchHeads(const Weights& weights,
-              const std::string& block,
-              int64_t in,
-              const Branches& branches,
-              bool pooled_last)
-      : pooled_last_(pooled_last) {
-    std::vector<Tensor> w, b;
-    for (const auto& [name, out] : branches) {
-      const auto conv = fold(weights, block + "." + name, {in, out, 1, 1});
-      w.push_back(conv.weight);
-      b.push_back(conv.bias);
-      sizes_.push_back(out);
-    }
-    all_ = {
-        torch::cat(w).contiguous(at::MemoryFormat::ChannelsLast), torch::cat(b), {1, 1}, {0, 0}};
-  }
-
-  /// One tensor for each branch, after its rectifier.
-  std::vector<Tensor> operator()(const Tensor& x) const {
-    auto heads = all_.linear(x).split_with_sizes(sizes_, 1);
-    for (size_t i = 0; i < heads.size(); ++i) {
-      const bool pooled = pooled_last_ && i + 1 == heads.size();
-      heads[i] = pooled ? average_pool(heads[i].contiguous(at::MemoryFormat::ChannelsLast)).relu_()
-                        : heads[i].relu().contiguous(at::MemoryFormat::ChannelsLast);
-    }
-    return heads;
-  }
-
- private:
-  Conv all_;
-  std::vector<int64_t> sizes_;
-  bool pooled_last_;
-};
 
 /// 35 x 35: 1x1, 5x5, two 3x3, pool.
 struct MixedA {
@@ -244,7 +105,7 @@ struct MixedD {
   }
 };
 
-/// 8 x 8: 1x1, 3x3 as 1x3 beside 3x1, the same after a 3x3, pool (average in Mixed_7b, maximum in
+/// 8 x 8: 1x1, 3x3 as 1x3 next to 3x1, the same after a 3x3, pool (average in Mixed_7b, maximum in
 /// Mixed_7c).
 struct MixedE {
   BranchHeads heads;
@@ -364,10 +225,15 @@ class InceptionExtractor : public FeatureExtractor {
 
   Activations activations(const Tensor& images) const override {
     check_images(images, "inception");
+    return activations_of(images);
+  }
+
+  Activations activations_of(const ImageBatch& images) const override {
     const auto group = options_.device.is_cpu() ? kCpuGroup : kCudaGroup;
-    return in_groups(images, group, options_.device, [this](const Tensor& part) {
-      return network_(protocol_.input(part).to(dtype_).contiguous(at::MemoryFormat::ChannelsLast));
-    });
+    return in_groups(images, group, options_.device, {protocol_.input, [this](const Tensor& input) {
+                                                        return network_(input.to(dtype_).contiguous(
+                                                            at::MemoryFormat::ChannelsLast));
+                                                      }});
   }
 
  private:
@@ -409,10 +275,10 @@ std::unique_ptr<FeatureExtractor> load_inception(const std::filesystem::path& pa
                     "--inception {}; `--extractor embedded` scores without them",
                     path.empty() ? "inception" : path.string(),
                     path.empty() ? "no weights given" : "no such file",
-                    kFile,
+                    kInceptionFile,
                     kUrl,
-                    kFile,
-                    kFile));
+                    kInceptionFile,
+                    kInceptionFile));
   return make_inception(
       formats::read_pth(path), path.string(), formats::sha256_file(path), options);
 }

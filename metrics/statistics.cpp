@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include "base/parallel.h"
 #include "data/formats/npy.h"
+#include "metrics/array_source.h"
 
 namespace uvic::metrics {
 namespace {
@@ -39,7 +41,7 @@ void StatisticsAccumulator::add(const torch::Tensor& features) {
   const auto finite = rows.isfinite().all(1);
   if (!finite.all().item<bool>())
     throw std::runtime_error(
-        fmt::format("statistics: the features of picture {} hold NaN or infinity",
+        fmt::format("statistics: the features of image {} hold NaN or infinity",
                     count() + finite.to(torch::kInt32).argmin().item<int64_t>()));
   for (int64_t begin = 0; begin < rows.size(0);) {
     const auto n = std::min(kBlockRows - pending_rows_, rows.size(0) - begin);
@@ -82,9 +84,8 @@ void StatisticsAccumulator::merge(const StatisticsAccumulator& other) {
 FeatureStatistics StatisticsAccumulator::finish() const {
   torch::NoGradGuard no_grad;
   if (count() < 2)
-    throw std::runtime_error(fmt::format("statistics: {} picture{}; a covariance needs at least 2",
-                                         count(),
-                                         count() == 1 ? "" : "s"));
+    throw std::runtime_error(fmt::format(
+        "statistics: {} image{}; a covariance needs at least 2", count(), count() == 1 ? "" : "s"));
   StatisticsAccumulator whole = *this;
   whole.scatter_ = scatter_.clone();  // flush adds in place; copies of tensors share storage
   whole.flush();
@@ -95,36 +96,68 @@ FeatureStatistics StatisticsAccumulator::finish() const {
   return result;
 }
 
-FeatureStatistics read_statistics(const std::filesystem::path& path) {
-  const formats::NpzFile file(path);
-  const auto fail = [&](const std::string& what) {
-    throw std::runtime_error(
-        fmt::format("{}: {}; statistics hold mu [D] and sigma [D, D]", path.string(), what));
-  };
-  for (const char* name : {"mu", "sigma"})
-    if (!file.has(name)) fail(fmt::format("no array {}", name));
+namespace {
+
+constexpr double kAsymmetry = 1e-5;  // in units of the largest variance
+constexpr double kRounding = 1e-14;  // the same; of sums in float64, which are left as they are
+
+std::runtime_error statistics_error(const std::string& path, const std::string& what) {
+  return std::runtime_error(
+      fmt::format("{}: {}; statistics hold mu [D] and sigma [D, D]", path, what));
+}
+
+/// Mean and covariance under two names, checked.
+FeatureStatistics read_gaussian(const formats::NpzFile& file,
+                                const std::string& mean,
+                                const std::string& covariance) {
   FeatureStatistics s;
-  s.mean = file.read("mu").to(torch::kFloat64).clone();
-  s.covariance = file.read("sigma").to(torch::kFloat64).clone();
-  const auto d = s.mean.numel();
-  if (s.mean.dim() != 1 || d == 0 || s.covariance.sizes() != at::IntArrayRef({d, d}))
-    fail(fmt::format(
-        "mu is {}, sigma is {}", c10::str(s.mean.sizes()), c10::str(s.covariance.sizes())));
-  if (!s.mean.isfinite().all().item<bool>() || !s.covariance.isfinite().all().item<bool>())
-    fail("the arrays hold NaN or infinity");
-  if (!torch::allclose(s.covariance, s.covariance.t(), 1e-5, 1e-8)) fail("sigma is not symmetric");
+  s.mean = file.read(mean).to(torch::kFloat64).clone();
+  const auto given = file.read(covariance).to(torch::kFloat64);
+  if (s.mean.numel() == 0) throw statistics_error(file.path(), mean + " is empty");
+  if (!s.mean.isfinite().all().item<bool>() || !given.isfinite().all().item<bool>())
+    throw statistics_error(file.path(), "the arrays hold NaN or infinity");
+  const double largest = given.diagonal().abs().max().item<double>();
+  const double asymmetry = (given - given.t()).abs().max().item<double>();
+  if (asymmetry > kAsymmetry * largest)
+    throw statistics_error(file.path(), covariance + " is not symmetric");
+  s.covariance = asymmetry > kRounding * largest ? (given + given.t()) / 2 : given.clone();
+  return s;
+}
+
+/// The .npz of statistics at `path`, and which arrays they are.
+std::pair<formats::NpzFile, ArrayRoles> open_statistics(const std::filesystem::path& path) {
+  auto source = array_path(path.string());
+  if (source.path.empty()) source.path = path.string();
+  auto roles = recognise_arrays(source);
+  if (!roles.is_statistics())
+    throw statistics_error(source.path, "no statistics (" + roles.text + ")");
+  return {formats::NpzFile(source.path), std::move(roles)};
+}
+
+}  // namespace
+
+FeatureStatistics read_statistics(const std::filesystem::path& path) {
+  const auto [file, roles] = open_statistics(path);
+  auto s = read_gaussian(file, roles.mean, roles.covariance);
   if (file.has("count")) {
     const auto count = file.read("count");
     if (count.numel() != 1 || !torch::isIntegralType(count.scalar_type(), false))
-      fail("count is no integer");
+      throw statistics_error(file.path(), "count is no integer");
     s.count = count.item<int64_t>();
   }
   if (file.has("provenance")) {
     const auto bytes = file.read("provenance").contiguous();
-    if (bytes.scalar_type() != torch::kUInt8) fail("provenance is not bytes");
+    if (bytes.scalar_type() != torch::kUInt8)
+      throw statistics_error(file.path(), "provenance is not bytes");
     s.provenance.assign(reinterpret_cast<const char*>(bytes.data_ptr<uint8_t>()), bytes.numel());
   }
   return s;
+}
+
+std::optional<FeatureStatistics> read_spatial_statistics(const std::filesystem::path& path) {
+  const auto [file, roles] = open_statistics(path);
+  if (roles.spatial_mean.empty()) return std::nullopt;
+  return read_gaussian(file, roles.spatial_mean, roles.spatial_covariance);
 }
 
 std::map<std::string, torch::Tensor> statistics_arrays(const FeatureStatistics& statistics,

@@ -6,17 +6,18 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 
 namespace uvic::metrics {
 
-/// The Gaussian that stands for a set of pictures.
+/// The Gaussian that stands for a set of images.
 struct FeatureStatistics {
   torch::Tensor mean;        ///< float64 [D]
   torch::Tensor covariance;  ///< float64 [D, D], divisor count - 1
-  int64_t count = 0;         ///< pictures; 0 where a file does not tell
+  int64_t count = 0;         ///< images; 0 where a file does not say
   std::string
-      provenance;  ///< JSON object: extractor, resize, source; empty where a file does not tell
+      provenance;  ///< JSON object: extractor, resize, source; empty where a file does not say
 };
 
 /// mean = sum x / n, covariance = sum (x - mean)(x - mean)^T / (n - 1), in one pass and float64.
@@ -51,10 +52,19 @@ class StatisticsAccumulator {
   torch::Tensor pending_;  // [block, D], the first pending_rows_ are waiting
 };
 
-/// `.npz` as pytorch-fid, ADM and TTUR write it: `mu` [D] and `sigma` [D, D]. Those written here
-/// add `count` and `provenance` (JSON as bytes), which other tools leave alone. Throws
-/// std::runtime_error naming the file if an array is missing, misshapen or not finite.
+/// Statistics of an .npz under the names that recognise_arrays knows: `mu` [D] and `sigma` [D, D]
+/// as pytorch-fid, ADM and TTUR write them, and others. Those written here add `count` and
+/// `provenance` (JSON as bytes), which other tools leave alone. A covariance that is symmetric to
+/// 1e-5 of its largest variance, as float32 leaves it, is made symmetric, (S + S^T) / 2; one of
+/// float64 comes back to the bit. `path` may be PATH:NAME with the name of the mean. Throws
+/// std::runtime_error naming the file if an array is missing, misshapen, not finite or not
+/// symmetric.
 FeatureStatistics read_statistics(const std::filesystem::path& path);
+
+/// mu_s and sigma_s of ADM's reference batches, statistics of Inception's spatial features; nothing
+/// where a file lacks them.
+std::optional<FeatureStatistics> read_spatial_statistics(const std::filesystem::path& path);
+
 std::map<std::string, torch::Tensor> statistics_arrays(const FeatureStatistics& statistics,
                                                        const std::string& provenance);
 void write_statistics(const std::filesystem::path& path, const FeatureStatistics& statistics);

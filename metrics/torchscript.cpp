@@ -32,7 +32,7 @@ class TorchScriptExtractor : public FeatureExtractor {
   std::string name() const override { return name_; }
   std::string distance_name() const override { return "FD"; }
   std::string weights_sha256() const override { return sha256_; }
-  std::string resize() const override { return "the network's own"; }
+  std::string resize() const override { return "the network's own, from each image's size"; }
   int64_t dimensions() const override { return dimensions_; }
 
   Activations activations(const torch::Tensor& images) const override {
@@ -40,9 +40,10 @@ class TorchScriptExtractor : public FeatureExtractor {
     return in_groups(images,
                      device_.is_cpu() ? kScriptCpuGroup : kScriptCudaGroup,
                      device_,
-                     [this](const torch::Tensor& part) {
-                       return Activations{run(part), {}, {}};
-                     });
+                     {[](const torch::Tensor& part) { return part; },
+                      [this](const torch::Tensor& part) {
+                        return Activations{run(part), {}, {}};
+                      }});
   }
 
  private:

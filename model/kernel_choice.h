@@ -1,11 +1,11 @@
-// Fused kernels or plain tensor code: one switch for the process.
+// The switch of the process between fused kernels and plain tensor code.
 #pragma once
 
 namespace uvic::model {
 
-/// Whether fused kernels are used where one serves: true from the start. False leaves the
-/// definitions in plain tensor code, which is what a benchmark or a test compares with.
-/// Process-wide; change it while no network runs.
+/// Whether fused kernels are used where they support a call; the default is true. With false, the
+/// definitions in plain tensor code run, for comparison in benchmarks and tests. The switch is
+/// process-wide. Change it only while no network runs.
 bool fused_kernels();
 void use_fused_kernels(bool use);
 

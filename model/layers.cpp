@@ -37,8 +37,7 @@ torch::Tensor timestep_embedding(const torch::Tensor& timesteps, int64_t dim) {
 
 void trunc_normal_(torch::Tensor tensor, double std) {
   torch::NoGradGuard no_grad;
-  // The cut lies at 100 standard deviations for std = 0.02: clamping the tail and redrawing it are
-  // the same.
+  // With std = 0.02 the bound is at 100 standard deviations, so clamping equals resampling.
   tensor.normal_(0, std).clamp_(-2, 2);
 }
 

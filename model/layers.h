@@ -1,4 +1,4 @@
-// The parts of the backbone. Module names are the official state_dict's.
+// The layers of the backbone. Modules are named as in the official state_dict.
 #pragma once
 
 #include <torch/torch.h>
@@ -10,10 +10,10 @@
 namespace uvic::model {
 
 /// [cos(t f), sin(t f)] with f_i = 10000^(-i / (dim / 2)); an odd dim ends in a zero.
-/// timesteps [B]; returns [B, dim], float32 whatever the input.
+/// timesteps [B]; returns float32 [B, dim].
 torch::Tensor timestep_embedding(const torch::Tensor& timesteps, int64_t dim);
 
-/// y = x W^T + b. The product runs in the dtype of x, whatever dtype the parameters have.
+/// y = x W^T + b. The product runs in the dtype of x, for every dtype of the parameters.
 class LinearImpl : public torch::nn::Module {
  public:
   LinearImpl(int64_t in_features, int64_t out_features, bool bias = true);
@@ -52,8 +52,8 @@ class AttentionImpl : public torch::nn::Module {
   AttentionImpl(
       int64_t dim, int64_t num_heads, bool qkv_bias, double scale, const AttentionKind& kind);
 
-  /// [B, L, dim] -> [B, L, dim]. `values`, if given, holds the values of the block before (or
-  /// nothing) and takes this block's, [B, H, L, D], cut off from the graph.
+  /// [B, L, dim] -> [B, L, dim]. `values`, if not null, contains the values of the block before (or
+  /// an undefined tensor). It receives the values of this block, [B, H, L, D], without gradient.
   torch::Tensor forward(const torch::Tensor& x, torch::Tensor* values);
 
   int64_t num_heads() const { return num_heads_; }
@@ -74,8 +74,8 @@ class BlockImpl : public torch::nn::Module {
  public:
   BlockImpl(int64_t dim, int64_t hidden, Attention attention, bool skip);
 
-  /// x and skip [B, L, dim]; skip undefined where the block takes none. Products run in `compute`;
-  /// the residual stream keeps the dtype of x.
+  /// x and skip are [B, L, dim]. skip is undefined for a block without skip connection. Products
+  /// run in the dtype `compute`. The residual stream keeps the dtype of x.
   torch::Tensor forward(torch::Tensor x,
                         const torch::Tensor& skip,
                         torch::Tensor* values,
@@ -89,8 +89,8 @@ class BlockImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Block);
 
-/// Cuts an image into patches and projects each: the official convolution of stride patch_size, as
-/// one product.
+/// Splits an image into patches and projects each: the official convolution of stride patch_size,
+/// as one product.
 class PatchEmbedImpl : public torch::nn::Module {
  public:
   PatchEmbedImpl(int64_t patch_size, int64_t in_chans, int64_t embed_dim);
@@ -101,10 +101,10 @@ class PatchEmbedImpl : public torch::nn::Module {
 };
 TORCH_MODULE(PatchEmbed);
 
-/// The inverse cut: [B, h w, p p C], channel fastest, -> [B, C, h p, w p], for h = w.
+/// The inverse of the split: [B, h w, p p C], channel fastest, -> [B, C, h p, w p], for h = w.
 torch::Tensor unpatchify(const torch::Tensor& tokens, int64_t channels);
 
-/// Normal with the given std, cut off at +-2: how the official code fills weights and pos_embed.
+/// Fills `tensor` from N(0, std^2), truncated to [-2, 2], as the official code does.
 void trunc_normal_(torch::Tensor tensor, double std);
 
 }  // namespace uvic::model

@@ -1,16 +1,19 @@
 #include "model/network.h"
 
+#include "base/check.h"
 #include "model/uvit/uvit.h"
 #include "model/uvit/uvit_guess.h"
+#include "model/uvit/uvit_transfer.h"
+#include "model/weight_transfer.h"
 
 namespace uvic::model {
 namespace {
 
-/// One kind of network: everything that the rest of the program asks of it.
+/// One row of the table of networks.
 struct NetworkKind {
   const char* name;
   const char* help;
-  const char* mark;  ///< a tensor that every checkpoint of the kind holds
+  const char* mark;  ///< the name of a tensor that every checkpoint of this kind contains
   NetworkPtr (*make)(const NetworkConfig&);
   void (*validate)(const NetworkConfig&);
   NetworkInput (*input)(const NetworkConfig&);
@@ -21,6 +24,7 @@ struct NetworkKind {
   ConfigGuess (*guess)(const NamedTensors&, const ShapeHints&, const std::string&);
   void (*apply_hints)(const ShapeHints&, bool, ConfigGuess&);
   bool (*same)(const NetworkConfig&, const NetworkConfig&);
+  WeightTransfer (*transfer)(const TransferInput&);
 };
 
 base::Table<NetworkKind>& kinds() {
@@ -44,9 +48,8 @@ base::Table<NetworkKind>& kinds() {
            },
            guess_uvit,
            apply_uvit_hints,
-           [](const NetworkConfig& a, const NetworkConfig& b) {
-             return same_uvit(a.uvit, b.uvit);
-           }},
+           [](const NetworkConfig& a, const NetworkConfig& b) { return same_uvit(a.uvit, b.uvit); },
+           transfer_uvit},
       });
   return table;
 }
@@ -87,7 +90,7 @@ ConfigGuess guess_config(const NamedTensors& tensors,
                          const std::string& source) {
   for (const auto& kind : kinds())
     if (tensors.count(kind.mark)) return kind.guess(tensors, hints, source);
-  return kinds().begin()->guess(tensors, hints, source);  // which says what is missing
+  return kinds().begin()->guess(tensors, hints, source);  // throws and names the missing tensors
 }
 
 void apply_hints(const ShapeHints& hints, bool is_guessed, ConfigGuess& guess) {
@@ -96,6 +99,14 @@ void apply_hints(const ShapeHints& hints, bool is_guessed, ConfigGuess& guess) {
 
 bool same_network(const NetworkConfig& a, const NetworkConfig& b) {
   return a.kind == b.kind && kind_of(a).same(a, b);
+}
+
+WeightTransfer transfer_weights(const TransferInput& input) {
+  base::require(input.from.kind == input.to.kind,
+                "model.kind is {}, the weights to start from are of kind {}",
+                input.to.kind,
+                input.from.kind);
+  return kind_of(input.to).transfer(input);
 }
 
 std::vector<std::string> network_marks() {

@@ -1,4 +1,4 @@
-// What training, sampling and scoring know of any network, and the table of the networks there are.
+// The interface of all networks to training, sampling and scoring.
 #pragma once
 
 #include <torch/torch.h>
@@ -13,14 +13,15 @@
 
 namespace uvic::model {
 
-/// A network that training and sampling drive. Parameters are registered under their official names
-/// and stay in float32, or in what to() made them.
+/// A network. Parameters are registered under their official names and stay in float32, or in the
+/// dtype of to().
 class Network : public torch::nn::Module {
  public:
-  /// x [B, C, S, S] as input() says; timesteps [B] as the network wants them (t * 999 for the
-  /// continuous SDE); `condition`: class labels int64 [B], or context [B, context_tokens,
-  /// context_dim], or undefined. Returns the prediction, shape and dtype of x. Throws
-  /// std::invalid_argument on shapes that disagree with the config.
+  /// Returns the prediction in the shape and dtype of x.
+  ///
+  /// x is [B, C, S, S], see input(). timesteps is [B], as in NoiseSchedule::network_time() (t * 999
+  /// for the continuous SDE). `condition` is int64 [B] (class labels), or [B, context_tokens,
+  /// context_dim], or undefined. Throws std::invalid_argument for other shapes.
   virtual torch::Tensor forward(const torch::Tensor& x,
                                 const torch::Tensor& timesteps,
                                 const torch::Tensor& condition) = 0;
@@ -28,25 +29,25 @@ class Network : public torch::nn::Module {
     return forward(x, timesteps, {});
   }
 
-  /// What forward() takes.
+  /// The input shapes of forward().
   virtual NetworkInput input() const = 0;
 
-  /// Whether, without gradients, an image's prediction has the same bits in a batch as alone, at
-  /// the price of a batch. Where it is false, forward() takes CPU images one by one to the same
-  /// end.
+  /// Whether, without gradients, the prediction of an image has the same bits in a batch as alone.
+  /// If it is false, forward() processes the images of a CPU batch one by one, with the same
+  /// result.
   virtual bool is_batch_invariant() const = 0;
 
-  /// The dtype of matrix products and attention inside the blocks; embeddings, the residual stream,
-  /// sums of LayerNorm and softmax and the output layers keep that of the parameters, which is the
-  /// default here too. bfloat16 is the mixed precision of training.
+  /// The dtype of matrix products and attention inside the blocks. The default is the dtype of the
+  /// parameters. Embeddings, the residual stream, sums of LayerNorm and softmax, and the output
+  /// layers always keep the dtype of the parameters. bfloat16 gives mixed-precision training.
   void set_compute_dtype(torch::Dtype dtype) { compute_dtype_ = dtype; }
   torch::Dtype compute_dtype() const;
 
-  /// Where the parameters are.
+  /// The device of the parameters.
   torch::Device device() const;
 
  protected:
-  /// A parameter that every network of this kind has: its dtype and device are the network's.
+  /// Any parameter. Its dtype and device are those of the network.
   virtual const torch::Tensor& first_parameter() const = 0;
 
  private:
@@ -55,8 +56,8 @@ class Network : public torch::nn::Module {
 
 using NetworkPtr = std::shared_ptr<Network>;
 
-/// The network that the config describes, with fresh weights from torch's global generator. Throws
-/// std::invalid_argument where the config contradicts itself.
+/// Creates the network of the config, with new weights from torch's global generator. Throws
+/// std::invalid_argument if the config is inconsistent.
 NetworkPtr make_network(const NetworkConfig& config);
 
 }  // namespace uvic::model

@@ -1,4 +1,4 @@
-// Which network, and how large: what is known of a network without building it.
+// The config of a network, and its properties that are known without building it.
 #pragma once
 
 #include <torch/torch.h>
@@ -16,11 +16,11 @@ namespace uvic::model {
 
 using NamedTensors = std::map<std::string, torch::Tensor>;
 
-/// What a network takes: x [B, channels, size, size] and the condition.
+/// The input shapes of a network: x [B, channels, size, size] and the condition.
 struct NetworkInput {
   int64_t channels = 3;
   int64_t size = 32;           ///< px, or cells of a latent
-  int64_t num_classes = -1;    ///< labels 0 .. num_classes - 1, a null class included; -1: none
+  int64_t num_classes = -1;    ///< labels 0 .. num_classes - 1, with the null class; -1: none
   int64_t context_tokens = 0;  ///< 0: no context
   int64_t context_dim = 0;
 
@@ -28,23 +28,23 @@ struct NetworkInput {
   bool takes_context() const { return context_dim > 0; }
 };
 
-/// What decides on the memory of a training step besides the network.
+/// What the memory of a training step depends on, besides the network.
 struct ActivationSettings {
   bool bf16 = false;          ///< the dtype of products; else float32
-  bool fused_kernels = true;  ///< else plain tensor code
-  bool cpu = true;            ///< else a GPU
+  bool fused_kernels = true;  ///< false: plain tensor code
+  bool cpu = true;            ///< false: a GPU
 };
 
-/// Bytes that a backward pass reads, for one example.
+/// Bytes of activations of one example.
 struct ActivationBytes {
-  double kept = 0;      ///< held from the forward pass until the backward pass
-  double backward = 0;  ///< needed in addition by the block that takes most
+  double kept = 0;      ///< allocated from the forward pass to the backward pass
+  double backward = 0;  ///< additional bytes of the backward pass of the largest block
 };
 
 /// The rows of the table of networks.
 std::vector<base::Choice> network_choices();
 
-/// The options of a network; the `model` section of a config.
+/// The options of a network: the `model` section of a config.
 struct NetworkConfig {
   std::string kind = "uvit";
   UViTConfig uvit;
@@ -60,23 +60,24 @@ struct NetworkConfig {
   NetworkInput input() const;
 };
 
-/// Parameters of the network that the config describes. Throws what validate() throws.
+/// The number of parameters of the network. Throws what validate() throws.
 int64_t parameter_count(const NetworkConfig& config);
 
-/// Multiplications and additions of one forward pass for one example, counting matrix products and
-/// attention only (a training step costs three times that).
+/// The number of multiplications and additions of the forward pass of one example. Counts matrix
+/// products and attention only. A training step costs three times as much.
 double forward_flops(const NetworkConfig& config);
 
-/// The size of a block, which decides on the shapes of its products and of its attention.
+/// The size of a block, from which the shapes of its products and its attention follow.
 struct BlockShape {
   int64_t tokens = 0, width = 0, heads = 0, mlp_hidden = 0;
 };
 BlockShape block_shape(const NetworkConfig& config);
 
-/// Activations of one example in a training step.
+/// The activations of one example in a training step.
 ActivationBytes activation_bytes(const NetworkConfig& config, const ActivationSettings& settings);
 
-/// What the shapes of a checkpoint cannot say; 0 and empty: as in the published models.
+/// Values that do not follow from the shapes of a checkpoint. 0 and empty: as in the published
+/// models.
 struct ShapeHints {
   int64_t num_heads = 0;
   int64_t num_clip_token = 0;
@@ -107,32 +108,35 @@ struct ShapeHints {
   }
 };
 
-/// Shapes that leave a question open which a hint would answer.
+/// The config does not follow from the shapes; a hint is necessary.
 struct UnknownNetwork : std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
 struct ConfigGuess {
   NetworkConfig config;
-  std::vector<std::string> assumed;  ///< what no shape says, as "num_heads = 8 (64 channels each)"
+  std::vector<std::string>
+      assumed;  ///< values not in any shape: "num_heads = 8 (64 channels each)"
 };
 
-/// The config of the network whose state_dict this is, from its shapes; what they leave open
-/// follows `hints`, then the published models, and is listed in `assumed`. Throws UnknownNetwork
-/// where a hint is missing, std::invalid_argument naming `source` where no network has these
-/// tensors.
+/// The config of a network, from the shapes of its state_dict.
+///
+/// Values that do not follow from the shapes are taken from `hints`, then from the published
+/// models, and are listed in `assumed`. Throws UnknownNetwork if a hint is missing. Throws
+/// std::invalid_argument that names `source` if no network has these tensors.
 ConfigGuess guess_config(const NamedTensors& tensors,
                          const ShapeHints& hints,
                          const std::string& source);
 
-/// `hints` take the place of what `config` says; the text of `assumed` that they answer is removed.
-/// `is_guessed`: a hint of the attention also decides on its placement.
+/// Replaces values of `config` by `hints`, and removes these values from `assumed`. `is_guessed`: a
+/// hint of the attention also sets its placement.
 void apply_hints(const ShapeHints& hints, bool is_guessed, ConfigGuess& guess);
 
-/// Whether two configs describe the same computation: fields that change only memory are ignored.
+/// Whether two configs describe the same computation: fields that change only memory or fresh
+/// weights are ignored.
 bool same_network(const NetworkConfig& a, const NetworkConfig& b);
 
-/// Names of tensors, one of which every checkpoint of a known network holds.
+/// Names of tensors. Every checkpoint of a known network contains one of them.
 std::vector<std::string> network_marks();
 
 }  // namespace uvic::model

@@ -9,12 +9,12 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using TensorFunction = std::function<torch::Tensor(const std::vector<torch::Tensor>&)>;
 
-/// Carries the function through the autograd graph, whose saved values are IValues.
+/// Stores the function in the autograd graph, whose saved values are IValues.
 struct FunctionHolder : torch::CustomClassHolder {
   TensorFunction fn;
-  std::vector<bool> given;  ///< which inputs are defined; autograd takes no undefined ones
+  std::vector<bool> given;  ///< which inputs are defined; autograd accepts only those
 
-  /// fn on the inputs, which stand at the head of `tensors` without the undefined ones.
+  /// fn(inputs). The defined inputs are the first elements of `tensors`.
   torch::Tensor operator()(at::TensorList tensors) const {
     std::vector<torch::Tensor> inputs(given.size());
     for (size_t i = 0, next = 0; i < given.size(); ++i)
@@ -53,7 +53,7 @@ struct Recompute : torch::autograd::Function<Recompute> {
                                              /*create_graph=*/false,
                                              /*allow_unused=*/true);
 
-    variable_list result(1);  // nothing for the function itself
+    variable_list result(1);  // no gradient for the function
     size_t next = 0;
     for (const auto& t : tensors)
       result.push_back(t.requires_grad() ? grads[next++] : torch::Tensor());
@@ -76,7 +76,7 @@ torch::Tensor recompute_in_backward(const TensorFunction& fn,
   }
   tensors.insert(tensors.end(), parameters.begin(), parameters.end());
   return Recompute::apply(holder,
-                          at::TensorList(tensors));  // a plain vector would not count as tensors
+                          at::TensorList(tensors));  // autograd finds no tensors in a std::vector
 }
 
 }  // namespace uvic::model

@@ -1,4 +1,5 @@
-// Gradient checkpointing: keep a function's inputs, run it again in the backward pass.
+// Gradient checkpointing: store only the inputs of a function and run it again in the backward
+// pass.
 #pragma once
 
 #include <torch/torch.h>
@@ -8,12 +9,11 @@
 
 namespace uvic::model {
 
-/// fn(inputs), of whose intermediate tensors none outlives the call; the backward pass runs fn once
-/// more.
+/// Returns fn(inputs) and frees all intermediate tensors. The backward pass runs fn again.
 ///
-/// `parameters` are the leaves that fn captures and that should receive a gradient; an undefined
-/// input stays undefined. fn must be a pure function of inputs and parameters: it runs twice and
-/// has to give the same result both times.
+/// `parameters` are the leaves that fn captures and that receive a gradient. An undefined input
+/// stays undefined. fn must be a pure function of inputs and parameters, because it runs twice and
+/// must give the same result both times.
 torch::Tensor recompute_in_backward(
     const std::function<torch::Tensor(const std::vector<torch::Tensor>&)>& fn,
     const std::vector<torch::Tensor>& inputs,

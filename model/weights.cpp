@@ -17,9 +17,8 @@ NamedTensors named_weights(const torch::nn::Module& module) {
   return result;
 }
 
-void load_weights(torch::nn::Module& module,
-                  const NamedTensors& tensors,
-                  const std::string& source) {
+std::vector<std::string> weight_faults(const torch::nn::Module& module,
+                                       const NamedTensors& tensors) {
   const auto own = named_weights(module);
   std::vector<std::string> faults;
   for (const auto& [name, wanted] : own) {
@@ -42,15 +41,24 @@ void load_weights(torch::nn::Module& module,
     if (!own.count(name))
       faults.push_back(
           fmt::format("{} {} is not part of the model", name, base::shape_text(tensor)));
-  if (!faults.empty()) {
-    constexpr size_t kTold = 5;  // of another network they are hundreds
-    const size_t rest = faults.size() - std::min(faults.size(), kTold);
-    faults.resize(faults.size() - rest);
-    if (rest > 0) faults.push_back(fmt::format("and {} more", rest));
-    throw std::invalid_argument(fmt::format(
-        "{}: {}; pass the config it was trained with", source, fmt::join(faults, "; ")));
-  }
+  return faults;
+}
 
+std::string faults_text(std::vector<std::string> faults) {
+  constexpr size_t kShown = 5;  // of another network they are hundreds
+  const size_t rest = faults.size() - std::min(faults.size(), kShown);
+  faults.resize(faults.size() - rest);
+  if (rest > 0) faults.push_back(fmt::format("and {} more", rest));
+  return fmt::format("{}", fmt::join(faults, "; "));
+}
+
+void load_weights(torch::nn::Module& module,
+                  const NamedTensors& tensors,
+                  const std::string& source) {
+  if (auto faults = weight_faults(module, tensors); !faults.empty())
+    throw std::invalid_argument(fmt::format(
+        "{}: {}; pass the config it was trained with", source, faults_text(std::move(faults))));
+  const auto own = named_weights(module);
   torch::NoGradGuard no_grad;
   for (auto& [name, target] : own) torch::Tensor(target).copy_(tensors.at(name));
 }

@@ -98,6 +98,7 @@ configure() {
     -DOPENCV_INCLUDE_DIR="$prefix/usr/include/opencv4" \
     -DOPENCV_CORE_LIBRARY="$libraries/libopencv_core.so" -DOPENCV_IMGPROC_LIBRARY="$libraries/libopencv_imgproc.so" \
     -DLIBZIP_INCLUDE_DIR="$prefix/usr/include" -DLIBZIP_LIBRARY="$libraries/libzip.so" \
+    -DWEBP_INCLUDE_DIR="$prefix/usr/include" -DWEBP_LIBRARY="$libraries/libwebp.so" \
     -DSTB_INCLUDE_DIR="$prefix/usr/include/stb" \
     -DCMAKE_EXE_LINKER_FLAGS="$linking" -DUVIC_WERROR=OFF -DUVIC_UNITY=ON -DUVIC_CUDA_ARCHITECTURES="${architecture:-90a}"
 }

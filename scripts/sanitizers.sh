@@ -12,7 +12,7 @@ case "${1:-}" in
   --quick)
     what='base, data, diffusion'
     targets=(--target base_test data_test diffusion_test)
-    selection=(--tests-regex '^(base|data|diffusion): ') ;;
+    selection=(--tests-regex '^(base|data|diffusion):') ;;
   *) sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 

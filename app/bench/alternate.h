@@ -1,4 +1,4 @@
-// Timing of things against each other on a machine that is never quiet.
+// Timing of alternatives on a machine with other load.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,8 @@ struct BenchTimes {
   int64_t calls = 0;
 };
 
-/// Calls every side once unmeasured, then all in turn (a b a b ...) until `seconds` have passed for
-/// each of them on average, three rounds at least; what disturbs the machine disturbs all alike.
+/// Calls every side once without measurement, then all in turn (a b a b ...), until each has run
+/// for `seconds` on average, and at least three times. So other load affects all sides equally.
 /// Returns their times in order.
 std::vector<BenchTimes> alternate(const std::vector<BenchSide>& sides, double seconds);
 

@@ -6,7 +6,7 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "app/bench/parts.h"
+#include "app/bench/measurements.h"
 #include "app/options/assets.h"
 #include "app/options/options.h"
 #include "base/process.h"
@@ -84,7 +84,7 @@ std::vector<int64_t> bench_numbers(const char* option, const std::string& text) 
         throw std::out_of_range("");
     } catch (const std::exception&) {
       throw std::invalid_argument(
-          fmt::format("--{} {}: wants numbers from 1 to 1048576, as 8,16,257", option, text));
+          fmt::format("--{} {}: give numbers from 1 to 1048576, such as 8,16,257", option, text));
     }
   }
   if (numbers.empty()) throw std::invalid_argument(fmt::format("--{}: give at least one", option));

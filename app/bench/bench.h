@@ -1,4 +1,4 @@
-// uvic bench: what this machine, these kernels and these networks do in a second.
+// uvic bench: the speed of this machine, of the kernels and of networks.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -32,7 +32,7 @@ struct BenchOptions {
   template <class Visitor>
   void fields(Visitor&& visit) {
     using base::Field;
-    visit("networks", networks, Field{"Configs: names of shipped ones or files, side by side"});
+    visit("networks", networks, Field{"Configs to compare: names of shipped ones, or files"});
     visit("parts",
           parts,
           Field{"What to measure, any of step,evaluation,sampling,scaling,profile,attention,"
@@ -49,13 +49,12 @@ struct BenchOptions {
     visit("tokens", tokens, Field{"Lengths of `attention`"});
     visit("data", data, Field{"What `data` loads and `features` reads: as in uvic train"});
     visit("inception", inception, Field{"Weights of the FID Inception, for `features`"});
-    visit(
-        "seconds",
-        seconds,
-        Field{"Time for each thing measured; never fewer than three calls", base::from(0, 86400)});
+    visit("seconds",
+          seconds,
+          Field{"Time for each measurement; at least three calls", base::from(0, 86400)});
     visit("plain",
           plain,
-          Field{"Measure the plain tensor code too, alternating with the fused kernels"});
+          Field{"Also measure the plain tensor code, alternating with the fused kernels"});
     visit("json", json, Field{"Write all numbers to this file"});
     visit("plots", plots, Field{"Folder for plots of `attention` and `scaling`, .svg"});
     visit("precision", precision, base::precision_field("Precision of products and attention"));
@@ -66,8 +65,8 @@ struct BenchOptions {
   void validate() const;
 };
 
-/// Measures and prints tables to stdout as they are made. Returns what the file holds: "machine",
-/// "options", and one entry for each part.
+/// Measures, and prints each table to stdout when it is complete. Returns the contents of the JSON
+/// file: "machine", "options", and one entry for each part.
 nlohmann::json run_bench(const BenchOptions& options);
 
 void add_bench_command(CLI::App& app);

@@ -1,4 +1,4 @@
-// The parts of `uvic bench` that run single kernels.
+// The measurements of `uvic bench` for single kernels.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -6,7 +6,7 @@
 #include <string>
 
 #include "app/bench/alternate.h"
-#include "app/bench/parts.h"
+#include "app/bench/measurements.h"
 #include "app/bench/peak_memory.h"
 #include "app/report/plot.h"
 #include "data/formats/atomic_file.h"
@@ -19,7 +19,7 @@ namespace uvic::app {
 using nlohmann::json;
 namespace {
 
-/// One kind of attention on one length, qkv [batch, tokens, 3 heads width].
+/// One kind of attention at one length, with qkv [batch, tokens, 3 heads width].
 struct AttentionCase {
   const model::AttentionKind* kind;
   bool fused;
@@ -63,7 +63,7 @@ std::vector<AttentionCase> attention_cases(const Bench& bench, int64_t batch, in
   return cases;
 }
 
-/// As many images as keep a length's cost near that of the training batch.
+/// The number of images at which the cost is near that of the training batch.
 int64_t attention_batch(const Bench& bench, int64_t tokens) {
   constexpr int64_t kUsualTokens = 257;
   return std::max<int64_t>(
@@ -85,6 +85,35 @@ struct Shape {
   const char* name;
   int64_t in, out;
 };
+
+/// Prints and returns the times of one product: ours, then that of the library.
+json product_row(const Bench& bench,
+                 const Shape& shape,
+                 const std::string& direction,
+                 int64_t rows,
+                 const std::vector<BenchTimes>& times) {
+  const double flops = 2.0 * static_cast<double>(rows * shape.in * shape.out);
+  const double element = static_cast<double>(c10::elementSize(bench.dtype()));
+  const bool of_weight = direction == "weight gradient";
+  const double bytes =
+      element * static_cast<double>(rows * (shape.in + shape.out)) +
+      (of_weight ? 4.0 : 4.0 + 2 * element) * static_cast<double>(shape.in * shape.out);
+  fmt::print("{:<40} {:>10.1f} {:>8.3f} {:>8.1f} {:>10.2f} x\n",
+             fmt::format("{} [{}, {}], {}", shape.name, shape.in, shape.out, direction),
+             flops / times[0].median / 1e9,
+             flops / times[0].median / bench.machine.flops(bench.dtype()),
+             bytes / times[0].median / 1e9,
+             times[1].median / times[0].median);
+  return {{"product", shape.name},
+          {"in", shape.in},
+          {"out", shape.out},
+          {"rows", rows},
+          {"direction", direction},
+          {"flops", flops},
+          {"bytes", bytes},
+          {"ours", to_json(times[0])},
+          {"library", to_json(times[1])}};
+}
 
 }  // namespace
 
@@ -145,7 +174,7 @@ json bench_attention(const Bench& bench) {
 
 json bench_products(const Bench& bench) {
   if (!bench.device.is_cpu()) {
-    fmt::print("products: the library's own on this device\n");
+    fmt::print("products: only those of the library on this device\n");
     return json::array();
   }
   const auto block = model::block_shape(bench.networks.front()->options().model);
@@ -158,6 +187,7 @@ json bench_products(const Bench& bench) {
              "of peak",
              "GB/s",
              "to library's");
+  const double seconds = bench.options.seconds / 5;
   json all = json::array();
   for (const auto& shape : {Shape{"qkv", dim, 3 * dim},
                             Shape{"proj", dim, dim},
@@ -180,28 +210,7 @@ json bench_products(const Bench& bench) {
                            run();
                            model::use_products(model::ProductSource::fastest);
                          }});
-      const auto times = alternate(sides, bench.options.seconds / 5);
-      const double flops = 2.0 * static_cast<double>(rows * shape.in * shape.out);
-      const double element = static_cast<double>(x.element_size());
-      const bool of_weight = std::string(direction) == "weight gradient";
-      const double bytes =
-          element * static_cast<double>(rows * (shape.in + shape.out)) +
-          (of_weight ? 4.0 : 4.0 + 2 * element) * static_cast<double>(shape.in * shape.out);
-      fmt::print("{:<40} {:>10.1f} {:>8.3f} {:>8.1f} {:>10.2f} x\n",
-                 fmt::format("{} [{}, {}], {}", shape.name, shape.in, shape.out, direction),
-                 flops / times[0].median / 1e9,
-                 flops / times[0].median / bench.machine.flops(bench.dtype()),
-                 bytes / times[0].median / 1e9,
-                 times[1].median / times[0].median);
-      all.push_back({{"product", shape.name},
-                     {"in", shape.in},
-                     {"out", shape.out},
-                     {"rows", rows},
-                     {"direction", direction},
-                     {"flops", flops},
-                     {"bytes", bytes},
-                     {"ours", to_json(times[0])},
-                     {"library", to_json(times[1])}});
+      all.push_back(product_row(bench, shape, direction, rows, alternate(sides, seconds)));
     }
   }
   return all;

@@ -1,4 +1,4 @@
-// What this machine can do at best, measured on the spot.
+// The peak performance of this machine, measured.
 #pragma once
 
 #include <torch/torch.h>
@@ -19,8 +19,9 @@ struct MachineLimits {
   }
 };
 
-/// CPU: multiply-adds on registers of the kernels' instruction set, and copies; the best of several
-/// tries each. CUDA: LibTorch's products of 8192 x 8192 matrices (TF32 off), and copies of 1 GiB.
+/// Measures multiply-adds and copies, the best of several tries each. CPU: multiply-adds on
+/// registers with the instruction set of the kernels. CUDA: LibTorch's products of 8192 x 8192
+/// matrices (TF32 off), and copies of 1 GiB.
 MachineLimits measure_machine(torch::Device device);
 
 nlohmann::json to_json(const MachineLimits& machine);

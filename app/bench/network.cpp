@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "app/sampling/draw.h"
+#include "app/sampling/generate.h"
 #include "app/training/ema.h"
 #include "app/training/step.h"
 #include "app/training/trainer.h"
@@ -16,8 +16,8 @@
 namespace uvic::app {
 namespace {
 
-/// Half the squared norm of the prediction of given inputs: the work of a step for networks whose
-/// batches no data set gives.
+/// The loss is half the squared norm of the prediction for fixed inputs. For networks whose inputs
+/// cannot be loaded from a data set.
 class FixedInputs : public Objective {
  public:
   FixedInputs(torch::Tensor x, torch::Tensor times, torch::Tensor condition)
@@ -94,15 +94,15 @@ void BenchNetwork::evaluate() {
   wait_for(device_);
 }
 
-void BenchNetwork::draw(int64_t evaluations) {
-  DrawSettings settings;
+void BenchNetwork::generate(int64_t evaluations) {
+  GenerationSettings settings;
   settings.diffusion = options_.diffusion;
   settings.sampler.steps = evaluations;
   std::vector<uint64_t> seeds(static_cast<size_t>(options_.batch_size));
   std::iota(seeds.begin(), seeds.end(), uint64_t{0});
   std::vector<int64_t> labels;
   if (options_.model.input().takes_classes()) labels.assign(seeds.size(), 0);
-  app::draw(*state_->ema, settings, seeds, labels);
+  app::generate(*state_->ema, settings, seeds, labels);
 }
 
 }  // namespace uvic::app

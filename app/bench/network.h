@@ -1,4 +1,4 @@
-// A network and what one step of its training or one evaluation of it needs.
+// A network with the state and the inputs of a training step and of an evaluation.
 #pragma once
 
 #include <torch/torch.h>
@@ -13,27 +13,27 @@
 
 namespace uvic::app {
 
-/// Waits until the device has done all that it was given; the CPU always has.
+/// Waits until the device has finished all work. No wait for the CPU.
 void wait_for(torch::Device device);
 
-/// Fresh weights and random pictures: what is computed does not depend on either.
+/// New weights and random images: the speed depends on neither.
 class BenchNetwork {
  public:
-  /// `name` stands in tables; batch_size, shards and precision of `options` apply. Throws what
-  /// building a network throws.
+  /// `name` is for tables. Uses batch_size, shards and precision of `options`. Throws what
+  /// make_network() throws.
   BenchNetwork(std::string name, const RunConfig& options, torch::Device device);
 
   const std::string& name() const { return name_; }
   const RunConfig& options() const { return options_; }
   torch::Dtype dtype() const { return dtype_; }
 
-  /// Noise, forward, backward, AdamW and the weights' average, as the trainer does them; waits for
-  /// the device each time, which the trainer does not.
+  /// Noise, forward, backward, AdamW and the average of the weights, as in the trainer. Unlike the
+  /// trainer, it waits for the device after each step.
   void training_step();
   /// One evaluation without gradients.
   void evaluate();
-  /// A batch of pictures through `evaluations` evaluations of the default sampler.
-  void draw(int64_t evaluations);
+  /// Generates a batch of images with `evaluations` evaluations of the default sampler.
+  void generate(int64_t evaluations);
 
  private:
   std::string name_;

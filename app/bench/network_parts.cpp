@@ -1,11 +1,11 @@
-// The parts of `uvic bench` that run whole networks.
+// The measurements of `uvic bench` for whole networks.
 #include <fmt/format.h>
 
 #include <functional>
 #include <string>
 
 #include "app/bench/alternate.h"
-#include "app/bench/parts.h"
+#include "app/bench/measurements.h"
 #include "app/bench/profile.h"
 #include "app/sampling/cuda_graph.h"
 #include "model/kernel_choice.h"
@@ -14,7 +14,7 @@ namespace uvic::app {
 using nlohmann::json;
 namespace {
 
-/// Every network as the fused kernels run it and, if wanted, as plain tensor code does.
+/// Every network with fused kernels and, if requested, with plain tensor code.
 std::vector<BenchSide> sides_of(const Bench& bench, const std::function<void(BenchNetwork&)>& run) {
   std::vector<BenchSide> sides;
   for (const auto& network : bench.networks)
@@ -30,7 +30,7 @@ std::vector<BenchSide> sides_of(const Bench& bench, const std::function<void(Ben
   return sides;
 }
 
-/// A table of rates; `flops`: of a network, for one image.
+/// A table of rates. `flops` returns the operations of a network for one image.
 json rates(const Bench& bench,
            const char* title,
            const std::function<void(BenchNetwork&)>& run,
@@ -129,8 +129,8 @@ json bench_sampling(const Bench& bench) {
   const KeepRecordings keep_recordings;
   return rates(
       bench,
-      fmt::format("pictures of {} evaluations", evaluations).c_str(),
-      [evaluations](BenchNetwork& network) { network.draw(evaluations); },
+      fmt::format("images with {} evaluations", evaluations).c_str(),
+      [evaluations](BenchNetwork& network) { network.generate(evaluations); },
       [evaluations](const BenchNetwork& network) {
         return static_cast<double>(evaluations) * model::forward_flops(network.options().model);
       });

@@ -8,7 +8,7 @@
 namespace uvic::app {
 namespace {
 
-// A line of /proc/self/status, told in kB.
+// A line of /proc/self/status, in kB.
 double status_mib(const std::string& name) {
   std::ifstream file("/proc/self/status");
   for (std::string line; std::getline(file, line);)

@@ -1,4 +1,4 @@
-// Memory of one call.
+// The memory of one call.
 #pragma once
 
 #include <functional>
@@ -6,8 +6,8 @@
 
 namespace uvic::app {
 
-/// What the process's resident memory rises by at most while `run` runs, MiB, the memory that was
-/// freed before given back to the system first. None where the system does not let a process reset
+/// The largest increase of the resident memory of the process during `run`, MiB. Memory that was
+/// freed before is returned to the system first. None if the system does not let a process reset
 /// its peak (Linux: /proc/self/clear_refs).
 std::optional<double> added_memory_mib(const std::function<void()>& run);
 

@@ -18,7 +18,7 @@ using Clock = std::chrono::steady_clock;
 std::mutex g_mutex;
 std::unordered_map<std::string, ProfileRow>* g_rows = nullptr;
 
-/// A name that runs; the innermost of each thread knows the one around it.
+/// A running operation, with a link to the operation that called it.
 struct Open : at::ObserverContext {
   Clock::time_point start = Clock::now();
   Clock::duration inside{};
@@ -73,7 +73,7 @@ std::vector<ProfileRow> profile(const std::function<void()>& run, int times) {
     for (auto* number : {&row.seconds, &row.calls, &row.flops, &row.bytes}) *number /= times;
     sorted.push_back(row);
   }
-  // With work on several threads side by side the names add up to more than the wall's time.
+  // With several threads, the sum over the names can exceed the elapsed time.
   if (whole > named) sorted.push_back({"other", (whole - named) / times, 1, 0, 0});
   std::sort(sorted.begin(), sorted.end(), [](const ProfileRow& a, const ProfileRow& b) {
     return a.seconds != b.seconds ? a.seconds > b.seconds : a.name < b.name;

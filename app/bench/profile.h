@@ -1,4 +1,4 @@
-// Where the time of a computation goes, kernel by kernel.
+// The time of a computation by kernel.
 #pragma once
 
 #include <functional>
@@ -7,16 +7,16 @@
 
 namespace uvic::app {
 
-/// What one name cost in a call, all threads together.
+/// The cost of one name in a call, summed over all threads.
 struct ProfileRow {
-  std::string name;    ///< "uvic::product", "aten::copy_", ...; "other": outside of all names
-  double seconds = 0;  ///< in itself, without the named parts that it called
+  std::string name;    ///< "uvic::product", "aten::copy_", ...; "other": time outside of all names
+  double seconds = 0;  ///< without the named operations that it called
   double calls = 0;
-  double flops = 0, bytes = 0;  ///< of our own kernels; 0: not counted
+  double flops = 0, bytes = 0;  ///< of our kernels; 0: not counted
 };
 
-/// Runs `run` `times` over and returns the mean of each name's cost, dearest first, from
-/// RecordFunction's observers. Observation itself costs about a microsecond a name.
+/// Calls `run` `times` times. Returns the mean cost of each name, highest first, measured with
+/// observers of RecordFunction. An observation costs about one microsecond.
 std::vector<ProfileRow> profile(const std::function<void()>& run, int times);
 
 }  // namespace uvic::app

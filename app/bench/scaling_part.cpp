@@ -1,4 +1,4 @@
-// The part of `uvic bench` that asks what batch size and threads are worth.
+// The measurement of `uvic bench` for batch sizes and numbers of threads.
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 #include <string>
 
 #include "app/bench/alternate.h"
-#include "app/bench/parts.h"
+#include "app/bench/measurements.h"
 #include "app/report/plot.h"
 #include "data/formats/atomic_file.h"
 
@@ -14,7 +14,7 @@ namespace uvic::app {
 using nlohmann::json;
 namespace {
 
-/// 1, 2, 4, ... and all. A GPU has no use for more than it was given.
+/// 1, 2, 4, ... and all threads of the CPU. A GPU is measured with one setting only.
 std::vector<int> thread_counts(const Bench& bench) {
   const int all = at::get_num_threads();
   if (!bench.device.is_cpu()) return {all};
@@ -24,8 +24,8 @@ std::vector<int> thread_counts(const Bench& bench) {
   return counts;
 }
 
-/// `what` with each number of threads, one after the other: a change ends threads and drops
-/// oneDNN's kernels, which the next call would pay for.
+/// `what` with each number of threads. They do not alternate: a change ends threads and frees
+/// oneDNN's kernels, which the next call would have to create again.
 std::vector<BenchTimes> with_threads(const Bench& bench,
                                      const std::vector<int>& counts,
                                      const std::function<void()>& what) {

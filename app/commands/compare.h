@@ -1,5 +1,5 @@
-// uvic compare: trains, samples and scores several configs alike, and reports which draws better
-// and whether that is more than chance.
+// uvic compare: trains, samples and scores several configs alike, and reports which generates
+// better and whether that is more than chance.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -71,7 +71,7 @@ struct CompareOptions {
   void validate() const;
 };
 
-/// One training run of a comparison, and where all that comes of it stands.
+/// One training run of a comparison, and where all that comes of it is.
 struct ComparedRun {
   std::string column;             ///< name of its config in the report
   RunConfig training;             ///< out is the run's folder
@@ -91,9 +91,10 @@ std::vector<ComparedRun> plan_comparison(
 /// Does of the plan what isn't done yet; writes the report after each round of seeds. Returns false
 /// if a signal stopped it: the same call goes on from there.
 ///
-///   out/runs/NAME-seed0     run folders      out/scores/NAME-seed0.json  scores, each with what it
-///   was made from out/samples/NAME-seed0  pictures         out/report.html, ...        see
-///   report.h
+///   out/runs/NAME-seed0         run folders
+///   out/samples/NAME-seed0      images
+///   out/scores/NAME-seed0.json  scores, each with what it was made from
+///   out/report.html, ...        see report.h
 bool run_comparison(const CompareOptions& options,
                     const std::filesystem::path& out,
                     const std::vector<ComparedRun>& plan);

@@ -7,7 +7,9 @@
 #include <stdexcept>
 
 #include "app/options/options.h"
+#include "app/runs/public_metadata.h"
 #include "app/runs/run_dir.h"
+#include "app/runs/run_identity.h"
 #include "app/training/train_state.h"
 #include "base/process.h"
 #include "base/tensor_text.h"
@@ -46,24 +48,26 @@ std::optional<torch::Dtype> dtype_of(const std::string& name) {
   throw std::invalid_argument(fmt::format("--dtype {}: one of keep, fp32, fp16, bf16", name));
 }
 
-/// What stands in the TOML file: everything, or, of a guess that no shipped config shares, what the
-/// shapes tell.
+/// The TOML file: everything, or, of a guess that no shipped config shares, what the shapes say and
+/// what was assumed about the rest. No paths: the file is passed on.
 std::string config_text(const WeightsFile& file, const KnownNetwork& network) {
-  std::string text =
-      fmt::format("# The network of {}; {}.\n",
-                  file.path.string(),
-                  network.is_guessed ? network.origin : "config from " + network.origin);
+  std::string text = fmt::format(
+      "# The network of {}; {}.\n",
+      file.path.filename().string(),
+      network.is_guessed ? network.origin : "config from " + without_paths(network.origin));
+  if (const auto run = file.metadata.find("uvic.run_id"); run != file.metadata.end()) {
+    const auto images = count_in(file.metadata, "uvic.images_seen");
+    text += fmt::format(
+        "# From run {}{}.\n", run->second, images ? fmt::format(" at {} images", *images) : "");
+  }
   for (const auto& assumed : network.assumed) text += "# assumed: " + assumed + "\n";
-  if (!network.is_guessed || !network.recipe.empty()) return text + to_toml(network.training);
-  text += "\n[model]\n" + to_toml(network.training.model);
-  const diffusion::DiffusionConfig usual;
-  if (network.training.diffusion.schedule != usual.schedule)
-    text += fmt::format("\n[diffusion]\nschedule = {}\n",
-                        detail::toml_value(network.training.diffusion.schedule));
-  return text;
+  if (!network.is_guessed || !network.recipe.empty())
+    return text + to_toml(without_paths(network.training));
+  return text + "\n[model]\n" + to_toml(network.training.model) + "\n[diffusion]\n" +
+         to_toml(network.training.diffusion) + "\n[sample]\n" + to_toml(network.training.sample);
 }
 
-/// OUT.json beside OUT.pth: the metadata, tied to the very bytes that it belongs to.
+/// OUT.json next to OUT.pth: the metadata, tied to the very bytes that it belongs to.
 void write_metadata_beside(const fs::path& pth,
                            const std::map<std::string, std::string>& metadata) {
   formats::write_json(fs::path(pth).replace_extension(".json"),
@@ -116,6 +120,34 @@ bool fill_state(TrainState& state, const fs::path& folder) {
   return true;
 }
 
+/// The weights that were converted: name, hash, run and images.
+nlohmann::json origin_record(const WeightsFile& file) {
+  nlohmann::json record = {{"name", file.path.filename().string()},
+                           {"sha256", weights_sha256(file)}};
+  if (const auto images = count_in(file.metadata, "uvic.images_seen"))
+    record["images_seen"] = *images;
+  if (const auto run = file.metadata.find("uvic.run_id"); run != file.metadata.end())
+    record["run_id"] = run->second;
+  return record;
+}
+
+/// Whether OUT is a run that is to be replaced. Throws where that was not asked for, and where the
+/// weights are part of it.
+bool check_run_folder(const ConvertOptions& options) {
+  const RunDir run(options.out);
+  if (!run.is_run()) return false;
+  std::error_code ignored;
+  if (!options.overwrite)
+    throw std::invalid_argument(fmt::format(
+        "{}: already holds a run; choose another folder, or pass --overwrite to move it to {}",
+        options.out,
+        (fs::path(options.out) / "abandoned").string()));
+  if (fs::equivalent(options.in, options.out, ignored))
+    throw std::invalid_argument(
+        fmt::format("{}: IN and OUT are the same run; choose another folder", options.out));
+  return true;
+}
+
 void write_run(const ConvertOptions& options, const WeightsFile& file, ConvertResult& result) {
   auto& training = result.network.training;
   if (result.network.is_guessed && result.network.recipe.empty())
@@ -123,60 +155,76 @@ void write_run(const ConvertOptions& options, const WeightsFile& file, ConvertRe
         fmt::format("{}: a run folder needs the whole config, and no shipped one has these shapes; "
                     "give --config",
                     options.out));
-  RunDir run(options.out);
-  std::error_code ignored;
-  if (!options.overwrite && fs::exists(run.config(), ignored))
-    throw std::invalid_argument(fmt::format(
-        "{}: a run stands there already; choose another folder or pass --overwrite", options.out));
+  const bool replaces = check_run_folder(options);
   training.out = options.out;
   const auto checkpoint = fs::absolute(file.path).parent_path();
   TrainState state(training.model, training.optimizer, 0, torch::kCPU);
   model::load_weights(*state.ema, file.tensors, file.path.string());
   state.step = file.step.value_or(0);
-  state.images_seen = state.step * training.batch_size;
+  state.images_seen =
+      count_in(file.metadata, "uvic.images_seen").value_or(state.step * training.batch_size);
+  result.resumes = file.step && fill_state(state, checkpoint);
+
+  RunDir run(options.out);
+  run.open_for_training();
+  if (replaces) {
+    result.replaced = run.set_aside();
+    run.open_for_training();  // its folders are new
+  }
+  // A run of its own: what the weights came from is its beginning.
+  RunIdentity identity;
+  identity.run_id = random_id(16);
+  identity.lineage = {{random_id(8), 0}};
+  identity.init = origin_record(file).dump();
   auto metadata = file.metadata;
-  if (const auto seen = metadata.find("uvic.images_seen"); seen != metadata.end())
-    state.images_seen = std::atoll(seen->second.c_str());
   metadata["uvic.version"] = UVIC_VERSION;
   metadata["uvic.config"] = to_toml(training);
-  result.resumes = file.step && fill_state(state, checkpoint);
-  run.open_for_training();
+  add_identity(identity, metadata);
   formats::write_file_atomically(run.config(), to_toml(training));
+  formats::write_json(run.provenance(),
+                      {{"name", fs::absolute(options.out).lexically_normal().filename().string()},
+                       {"run_id", identity.run_id},
+                       {"command", base::command_line()},
+                       {"version", UVIC_VERSION},
+                       {"converted", origin_record(file)},
+                       {"started", base::utc_now()}});
+  if (result.resumes) state.save(run.state(), metadata);
   state.save_weights(run.weights(state.images_seen), metadata);
-  result.written = {run.config(), run.weights(state.images_seen)};
-  if (!result.resumes) return;
-  state.save(run.state(), metadata);
-  result.written.push_back(run.state());
+  result.written = {run.config(), run.provenance(), run.weights(state.images_seen)};
+  if (result.resumes) result.written.push_back(run.state());
 }
 
 void print_result(const ConvertOptions& options, const ConvertResult& result) {
   for (const auto& path : result.written)
     fmt::print(
-        "{}  {}\n", path.string(), base::bytes_text(static_cast<double>(fs::file_size(path))));
+        "{}  {}\n",
+        path.string(),
+        base::bytes_text(static_cast<double>(fs::is_regular_file(path) ? fs::file_size(path) : 0)));
   fmt::print("{} tensors, {} parameters ({})\n",
              result.tensors,
              base::si_number(static_cast<double>(result.parameters)),
              result.parameters);
   if (!result.is_network) {
-    fmt::print("not a U-ViT's tensors: no config written\n");
+    fmt::print("not the tensors of a network that uvic knows: no config written\n");
     return;
   }
+  if (!result.replaced.empty())
+    fmt::print("the run that was there is in {}\n", result.replaced.string());
   const auto& network = result.network;
   fmt::print("config: {}\n", network.origin);
   for (const auto& assumed : network.assumed) fmt::print("assumed: {}\n", assumed);
   const auto& model = network.training.model;
   if (target_of(options.out) == Target::kRun)
-    fmt::print(
-        "{}: uvic {} {}\n",
-        result.resumes ? "to go on training" : "to draw pictures",
-        result.resumes ? "train --data PATH --config" : "sample --out samples --run",
-        base::shell_word((fs::path(options.out) / (result.resumes ? "config.toml" : "")).string()));
+    fmt::print("{}: uvic {} {}\n",
+               result.resumes ? "to continue training" : "to generate images",
+               result.resumes ? "train --data PATH --out" : "sample --out samples --run",
+               base::shell_word(options.out));
   else if (model.input().channels != 3 || model.input().context_dim > 0)
     fmt::print("to evaluate it: uvic predict --weights {} --config {}\n",
                base::shell_word(result.written[0].string()),
                base::shell_word(result.written[1].string()));
   else
-    fmt::print("to draw pictures: uvic sample --weights {} --config {} --out samples\n",
+    fmt::print("to generate images: uvic sample --weights {} --config {} --out samples\n",
                base::shell_word(result.written[0].string()),
                base::shell_word(result.written[1].string()));
 }
@@ -205,6 +253,7 @@ ConvertResult run_convert(const ConvertOptions& options) {
   if (const auto dtype = dtype_of(options.dtype))
     for (auto& [name, tensor] : file.tensors)
       if (tensor.is_floating_point()) tensor = tensor.to(*dtype);
+  for (const auto& note : file.notes) fmt::print(stderr, "{}\n", note);
   if (file.left_out > 0)
     fmt::print(stderr,
                "{} tensors outside \"{}\" are left out\n",
@@ -213,8 +262,9 @@ ConvertResult run_convert(const ConvertOptions& options) {
 
   if (target == Target::kRun) {
     if (!result.is_network)
-      throw std::invalid_argument(fmt::format(
-          "{}: not a U-ViT's tensors, a run folder needs a network", file.path.string()));
+      throw std::invalid_argument(
+          fmt::format("{}: not the tensors of a network that uvic knows; a run folder needs one",
+                      file.path.string()));
     if (options.dtype != "keep" && options.dtype != "fp32")
       throw std::invalid_argument("--dtype: a run folder holds fp32");
     write_run(options, file, result);
@@ -224,7 +274,7 @@ ConvertResult run_convert(const ConvertOptions& options) {
   formats::check_output_file(out, options.overwrite);
   if (target == Target::kPth)
     formats::check_output_file(fs::path(out).replace_extension(".json"), options.overwrite);
-  auto metadata = file.metadata;
+  auto metadata = public_metadata(file.metadata);
   if (file.step) metadata["uvic.step"] = fmt::format("{}", *file.step);
   if (target == Target::kSafetensors) metadata["format"] = "pt";
   std::string config;
@@ -257,7 +307,7 @@ void add_convert_command(CLI::App& app) {
       ->add_option(
           "OUT",
           options->out,
-          "NAME.safetensors or NAME.pth, with NAME.toml beside it; without an ending a run "
+          "NAME.safetensors or NAME.pth, with NAME.toml next to it; without an ending a run "
           "folder")
       ->required();
   add_fields(*command, *options);

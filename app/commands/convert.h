@@ -1,4 +1,5 @@
-// uvic convert: weights from one format to another, with the config that opens them written beside.
+// uvic convert: weights from one format to another, with the config that opens them written next to
+// them.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -39,15 +40,19 @@ struct ConvertOptions {
 struct ConvertResult {
   std::vector<std::filesystem::path> written;
   int64_t tensors = 0, parameters = 0;
-  bool resumes = false;     ///< OUT became a run folder that training goes on from
-  bool is_network = false;  ///< false: no U-ViT's tensors, and so no config
-  KnownNetwork network;     ///< where is_network
+  std::filesystem::path replaced;  ///< where the run that was in OUT is now; or empty
+  bool resumes = false;            ///< OUT became a run folder that training continues from
+  bool is_network = false;         ///< false: of no network that we know, and so no config
+  KnownNetwork network;            ///< where is_network
 };
 
-/// OUT.safetensors or OUT.pth: the weights, and OUT.toml beside them. Any other OUT is a run
-/// folder: config.toml and weights/, and, of a checkpoint folder of the official code with network,
-/// average and optimiser, the state that `uvic train` goes on from. Metadata travels along: inside
-/// a safetensors file; beside a .pth, which has no room for it, as OUT.json, from where it returns.
+/// OUT.safetensors or OUT.pth: the weights, and OUT.toml next to them. Any other OUT is a run
+/// folder: config.toml, run.json and weights/, and, of a checkpoint folder of the official code
+/// with network, average and optimizer, the state that `uvic train` continues from; it is a run of
+/// its own, and a run that it replaces moves to OUT/abandoned whole.
+///
+/// Metadata travels along, without paths (public_metadata.h): inside a safetensors file; next to a
+/// .pth, which has no room for it, as OUT.json, from where it returns.
 ConvertResult run_convert(const ConvertOptions& options);
 
 void add_convert_command(CLI::App& app);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "app/options/options.h"
+#include "base/check.h"
 #include "base/hash.h"
 #include "base/process.h"
 #include "base/progress_line.h"
@@ -17,7 +18,7 @@
 #include "base/thread_loop.h"
 #include "data/dataset_writer.h"
 #include "data/formats/output_file.h"
-#include "metrics/picture_source.h"
+#include "metrics/image_source.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -25,7 +26,7 @@ namespace {
 
 constexpr int64_t kProceduralImages = 50000;
 
-/// Some pictures of a set, in the order given.
+/// Some images of a set, in the order given.
 class Subset : public data::Dataset {
  public:
   Subset(const data::Dataset& whole, std::vector<int64_t> indices)
@@ -35,7 +36,7 @@ class Subset : public data::Dataset {
   int64_t image_size() const override { return whole_.image_size(); }
   const std::vector<std::string>& class_names() const override { return whole_.class_names(); }
   std::string describe() const override {
-    return fmt::format("{} pictures of {}", size(), whole_.describe());
+    return fmt::format("{} images of {}", size(), whole_.describe());
   }
   std::string fingerprint() const override {
     return fmt::format("{} of {}", size(), whole_.fingerprint());
@@ -49,7 +50,7 @@ class Subset : public data::Dataset {
   std::vector<int64_t> indices_;
 };
 
-/// The pictures that can be decoded; the others are told on stderr.
+/// The images that can be decoded; the others are named on stderr.
 std::vector<int64_t> find_good(const data::Dataset& pictures) {
   constexpr int64_t kAtOnce = 256;
   const int64_t total = pictures.size(), side = pictures.image_size();
@@ -82,11 +83,30 @@ bool is_procedural(const std::string& source) {
   return source == "procedural" || source.rfind("procedural:", 0) == 0;
 }
 
+/// The side of all images where they are squares of one size. Throws where they are not: which size
+/// the set is to have, and whether cropping is right, is not for the first file to decide.
+int64_t size_of_all(const std::string& source, data::DatasetOptions options) {
+  options.image_size = 0;
+  const auto opened = metrics::open_images(source, options);
+  if (!opened.own_sizes) return opened.images->image_size();
+  const auto sizes = metrics::survey_sizes(*opened.images, opened.images->size());
+  if (sizes.empty())
+    throw std::runtime_error(
+        fmt::format("{}: none of {} images can be decoded", source, opened.images->size()));
+  const auto side = metrics::common_side(sizes);
+  base::require(side > 0,
+                "{}: images are not squares of one size ({}); --image_size N crops each to its "
+                "centre square and resizes that to N px",
+                source,
+                metrics::sizes_text(sizes));
+  return side;
+}
+
 }  // namespace
 
 void DatasetCommandOptions::validate() const {
   if (source.empty() || out.empty())
-    throw std::invalid_argument("dataset: give the pictures and the zip to write");
+    throw std::invalid_argument("dataset: give the images and the zip to write");
   if (fs::path(out).extension() != ".zip")
     throw std::invalid_argument(fmt::format("{}: want a name ending in .zip", out));
   base::check_fields(*this);
@@ -99,10 +119,12 @@ DatasetResult run_dataset(const DatasetCommandOptions& options) {
   opening.image_size = options.image_size;
   opening.memory_limit_mib = 0;  // each picture is read once
   opening.procedural_images = options.num_images > 0 ? options.num_images : kProceduralImages;
-  if (metrics::source_kind(options.source) != metrics::SourceKind::kPictures)
-    throw std::runtime_error(options.source + ": statistics or features, want pictures");
-  const auto opened = metrics::open_pictures(options.source, opening);
-  const auto& pictures = *opened.pictures;
+  const auto array = metrics::array_path(options.source);
+  if (!array.path.empty() && metrics::recognise_arrays(array).images.empty())
+    throw std::runtime_error(options.source + ": statistics or features, want images");
+  if (opening.image_size == 0) opening.image_size = size_of_all(options.source, opening);
+  const auto opened = metrics::open_images(options.source, opening);
+  const auto& pictures = *opened.images;
 
   std::vector<int64_t> indices;
   if (options.skip_bad) {
@@ -115,10 +137,10 @@ DatasetResult run_dataset(const DatasetCommandOptions& options) {
   result.left_out = pictures.size() - found;
   if (found == 0)
     throw std::runtime_error(
-        fmt::format("{}: none of {} pictures can be decoded", options.source, pictures.size()));
+        fmt::format("{}: none of {} images can be decoded", options.source, pictures.size()));
   if (options.num_images > found)
     throw std::invalid_argument(fmt::format(
-        "--num_images {}: {} has {} pictures", options.num_images, options.source, found));
+        "--num_images {}: {} has {} images", options.num_images, options.source, found));
   if (options.num_images > 0 && !is_procedural(options.source)) {
     std::vector<int64_t> spread;
     for (int64_t i = 0; i < options.num_images; ++i)
@@ -128,6 +150,7 @@ DatasetResult run_dataset(const DatasetCommandOptions& options) {
   }
   const Subset chosen(pictures, std::move(indices));
   data::write_dataset_zip(chosen, options.out, base::CountProgress("written", "images"));
+  result.notes = pictures.notes();
   result.finished = true;
   result.images = chosen.size();
   result.classes = static_cast<int64_t>(chosen.class_names().size());
@@ -138,11 +161,11 @@ DatasetResult run_dataset(const DatasetCommandOptions& options) {
 void add_dataset_command(CLI::App& app) {
   auto options = std::make_shared<DatasetCommandOptions>();
   auto* command =
-      app.add_subcommand("dataset", "Write pictures as one zip, as EDM, EDM2 and StyleGAN read it");
+      app.add_subcommand("dataset", "Write images as one zip, as EDM, EDM2 and StyleGAN read it");
   command
       ->add_option("SOURCE",
                    options->source,
-                   "A folder or zip of pictures, an array of them (.npz, .npy), CIFAR-10's binary "
+                   "A folder or zip of images, an array of them (.npz, .npy), CIFAR-10's binary "
                    "folder, procedural")
       ->required();
   command->add_option("OUT", options->out, "The zip to write")->required();
@@ -152,12 +175,15 @@ void add_dataset_command(CLI::App& app) {
     base::catch_stop_signals();
     try {
       const auto result = run_dataset(*options);
-      fmt::print("{}  {} pictures of {} px, {}, {}\n",
+      // A device has no size.
+      const auto bytes = fs::is_regular_file(options->out) ? fs::file_size(options->out) : 0;
+      fmt::print("{}  {} images of {} px, {}, {}\n",
                  options->out,
                  result.images,
                  result.image_size,
                  result.classes > 0 ? fmt::format("{} classes", result.classes) : "no labels",
-                 base::bytes_text(static_cast<double>(fs::file_size(options->out))));
+                 base::bytes_text(static_cast<double>(bytes)));
+      for (const auto& note : result.notes) fmt::print(stderr, "note: {}\n", note);
       if (result.left_out > 0)
         fmt::print("{} files that can't be decoded were left out\n", result.left_out);
     } catch (const base::StopRequested&) {

@@ -1,10 +1,11 @@
-// uvic dataset: pictures from anywhere into one zip, as EDM's dataset_tool lays it out.
+// uvic dataset: images from anywhere into one zip, as EDM's dataset_tool lays it out.
 #pragma once
 
 #include <CLI/CLI.hpp>
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/field.h"
 
@@ -24,7 +25,7 @@ struct DatasetCommandOptions {
     visit("image_size",
           image_size,
           Field{"Side of the square images, px; others are centre-cropped and resized "
-                "(antialiased); 0: the shorter side of the first image",
+                "(antialiased); 0: their own, where all are squares of one size",
                 base::from(0, 16384)});
     visit(
         "num_images",
@@ -43,9 +44,10 @@ struct DatasetCommandOptions {
 struct DatasetResult {
   bool finished = false;  ///< false: a signal stopped it, and nothing was written
   int64_t images = 0, classes = 0, image_size = 0, left_out = 0;
+  std::vector<std::string> notes;  ///< of the source: files that are no part of it, ...
 };
 
-/// Writes options.out whole or not at all. Throws std::runtime_error naming a picture that can't be
+/// Writes options.out whole or not at all. Throws std::runtime_error naming an image that can't be
 /// decoded.
 DatasetResult run_dataset(const DatasetCommandOptions& options);
 

@@ -17,8 +17,8 @@ namespace {
 
 using nlohmann::json;
 
-/// "embedded 0123456789ab, SHAPE, fp32; 5000 pictures against 10000; checkpoint 0123456789ab after
-/// 64000 images, unipc with 20 steps, guidance 1.5": what a number is worth nothing without.
+/// "embedded 0123456789ab, SHAPE, fp32; 5000 images against 10000; checkpoint 0123456789ab after
+/// 64000 images, unipc with 20 steps, guidance 1.5": what must be known to compare the number.
 std::string provenance_line(const json& score) {
   const auto text = [](const json& object, const char* key) {
     const auto found = object.find(key);
@@ -29,7 +29,7 @@ std::string provenance_line(const json& score) {
   const auto hash = [&](const json& object, const char* key) {
     return text(object, key).substr(0, 12);
   };
-  auto line = fmt::format("{} {}, {}, {}; {} pictures against {}",
+  auto line = fmt::format("{} {}, {}, {}; {} images against {}",
                           text(score, "extractor"),
                           hash(score, "extractor_sha256"),
                           text(score, "resize"),
@@ -49,16 +49,16 @@ std::string provenance_line(const json& score) {
   return base::printable_text(line);
 }
 
-/// "FD (embedded) = 12.34 +- 0.05 (12.1 extrapolated to endless pictures)", a line for each metric,
-/// and what they were made with.
-void print_result(const FidResult& result) {
+/// "FD (embedded) = 12.34 +- 0.05 (12.1 extrapolated to infinitely many images)", a line for each
+/// metric, and what they were made with.
+void print_scores(const FidResult& result) {
   for (const auto& metric : result.json["metrics"]) {
     auto line = fmt::format(
         "{} = {}", metric["name"].get<std::string>(), base::significant(metric["value"], 6));
     if (!metric["std"].is_null())
       line += fmt::format(" +- {}", base::significant(metric["std"], 2));
     if (!metric["extrapolated"].is_null())
-      line += fmt::format(" ({} extrapolated to endless pictures)",
+      line += fmt::format(" ({} extrapolated to infinitely many images)",
                           base::significant(metric["extrapolated"], 6));
     fmt::print("{}\n", line);
   }
@@ -70,12 +70,13 @@ void print_result(const FidResult& result) {
 
 void add_fid_command(CLI::App& app) {
   auto options = std::make_shared<FidOptions>();
-  auto* command = app.add_subcommand("fid", "Score pictures against a reference");
+  auto* command = app.add_subcommand("fid", "Score images against a reference");
   add_fields(*command, *options);
+  show_default(*command, {"guidance_", "sample."}, "the run's");
   command->callback([options, command] {
     options->take_sampler_of_run();  // default < the run's config < command line
     apply_given(*command, *options);
-    run_fid(*options, print_result);
+    run_fid(*options, print_scores);
     if (!options->report.empty() && !options->ref.empty())
       fmt::print(stderr, "{}/score.json\n", options->report);
     for (const auto& file : {options->save_stats, options->save_features})

@@ -9,13 +9,14 @@
 #include <stdexcept>
 #include <vector>
 
+#include "app/commands/inspect_text.h"
 #include "app/options/assets.h"
 #include "app/options/options.h"
 #include "app/runs/run_dir.h"
+#include "app/runs/run_parts.h"
 #include "app/runs/weights_file.h"
 #include "base/process.h"
 #include "base/tensor_text.h"
-#include "base/text_format.h"
 #include "data/cifar10.h"
 #include "data/formats/file_kind.h"
 #include "data/formats/image_file.h"
@@ -25,7 +26,7 @@
 #include "data/formats/torch_pickle.h"
 #include "data/image_folder.h"
 #include "data/image_zip.h"
-#include "metrics/picture_source.h"
+#include "metrics/image_source.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -80,6 +81,7 @@ void describe_network(const fs::path& path, json& report) {
   if (!file.is_network) return;
   json network = json::object();
   if (!file.prefix.empty()) network["prefix"] = file.prefix;
+  if (!file.notes.empty()) network["notes"] = file.notes;
   try {
     auto described = network_config(file, {});
     network["config"] = fields_json(described.training.model);
@@ -137,15 +139,25 @@ json class_rows(const std::vector<std::string>& names, const std::map<int64_t, i
   return rows;
 }
 
-/// Without decoding more than the first picture.
-json pictures_json(const data::FileContainer& container, int64_t image_size) {
-  const auto listing = data::list_pictures(container);
+/// The sizes of this many images, spread over a set, from their headers.
+metrics::SizeCounts sizes_of(const std::string& source) {
+  constexpr int64_t kLookedAt = 1000;
+  data::DatasetOptions options;
+  options.image_size = 0;
+  return metrics::survey_sizes(*metrics::open_images(source, options).images, kLookedAt);
+}
+
+/// Without decoding a picture.
+json pictures_json(const data::FileContainer& container, const metrics::SizeCounts& sizes) {
+  const auto listing = data::list_images(container);
   std::map<int64_t, int64_t> counts;
   for (const auto label : listing.labels) ++counts[label];
   uint64_t total_bytes = 0;
   for (const auto& file : listing.files) total_bytes += file.size_bytes;
   return {{"count", listing.files.size()},
-          {"image_size", image_size},
+          {"image_size", metrics::common_side(sizes)},
+          {"sizes", metrics::sizes_text(sizes)},
+          {"notes", listing.notes},
           {"bytes", total_bytes},
           {"labels", !listing.labels.empty()},
           {"classes", class_rows(listing.class_names, counts)}};
@@ -224,12 +236,11 @@ void inspect_file(const fs::path& path, json& report) {
       report["kind"] = "npz";
       inspect_npz(file, report);
       break;
-    case formats::FileKind::kPictureZip:
+    case formats::FileKind::kImageZip:
       report["kind"] = "zip archive of pictures";
-      report["pictures"] =
-          pictures_json(*data::open_image_zip(path), metrics::native_image_size(path.string()));
+      report["pictures"] = pictures_json(*data::open_image_zip(path), sizes_of(path.string()));
       break;
-    case formats::FileKind::kPicture: {
+    case formats::FileKind::kImage: {
       const auto image = formats::decode_image(file->data(), file->size(), path.string());
       report["kind"] = "picture";
       report["picture"] = {{"width", image.width}, {"height", image.height}};
@@ -252,12 +263,14 @@ void inspect_file(const fs::path& path, json& report) {
       report["parameters"] = model::parameter_count(options.model);
       break;
     }
-    case formats::FileKind::kUnknown:
-      throw std::runtime_error(
-          fmt::format("{}: of no kind that uvic reads (safetensors, .pth, .npy, .npz, zip of "
-                      "pictures, picture, "
-                      "CIFAR-10's binary files, json, toml)",
-                      path.string()));
+    case formats::FileKind::kUnknown: {
+      const auto kind =
+          formats::content_text({reinterpret_cast<const char*>(file->data()), file->size()});
+      throw std::runtime_error(fmt::format("{}: {} (uvic reads {})",
+                                           path.string(),
+                                           kind.empty() ? "of no kind that uvic reads" : kind,
+                                           formats::readable_kinds_text()));
+    }
   }
 }
 
@@ -284,10 +297,9 @@ void add_weights(const fs::path& folder, json& report) {
 void inspect_run(const fs::path& path, json& report) {
   const RunDir run(path);
   report["kind"] = "run folder";
-  RunConfig options;
-  read_toml(run.config(), options);
+  auto options = read_run_config(run);
   report["config"] = fields_json(options);
-  json facts = {{"total_images", options.total_images}, {"resumes", fs::exists(run.state())}};
+  json facts = {{"total_images", options.total_images}, {"resumes", !run.states().empty()}};
   auto checkpoints = json::array();
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(path / "weights", error))
@@ -306,13 +318,18 @@ void inspect_run(const fs::path& path, json& report) {
   facts["scores"] = scores;
   report["run"] = facts;
   report["run"]["checkpoints"] = checkpoints;
-  if (!checkpoints.empty()) add_weights(path, report);
+  try {
+    if (!checkpoints.empty()) add_weights(path, report);
+  } catch (const std::runtime_error& error) {  // weights that do not belong to the state
+    report["note"] = error.what();
+  }
 }
 
 void inspect_folder(const fs::path& path, json& report) {
   report["size_bytes"] = folder_bytes(path);
   std::error_code ignored;
-  if (fs::exists(path / "config.toml", ignored)) return inspect_run(path, report);
+  if (fs::exists(path / "config.toml", ignored) || RunDir(path).is_run())
+    return inspect_run(path, report);
   fs::path weights;
   try {
     weights = find_weights(path);
@@ -339,135 +356,7 @@ void inspect_folder(const fs::path& path, json& report) {
     report["content"] = outline(formats::read_json(path / "samples.json"));
   }
   const auto container = data::open_image_folder(path);
-  report["pictures"] = pictures_json(*container, metrics::native_image_size(path.string()));
-}
-
-std::string text_of(const json& value) {
-  return base::printable_text(value.is_string()
-                                  ? value.get<std::string>()
-                                  : value.dump(-1, ' ', false, json::error_handler_t::replace));
-}
-
-void print_line(const std::string& key, const std::string& value) {
-  fmt::print("{:<12} {}\n", base::printable_text(key), value);
-}
-
-std::string cut_to(std::string text, size_t most) {
-  if (text.size() <= most) return text;
-  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xc0) == 0x80) --most;
-  return text.substr(0, most) + "...";
-}
-
-/// "embed_dim 512, depth 12": in the order of the struct, as TOML has it, not in the alphabet's.
-std::string config_line(const json& config) {
-  std::string text;
-  model::NetworkConfig order;
-  order.fields([&](const char* name, auto&, const base::Field&) {
-    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, text_of(config[name]));
-  });
-  return text;
-}
-
-void print_pictures(const char* key, const json& pictures) {
-  const auto& classes = pictures["classes"];
-  print_line(key,
-             fmt::format("{} of {} px, {}",
-                         pictures["count"].get<int64_t>(),
-                         pictures["image_size"].get<int64_t>(),
-                         pictures["labels"].get<bool>() ? fmt::format("{} classes", classes.size())
-                                                        : "no labels"));
-  constexpr size_t kShown = 100;
-  for (size_t i = 0; i < std::min(classes.size(), kShown); ++i)
-    print_line(
-        "",
-        fmt::format("{:>8}  {}", classes[i]["count"].get<int64_t>(), text_of(classes[i]["name"])));
-  if (classes.size() > kShown) print_line("", fmt::format("... {} more", classes.size() - kShown));
-}
-
-void print_tensors(const json& tensors) {
-  size_t widest = 4, shape = 5;
-  std::vector<std::string> names, shapes;
-  for (const auto& row : tensors) {
-    names.push_back(text_of(row["name"]));
-    shapes.push_back(base::shape_text(row["shape"].get<std::vector<int64_t>>()));
-    widest = std::max(widest, names.back().size());
-    shape = std::max(shape, shapes.back().size());
-  }
-  fmt::print("\n{:<{}}  {:<10}  {:<{}}  {:>9}\n", "name", widest, "dtype", "shape", shape, "size");
-  for (size_t i = 0; i < names.size(); ++i)
-    fmt::print("{:<{}}  {:<10}  {:<{}}  {:>9}\n",
-               names[i],
-               widest,
-               tensors[i]["dtype"].get<std::string>(),
-               shapes[i],
-               shape,
-               base::bytes_text(tensors[i]["bytes"].get<double>()));
-}
-
-void print_network(const json& network) {
-  if (network.contains("prefix")) print_line("network", "under " + text_of(network["prefix"]));
-  if (network.contains("fault")) print_line("config", text_of(network["fault"]));
-  if (!network.contains("config")) return;
-  print_line("config", config_line(network["config"]));
-  print_line("", text_of(network["origin"]));
-  for (const auto& assumed : network["assumed"]) print_line("", "assumed: " + text_of(assumed));
-}
-
-void print_report(const json& report) {
-  fmt::print("{}\n", text_of(report["path"]));
-  print_line("kind", text_of(report["kind"]));
-  print_line("size",
-             fmt::format("{} ({} bytes)",
-                         base::bytes_text(report["size_bytes"].get<double>()),
-                         report["size_bytes"].get<int64_t>()));
-  if (report.contains("note")) print_line("note", text_of(report["note"]));
-  if (report.contains("weights")) print_line("weights", text_of(report["weights"]));
-  for (const auto* key : {"parameters", "elements"})
-    if (report.contains(key))
-      print_line(
-          key,
-          fmt::format(
-              "{} ({})", base::si_number(report[key].get<double>()), report[key].get<int64_t>()));
-  if (report.contains("step")) print_line("step", text_of(report["step"]));
-  if (report.contains("images_seen")) print_line("images seen", text_of(report["images_seen"]));
-  if (report.contains("network"))
-    print_network(report["network"]);
-  else if (report.contains("config"))
-    print_line("config", config_line(report["config"]["model"]));
-  if (report.contains("picture"))
-    print_line("picture",
-               fmt::format("{} x {} px",
-                           report["picture"]["width"].get<int>(),
-                           report["picture"]["height"].get<int>()));
-  if (report.contains("pictures")) print_pictures("pictures", report["pictures"]);
-  if (report.contains("test_pictures")) print_pictures("test", report["test_pictures"]);
-  if (report.contains("run"))
-    for (const auto& [key, value] : report["run"].items())
-      print_line(key,
-                 key == "checkpoints" || key == "scores"
-                     ? fmt::format("{}{}",
-                                   value.size(),
-                                   value.empty() ? "" : ", the last " + text_of(value.back()))
-                     : text_of(value));
-  for (const auto* key : {"metadata", "values", "other_values", "content"})
-    if (report.contains(key) && !report[key].empty()) {
-      if (!report[key].is_object()) {
-        print_line(key, cut_to(text_of(report[key]), 200));
-        continue;
-      }
-      size_t shown = 0;
-      for (const auto& [name, value] : report[key].items()) {
-        if (++shown > 40) {
-          print_line("", fmt::format("... {} more; --json tells all", report[key].size() - 40));
-          break;
-        }
-        print_line(shown == 1 ? key : "",
-                   fmt::format("{}{}",
-                               name.empty() ? "" : base::printable_text(name) + " = ",
-                               cut_to(text_of(value), 120)));
-      }
-    }
-  if (report.contains("tensors") && !report["tensors"].empty()) print_tensors(report["tensors"]);
+  report["pictures"] = pictures_json(*container, sizes_of(path.string()));
 }
 
 /// A path that is there, or else a shipped config by name.
@@ -514,7 +403,7 @@ void add_inspect_command(CLI::App& app) {
     if (options->json)
       fmt::print("{}", formats::format_json(report));
     else
-      print_report(report);
+      print_inspection(report);
   });
 }
 

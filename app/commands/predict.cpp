@@ -180,9 +180,8 @@ PredictResult run_predict(const PredictOptions& options) {
                 "{}: these are not the tensors of a network that uvic knows",
                 file.path.string());
   const auto described = network_config(file, options.network);
-  for (const auto& assumed : described.assumed)
-    if (assumed.rfind("diffusion.", 0) != 0)  // of no account in one evaluation
-      fmt::print(stderr, "assumed: {}\n", assumed);
+  for (const auto& note : file.notes) fmt::print(stderr, "{}\n", note);
+  for (const auto& assumed : described.assumed) fmt::print(stderr, "assumed: {}\n", assumed);
   const auto input = described.training.model.input();
 
   const auto dtype = options.precision == "fp64" ? torch::kFloat64 : torch::kFloat32;

@@ -1,5 +1,5 @@
-// uvic sample: pictures from a trained run, one PNG for each seed; from noise, from given pictures,
-// or between two seeds.
+// uvic sample: images from a trained run, one PNG for each seed; from noise, from given images, or
+// between two seeds.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string>
 
-#include "app/sampling/sample_folder.h"
+#include "base/field.h"
 #include "diffusion/guidance.h"
 #include "diffusion/sampler.h"
 
@@ -41,6 +41,8 @@ struct SampleOptions {
   bool list = false;
   std::string preset;
   diffusion::SamplerConfig sample;
+  /// What an error proposes where --out holds something else; no option.
+  std::string remedy = "choose another --out or pass --overwrite";
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -145,7 +147,8 @@ struct SampleOptions {
   void validate() const;
 };
 
-/// Draws what is missing. Returns false if a signal stopped it; the same call goes on from there.
+/// Generates what is missing. Returns false if a signal stopped it; the same call goes on from
+/// there.
 bool run_sample(const SampleOptions& options);
 
 void add_sample_command(CLI::App& app);

@@ -15,22 +15,26 @@
 #include "app/commands/sample.h"
 #include "app/options/options.h"
 #include "app/report/plot.h"
+#include "app/runs/network_source.h"
 #include "app/runs/run_config.h"
 #include "app/runs/run_dir.h"
+#include "app/runs/run_parts.h"
+#include "app/sampling/generate.h"
 #include "app/scoring/score_images.h"
+#include "base/check.h"
 #include "base/process.h"
 #include "base/text_format.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
 #include "data/formats/make_folder.h"
-#include "metrics/picture_source.h"
+#include "metrics/image_source.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
 using nlohmann::json;
 namespace {
 
-constexpr int64_t kReferencePictures = 10000;  // at most, where --num_ref does not say
+constexpr int64_t kReferenceImages = 10000;  // at most, where --num_ref does not say
 
 std::vector<std::string> split(const std::string& text, char at) {
   std::vector<std::string> parts;
@@ -90,8 +94,7 @@ std::optional<diffusion::SamplerConfig> with_evaluations(diffusion::SamplerConfi
   return std::nullopt;
 }
 
-/// The count is part of it: all that stands in a folder is scored, and another count is another
-/// set.
+/// The count is part of it: all that is in a folder is scored, and another count is another set.
 std::string folder_name(std::string sampler, int64_t evaluations, int64_t count) {
   std::replace(sampler.begin(), sampler.end(), ':', '-');
   return fmt::format("{}-{}-evaluations-{}-pictures", sampler, evaluations, count);
@@ -100,15 +103,13 @@ std::string folder_name(std::string sampler, int64_t evaluations, int64_t count)
 /// The reference as statistics, made once for all points.
 std::string reference_statistics(const SweepOptions& options, FidOptions fid) {
   if (metrics::source_kind(options.ref) == metrics::SourceKind::kStatistics) return options.ref;
-  RunConfig training;
-  read_toml(RunDir(options.run).config(), training);
+  const auto training = read_run_config(RunDir(options.run));
   fid.images = options.ref;
   fid.dataset.image_size = training.model.input().size;
-  fid.num_images =
-      options.num_ref > 0
-          ? options.num_ref
-          : std::min(kReferencePictures,
-                     metrics::open_pictures(options.ref, fid.dataset).pictures->size());
+  fid.num_images = options.num_ref > 0
+                       ? options.num_ref
+                       : std::min(kReferenceImages,
+                                  metrics::open_images(options.ref, fid.dataset).images->size());
   fid.save_stats = fs::path(options.out) / "reference.npz";
   run_fid(fid);
   return fid.save_stats;
@@ -140,7 +141,7 @@ std::string table_of(const json& sweep, const std::vector<int64_t>& columns) {
 }
 
 std::string plot_of(const json& sweep, const std::string& title) {
-  LinePlot plot{title, "network evaluations for each picture", sweep["name"], /*log_y=*/true, {}};
+  LinePlot plot{title, "network evaluations for each image", sweep["name"], /*log_y=*/true, {}};
   plot.log_x = true;
   for (const auto& point : sweep["points"]) {
     const auto name = point["sampler"].get<std::string>();
@@ -161,71 +162,110 @@ void SweepOptions::validate() const {
   base::check_fields(*this);
   if (run.empty()) throw std::invalid_argument("--run: needed, the folder of the run");
   if (out.empty()) throw std::invalid_argument("--out: needed, a folder");
+  formats::refuse_flag_as_path(out);
   parse_evaluations(evaluations);
   const auto texts = sampler_texts(samplers);
   if (texts.empty()) throw std::invalid_argument("--samplers: give at least one");
   for (const auto& text : texts) parse_sampler(text);
 }
 
-json run_sweep(const SweepOptions& options) {
-  options.validate();
-  const fs::path out(options.out);
-  RunDir(options.run).latest_weights();  // throws before any work where there are none
-  formats::make_folder(out / "samples");
-  const auto budgets = parse_evaluations(options.evaluations);
+namespace {
 
+FidOptions fid_options(const SweepOptions& options) {
   FidOptions fid;
   fid.extractor = options.extractor;
   fid.inception = options.inception;
   fid.device = options.device;
   fid.threads = options.threads;
   fid.ref = reference_statistics(options, fid);
+  return fid;
+}
 
+SampleOptions sample_options(const SweepOptions& options,
+                             const std::string& sampler,
+                             int64_t budget,
+                             const diffusion::SamplerConfig& config) {
+  SampleOptions sample;
+  sample.run = options.run;
+  sample.out = fs::path(options.out) / "samples" / folder_name(sampler, budget, options.count);
+  sample.seeds = fmt::format("0-{}", options.count - 1);
+  sample.guidance.guidance_scale = options.guidance_scale;
+  sample.sample = config;
+  sample.batch_size = options.batch_size;
+  sample.precision = options.precision;
+  sample.device = options.device;
+  sample.threads = options.threads;
+  sample.overwrite = options.overwrite;
+  return sample;
+}
+
+/// Throws std::invalid_argument where the run's network can't be sampled as asked.
+void check_with_run(const SweepOptions& options) {
+  RunDir(options.run).latest_weights();  // throws where there are none
+  const auto training = read_run_config(RunDir(options.run));
+  diffusion::GuidanceConfig guidance;
+  guidance.guidance_scale = options.guidance_scale;
+  check_guidance(guidance, training);
+  for (const auto& text : sampler_texts(options.samplers))
+    GenerationSettings{training.diffusion, parse_sampler(text), guidance}.validate();
+}
+
+/// Samples and scores one point and adds it to the sweep. False if a signal stopped it.
+bool add_point(json& sweep,
+               const SweepOptions& options,
+               const std::string& text,
+               int64_t budget,
+               const diffusion::SamplerConfig& config,
+               FidOptions fid) {
+  const auto sample = sample_options(options, text, budget, config);
+  if (!run_sample(sample)) return false;
+  fid.images = sample.out;
+  const auto scored = run_fid(fid);
+  const auto& samples = scored.json.at("samples");
+  sweep["name"] = scored.name;
+  for (const auto* key : {"checkpoint_sha256", "images_seen", "precision"})
+    sweep[key] = samples.at(key);
+  for (const auto* key : {"extractor_sha256", "reference"}) sweep[key] = scored.json.at(key);
+  const auto evaluations = diffusion::function_evaluations(config);
+  sweep["points"].push_back({{"sampler", text},
+                             {"asked_evaluations", budget},
+                             {"evaluations", evaluations},
+                             {"distance", scored.value},
+                             {"images_per_sec", samples.value("images_per_sec", json())}});
+  fmt::print(stderr,
+             "{:<24} {:>4} evaluations  {} {}\n",
+             text,
+             evaluations,
+             scored.name,
+             base::significant(scored.value, 5));
+  return true;
+}
+
+}  // namespace
+
+json run_sweep(const SweepOptions& options) {
+  options.validate();
+  const fs::path out(options.out);
+  check_with_run(options);
+  formats::make_folder(out / "samples");
+  const auto budgets = parse_evaluations(options.evaluations);
+  const auto fid = fid_options(options);
   json sweep = {{"count", options.count},
                 {"guidance_scale", options.guidance_scale},
                 {"points", json::array()}};
-  for (const auto& text : sampler_texts(options.samplers)) {
+  for (const auto& text : sampler_texts(options.samplers))
     for (const auto budget : budgets) {
       const auto config = with_evaluations(parse_sampler(text), budget);
       if (!config) continue;
-      SampleOptions sample;
-      sample.run = options.run;
-      sample.out = out / "samples" / folder_name(text, budget, options.count);
-      sample.seeds = fmt::format("0-{}", options.count - 1);
-      sample.guidance.guidance_scale = options.guidance_scale;
-      sample.sample = *config;
-      sample.batch_size = options.batch_size;
-      sample.precision = options.precision;
-      sample.device = options.device;
-      sample.threads = options.threads;
-      sample.overwrite = options.overwrite;
-      if (!run_sample(sample)) return nullptr;
-      fid.images = sample.out;
-      const auto scored = run_fid(fid);
-      const auto& samples = scored.json.at("samples");
-      sweep["name"] = scored.name;
-      sweep["checkpoint_sha256"] = samples.at("checkpoint_sha256");
-      sweep["images_seen"] = samples.at("images_seen");
-      sweep["precision"] = samples.at("precision");
-      sweep["extractor_sha256"] = scored.json.at("extractor_sha256");
-      sweep["reference"] = scored.json.at("reference");
-      sweep["points"].push_back({{"sampler", text},
-                                 {"asked_evaluations", budget},
-                                 {"evaluations", diffusion::function_evaluations(*config)},
-                                 {"distance", scored.value},
-                                 {"images_per_sec", samples.value("images_per_sec", json())}});
-      fmt::print(stderr,
-                 "{:<24} {:>4} evaluations  {} {}\n",
-                 text,
-                 diffusion::function_evaluations(*config),
-                 scored.name,
-                 base::significant(scored.value, 5));
+      if (!add_point(sweep, options, text, budget, *config, fid)) return nullptr;
       formats::write_json(out / "sweep.json", sweep);
     }
-  }
+  base::require(!sweep["points"].empty(),
+                "--evaluations {}: too few for a step of any of these samplers",
+                options.evaluations);
   formats::write_file_atomically(out / "sweep.md", table_of(sweep, budgets));
   formats::write_file_atomically(out / "sweep.svg",
-                                 plot_of(sweep, fmt::format("{} pictures each", options.count)));
+                                 plot_of(sweep, fmt::format("{} images each", options.count)));
   return sweep;
 }
 

@@ -70,7 +70,7 @@ struct SweepOptions {
   void validate() const;
 };
 
-/// Draws and scores what is missing. Returns what sweep.json holds: "name" (of the distance),
+/// Samples and scores what is missing. Returns what sweep.json holds: "name" (of the distance),
 /// "points" (sampler, evaluations, distance, images_per_sec), count, reference, checkpoint. Returns
 /// null if a signal stopped it.
 nlohmann::json run_sweep(const SweepOptions& options);

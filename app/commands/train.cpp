@@ -3,13 +3,15 @@
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <cstdlib>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "app/options/options.h"
 #include "app/runs/run_dir.h"
+#include "app/runs/run_parts.h"
+#include "app/runs/run_record.h"
+#include "app/sampling/generate.h"
+#include "app/training/fine_tune.h"
 #include "app/training/image_snapshots.h"
 #include "app/training/memory_estimate.h"
 #include "app/training/objective.h"
@@ -21,92 +23,10 @@
 #include "base/process.h"
 #include "base/text_format.h"
 #include "data/formats/atomic_file.h"
-#include "data/formats/json.h"
 #include "model/kernel_choice.h"
 
 namespace uvic::app {
 namespace {
-
-std::map<std::string, std::string> leaves(RunConfig options) {
-  std::map<std::string, std::string> values;
-  visit_leaves(options, [&](const std::string& name, auto& field, const base::Field&) {
-    values[name] = detail::toml_value(field);
-  });
-  return values;
-}
-
-// Whether another value gives another run; the rest only changes where, how fast and how often it
-// is reported.
-bool shapes_the_run(const std::string& key) {
-  for (const auto* harmless : {"data",
-                               "out",
-                               "device",
-                               "threads",
-                               "workers",
-                               "log_images",
-                               "grid_images",
-                               "checkpoint_images",
-                               "grid_count",
-                               "score_images",
-                               "score_ref",
-                               "score_count",
-                               "score_extractor",
-                               "inception",
-                               "dry_run",
-                               "memory",
-                               "total_images",
-                               "guidance_scale",
-                               "guidance_t_low",
-                               "guidance_t_high"})
-    if (key == harmless) return false;
-  return key.rfind("sample.", 0) != 0 && key != "dataset.memory_limit_mib";
-}
-
-// Whether weights trained with another value mean something else to whoever draws with them.
-bool tells_what_is_predicted(const std::string& key) {
-  for (const auto* part : {"schedule",
-                           "beta_0",
-                           "beta_1",
-                           "diffusion_steps",
-                           "cosine_s",
-                           "sigma_data",
-                           "time_scale",
-                           "time_offset",
-                           "prediction"})
-    if (key == std::string("diffusion.") + part) return true;
-  return false;
-}
-
-// The record of an earlier sitting against the options of this one: another model or another
-// meaning of its output is refused, the rest is told.
-void compare_with_record(const RunConfig& options,
-                         const RunDir& run,
-                         torch::Device device,
-                         bool goes_on) {
-  if (!std::filesystem::exists(run.config())) return;
-  RunConfig recorded;
-  read_toml(run.config(), recorded);
-  const auto before = leaves(recorded), now = leaves(options);
-  for (const auto& [key, value] : now) {
-    const bool ends_the_decay = key == "total_images" && options.optimizer.lr_decay != "none";
-    if (!(shapes_the_run(key) || ends_the_decay) || before.at(key) == value) continue;
-    if (key == "precision" && base::resolve_precision(recorded.precision, device) ==
-                                  base::resolve_precision(options.precision, device))
-      continue;  // auto, and what auto is here
-    const auto change = fmt::format("{} was {}, is {}", key, before.at(key), value);
-    base::require(key.rfind("model.", 0) != 0,
-                  fmt::format("{}: trained with another network: {}; choose another --out",
-                              run.path().string(),
-                              change));
-    base::require(!tells_what_is_predicted(key),
-                  fmt::format("{}: trained to predict something else: {}; choose another --out",
-                              run.path().string(),
-                              change));
-    run.log("note: " + change +
-            (goes_on ? "; from here on this is another run"
-                     : "; the run is finished and stays what it was"));
-  }
-}
 
 void check_data(const RunConfig& options, const data::Dataset& dataset) {
   const auto classes = static_cast<int64_t>(dataset.class_names().size());
@@ -125,21 +45,21 @@ void check_data(const RunConfig& options, const data::Dataset& dataset) {
                     classes,
                     options.model.input().num_classes,
                     real,
-                    options.label_dropout > 0 ? " beside the null class of label_dropout" : ""));
+                    options.label_dropout > 0 ? " besides the null class of label_dropout" : ""));
     if (classes < real)
       fmt::print(stderr,
                  "note: {} has {} classes, model.num_classes {} has room for {}; the rest is never "
-                 "trained nor drawn\n",
+                 "trained nor sampled\n",
                  options.data,
                  classes,
                  options.model.input().num_classes,
                  real);
   }
-  base::require(dataset.size() > 0, fmt::format("{}: holds no picture", options.data));
+  base::require(dataset.size() > 0, fmt::format("{}: holds no image", options.data));
 }
 
 std::string summary(const RunConfig& options) {
-  return fmt::format("{} parameters, {:.3f} GFLOP a picture forward, {} training",
+  return fmt::format("{} parameters, {:.3f} GFLOP an image forward, {} training",
                      model::parameter_count(options.model),
                      model::forward_flops(options.model) / 1e9,
                      base::si_number(3 * model::forward_flops(options.model) *
@@ -155,10 +75,154 @@ void print_memory(const RunConfig& options, torch::Device device) {
   fmt::print("{}", memory_text(estimate_memory(options, device, shards)));
 }
 
+/// Everything that a launch has opened.
+struct Launch {
+  RunConfig options;
+  LaunchOptions flags;
+  torch::Device device;
+  const data::Dataset& dataset;
+  RunDir& run;
+  TrainState& state;
+  RunIdentity identity = {};
+  nlohmann::json changed = nlohmann::json::object();
+  StartingPoint start = {};
+};
+
+nlohmann::json data_record(const Launch& launch) {
+  return {{"source", launch.options.data},
+          {"describe", launch.dataset.describe()},
+          {"fingerprint", launch.dataset.fingerprint()},
+          {"class_names", launch.dataset.class_names()}};
+}
+
+/// The run's own fields of run.json, and this launch's.
+void record(const Launch& launch) {
+  const auto& options = launch.options;
+  const auto name = std::filesystem::absolute(options.out).lexically_normal();
+  nlohmann::json first = {
+      {"name", (name.has_filename() ? name : name.parent_path()).filename().string()},
+      {"run_id", launch.identity.run_id},
+      {"command", base::command_line()},
+      {"version", UVIC_VERSION},
+      {"libtorch", TORCH_VERSION},
+      {"device", launch.device.str()},
+      {"threads", at::get_num_threads()},
+      {"precision", base::resolve_precision(options.precision, launch.device)},
+      {"data", data_record(launch)},
+      {"parameters", model::parameter_count(options.model)},
+      {"forward_gflop_per_image", model::forward_flops(options.model) / 1e9},
+      {"total_images", options.total_images},
+      {"started", base::utc_now()}};
+  if (!launch.start.record.is_null()) first["init"] = launch.start.record;
+  const nlohmann::json entry = {
+      {"id", launch.identity.lineage.back().launch},
+      {"time", base::utc_now()},
+      {"host", host_name()},
+      {"command", base::command_line()},
+      {"version", UVIC_VERSION},
+      {"device", launch.device.str()},
+      {"threads", at::get_num_threads()},
+      {"precision", base::resolve_precision(options.precision, launch.device)},
+      {"changed", launch.changed},
+      {"from", launch.state.images_seen},
+      {"to", launch.state.images_seen}};
+  record_launch(launch.run, first, entry);
+}
+
+void check_same_data(Launch& launch, const std::string& trained_on) {
+  const auto now = launch.dataset.fingerprint();
+  if (trained_on.empty() || same_images(trained_on, now) ||
+      data::is_same_data(launch.dataset, trained_on))
+    return;
+  base::require(launch.flags.allow_other_data,
+                "{}: trained on other images than {}; choose another --out, or pass "
+                "--allow_other_data to continue on them from here on",
+                launch.options.out,
+                launch.options.data);
+  launch.changed["data_fingerprint"] = {trained_on, now};
+  launch.run.log(fmt::format("note: the images are others from here on: {} was {}",
+                             launch.dataset.describe(),
+                             trained_on));
+}
+
+/// Loads the latest state into launch.state, after every check.
+void resume(Launch& launch) {
+  auto& [options, flags, device, dataset, run, state, identity, changed, start] = launch;
+  const auto latest = run.states().front().path;
+  const auto saved = read_metadata(latest);
+  RunConfig before;
+  if (!read_own_config(saved, latest.string(), before)) before = read_run_config(run);
+  const auto images = count_in(saved, "uvic.images_seen").value_or(0);
+  auto check = check_resume(before, options, run, device, images);
+  changed = std::move(check.changed);
+  for (const auto& note : check.notes) run.log("note: " + note);
+  if (options.init.empty())
+    options.init = before.init, options.init_optimizer = before.init_optimizer;
+  const auto fingerprint = saved.find("uvic.data_fingerprint");
+  check_same_data(launch, fingerprint == saved.end() ? "" : fingerprint->second);
+  state.load(latest);
+  run.log(fmt::format("resumed at {} images", state.images_seen));
+}
+
+/// The state that training begins with: the run's, that of --init, or a fresh one.
+void prepare(Launch& launch) {
+  auto& run = launch.run;
+  if (const auto back = launch.flags.resume_from; back > 0) {
+    const auto folder = run.go_back_to(back);
+    run.log(fmt::format("back at {} images{}",
+                        back,
+                        folder.empty() ? "" : "; what came after is in " + folder.string()));
+  }
+  launch.identity = check_run(run);
+  if (!run.states().empty()) {
+    resume(launch);
+  } else if (!launch.options.init.empty()) {
+    launch.start = start_from(launch.options, launch.dataset.class_names(), launch.state);
+    launch.identity.init = launch.start.metadata;
+    for (const auto& line : launch.start.lines) run.log(line);
+  }
+  auto& identity = launch.identity;
+  if (identity.run_id.empty()) identity.run_id = random_id(16);
+  if (!identity.lineage.empty() && identity.lineage.back().from == launch.state.images_seen)
+    identity.lineage.pop_back();  // which trained nothing
+  identity.lineage.push_back({random_id(8), launch.state.images_seen});
+  run.set_run_id(identity.run_id);
+}
+
+/// Trains, or makes what an earlier launch left out; returns whether there was anything to do.
+bool train_on(Launch& launch) {
+  auto& [options, flags, device, dataset, run, state, identity, changed, start] = launch;
+  run.truncate_stats(state.images_seen);
+  const bool goes_on = state.images_seen < options.total_images;
+  if (!goes_on && !missing_snapshots(options, state, run).any()) return false;
+  record(launch);
+  if (goes_on) formats::write_file_atomically(run.config(), to_toml(options));
+  const auto objective = make_objective(options);
+  const ImageSnapshots snapshots(options, dataset, state, run, identity);
+  train(options, dataset, *objective, snapshots, state, run);
+  record_images(run, state.images_seen);
+  return true;
+}
+
+void log_end(const Launch& launch) {
+  const auto& state = launch.state;
+  const bool finished = state.images_seen >= launch.options.total_images;
+  launch.run.log(fmt::format(
+      "{} at {} images after {} of training: {}",
+      finished ? "finished" : "stopped and saved",
+      state.images_seen,
+      base::duration_text(state.elapsed_sec),
+      finished ? launch.run.weights(state.images_seen).string() : "the same command continues"));
+  if (launch.dataset.skipped() > 0)
+    launch.run.log(
+        fmt::format("{} files could not be decoded and were skipped", launch.dataset.skipped()));
+}
+
 }  // namespace
 
-TrainResult run_train(const RunConfig& options) {
+TrainResult run_train(const RunConfig& options, const LaunchOptions& flags) {
   options.validate();
+  GenerationSettings{options.diffusion, options.sample, options.guidance}.validate();
   check_grid(options);
   if (options.memory) {
     base::set_up_process(options.threads);
@@ -168,8 +232,8 @@ TrainResult run_train(const RunConfig& options) {
     fmt::print("{}\n# {}\n", to_toml(options), summary(options));
     return {};
   }
-  base::require(!options.data.empty(), "--data: needed; \"procedural\" is the embedded set");
   base::require(!options.out.empty(), "--out: needed, the folder of the run");
+  base::require(!options.data.empty(), "--data: needed; \"procedural\" is the embedded set");
   base::set_up_process(options.threads);
   model::use_fused_kernels(options.kernels == "fused");
   base::catch_stop_signals();
@@ -183,70 +247,43 @@ TrainResult run_train(const RunConfig& options) {
   RunDir run(options.out);
   run.open_for_training();
   TrainState state(options.model, options.optimizer, static_cast<uint64_t>(options.seed), device);
-  const bool resumed = std::filesystem::exists(run.state());
-  if (resumed) {
-    auto saved = read_metadata(run.state());
-    compare_with_record(
-        options, run, device, std::atoll(saved["uvic.images_seen"].c_str()) < options.total_images);
-    const auto trained_on = saved["uvic.data_fingerprint"];
-    base::require(trained_on.empty() || trained_on == dataset->fingerprint(),
-                  fmt::format("{}: trained on other pictures than {}; choose another --out",
-                              options.out,
-                              options.data));
-    state.load(run.state());
-    run.log(fmt::format("resumed at {} images", state.images_seen));
-  } else {
-    formats::write_json(
-        run.provenance(),
-        {{"name", std::filesystem::absolute(options.out).lexically_normal().filename().string()},
-         {"command", base::command_line()},
-         {"version", UVIC_VERSION},
-         {"libtorch", TORCH_VERSION},
-         {"device", device.str()},
-         {"threads", at::get_num_threads()},
-         {"precision", base::resolve_precision(options.precision, device)},
-         {"data",
-          {{"source", options.data},
-           {"describe", dataset->describe()},
-           {"fingerprint", dataset->fingerprint()},
-           {"class_names", dataset->class_names()}}},
-         {"parameters", model::parameter_count(options.model)},
-         {"forward_gflop_per_image", model::forward_flops(options.model) / 1e9},
-         {"total_images", options.total_images},
-         {"started", base::utc_now()}});
-  }
-  run.truncate_stats(state.images_seen);
-  const bool goes_on = state.images_seen < options.total_images;
-  if (goes_on) formats::write_file_atomically(run.config(), to_toml(options));
+  Launch launch{options, flags, device, *dataset, run, state};
+  prepare(launch);
   run.log(fmt::format("{}: {}; {} threads, {}",
                       dataset->describe(),
                       summary(options),
                       at::get_num_threads(),
                       base::resolve_precision(options.precision, device)));
+  train_on(launch);
+  log_end(launch);
+  return {state.images_seen, state.images_seen >= options.total_images, state.elapsed_sec};
+}
 
-  if (goes_on || missing_snapshots(options, state, run).any()) {
-    const auto objective = make_objective(options);
-    const ImageSnapshots snapshots(options, *dataset, state, run);
-    train(options, *dataset, *objective, snapshots, state, run);
-  }
-  const bool finished = state.images_seen >= options.total_images;
-  run.log(
-      fmt::format("{} at {} images after {} of training: {}",
-                  finished ? "finished" : "stopped and saved",
-                  state.images_seen,
-                  base::duration_text(state.elapsed_sec),
-                  finished ? run.weights(state.images_seen).string() : "the same command goes on"));
-  if (dataset->skipped() > 0)
-    run.log(fmt::format("{} files could not be decoded and were skipped", dataset->skipped()));
-  return {state.images_seen, finished, state.elapsed_sec};
+RunConfig options_of_launch(const RunConfig& given, const CLI::App& command, bool config_is_named) {
+  if (given.out.empty() || config_is_named) return given;
+  const RunDir run(given.out);
+  if (!run.is_run()) return given;
+  auto options = read_run_config(run);
+  apply_given(command, options);
+  options.out = given.out;
+  options.dry_run = given.dry_run;
+  options.memory = given.memory;
+  return options;
 }
 
 void add_train_command(CLI::App& app) {
   auto options = std::make_shared<RunConfig>();
+  auto launch = std::make_shared<LaunchOptions>();
   options->dataset.image_size = 0;
-  auto* command = app.add_subcommand("train", "Train a U-ViT or a U-ViC; the same command resumes");
+  auto* command = app.add_subcommand(
+      "train", "Train a U-ViT or a U-ViC; the same command, or --out alone, resumes");
   add_fields(*command, *options);
-  command->callback([options] { run_train(*options); });
+  add_fields(*command, *launch);
+  command->callback([options, launch, command, &app] {
+    const auto* config = app.get_config_ptr();
+    base::check_fields(*launch);
+    run_train(options_of_launch(*options, *command, config && config->count() > 0), *launch);
+  });
 }
 
 }  // namespace uvic::app

@@ -16,7 +16,7 @@
 namespace uvic::app {
 namespace {
 
-/// Share of the first `count` pictures whose class is the likeliest by the logits.
+/// Share of the first `count` images whose class is the likeliest by the logits.
 double accuracy(const metrics::FeatureExtractor& extractor,
                 const data::Dataset& dataset,
                 int64_t count) {
@@ -87,7 +87,7 @@ void add_train_features_command(CLI::App& app) {
     const auto result = run_train_features(*options);
     fmt::print("{}: accuracy {:.1f} % in training", options->out, 100 * result.train_accuracy);
     if (result.test_accuracy >= 0)
-      fmt::print(", {:.1f} % on held-out pictures", 100 * result.test_accuracy);
+      fmt::print(", {:.1f} % on held-out images", 100 * result.test_accuracy);
     fmt::print("\n");
   });
 }

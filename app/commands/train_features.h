@@ -1,4 +1,4 @@
-// uvic train-features: the embedded feature network from any labelled set of pictures.
+// uvic train-features: the embedded feature network from any labelled set of images.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "app/options/options.h"
+#include "app/options/suggestion.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -26,7 +26,7 @@ fs::path asset(const std::string& relative_path) {
     looked += fmt::format(" {}", (root / relative_path).string());
   }
   throw std::runtime_error(fmt::format(
-      "{}: not found; looked for{}. Set UVIC_ROOT to the folder that holds assets/ and configs/",
+      "{}: not found; looked for{}. Set UVIC_ROOT to the folder that contains assets/ and configs/",
       relative_path,
       looked));
 }
@@ -39,7 +39,7 @@ fs::path find_config(const std::string& name) {
       try {
         const auto found = asset("configs/" + name + suffix);
         if (fs::is_regular_file(found, ignored)) return found;
-      } catch (const std::runtime_error&) {  // the message below serves both
+      } catch (const std::runtime_error&) {  // reported below
       }
     }
   }
@@ -49,15 +49,15 @@ fs::path find_config(const std::string& name) {
     folder = asset("configs").string();
     for (const auto& entry : fs::directory_iterator(folder, ignored))
       if (entry.path().extension() == ".toml") shipped.push_back(entry.path().stem().string());
-  } catch (const std::runtime_error&) {  // then none can be named
+  } catch (const std::runtime_error&) {  // then the message names none
   }
-  std::sort(shipped.begin(), shipped.end());  // of equally near ones the same everywhere
+  std::sort(shipped.begin(), shipped.end());  // a fixed order, for equal distances
   const auto near = nearest(fs::path(name).stem().string(), shipped);
   throw std::invalid_argument(
-      fmt::format("{}: no such config file, and no shipped config of that name{}",
+      fmt::format("{}: no such config file, and no shipped config with that name{}",
                   name,
                   !near.empty()     ? "; did you mean " + near + "?"
-                  : !folder.empty() ? "; the shipped ones stand in " + folder
+                  : !folder.empty() ? "; the shipped configs are in " + folder
                                     : ""));
 }
 

@@ -1,4 +1,4 @@
-// Where the program's own files stand, installed or in the build tree.
+// The files of the program (assets and configs), installed or in the source tree.
 #pragma once
 
 #include <filesystem>
@@ -6,13 +6,14 @@
 
 namespace uvic::app {
 
-/// A file or folder of assets/ or configs/ by its path from there, as in "assets/report.html":
-/// looked for under $UVIC_ROOT, then in ../share/uvic beside the program's folder, then in the
-/// source tree it was built from. Throws std::runtime_error that lists where it looked.
+/// The path of a file or folder of assets/ or configs/, such as "assets/report.html". Searches in
+/// $UVIC_ROOT, then in ../share/uvic relative to the folder of the program, then in the source tree
+/// of the build. Throws std::runtime_error that lists these paths.
 std::filesystem::path asset(const std::string& relative_path);
 
-/// --config NAME: a path that exists, or the name of a shipped config ("cifar10_uvic_small" or with
-/// ".toml").
+/// The path for --config NAME: a path that exists, or the name of a shipped config
+/// ("cifar10_uvic_small", with or without ".toml"). Throws std::invalid_argument that names the
+/// nearest shipped config.
 std::filesystem::path find_config(const std::string& name);
 
 }  // namespace uvic::app

@@ -1,4 +1,4 @@
-// fields() of a struct -> flags, TOML keys, the record of a run. One list, four uses.
+// From fields() of a struct: flags, TOML keys, help and the record of a run.
 #pragma once
 
 #include <fmt/format.h>
@@ -18,18 +18,18 @@ namespace uvic::app {
 using base::visit_leaves;
 
 namespace detail {
-/// Counts as people write them: "1e6", "64k", "2M" -> digits. Refuses what is no whole number, has
-/// leading zeros or does not fit. Returns "" or the error.
+/// Converts a count such as "1e6", "64k" or "2M" to digits. Returns "", or an error if it is not an
+/// integer, has leading zeros or is too large.
 std::string plain_count(std::string& text);
-/// An empty value of the command line, which CLI11 would take for a missing one.
+/// Replaces an empty value on the command line, which CLI11 treats as missing.
 extern const char* const kEmptyValue;
 std::string empty_value(std::string& text);
-/// Help, and the group that the option is listed in.
+/// Sets the help text and the group of the option.
 void describe(CLI::Option& option, const std::string& name, const base::Field& field);
 }  // namespace detail
 
-/// One option for each leaf: --model.depth 12; a bool is a flag that also takes a value:
-/// --skip_bad, --flip=false. Counts may be written 64k, 2M or 1e6.
+/// Adds one option for each leaf: --model.depth 12. A bool is a flag with an optional value:
+/// --skip_bad, --flip=false. A count may be written as 64k, 2M or 1e6.
 template <class Config>
 void add_fields(CLI::App& app, Config& config) {
   visit_leaves(config, [&](const std::string& name, auto& value, const base::Field& field) {
@@ -49,12 +49,18 @@ void add_fields(CLI::App& app, Config& config) {
   });
 }
 
-/// Everyday options in --help, all of them in --help_all.
+/// Makes --help list the everyday options of a command, and --help_all all of its options.
 void use_option_groups(CLI::App& app);
+
+/// Makes help show `text` as the default of the options whose names begin with one of `prefixes`,
+/// for options whose default is known only after parsing.
+void show_default(CLI::App& command,
+                  const std::vector<std::string>& prefixes,
+                  const std::string& text);
 
 namespace detail {
 std::string toml_value(const std::string& value);
-std::string toml_value(double value);  ///< the shortest text that reads back to it
+std::string toml_value(double value);  ///< the shortest text that gives the same value
 inline std::string toml_value(bool value) { return value ? "true" : "false"; }
 template <class Integer, class = std::enable_if_t<std::is_integral_v<Integer>>>
 std::string toml_value(Integer value) {
@@ -62,8 +68,8 @@ std::string toml_value(Integer value) {
 }
 }  // namespace detail
 
-/// Every leaf with its value, as TOML that reads back to the same values. A leaf of section "model"
-/// stands under [model].
+/// Every leaf with its value, as TOML that gives the same values again. The leaves of `model` are
+/// in the section [model].
 template <class Config>
 std::string to_toml(Config config) {
   std::string top, sections, section;
@@ -78,17 +84,19 @@ std::string to_toml(Config config) {
   return top + sections;
 }
 
-/// Gives `app` the option --config FILE; keys of the file are the names of the options of the
-/// subcommand that was called (of `app` itself if it has none), sections fold into dotted names.
-/// Default < file < command line. An unknown key or a value of the wrong type throws
-/// CLI::ConfigError that names file, line and key.
-/// `find_file` turns the word after --config into a path (find_config in assets.h).
+/// Adds the option --config FILE to `app`.
+///
+/// The keys of the file are the option names of the called subcommand (or of `app` if it has none).
+/// Sections become prefixes of dotted names. The file overrides the defaults, and the command line
+/// overrides the file. `find_file` converts the word after --config to a path (find_config in
+/// assets.h). An unknown key or a value of the wrong type throws CLI::ConfigError that names file,
+/// line and key.
 void enable_config_file(CLI::App& app,
                         const std::function<std::filesystem::path(const std::string&)>& find_file);
 
-/// Fills `config` from a TOML file; keys that the file lacks keep their values. Errors are
-/// std::invalid_argument. `keep_unknown`: keys that `config` lacks are passed over (reading one
-/// part of a larger file).
+/// Reads `config` from a TOML file. Keys that are not in the file keep their values.
+/// `keep_unknown`: ignores keys that `config` does not have, to read one part of a larger file.
+/// Throws std::invalid_argument.
 void read_toml_into(CLI::App& app, const std::filesystem::path& path, bool keep_unknown);
 template <class Config>
 void read_toml(const std::filesystem::path& path, Config& config, bool keep_unknown = false) {
@@ -97,7 +105,7 @@ void read_toml(const std::filesystem::path& path, Config& config, bool keep_unkn
   read_toml_into(app, path, keep_unknown);
 }
 
-/// The same from a text, as metadata that travels with weights; `name` stands in messages.
+/// The same from a text, such as the metadata of weights. `name` appears in messages.
 void read_toml_text_into(CLI::App& app,
                          const std::string& text,
                          const std::string& name,
@@ -112,8 +120,8 @@ void read_toml_text(const std::string& text,
   read_toml_text_into(app, text, name, keep_unknown);
 }
 
-/// Overwrites in `config` what was given on the command line that `command` parsed, and nothing
-/// else: for settings whose defaults become known only after parsing.
+/// Sets in `config` only the options that the command line of `command` contains, for options whose
+/// default is known only after parsing.
 void parse_given(CLI::App& app, const CLI::App& command);
 template <class Config>
 void apply_given(const CLI::App& command, Config& config) {
@@ -122,18 +130,15 @@ void apply_given(const CLI::App& command, Config& config) {
   parse_given(app, command);
 }
 
-/// argv[1..] with `-` and `_` in option names read alike: --dry-run becomes --dry_run. Values stay
-/// as they are; "true" and "false" are joined to their name, as flags want it: --flip=false.
+/// argv[1..] with `_` for `-` in option names: --dry-run becomes --dry_run. Values stay as they
+/// are, but "true" and "false" are joined to their flag: --flip=false. `help COMMAND` becomes
+/// COMMAND --help.
 std::vector<std::string> normalized_arguments(int argc, const char* const* argv);
 
-/// One line for what CLI11 refused in `arguments`: an unknown command or flag with the nearest
-/// known one, a value that is no number; else its own words.
+/// The error of CLI11 for `arguments` in one line. Names the nearest known command or flag for an
+/// unknown one, and the necessary type for a value of the wrong type.
 std::string usage_message(const CLI::App& app,
                           const CLI::ParseError& error,
                           const std::vector<std::string>& arguments);
-
-/// The candidate nearest to `word` by edit distance, or "" if none is near. A word without a
-/// section is held against the last part of a dotted candidate too.
-std::string nearest(const std::string& word, const std::vector<std::string>& candidates);
 
 }  // namespace uvic::app

@@ -4,10 +4,14 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
+#include <map>
 #include <optional>
+#include <string_view>
 
 #include "app/options/assets.h"
-#include "app/report/report_pictures.h"
+#include "app/report/plot.h"
+#include "app/report/report_images.h"
 #include "app/report/report_plots.h"
 #include "app/report/report_table.h"
 #include "app/report/template.h"
@@ -45,13 +49,16 @@ std::string data_uri(const Image& image) {
   return "data:image/png;base64," + base64(formats::encode_png(image));
 }
 
-/// A name that is safe as part of a file's name.
+/// A name that is safe as part of a file name.
 std::string file_stem(const std::string& name) {
   std::string stem;
   for (const char c : name)
     stem += std::isalnum(static_cast<unsigned char>(c)) ? static_cast<char>(std::tolower(c)) : '_';
   return stem.empty() ? "entry" : stem;
 }
+
+/// The number of the CSS class of entry i: the six colours of the page in turn.
+size_t colour_class(size_t i) { return i % print_palette().series.size() + 1; }
 
 json view_of(const Film& film, const json& entries) {
   json view = {{"moments", json::array()}, {"rows", json::array()}, {"last", 0}};
@@ -65,14 +72,14 @@ json view_of(const Film& film, const json& entries) {
       frames.push_back({{"src", data_uri(film.rows[i].frames[j])}, {"moment", view["moments"][j]}});
     view["rows"].push_back({{"index", i},
                             {"name", entries[film.rows[i].entry]["name"]},
-                            {"colour", film.rows[i].entry + 1},
+                            {"colour", colour_class(film.rows[i].entry)},
                             {"frames", frames},
                             {"final", frames.back()["src"]}});
   }
   return view;
 }
 
-/// A row for each entry, a column for each moment.
+/// An image with a row for each entry and a column for each moment.
 Image film_sheet(const Film& film, const json& entries) {
   constexpr int kFrame_px = 280;
   std::vector<Image> tiles;
@@ -85,6 +92,16 @@ Image film_sheet(const Film& film, const json& entries) {
   return image_grid(tiles, options);
 }
 
+/// The text of a cell. A value and its error stay on one line.
+std::string cell_text(std::string text) {
+  if (text.empty()) return "–";
+  constexpr std::string_view kBreaking = " ± ", kNonBreaking = "\u00a0±\u00a0";
+  for (size_t at = 0; (at = text.find(kBreaking, at)) != std::string::npos;
+       at += kNonBreaking.size())
+    text.replace(at, kBreaking.size(), kNonBreaking);
+  return text;
+}
+
 json view_of(const std::vector<TableGroup>& table) {
   json groups = json::array();
   for (const auto& group : table) {
@@ -92,8 +109,7 @@ json view_of(const std::vector<TableGroup>& table) {
     for (const auto& row : group.rows) {
       json cells = json::array();
       for (size_t i = 0; i < row.cells.size(); ++i)
-        cells.push_back(
-            {{"text", row.cells[i].empty() ? "–" : row.cells[i]}, {"best", row.best == i}});
+        cells.push_back({{"text", cell_text(row.cells[i])}, {"best", row.best == i}});
       auto note = row.note;
       if (!row.test.empty()) note += "; " + row.test;
       rows.push_back({{"label", row.label}, {"note", note}, {"cells", cells}});
@@ -103,8 +119,7 @@ json view_of(const std::vector<TableGroup>& table) {
   return groups;
 }
 
-/// Every leaf of a value as a row: key and text; long lists are cut, the full data stands in
-/// report.json.
+/// Every leaf of a value as a row of key and text. Long lists are cut; report.json has all data.
 json leaves_view(const json& value) {
   json rows = json::array();
   if (!value.is_structured() || value.empty()) return rows;
@@ -138,7 +153,7 @@ json provenance_view(const json& data) {
     add("Samples", entry["samples"]);
     add("Scores", entry["scores"]);
     view.push_back({{"name", entry["name"]},
-                    {"colour", i + 1},
+                    {"colour", colour_class(i)},
                     {"parts", parts},
                     {"config_toml", entry["config_toml"]}});
   }
@@ -154,8 +169,7 @@ json values_view(const json& rows) {
   json view = json::array();
   for (const auto& row : rows) {
     json cells = json::array();
-    for (const auto& value : row["values"])
-      cells.push_back(value.is_null() ? "–" : shortened(shown(value), 60));
+    for (const auto& value : row["values"]) cells.push_back(value.is_null() ? "–" : shown(value));
     view.push_back({{"name", row["name"]},
                     {"equal", row.value("equal", false)},
                     {"cells", cells},
@@ -171,16 +185,17 @@ json neighbours_view(const json& entries) {
     if (found.is_null()) continue;
     const double median = found["median_distance"];
     auto text = fmt::format(
-        "Of {} samples, against {} training pictures: median distance to the nearest {}",
+        "{} samples compared with {} training images. Median distance to the nearest: {}",
         found["pictures"].get<int64_t>(),
         found["training_pictures"].get<int64_t>(),
         base::significant(median, 3));
     if (const auto& real = value_at(found, "/held_out_median_distance");
         real.is_number() && real.get<double>() > 0)
-      text += fmt::format(", {} times that of real pictures kept out of training",
+      text += fmt::format(", {} times that of real images that are not in the training data",
                           base::significant(median / real.get<double>(), 3));
     view.push_back({{"name", entries[i]["name"]},
-                    {"colour", i + 1},
+                    {"colour", colour_class(i)},
+                    {"entry", i},
                     {"text", text + "."},
                     {"file", "neighbours_" + file_stem(entries[i]["name"]) + ".png"},
                     {"src", data_uri(formats::read_image(found["sheet"].get<std::string>()))}});
@@ -188,47 +203,82 @@ json neighbours_view(const json& entries) {
   return view;
 }
 
-/// What the error bars are, and how many seeds stand behind them.
-std::string score_caption(const json& data) {
-  size_t seeds = 0;
-  bool single_spread = false;
-  for (const auto& entry : data["entries"]) {
-    seeds = std::max(seeds, entry["scores"].size());
+/// How the standard deviation of one score was estimated, by metric; without metrics that have
+/// none.
+std::map<std::string, std::string> estimates_of(const json& entries) {
+  std::map<std::string, std::string> estimates;
+  for (const auto& entry : entries)
     for (const auto& metric : entry["metrics"])
-      single_spread = single_spread || metric["std_of_one_score"].is_number();
+      if (metric["std_over_seeds"].is_null() && metric["std_of_one_score"].is_number())
+        estimates[metric["name"].get<std::string>()] = metric.value("how", "");
+  return estimates;
+}
+
+/// "3", "2 to 3": the numbers of training seeds of the scored entries.
+std::string seeds_text(const json& entries) {
+  size_t least = std::numeric_limits<size_t>::max(), most = 0;
+  for (const auto& entry : entries) {
+    if (entry["scores"].empty()) continue;
+    least = std::min(least, entry["scores"].size());
+    most = std::max(most, entry["scores"].size());
   }
-  if (seeds > 1)
-    return fmt::format("Mean and standard deviation over {} training seeds (rings: each seed).",
-                       seeds);
-  return single_spread ? "Bars: standard deviation of the score itself (one training seed)."
-                       : "One training seed each: no error bars.";
+  return least < most ? fmt::format("{} to {}", least, most) : fmt::format("{}", most);
+}
+
+/// What the error bars of the primary metric are.
+std::string score_caption(const json& data) {
+  const std::string primary = data["primary_metric"];
+  const auto seeds = seeds_text(data["entries"]);
+  std::string caption;
+  if (seeds != "0" && seeds != "1")
+    caption = fmt::format("Mean and standard deviation over {} training seeds (rings: each seed).",
+                          seeds);
+  auto single = estimates_of(data["baselines"]);
+  single.merge(estimates_of(data["entries"]));
+  const auto found = single.find(primary);
+  if (found == single.end()) return caption.empty() ? "One training seed: no error bars." : caption;
+  return fmt::format("{}{}standard deviation of one score{}{}.",
+                     caption,
+                     caption.empty() ? "Bars: " : " With one seed, and for baselines: ",
+                     found->second.empty() ? "" : ": ",
+                     found->second);
 }
 
 std::string numbers_note(const json& data) {
-  const auto caption = score_caption(data);
-  const std::string distance = data["primary_metric"];
-  if (distance.empty()) return "Not scored.";
-  std::string note = caption;
+  const std::string primary = data["primary_metric"];
+  if (primary.empty()) return "Not scored.";
+  const auto seeds = seeds_text(data["entries"]);
+  std::string note =
+      seeds == "1" ? "One training seed."
+                   : fmt::format("± is the standard deviation over {} training seeds.", seeds);
+  for (const auto& [metric, how] : estimates_of(data["entries"]))
+    note += fmt::format(" ± of one {}: {}.", metric, how.empty() ? "standard deviation" : how);
   if (data["entries"].size() > 1)
-    note +=
-        " The best of each quality row is bold, whether or not the difference is "
-        "base::significant.";
+    note += " The best value of a row is bold, also without a significant difference.";
   const auto& tests = data["significance"];
   if (std::any_of(tests.begin(), tests.end(), [](const json& t) { return !t[0]["p"].is_null(); }))
     note += data["entries"].size() > 2
-                ? " p: the best against the next best, Welch's t-test over training seeds, Holm's "
-                  "correction over the columns; rows are not corrected against each other."
-                : " p: Welch's t-test over training seeds; rows are not corrected against each "
-                  "other.";
+                ? " p: the best compared with the second best, Welch's t-test over training seeds, "
+                  "with Holm's correction over columns and no correction over rows."
+                : " p: Welch's t-test over training seeds, without a correction over rows.";
   return note;
 }
 
 constexpr const char* kReadingNote =
-    "FD is the Fréchet distance between feature statistics of samples and reference; it is called "
-    "FID only where the features are "
-    "those of the FID Inception network. Distances of different feature networks, references or "
-    "numbers of images can't be compared "
-    "with each other.";
+    "FD is the Fréchet distance between the feature statistics of samples and reference. It is "
+    "called FID only with the features of the FID Inception network. Distances of different "
+    "feature networks, references or numbers of images are not comparable.";
+
+json sheets_view(const std::vector<Sheet>& sheets, const SheetPlan& plan) {
+  json view = json::array();
+  for (const auto& sheet : sheets)
+    view.push_back({{"name", sheet.name},
+                    {"colour", sheet.colour == 0 ? 0 : colour_class(sheet.colour - 1)},
+                    {"src", data_uri(at_most_wide(sheet.plain, kEmbeddedSheet_px))},
+                    {"has_labels", sheet.has_labels && !plan.labels.empty()},
+                    {"labels", sheet.has_labels ? plan.labels : std::vector<std::string>()}});
+  return view;
+}
 
 json view_of(const json& data,
              const std::vector<Sheet>& sheets,
@@ -240,28 +290,23 @@ json view_of(const json& data,
       {"title", data["title"]}, {"verdict", data["verdict"]}, {"created", data["created"]}};
   view["names"] = json::array();
   for (size_t i = 0; i < data["entries"].size(); ++i)
-    view["names"].push_back({{"name", data["entries"][i]["name"]}, {"colour", i + 1}});
-  view["sheets"] = json::array();
-  for (const auto& sheet : sheets)
-    view["sheets"].push_back({{"name", sheet.name},
-                              {"colour", sheet.colour},
-                              {"src", data_uri(at_most_wide(sheet.plain, kEmbeddedSheet_px))},
-                              {"labels", plan.labels}});
+    view["names"].push_back({{"name", data["entries"][i]["name"]}, {"colour", colour_class(i)}});
+  view["sheets"] = sheets_view(sheets, plan);
   view["has_sheets"] = !sheets.empty();
   view["three_sheets"] = sheets.size() == 3;
-  view["has_labels"] = !plan.labels.empty();
   view["samples_note"] =
-      std::string("Same seeds in the same places of each sheet") +
-      (plan.labels.empty() ? "." : "; a row is a class.") +
-      (!sheets.empty() && sheets.back().colour == 0 ? " Real pictures belong to no seed." : "");
+      std::string("All sheets have the same seeds in the same cells.") +
+      (plan.labels.empty() ? "" : " A row is a class.") +
+      (!sheets.empty() && sheets.back().colour == 0 ? " Real images have no seed." : "");
   view["samples_file"] = sheets.size() > 1 ? std::string("samples.png")
                          : sheets.empty()
                              ? ""
                              : fmt::format("samples_{}.png", file_stem(sheets[0].name));
   view["score_plot"] = scores ? scores->page_svg : "";
+  // The table needs the full width for more than three columns.
+  view["plot_next_to_table"] = scores && data["entries"].size() <= 3;
   view["score_caption"] = scores ? scores->caption : "";
   view["groups"] = view_of(table_of(data));
-  view["columns"] = data["entries"].size() + 1;
   view["entry_count"] = data["entries"].size();
   view["own_metric"] = data["primary_metric"].get<std::string>().rfind("FID", 0) == 0
                            ? json()
@@ -299,31 +344,30 @@ void write_report(const std::string& title,
                   const fs::path& out) {
   const auto data = report_data(title, entries, baselines);
   const auto plan = plan_sheet(data["entries"]);
-  const auto sheets = draw_sheets(plan, data);
-  const auto plots = draw_plots(data);
-  const auto scores = draw_score_plot(data, score_caption(data));
-  const auto film = draw_film(data["entries"]);
+  const auto sheets = make_sheets(plan, data);
+  const auto plots = make_plots(data);
+  const auto scores = make_score_plot(data, score_caption(data));
+  const auto film = make_film(data["entries"]);
   const auto page = render_template(formats::read_file(asset("assets/report.html")),
                                     view_of(data, sheets, plan, plots, scores, film));
 
   formats::make_folder(out);
-  std::vector<Image> pictures;
+  std::vector<Image> images;
   std::vector<std::string> headings;
   for (const auto& sheet : sheets) {
     formats::write_png(out / fmt::format("samples_{}.png", file_stem(sheet.name)), sheet.labelled);
-    pictures.push_back(pictures.empty() ? sheet.labelled
-                                        : sheet.plain);  // class names once, at the left
+    images.push_back(images.empty() ? sheet.labelled
+                                    : sheet.plain);  // class names only at the left
     headings.push_back(sheet.name);
   }
-  if (pictures.size() > 1)
-    formats::write_png(out / "samples.png", side_by_side(pictures, headings));
+  if (images.size() > 1) formats::write_png(out / "samples.png", side_by_side(images, headings));
   for (const auto& plot : plots)
     formats::write_file_atomically(out / (plot.file + ".svg"), plot.print_svg);
   if (!film.rows.empty()) formats::write_png(out / "film.png", film_sheet(film, data["entries"]));
   for (const auto& shown : neighbours_view(data["entries"]))
     formats::write_file_atomically(
         out / shown["file"].get<std::string>(),
-        formats::read_file(data["entries"][shown["colour"].get<size_t>() - 1]["neighbours"]["sheet"]
+        formats::read_file(data["entries"][shown["entry"].get<size_t>()]["neighbours"]["sheet"]
                                .get<std::string>()));
   if (scores) formats::write_file_atomically(out / (scores->file + ".svg"), scores->print_svg);
   formats::write_file_atomically(out / "report.json",

@@ -1,4 +1,4 @@
-// The report of a comparison (or of one run): what a researcher attaches to a paper.
+// The report of a comparison, or of one run.
 #pragma once
 
 #include <filesystem>
@@ -10,14 +10,15 @@
 
 namespace uvic::app {
 
-/// Writes into `out`, each file whole or not at all: report.html (one file, opens offline),
-/// report.json (the data, see report_data.h), the sample grids as PNG and every plot as SVG.
+/// Writes to `out`: report.html (one file, without network access), report.json (the data, see
+/// report_data.h), the sample grids as PNG and every plot as SVG. Each file is written completely
+/// or not at all.
 void write_report(const std::string& title,
                   const std::vector<ReportEntry>& entries,
                   const std::vector<nlohmann::json>& baselines,
                   const std::filesystem::path& out);
 
-/// The verdict and the table in plain text, for the terminal.
+/// The verdict and the table as plain text for the terminal.
 std::string report_text(const std::string& title,
                         const std::vector<ReportEntry>& entries,
                         const std::vector<nlohmann::json>& baselines);

@@ -16,6 +16,7 @@
 #include "app/runs/run_config.h"
 #include "app/runs/run_dir.h"
 #include "app/sampling/sample_folder.h"
+#include "app/sampling/seed_list.h"
 #include "base/process.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
@@ -34,8 +35,8 @@ json read_if_there(const fs::path& path) {
 
 json or_null(std::optional<double> value) { return value ? json(*value) : json(); }
 
-/// One training run's losses and speeds over images and time; long ones as means of neighbouring
-/// lines.
+/// The losses and speeds of one training run over images and time. Long curves are averaged over
+/// ranges of lines.
 json curve_of(const std::vector<json>& stats) {
   json curve = json::object();
   size_t lines = 0;
@@ -51,8 +52,8 @@ json curve_of(const std::vector<json>& stats) {
   return curve;
 }
 
-/// Distances measured while the runs of one config trained, averaged over the runs, with the
-/// training time of each.
+/// Distances during the training of the runs of one config, averaged over the runs, with their
+/// training time.
 json distances_of(const std::vector<std::vector<json>>& runs) {
   struct Measured {
     std::string name;
@@ -77,7 +78,7 @@ json distances_of(const std::vector<std::vector<json>>& runs) {
                          {"elapsed_sec", mean_of(measured.elapsed_sec)},
                          {"distance_name", measured.name},
                          {"distance", mean_of(measured.values)},
-                         {"std_over_seeds", or_null(deviation_of(measured.values))}});
+                         {"std_over_seeds", or_null(std_of(measured.values))}});
   return distances;
 }
 
@@ -97,7 +98,7 @@ json cost_of(const std::vector<std::vector<json>>& runs) {
       images_seen = std::max(images_seen, number_at(line, "images_seen").value_or(0));
     }
     times.push_back(elapsed_sec);
-    // One batch's loss says little; the last tenth of the run says where it stands.
+    // The loss of one batch is noisy, so the loss is averaged over the last tenth of the run.
     if (!own_losses.empty())
       losses.push_back(mean_of(
           {own_losses.end() - static_cast<long>((own_losses.size() + 9) / 10), own_losses.end()}));
@@ -112,13 +113,13 @@ json cost_of(const std::vector<std::vector<json>>& runs) {
   }
   if (!losses.empty()) {
     cost["loss"] = mean_of(losses);
-    cost["loss_std_over_seeds"] = or_null(deviation_of(losses));
+    cost["loss_std_over_seeds"] = or_null(std_of(losses));
   }
   return cost;
 }
 
-/// The direction that a score states; of a score made before scores stated it, that of the metrics
-/// of that time.
+/// The direction that a score states. Older scores do not state it; then it follows from the name
+/// of the metric.
 json direction_of(const json& metric) {
   if (metric.contains("higher_is_better")) return metric["higher_is_better"];
   const auto name = metric.value("name", "FD");
@@ -154,8 +155,9 @@ json metrics_of(const std::vector<json>& scores) {
     if (values.empty()) continue;
     metrics.push_back({{"name", name},
                        {"mean", mean_of(values)},
-                       {"std_over_seeds", or_null(deviation_of(values))},
+                       {"std_over_seeds", or_null(std_of(values))},
                        {"std_of_one_score", or_null(number_at(metric, "std"))},
+                       {"how", metric.value("how", "")},
                        {"higher_is_better", direction_of(metric)},
                        {"values", values}});
   }
@@ -203,8 +205,9 @@ std::string attention_text(const std::string& attention, const std::string& plac
 }
 
 std::vector<uint64_t> sample_seeds(const json& samples) {
+  constexpr uint64_t kMost = 100'000;  // more than a report shows
   return samples.is_object() && samples.contains("seeds")
-             ? parse_seeds(samples["seeds"].get<std::string>())
+             ? SeedList::parse(samples["seeds"].get<std::string>()).slice(0, kMost)
              : std::vector<uint64_t>();
 }
 
@@ -219,7 +222,7 @@ json report_data(const std::string& title,
   for (const auto& entry : entries) {
     if (!names.insert(entry.name).second)
       throw std::invalid_argument(
-          fmt::format("report: two entries are named {}; give each its own name", entry.name));
+          fmt::format("report: two entries are named {}; give them different names", entry.name));
     data["entries"].push_back(entry_data(entry));
   }
   for (const auto& baseline : baselines)

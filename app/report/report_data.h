@@ -1,4 +1,4 @@
-// What a report says, as data: read from the folders of runs and samples, then reckoned.
+// The data of a report: read from the folders of runs and samples, with statistics.
 #pragma once
 
 #include <cstdint>
@@ -13,36 +13,37 @@ namespace uvic::app {
 /// One column of the report: a trained config, its samples and its scores.
 struct ReportEntry {
   std::string name;
-  std::filesystem::path run;      ///< run folder, as `uvic train` leaves it
-  std::filesystem::path samples;  ///< as `uvic sample` leaves it; may be empty: no samples
-  std::vector<nlohmann::json>
-      scores;  ///< as `uvic fid` returns them, one per training seed; may be empty
+  std::filesystem::path run;           ///< run folder, from `uvic train`
+  std::filesystem::path samples;       ///< from `uvic sample`; empty: no samples
+  std::vector<nlohmann::json> scores;  ///< from `uvic fid`, one per training seed; may be empty
   std::vector<std::filesystem::path> repeats = {};  ///< runs of the same config with other seeds
-  /// Nearest training pictures of samples, as TrainingFeatures::compare tells (neighbours.h), with
-  /// "sheet", the path of its picture, and "held_out_median_distance" where real pictures were
-  /// compared too; may be null.
+  /// The nearest training images of samples, from TrainingFeatures::compare (nearest_training.h),
+  /// with "sheet", the path of their image. "held_out_median_distance" is there if real images were
+  /// compared too. May be null.
   nlohmann::json neighbours = nullptr;
 };
 
-/// Everything that the report says: what the runs recorded (long curves as means of neighbours),
-/// every metric's mean and spread, comparisons with their p-values, what was held equal and what
-/// was not, and the verdict. `baselines` are scores with one more key, "name": what else was
-/// scored, as "real, held out" or "noise". A file that a run lacks leaves its part out; a damaged
-/// one throws std::runtime_error that names it.
+/// All data of the report: the records of the runs (long curves are averaged over ranges), the mean
+/// and standard deviation of every metric, comparisons with p-values, the controlled settings, and
+/// the verdict.
+///
+/// `baselines` are scores with an additional key "name", such as "real, held out" or "noise". If a
+/// file of a run is missing, its part is left out. A damaged file throws std::runtime_error that
+/// names it.
 nlohmann::json report_data(const std::string& title,
                            const std::vector<ReportEntry>& entries,
                            const std::vector<nlohmann::json>& baselines);
 
-/// What stands at a JSON pointer, as "/run/data/describe"; null where nothing does.
+/// The value at a JSON pointer, such as "/run/data/describe"; null if there is none.
 const nlohmann::json& value_at(const nlohmann::json& object, const char* pointer);
 
-/// The number under a key; nothing where there is none.
+/// The number under a key, if there is one.
 std::optional<double> number_at(const nlohmann::json& object, const char* key);
 
-/// "softmax", "cog, inner blocks", "cog, blocks 1-5": the blocks not named use softmax.
+/// "softmax", "cog, inner blocks", "cog, blocks 1-5". The other blocks use softmax.
 std::string attention_text(const std::string& attention, const std::string& placement);
 
-/// The seeds that a samples folder holds, by its samples.json.
+/// The seeds of a samples folder, from its samples.json.
 std::vector<uint64_t> sample_seeds(const nlohmann::json& samples);
 
 }  // namespace uvic::app

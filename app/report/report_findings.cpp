@@ -20,7 +20,7 @@ namespace {
 
 constexpr double kSignificance = 0.05;
 
-/// The first metric of the first entry that has one: what the verdict is about.
+/// The metric of the verdict: the first metric of the first scored entry.
 std::string primary_metric(const json& entries) {
   for (const auto& entry : entries)
     if (!entry["metrics"].empty()) return entry["metrics"][0]["name"];
@@ -89,13 +89,14 @@ json comparisons_of(const json& entries, const std::string& metric) {
   return comparisons;
 }
 
-struct Held {
+/// A setting that a fair comparison keeps equal.
+struct Setting {
   const char* name;
   json (*value)(const json& entry);
   double tolerance = 0;  ///< relative, for numbers
 };
 
-const Held kHeld[] = {
+const Setting kSettings[] = {
     {"training data", [](const json& e) { return value_at(e, "/run/data/fingerprint"); }},
     {"images seen", [](const json& e) { return value_at(e, "/cost/images_seen"); }},
     {"training seed", [](const json& e) { return value_at(e, "/config/seed"); }},
@@ -119,25 +120,25 @@ bool equal(const json& a, const json& b, double tolerance) {
   return std::abs(x - y) <= tolerance * std::max(std::abs(x), std::abs(y));
 }
 
-/// What a fair comparison holds equal: {"name", "equal", "values"}; what no entry recorded is left
-/// out.
+/// The settings that a fair comparison keeps equal: {"name", "equal", "values"}. Settings that no
+/// entry recorded are left out.
 json checks_of(const json& entries) {
   json checks = json::array();
   if (entries.size() < 2) return checks;
-  for (const auto& held : kHeld) {
+  for (const auto& setting : kSettings) {
     json values = json::array();
     bool same = true, recorded = false;
     for (const auto& entry : entries) {
-      values.push_back(held.value(entry));
+      values.push_back(setting.value(entry));
       recorded = recorded || !values.back().is_null();
-      same = same && equal(values.front(), values.back(), held.tolerance);
+      same = same && equal(values.front(), values.back(), setting.tolerance);
     }
-    if (recorded) checks.push_back({{"name", held.name}, {"equal", same}, {"values", values}});
+    if (recorded) checks.push_back({{"name", setting.name}, {"equal", same}, {"values", values}});
   }
   return checks;
 }
 
-/// What the scorers warned of, each warning once.
+/// The warnings of the scores, without duplicates.
 json warnings_of(const json& data) {
   std::set<std::string> warnings;
   const auto add = [&](const json& score) {
@@ -167,7 +168,7 @@ json differences_of(const json& entries) {
   return differences;
 }
 
-std::string with_spread(const json& metric) {
+std::string with_std(const json& metric) {
   return base::with_error(metric["mean"], number_at(metric, "std_over_seeds").value_or(0));
 }
 
@@ -184,7 +185,7 @@ std::string baseline_sentence(const json& baselines, const std::string& metric) 
   return list.empty() ? "" : fmt::format(" On the same scale: {}.", list);
 }
 
-/// " (lower is better)", or nothing where the metric does not say.
+/// " (lower is better)", or nothing if the direction is not known.
 std::string direction_text(const json& entries, const std::string& metric) {
   const auto higher = higher_is_better(entries, metric);
   return higher ? fmt::format(" ({} is better)", *higher ? "higher" : "lower") : "";
@@ -198,14 +199,14 @@ std::string verdict_of_one(const json& entries, const std::string& metric) {
     return fmt::format("{} reaches {} {} {}{}.",
                        entry["name"].get<std::string>(),
                        metric,
-                       with_spread(*found),
+                       with_std(*found),
                        after,
                        direction_text(entries, metric));
   return fmt::format(
-      "{} {}: not scored, so judge by the pictures.", entry["name"].get<std::string>(), after);
+      "{} {} is not scored. Compare the images.", entry["name"].get<std::string>(), after);
 }
 
-/// The entry of that name; names are unique.
+/// The entry with that name.
 const json& entry_named(const json& entries, const std::string& name) {
   return *std::find_if(
       entries.begin(), entries.end(), [&](const json& entry) { return entry["name"] == name; });
@@ -214,27 +215,28 @@ const json& entry_named(const json& entries, const std::string& name) {
 std::string verdict_of_many(const json& entries,
                             const std::string& metric,
                             const json& comparisons) {
-  if (comparisons.empty()) return "No two of these are scored, so judge by the pictures.";
+  if (comparisons.empty()) return "Fewer than two entries are scored. Compare the images.";
   const auto& first = comparisons[0];
   const std::string better = first["better"], other = first["other"];
   const auto best = *metric_named(entry_named(entries, better), metric),
              next = *metric_named(entry_named(entries, other), metric);
-  const auto numbers =
-      fmt::format("{} {} against {}", metric, with_spread(best), with_spread(next));
-  const std::string field = entries.size() > 2 ? "the next best, " + other : other;
+  const auto numbers = fmt::format("{} {} against {}", metric, with_std(best), with_std(next));
+  const std::string second = entries.size() > 2 ? "the second best, " + other : other;
   if (first["difference"] == 0)
-    return fmt::format("{} and {} score the same: {}.", better, field, numbers);
+    return fmt::format("{} and {} have the same score: {}.", better, second, numbers);
   if (first["p"].is_null()) {
     if (first["within_score_error"] == true)
-      return fmt::format("{} and {} are level: {} lies within the error of the score itself.",
-                         better,
-                         field,
-                         numbers);
+      return fmt::format(
+          "No measurable difference between {} and {}: {}. The difference is less than two "
+          "standard deviations of one score.",
+          better,
+          second,
+          numbers);
     return fmt::format(
-        "{} scores better than {}, {} ({} % {}). With one training seed each, run-to-run noise is "
-        "unknown: a hint, not yet a proof.",
+        "{} scores better than {}: {} ({} % {}). With one training seed each, the variation "
+        "between training seeds is unknown.",
         better,
-        field,
+        second,
         numbers,
         base::significant(
             100 * std::abs(first["difference"].get<double>() / next["mean"].get<double>()), 2),
@@ -249,21 +251,18 @@ std::string verdict_of_many(const json& entries,
                   seeds == other_seeds ? " each" : "",
                   p < 0.001 ? "p < 0.001" : fmt::format("p = {}", base::significant(p, 2)));
   if (p < kSignificance)
-    return fmt::format("{} draws better pictures than {}: {} {}.", better, field, numbers, test);
-  return fmt::format("No difference shown between {} and {}: {} is within the noise {}.",
-                     better,
-                     field,
-                     numbers,
-                     test);
+    return fmt::format("{} scores better than {}: {} {}.", better, second, numbers, test);
+  return fmt::format(
+      "No significant difference between {} and {}: {} {}.", better, second, numbers, test);
 }
 
-/// " Not held equal: images seen, sampler."
+/// " Different settings: images seen, sampler."
 std::string unequal_sentence(const json& checks) {
   std::string list;
   for (const auto& check : checks)
     if (check["equal"] == false)
       list += (list.empty() ? "" : ", ") + check["name"].get<std::string>();
-  return list.empty() ? "" : fmt::format(" Not held equal: {}.", list);
+  return list.empty() ? "" : fmt::format(" Different settings: {}.", list);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// What the numbers of a report say: which is better, by how much, whether chance explains it, and
-// what was held equal.
+// The conclusions of a report: which entry is better, by how much, whether the difference is
+// significant, and which settings are equal.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -8,19 +8,21 @@
 namespace uvic::app {
 
 /// Adds to the data of a report (see report_data.h):
-///   primary_metric      the first metric of the first scored entry: what the verdict is about
-///   comparisons         the best entry against each other: difference, p (Welch), p_adjusted
-///   (Holm); p is null where a
-///                       side has one training seed, then within_score_error tells if 2 sigma of
-///                       the scores cover it
+///
+///   primary_metric      the metric of the verdict: the first metric of the first scored entry
+///   comparisons         the best entry against each other one: difference, p (Welch's t-test),
+///                       p_adjusted (Holm). If a side has one training seed, p is null, and
+///                       within_score_error states whether the difference is less than two
+///                       standard deviations of one score
 ///   significance        the same for every metric, by name
-///   held_equal          what a fair comparison holds equal, and whether it was
+///   held_equal          settings that a fair comparison keeps equal, and whether they are
 ///   config_differences  every option whose value differs
-///   warnings            what the scorers warned of
-///   verdict             all that in a few sentences
+///   warnings            the warnings of the scores
+///   verdict             a summary in a few sentences
 void add_findings(nlohmann::json& data);
 
-/// IS, precision, recall, density, coverage: true. Distances: false.
+/// Whether a higher value of the metric is better, if a score states it. True for IS, precision,
+/// recall, density and coverage, false for distances.
 std::optional<bool> higher_is_better(const nlohmann::json& entries, const std::string& metric);
 
 }  // namespace uvic::app

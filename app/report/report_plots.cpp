@@ -16,7 +16,7 @@ using nlohmann::json;
 namespace {
 
 template <class Plot>
-ReportPlot drawn(const std::string& file, const std::string& caption, const Plot& plot) {
+ReportPlot report_plot(const std::string& file, const std::string& caption, const Plot& plot) {
   return {file, caption, to_svg(plot, page_palette()), to_svg(plot, print_palette())};
 }
 
@@ -27,7 +27,7 @@ std::vector<double> numbers(const json& values) {
   return result;
 }
 
-/// Seconds as the unit that suits the longest.
+/// The unit for times up to `longest_sec`, in seconds and by name.
 std::pair<double, std::string> time_unit(double longest_sec) {
   if (longest_sec < 180) return {1, "s"};
   if (longest_sec < 3 * 3600) return {60, "min"};
@@ -107,9 +107,9 @@ std::optional<DotPlot> score_plot(const json& data) {
     for (const auto& found : named["metrics"]) {
       if (found["name"] != metric) continue;
       DotPlot::Row row{named["name"], found["mean"], {}, {}, colour};
-      const auto& spread =
+      const auto& error =
           found["std_over_seeds"].is_null() ? found["std_of_one_score"] : found["std_over_seeds"];
-      if (spread.is_number()) row.error = spread.get<double>();
+      if (error.is_number()) row.error = error.get<double>();
       if (found["values"].size() > 1) row.singles = numbers(found["values"]);
       plot.rows.push_back(row);
     }
@@ -126,29 +126,28 @@ std::optional<DotPlot> score_plot(const json& data) {
 
 }  // namespace
 
-std::vector<ReportPlot> draw_plots(const json& data) {
+std::vector<ReportPlot> make_plots(const json& data) {
   std::vector<ReportPlot> plots;
   const auto losses = loss_plot(data["entries"], false);
   if (!losses.series.empty()) {
-    plots.push_back(
-        drawn("loss_by_images", "Training loss, smoothed (line) and as logged (faint).", losses));
-    plots.push_back(drawn("loss_by_time",
-                          "The same against training time: what each costs.",
-                          loss_plot(data["entries"], true)));
+    plots.push_back(report_plot(
+        "loss_by_images", "Training loss, smoothed (line) and as logged (faint).", losses));
+    plots.push_back(report_plot(
+        "loss_by_time", "The same against training time.", loss_plot(data["entries"], true)));
   }
   const auto distances = distance_plot(data, false);
   if (!distances.series.empty()) {
     plots.push_back(
-        drawn("distance_by_images", "Distance to the reference while training.", distances));
-    plots.push_back(
-        drawn("distance_by_time", "The same against training time.", distance_plot(data, true)));
+        report_plot("distance_by_images", "Distance to the reference while training.", distances));
+    plots.push_back(report_plot(
+        "distance_by_time", "The same against training time.", distance_plot(data, true)));
   }
   return plots;
 }
 
-std::optional<ReportPlot> draw_score_plot(const json& data, const std::string& caption) {
+std::optional<ReportPlot> make_score_plot(const json& data, const std::string& caption) {
   const auto plot = score_plot(data);
-  return plot ? std::optional(drawn("scores", caption, *plot)) : std::nullopt;
+  return plot ? std::optional(report_plot("scores", caption, *plot)) : std::nullopt;
 }
 
 }  // namespace uvic::app

@@ -10,15 +10,15 @@ namespace uvic::app {
 
 struct ReportPlot {
   std::string file, caption;  ///< name without extension
-  std::string page_svg;       ///< follows the page's colours
-  std::string print_svg;      ///< colours of its own, on white
+  std::string page_svg;       ///< with the colours of the page
+  std::string print_svg;      ///< with fixed colours on white
 };
 
-/// Losses and distances against images seen and against training time; those that have data. `data`
-/// as in report_data.
-std::vector<ReportPlot> draw_plots(const nlohmann::json& data);
+/// The plots with data, of losses and distances against images seen and against training time.
+/// `data` as in report_data.
+std::vector<ReportPlot> make_plots(const nlohmann::json& data);
 
-/// The primary metric of every entry, beside the baselines; nothing where none is scored.
-std::optional<ReportPlot> draw_score_plot(const nlohmann::json& data, const std::string& caption);
+/// The primary metric of every entry and of the baselines; nothing if no entry is scored.
+std::optional<ReportPlot> make_score_plot(const nlohmann::json& data, const std::string& caption);
 
 }  // namespace uvic::app

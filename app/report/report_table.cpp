@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <sstream>
 
 #include "app/report/report_data.h"
 #include "app/report/report_findings.h"
@@ -13,7 +14,7 @@ using nlohmann::json;
 
 namespace {
 
-/// A row of what each entry says; nothing where none says anything.
+/// Adds a row with a cell for each entry, unless all cells are empty.
 template <class Text>
 void add_row(TableGroup& group,
              const json& entries,
@@ -32,7 +33,7 @@ std::string si_at(const json& entry, const char* pointer) {
   return value.is_number() && value.get<double>() > 0 ? base::si_number(value, 4) : "";
 }
 
-/// "p = 0.03", corrected for the number of entries, of the best against the next best.
+/// "p = 0.03": the best entry against the second, corrected for the number of entries.
 std::string test_text(const json& data, const std::string& metric) {
   const auto found = data["significance"].find(metric);
   if (found == data["significance"].end()) return "";
@@ -41,7 +42,7 @@ std::string test_text(const json& data, const std::string& metric) {
   return *p < 0.001 ? "p < 0.001" : fmt::format("p = {}", base::significant(*p, 2));
 }
 
-/// Floating-point operations of one picture, all its network calls together.
+/// Floating-point operations of all network calls of one image.
 std::string sampling_gflop(const json& entry) {
   const auto forward = value_at(entry, "/run/forward_gflop_per_image"),
              calls = value_at(entry, "/samples/nfe");
@@ -74,9 +75,9 @@ void add_metric_rows(TableGroup& group, const json& data) {
       for (const auto& metric : entry["metrics"]) {
         if (metric["name"] != name) continue;
         const double mean = metric["mean"];
-        const auto& spread = metric["std_over_seeds"].is_null() ? metric["std_of_one_score"]
-                                                                : metric["std_over_seeds"];
-        row.cells.back() = base::with_error(mean, spread.is_number() ? spread.get<double>() : 0);
+        const auto& error = metric["std_over_seeds"].is_null() ? metric["std_of_one_score"]
+                                                               : metric["std_over_seeds"];
+        row.cells.back() = base::with_error(mean, error.is_number() ? error.get<double>() : 0);
         if (higher && (!best || (*higher ? mean > *best : mean < *best)))
           best = mean, row.best = row.cells.size() - 1;
       }
@@ -86,7 +87,7 @@ void add_metric_rows(TableGroup& group, const json& data) {
   }
 }
 
-/// Width on a terminal: bytes that start a UTF-8 character.
+/// The width on a terminal: the number of UTF-8 characters.
 size_t glyphs(const std::string& text) {
   return static_cast<size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
@@ -96,30 +97,30 @@ std::string padded(const std::string& text, size_t width) {
   return text + std::string(width > glyphs(text) ? width - glyphs(text) : 0, ' ');
 }
 
-}  // namespace
-
-std::string shown(const json& value) {
-  if (value.is_null()) return "";
-  if (value.is_string()) return value;
-  if (value.is_number_float()) return base::significant(value, 6);
-  if (!value.is_structured()) return value.dump();
-  std::string list;
-  for (const auto& [key, child] : value.items())
-    list += (list.empty() ? "" : ", ") + (value.is_object() ? key + " " : "") + shown(child);
-  return list;
+/// `text` in lines of at most `width` characters, cut at spaces; longer words are cut.
+std::vector<std::string> wrapped(const std::string& text, size_t width) {
+  std::vector<std::string> lines(1);
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    if (!lines.back().empty() && glyphs(lines.back()) + 1 + glyphs(word) > width)
+      lines.emplace_back();
+    lines.back() += (lines.back().empty() ? "" : " ") + word;
+    while (glyphs(lines.back()) > width) {
+      auto& full = lines.back();
+      size_t end = 0;
+      for (size_t count = 0; end < full.size(); ++end)
+        if ((full[end] & 0xC0) != 0x80 && ++count > width) break;
+      const auto rest = full.substr(end);
+      full.resize(end);
+      lines.push_back(rest);
+    }
+  }
+  return lines;
 }
 
-std::string shortened(const std::string& text, size_t bytes) {
-  if (text.size() <= bytes) return text;
-  while (bytes > 0 && (text[bytes] & 0xC0) == 0x80) --bytes;
-  return text.substr(0, bytes) + "…";
-}
-
-std::vector<TableGroup> table_of(const json& data) {
-  const auto& entries = data["entries"];
-  TableGroup model{"Model", {}}, training{"Training", {}}, quality{"Quality", {}},
-      sampling{"Sampling", {}};
-  add_row(model, entries, "Attention", "softmax in blocks not named", [](const json& e) {
+TableGroup model_rows(const json& entries) {
+  TableGroup model{"Model", {}};
+  add_row(model, entries, "Attention", "softmax in the other blocks", [](const json& e) {
     const auto &attention = value_at(e, "/config/model.attention"),
                &placement = value_at(e, "/config/model.placement");
     return attention.is_string() ? attention_text(attention, placement) : "";
@@ -137,7 +138,12 @@ std::vector<TableGroup> table_of(const json& data) {
   add_row(model, entries, "GFLOP per image", "forward pass", [](const json& e) {
     return si_at(e, "/run/forward_gflop_per_image");
   });
+  return model;
+}
 
+TableGroup quality_rows(const json& data) {
+  TableGroup quality{"Quality", {}};
+  const auto& entries = data["entries"];
   add_metric_rows(quality, data);
   add_row(quality, entries, "Feature network", "", [](const json& e) {
     return shown(value_at(e, "/scores/0/extractor"));
@@ -145,7 +151,11 @@ std::vector<TableGroup> table_of(const json& data) {
   add_row(quality, entries, "Training seeds", "", [](const json& e) {
     return e["scores"].empty() ? "" : std::to_string(e["scores"].size());
   });
+  return quality;
+}
 
+TableGroup training_rows(const json& entries) {
+  TableGroup training{"Training", {}};
   add_row(training, entries, "Images seen", "", [](const json& e) {
     return si_at(e, "/cost/images_seen");
   });
@@ -176,7 +186,11 @@ std::vector<TableGroup> table_of(const json& data) {
   add_row(training, entries, "Data", "", [](const json& e) {
     return shown(value_at(e, "/run/data/describe"));
   });
+  return training;
+}
 
+TableGroup sampling_rows(const json& entries) {
+  TableGroup sampling{"Sampling", {}};
   add_row(sampling, entries, "Sampler", "", [](const json& e) {
     const auto sampler = shown(value_at(e, "/samples/sampler")),
                steps = shown(value_at(e, "/samples/steps"));
@@ -187,53 +201,88 @@ std::vector<TableGroup> table_of(const json& data) {
   });
   add_row(sampling,
           entries,
-          "GFLOP per picture",
-          "all network calls, two each with guidance",
+          "GFLOP per sample",
+          "all network calls; twice with guidance",
           sampling_gflop);
   add_row(sampling, entries, "Guidance scale", "1 is none", [](const json& e) {
     return shown(value_at(e, "/samples/guidance_scale"));
   });
   add_row(sampling, entries, "Sampling images/s", "", [](const json& e) {
-    // a repeated `uvic sample` draws nothing and has no speed; the score kept that of the first
+    // A repeated `uvic sample` generates nothing and has no speed. The score has the first speed.
     const auto speed = si_at(e, "/samples/images_per_sec");
     return speed.empty() ? si_at(e, "/scores/0/samples/images_per_sec") : speed;
   });
+  return sampling;
+}
 
+}  // namespace
+
+std::string shown(const json& value) {
+  if (value.is_null()) return "";
+  if (value.is_string()) return value;
+  if (value.is_number_float()) return base::significant(value, 6);
+  if (!value.is_structured()) return value.dump();
+  std::string list;
+  for (const auto& [key, child] : value.items())
+    list += (list.empty() ? "" : ", ") + (value.is_object() ? key + " " : "") + shown(child);
+  return list;
+}
+
+std::string shortened(const std::string& text, size_t bytes) {
+  if (text.size() <= bytes) return text;
+  while (bytes > 0 && (text[bytes] & 0xC0) == 0x80) --bytes;
+  return text.substr(0, bytes) + "…";
+}
+
+std::vector<TableGroup> table_of(const json& data) {
+  const auto& entries = data["entries"];
   std::vector<TableGroup> groups;
-  for (auto* group : {&quality, &model, &training, &sampling})
-    if (!group->rows.empty()) groups.push_back(*group);
+  for (auto& group :
+       {quality_rows(data), model_rows(entries), training_rows(entries), sampling_rows(entries)})
+    if (!group.rows.empty()) groups.push_back(group);
   return groups;
 }
 
 std::string table_text(const std::vector<TableGroup>& table,
                        const std::vector<std::string>& names) {
-  constexpr size_t kWidest = 36;
-  const auto cell = [](const std::string& text) {
-    return text.empty() ? "–" : shortened(text, kWidest);
-  };
+  constexpr size_t kWidth = 120, kNarrowest = 14;
   std::vector<size_t> widths = {0};
   for (const auto& name : names) widths.push_back(glyphs(name));
   for (const auto& group : table)
     for (const auto& row : group.rows) {
       widths[0] = std::max(widths[0], glyphs(row.label));
       for (size_t i = 0; i < row.cells.size(); ++i)
-        widths[i + 1] = std::max(widths[i + 1], glyphs(cell(row.cells[i])));
+        widths[i + 1] = std::max(widths[i + 1], glyphs(row.cells[i]));
     }
+  const size_t left = kWidth > widths[0] ? kWidth - widths[0] : 0;
+  const size_t share = names.empty() ? left : left / names.size();  // with two spaces before it
+  const size_t widest = std::max(kNarrowest, share > 2 ? share - 2 : 0);
+  for (size_t i = 1; i < widths.size(); ++i) widths[i] = std::min(widths[i], widest);
+
   std::string text;
-  const auto add_line = [&](const std::string& label, const std::vector<std::string>& cells) {
-    auto line = padded(label, widths[0]);
-    for (size_t i = 0; i < cells.size(); ++i)
-      line += "  " + (i < names.size() ? padded(cells[i], widths[i + 1]) : cells[i]);
-    text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+  const auto add_row = [&](const std::string& label, const std::vector<std::string>& cells) {
+    std::vector<std::vector<std::string>> columns;
+    size_t height = 1;
+    for (size_t i = 0; i < cells.size(); ++i) {
+      columns.push_back(wrapped(cells[i], i < names.size() ? widths[i + 1] : kWidth));
+      height = std::max(height, columns.back().size());
+    }
+    for (size_t row = 0; row < height; ++row) {
+      auto line = padded(row == 0 ? label : "", widths[0]);
+      for (size_t i = 0; i < columns.size(); ++i)
+        line += "  " + padded(row < columns[i].size() ? columns[i][row] : "",
+                              i < names.size() ? widths[i + 1] : 0);
+      text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+    }
   };
-  add_line("", names);
+  add_row("", names);
   for (const auto& group : table) {
     text += "\n";
     for (const auto& row : group.rows) {
       std::vector<std::string> cells;
-      for (const auto& value : row.cells) cells.push_back(cell(value));
+      for (const auto& value : row.cells) cells.push_back(value.empty() ? "–" : value);
       if (!row.test.empty()) cells.push_back(row.test);
-      add_line(row.label, cells);
+      add_row(row.label, cells);
     }
   }
   return text;

@@ -1,4 +1,4 @@
-// The table of a report: a column for each entry.
+// The table of a report, with a column for each entry.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,9 +10,9 @@ namespace uvic::app {
 
 struct TableRow {
   std::string label, note;
-  std::vector<std::string> cells;  ///< empty where an entry has no such value
-  std::optional<size_t> best;      ///< of the quality rows of several entries
-  std::string test;                ///< "p = 0.03": the best against the next; empty: no test
+  std::vector<std::string> cells;  ///< one for each entry; empty without a value
+  std::optional<size_t> best;      ///< the best entry, in quality rows
+  std::string test;                ///< "p = 0.03", the best against the second; empty: no test
 };
 
 struct TableGroup {
@@ -20,17 +20,17 @@ struct TableGroup {
   std::vector<TableRow> rows;
 };
 
-/// Quality, model, training and sampling; rows that no entry fills are left out. `data` as in
-/// report_data.
+/// The groups quality, model, training and sampling, without rows that are empty for all entries.
+/// `data` as in report_data.
 std::vector<TableGroup> table_of(const nlohmann::json& data);
 
-/// The table in columns of characters.
+/// The table as plain text, at most about 120 characters wide. Long cells have several lines.
 std::string table_text(const std::vector<TableGroup>& table, const std::vector<std::string>& names);
 
-/// A value as a cell shows it: numbers to six digits, lists and objects in words.
+/// A value as text: numbers with six digits, lists and objects separated by commas.
 std::string shown(const nlohmann::json& value);
 
-/// At most `bytes` of it, cut between characters.
+/// The first `bytes` bytes of `text` and "…", cut between characters; `text` if it is not longer.
 std::string shortened(const std::string& text, size_t bytes);
 
 }  // namespace uvic::app

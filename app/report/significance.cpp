@@ -10,7 +10,7 @@ double mean_of(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-std::optional<double> deviation_of(const std::vector<double>& values) {
+std::optional<double> std_of(const std::vector<double>& values) {
   if (values.size() < 2) return std::nullopt;
   const double mean = mean_of(values);
   double squares = 0;
@@ -37,11 +37,10 @@ double student_two_sided(double t, double freedom) {
 }
 
 std::optional<double> welch_p(const std::vector<double>& a, const std::vector<double>& b) {
-  const auto deviation_a = deviation_of(a), deviation_b = deviation_of(b);
-  if (!deviation_a || !deviation_b) return std::nullopt;
+  const auto std_a = std_of(a), std_b = std_of(b);
+  if (!std_a || !std_b) return std::nullopt;
   const auto count_a = static_cast<double>(a.size()), count_b = static_cast<double>(b.size());
-  const double part_a = *deviation_a * *deviation_a / count_a,
-               part_b = *deviation_b * *deviation_b / count_b;
+  const double part_a = *std_a * *std_a / count_a, part_b = *std_b * *std_b / count_b;
   const double difference = mean_of(a) - mean_of(b), variance = part_a + part_b;
   if (variance == 0) return difference == 0 ? 1.0 : 0.0;
   const double freedom =

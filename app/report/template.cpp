@@ -18,7 +18,7 @@ class Renderer {
  public:
   explicit Renderer(std::string_view text) : text_(text) {}
 
-  /// Renders from position_ to the closing tag of `section` (or the end); writes only where
+  /// Renders from position_ to the closing tag of `section`, or to the end. Writes only if
   /// `visible`.
   void render(const std::string& section,
               bool visible,

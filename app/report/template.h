@@ -1,5 +1,4 @@
-// A page's template and the data that fills it, apart from each other: the part of Mustache that
-// reports need.
+// Templates for pages: a subset of Mustache.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -7,12 +6,18 @@
 
 namespace uvic::app {
 
-/// Fills `{{name}}` (escaped for HTML), `{{{name}}}` (as it is), `{{#name}} ... {{/name}}` (once
-/// for each element of an array; once for an object or any other value that is neither false, null
-/// nor empty) and `{{^name}} ... {{/name}}` (the opposite). `{{.}}` is the element itself. A name
-/// is looked up from the innermost section outwards; an unknown one is an error, so that a page
-/// never silently lacks something. Throws std::runtime_error on unknown names and sections that
-/// don't match. See mustache(5).
+/// Replaces the tags of `text` by values of `data`:
+///
+///   {{name}}                   the value, escaped for HTML
+///   {{{name}}}                 the value, not escaped
+///   {{#name}} ... {{/name}}    once for each element of an array; once for any other value that is
+///                              neither false, null nor empty
+///   {{^name}} ... {{/name}}    once if the section above is not rendered
+///   {{.}}                      the current element
+///
+/// A name is searched from the innermost section outwards. Throws std::runtime_error for unknown
+/// names, so that no part of a page is missing without an error, and for sections that do not
+/// match. See mustache(5).
 std::string render_template(const std::string& text, const nlohmann::json& data);
 
 }  // namespace uvic::app

@@ -1,6 +1,7 @@
 #include "app/runs/network_source.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -12,35 +13,55 @@
 
 #include "app/options/assets.h"
 #include "app/options/options.h"
+#include "app/options/suggestion.h"
 #include "app/runs/run_dir.h"
+#include "app/runs/run_parts.h"
 #include "app/runs/weights_file.h"
 #include "base/check.h"
 #include "data/formats/json.h"
-#include "data/formats/sha256.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
 namespace {
 
 /// The config of the network in a weight file. Throws std::invalid_argument where neither the file
-/// nor what lies beside it tells, nor the shapes are a published network's.
-RunConfig training_of_weights(const WeightsFile& file, const std::string& config) {
+/// nor what is next to it says, nor the shapes are a published network's. `says`: assumptions go to
+/// stderr.
+RunConfig training_of_weights(const WeightsFile& file, const std::string& config, bool says) {
   NetworkHints hints;
   hints.config = config;
   try {
     auto network = network_config(file, hints);
-    if (!network.is_guessed) return network.training;
-    if (!network.recipe.empty()) {
-      fmt::print(stderr, "{}: has the shapes of {}\n", file.path.string(), network.recipe);
+    if (!network.is_guessed || !network.recipe.empty()) {
+      if (says && network.is_guessed)
+        fmt::print(stderr, "{}: has the shapes of {}\n", file.path.string(), network.recipe);
+      for (const auto& assumed : network.assumed)
+        if (says) fmt::print(stderr, "assumed: {}\n", assumed);
       return network.training;
     }
   } catch (const model::UnknownNetwork&) {
   }
   throw std::invalid_argument(fmt::format(
-      "{}: doesn't tell the config that it was trained with; pass --config", file.path.string()));
+      "{}: does not say the config that it was trained with; pass --config", file.path.string()));
+}
+
+/// The run's config against what its weights say of themselves.
+void check_config_of_run(const std::string& run, const RunConfig& config, const WeightsFile& file) {
+  RunConfig own;
+  if (!read_own_config(file.metadata, file.path.string(), own)) return;
+  const auto difference = difference_of_meaning(own, config);
+  if (!difference.empty())
+    throw std::invalid_argument(
+        fmt::format("{}: the config of the run is not that of its weights {}: {}; sample them as "
+                    "they were trained by --weights alone, without --run",
+                    run,
+                    file.path.string(),
+                    difference));
 }
 
 void take_weights(WeightsFile file, SampleSource& source) {
+  for (const auto& note : file.notes) fmt::print(stderr, "{}: {}\n", file.path.string(), note);
+  source.weights_sha256 = weights_sha256(file);
   source.weights = file.path;
   source.tensors = std::move(file.tensors);
   if (const auto names = file.metadata.find("uvic.class_names"); names != file.metadata.end())
@@ -48,7 +69,6 @@ void take_weights(WeightsFile file, SampleSource& source) {
         formats::parse_json(names->second, source.weights.string()).get<std::vector<std::string>>();
   if (const auto seen = file.metadata.find("uvic.images_seen"); seen != file.metadata.end())
     source.images_seen = std::atoll(seen->second.c_str());
-  source.weights_sha256 = formats::sha256_file(source.weights);
 }
 
 // Everything that makes alpha and sigma.
@@ -76,9 +96,11 @@ model::NetworkPtr SampleSource::network(torch::Device device, torch::Dtype compu
 RunConfig training_of_source(const std::string& run,
                              const std::string& weights,
                              const std::string& config) {
-  if (run.empty() && config.empty()) return training_of_weights(open_weights(weights), "");
+  if (run.empty() && config.empty())
+    return training_of_weights(open_weights(weights), "", /*says=*/false);
+  if (!run.empty()) return read_run_config(RunDir(run));
   RunConfig training;
-  read_toml(run.empty() ? find_config(config) : RunDir(run).config(), training);
+  read_toml(find_config(config), training);
   return training;
 }
 
@@ -88,7 +110,10 @@ SampleSource open_sample_source(const std::string& run,
   SampleSource source;
   if (!run.empty()) source.training = training_of_source(run, weights, config);
   auto file = open_weights(weights.empty() ? RunDir(run).latest_weights() : fs::path(weights));
-  if (run.empty()) source.training = training_of_weights(file, config);
+  if (run.empty())
+    source.training = training_of_weights(file, config, /*says=*/true);
+  else
+    check_config_of_run(run, source.training, file);
   take_weights(std::move(file), source);
   if (source.training.model.input().channels != 3)
     throw std::invalid_argument(
@@ -112,7 +137,8 @@ SampleSource open_guide(const std::string& guide,
   } else {
     auto file = open_weights(guide);
     const bool tells = !guide_config.empty() || file.metadata.count("uvic.config") > 0;
-    source.training = tells ? training_of_weights(file, guide_config) : guided.training;
+    source.training =
+        tells ? training_of_weights(file, guide_config, /*says=*/true) : guided.training;
     take_weights(std::move(file), source);
   }
   const auto refuse = [&](const std::string& why) {
@@ -172,9 +198,12 @@ std::vector<int64_t> chosen_classes(const std::string& text, const SampleSource&
       label = source.training.model.input().num_classes - 1;
     } else {
       const auto near = nearest(word, source.class_names);
-      throw std::invalid_argument(fmt::format("--labels {}: no such class{}",
-                                              word,
-                                              near.empty() ? "" : "; did you mean " + near + "?"));
+      throw std::invalid_argument(fmt::format(
+          "--labels {}: no such class{}; classes are {}",
+          word,
+          near.empty() ? "" : "; did you mean " + near + "?",
+          source.class_names.empty() ? fmt::format("0 to {}", all.size() - 1)
+                                     : fmt::format("{}", fmt::join(source.class_names, ", "))));
     }
     chosen.push_back(label);
   }

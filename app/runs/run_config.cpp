@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 
 #include "base/check.h"
@@ -36,6 +37,8 @@ void RunConfig::validate() const {
                 "--label_dropout: needs model.num_classes, the classes plus one null class");
   base::require(guidance.guidance_scale == 1 || label_dropout > 0,
                 "--guidance_scale: needs a null class; train with --label_dropout 0.1 or so");
+  base::require(init_optimizer == "fresh" || !init.empty(),
+                "--init_optimizer keep: needs --init, a run whose state is kept");
   base::resolve_precision(precision, torch::kCPU);
 }
 

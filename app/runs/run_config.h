@@ -26,6 +26,8 @@ struct OptimizerConfig {
   double eps = 1e-8;
   int64_t warmup_images = 320000;
   std::string lr_decay = "none";
+  int64_t lr_decay_images = 0;
+  double lr_min = 0.0;
   double grad_clip = 0.0;
 
   template <class Visitor>
@@ -53,8 +55,15 @@ struct OptimizerConfig {
           lr_decay,
           Field{"Learning rate after warm-up",
                 {{"none", "constant"},
-                 {"linear", "to 0 at total_images"},
-                 {"cosine", "to 0 at total_images"}}});
+                 {"linear", "to 0 at lr_decay_images"},
+                 {"cosine", "to 0 at lr_decay_images"}}});
+    visit("lr_decay_images",
+          lr_decay_images,
+          Field{"Images at which the decay ends; 0: total_images", base::from(0, base::kMostCount)}
+              .advanced());
+    visit("lr_min",
+          lr_min,
+          Field{"Learning rate that a decay does not fall below", base::from(0, 1000)}.advanced());
     visit("grad_clip",
           grad_clip,
           Field{"Largest global gradient norm; 0: no clipping", base::from(0, 1e12)});
@@ -66,6 +75,8 @@ struct OptimizerConfig {
 struct RunConfig {
   std::string data;
   std::string out;
+  std::string init;
+  std::string init_optimizer = "fresh";
   int64_t total_images = 64000000;
   int64_t batch_size = 128;
   int64_t accumulate = 1;
@@ -83,6 +94,8 @@ struct RunConfig {
   int64_t log_images = 12800;
   int64_t grid_images = 1280000;
   int64_t checkpoint_images = 1280000;
+  double checkpoint_minutes = 10;
+  int64_t keep_states = 2;
   int64_t grid_count = 64;
   diffusion::GuidanceConfig guidance;
   int64_t score_images = 0;
@@ -106,7 +119,18 @@ struct RunConfig {
     visit("data",
           data,
           Field{"Training images: procedural, a folder, a zip, CIFAR-10's binary folder"});
-    visit("out", out, Field{"Folder of the run; the same command resumes what it holds"});
+    visit("out",
+          out,
+          Field{"Folder of the run; the same command, or --out alone, resumes what it holds"});
+    visit("init",
+          init,
+          Field{"Weights to start from instead of fresh ones: a file or folder as uvic sample "
+                "--weights takes, a run, or RUN@IMAGES for an earlier checkpoint"});
+    visit("init_optimizer",
+          init_optimizer,
+          Field{"Optimizer state with --init",
+                {{"fresh", "zero"}, {"keep", "that of the run's state"}}}
+              .advanced());
     visit("total_images", total_images, Field{"Length of training, images", from(1, kMost)});
     visit(
         "batch_size", batch_size, Field{"Images in an optimizer step", from(1, base::kMostAtOnce)});
@@ -148,7 +172,19 @@ struct RunConfig {
         "grid_images", grid_images, Field{"Images between sample grids; 0: none", from(0, kMost)});
     visit("checkpoint_images",
           checkpoint_images,
-          Field{"Images between checkpoints", from(1, kMost)});
+          Field{"Images between checkpoints (state and weights)", from(1, kMost)});
+    visit("checkpoint_minutes",
+          checkpoint_minutes,
+          Field{"Minutes of training after which the state is saved between checkpoints too; 0: "
+                "never",
+                from(0, 1e6)}
+              .advanced());
+    visit("keep_states",
+          keep_states,
+          Field{"States on disk, the latest and sane earlier ones for --resume_from (each takes "
+                "four numbers a parameter)",
+                from(1, 10000)}
+              .advanced());
     visit("grid_count",
           grid_count,
           Field{"Samples in a grid, seeds 0, 1, ...", from(1, base::kMostAtOnce)}.advanced());

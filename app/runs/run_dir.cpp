@@ -5,14 +5,20 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
+#include <sstream>
 #include <stdexcept>
 #include <vector>
 
+#include "app/runs/run_identity.h"
+#include "app/runs/run_parts.h"
 #include "data/formats/atomic_file.h"
+#include "data/formats/json.h"
+#include "data/formats/output_file.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -22,21 +28,110 @@ std::string numbered(int64_t images_seen, const char* extension) {
   return fmt::format("{:09d}{}", images_seen, extension);
 }
 
+/// All of the text, or none of it and std::runtime_error.
 void append(const fs::path& path, const std::string& text) {
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  const bool written =
-      file >= 0 && ::write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  const off_t before = file >= 0 ? lseek(file, 0, SEEK_END) : 0;
+  size_t done = 0;
+  while (file >= 0 && done < text.size()) {
+    const ssize_t written = ::write(file, text.data() + done, text.size() - done);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) break;
+    done += static_cast<size_t>(written);
+  }
   const int error = errno;
+  const bool is_torn = file >= 0 && done < text.size() && ftruncate(file, before) != 0;
   if (file >= 0) ::close(file);
-  if (!written)
-    throw std::runtime_error(
-        fmt::format("{}: can't append: {}", path.string(), std::strerror(error)));
+  if (done < text.size())
+    throw std::runtime_error(fmt::format("{}: can't append: {}{}",
+                                         path.string(),
+                                         std::strerror(error),
+                                         is_torn ? "; its last line is torn" : ""));
+}
+
+/// The number in "PREFIX000064000EXTENSION", or nothing.
+std::optional<int64_t> number_in(const fs::path& path,
+                                 const std::string& prefix,
+                                 const std::string& extension) {
+  const auto name = path.filename().string();
+  if (name.size() <= prefix.size() + extension.size() || name.rfind(prefix, 0) != 0 ||
+      name.compare(name.size() - extension.size(), extension.size(), extension) != 0)
+    return std::nullopt;
+  const auto *begin = name.data() + prefix.size(),
+             *end = name.data() + name.size() - extension.size();
+  int64_t number = 0;
+  const auto [stop, error] = std::from_chars(begin, end, number);
+  if (error != std::errc() || stop != end || number < 0) return std::nullopt;
+  return number;
+}
+
+/// Files of that form in `folder`, by number.
+std::vector<NumberedFile> numbered_files(const fs::path& folder,
+                                         const std::string& prefix,
+                                         const std::string& extension) {
+  std::vector<NumberedFile> files;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error))
+    if (const auto number = number_in(entry.path(), prefix, extension))
+      files.push_back({*number, entry.path()});
+  std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) {
+    return a.images_seen < b.images_seen;
+  });
+  return files;
+}
+
+bool has_file(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+StateFile state_file(const fs::path& path) {
+  const auto metadata = read_metadata(path);
+  const auto images = count_in(metadata, "uvic.images_seen");
+  if (!images)
+    throw std::runtime_error(fmt::format(
+        "{}: no usable uvic.images_seen in its metadata; the file is damaged", path.string()));
+  StateFile state;
+  state.images_seen = *images;
+  state.path = path;
+  const auto sane = metadata.find("uvic.loss_is_sane");
+  state.is_sane = sane == metadata.end() || sane->second != "false";
+  return state;
+}
+
+void move_into(const fs::path& path, const fs::path& folder) {
+  fs::create_directories(folder);
+  fs::rename(path, folder / path.filename());
+}
+
+/// What makes a folder worth a refusal: anything that no run folder holds, hidden files apart.
+std::string stranger_in(const fs::path& folder) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const auto name = entry.path().filename().string();
+    const bool ours = name[0] == '.' || ((name == "weights" || name == "grids") &&
+                                         entry.is_directory(error) && fs::is_empty(entry, error));
+    if (!ours) return name;
+  }
+  return "";
 }
 
 }  // namespace
 
+bool RunDir::is_run() const {
+  return has_file(provenance()) || has_file(state()) || !checkpoints().empty() ||
+         !numbered_files(path_, "state-", ".safetensors").empty();
+}
+
 void RunDir::open_for_training() {
+  formats::refuse_flag_as_path(path_);
   std::error_code error;
+  if (const auto stranger = is_run() ? "" : stranger_in(path_); !stranger.empty())
+    throw std::invalid_argument(
+        fmt::format("{}: is no run folder and holds other files ({}); choose an empty or a new "
+                    "folder as --out",
+                    path_.string(),
+                    stranger));
   for (const auto* folder : {"weights", "grids"}) {
     fs::create_directories(path_ / folder, error);
     if (error)
@@ -73,31 +168,128 @@ fs::path RunDir::grid(int64_t images_seen) const {
   return path_ / "grids" / numbered(images_seen, ".png");
 }
 
+fs::path RunDir::kept_state(int64_t images_seen) const {
+  return path_ / ("state-" + numbered(images_seen, ".safetensors"));
+}
+
+std::vector<NumberedFile> RunDir::checkpoints() const {
+  return numbered_files(path_ / "weights", "", ".safetensors");
+}
+
+std::vector<StateFile> RunDir::states() const {
+  std::vector<StateFile> states;
+  if (has_file(state())) states.push_back(state_file(state()));
+  auto kept = numbered_files(path_, "state-", ".safetensors");
+  std::reverse(kept.begin(), kept.end());
+  for (const auto& file : kept) states.push_back(state_file(file.path));
+  return states;
+}
+
+fs::path RunDir::state_at(int64_t images_seen) const {
+  for (const auto& state : states())
+    if (state.images_seen == images_seen) return state.path;
+  return {};
+}
+
 fs::path RunDir::latest_weights() const {
-  fs::path latest;
-  const auto later = [&](const fs::path& path) {  // by number: a tenth digit breaks names' order
-    const auto before = latest.stem().string(), name = path.stem().string();
-    return std::pair(name.size(), name) > std::pair(before.size(), before);
-  };
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(path_ / "weights", error))
-    if (entry.path().extension() == ".safetensors" && later(entry.path())) latest = entry.path();
-  if (latest.empty())
+  const auto all =
+      checkpoints();  // listed before the state is read: a run that trains saves it first
+  if (all.empty())
     throw std::runtime_error(fmt::format(
         "{}: no weights/*.safetensors; is this a run folder that has reached a checkpoint?",
         path_.string()));
-  return latest;
+  check_weights_of_run(*this, all.back());
+  return all.back().path;
 }
 
-void RunDir::append_stats(const nlohmann::json& line) const { append(stats(), line.dump() + "\n"); }
+void RunDir::keep_latest_state() const {
+  if (!has_file(state())) return;
+  const auto kept = kept_state(state_file(state()).images_seen);
+  if (has_file(kept)) return;
+  std::error_code error;
+  fs::create_hard_link(state(), kept, error);
+  // A file system without hard links: until the save ends, the kept one is the latest (states()).
+  if (error) fs::rename(state(), kept);
+}
+
+void RunDir::drop_old_states(int64_t count) const {
+  auto all = states();
+  if (all.empty()) return;
+  const auto latest = all.front();
+  all.erase(all.begin());
+  std::stable_sort(
+      all.begin(), all.end(), [](const auto& a, const auto& b) { return a.is_sane > b.is_sane; });
+  for (size_t i = 0; i < all.size(); ++i)
+    if (static_cast<int64_t>(i) >= count - 1 || all[i].images_seen == latest.images_seen)
+      fs::remove(all[i].path);
+}
+
+fs::path RunDir::new_abandoned_folder() const {
+  for (int number = 1;; ++number)
+    if (auto folder = path_ / "abandoned" / std::to_string(number); !has_file(folder))
+      return folder;
+}
+
+fs::path RunDir::go_back_to(int64_t images_seen) const {
+  const auto from = state_at(images_seen);
+  if (from.empty()) {
+    std::string kept;
+    for (const auto& state : states())
+      kept += fmt::format("{}{}", kept.empty() ? "" : ", ", state.images_seen);
+    throw std::invalid_argument(
+        fmt::format("--resume_from {}: {} keeps no state of so many images; kept are {}",
+                    images_seen,
+                    path_.string(),
+                    kept.empty() ? "none" : kept));
+  }
+  const auto folder = new_abandoned_folder();
+  std::vector<std::pair<fs::path, fs::path>> moves;
+  for (const auto& file : checkpoints())
+    if (file.images_seen > images_seen) moves.emplace_back(file.path, folder / "weights");
+  for (const auto& file : numbered_files(path_ / "grids", "", ".png"))
+    if (file.images_seen > images_seen) moves.emplace_back(file.path, folder / "grids");
+  for (const auto& file : numbered_files(path_, "state-", ".safetensors"))
+    if (file.images_seen > images_seen) moves.emplace_back(file.path, folder);
+  for (const auto& [path, to] : moves) move_into(path, to);
+  if (from != state()) {
+    if (has_file(state())) move_into(state(), folder);
+    fs::rename(from, state());
+  }
+  return has_file(folder) ? folder : fs::path();
+}
+
+fs::path RunDir::set_aside() const {
+  const auto folder = new_abandoned_folder();
+  std::error_code ignored;
+  for (const auto* name : {"state.safetensors",
+                           "weights",
+                           "grids",
+                           "config.toml",
+                           "run.json",
+                           "stats.jsonl",
+                           "log.txt"})
+    if (has_file(path_ / name)) move_into(path_ / name, folder);
+  for (const auto& file : numbered_files(path_, "state-", ".safetensors"))
+    move_into(file.path, folder);
+  return has_file(folder) ? folder : fs::path();
+}
+
+void RunDir::append_stats(const nlohmann::json& line) const {
+  auto own = line;
+  if (!run_id_.empty()) own["run_id"] = run_id_;
+  append(stats(), own.dump() + "\n");
+}
 
 std::vector<nlohmann::json> RunDir::read_stats() const {
   std::vector<nlohmann::json> lines;
-  std::ifstream file(stats());
+  std::error_code ignored;
+  if (!fs::exists(stats(), ignored)) return lines;
+  std::istringstream file(formats::read_file(stats()));
   for (std::string text; std::getline(file, text);) {
-    auto line = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (line.is_object() && line.contains("images_seen") && line["images_seen"].is_number_integer())
-      lines.push_back(std::move(line));
+    auto line = formats::try_parse_json(text);
+    if (line && line->is_object() && line->contains("images_seen") &&
+        (*line)["images_seen"].is_number_integer())
+      lines.push_back(std::move(*line));
   }
   return lines;
 }

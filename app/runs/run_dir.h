@@ -1,24 +1,42 @@
 // A run's folder: what was asked for, what happened, and all that a later command needs of it.
 //
-//   config.toml      the effective options            state.safetensors     all of the training
-//   state, the latest run.json         provenance weights/000064000.safetensors   EMA weights, by
-//   images seen log.txt          the progress lines               grids/000064000.png the same
-//   seeds, by images seen stats.jsonl      one JSON a line: losses, scores
+//   config.toml                     the effective options
+//   run.json                        where the run came from, and each launch of it
+//   state.safetensors               all of the training state, the latest
+//   state-000064000.safetensors     earlier states, by images seen
+//   weights/000064000.safetensors   EMA weights, by images seen
+//   grids/000064000.png             the same seeds, by images seen
+//   stats.jsonl                     one JSON a line: losses, scores
+//   log.txt                         the progress lines
+//   abandoned/                      what --resume_from left behind
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 namespace uvic::app {
+
+/// A file whose name holds the number of images that it was saved at.
+struct NumberedFile {
+  int64_t images_seen = 0;
+  std::filesystem::path path;
+};
+
+/// The states of a run: the latest, and those kept from before.
+struct StateFile : NumberedFile {
+  bool is_sane = true;  ///< the loss before it was finite and no more than twice the lowest so far
+};
 
 class RunDir {
  public:
   explicit RunDir(std::filesystem::path path) : path_(std::move(path)) {}
 
   /// Makes the folders and takes the folder's lock for the life of this process; throws
-  /// std::runtime_error where it can't be written or another process trains in it.
+  /// std::runtime_error where it can't be written or another process trains in it, and
+  /// std::invalid_argument where it holds files of something else than a run.
   void open_for_training();
 
   const std::filesystem::path& path() const { return path_; }
@@ -26,11 +44,42 @@ class RunDir {
   std::filesystem::path provenance() const { return path_ / "run.json"; }
   std::filesystem::path stats() const { return path_ / "stats.jsonl"; }
   std::filesystem::path state() const { return path_ / "state.safetensors"; }
+  std::filesystem::path kept_state(int64_t images_seen) const;
   std::filesystem::path weights(int64_t images_seen) const;
   std::filesystem::path grid(int64_t images_seen) const;
 
-  /// The EMA weights of most images; throws std::runtime_error where there are none yet.
+  /// Whether the folder holds a run, of whatever version: a record, a state, or weights.
+  bool is_run() const;
+
+  /// Weights by images seen, ascending.
+  std::vector<NumberedFile> checkpoints() const;
+
+  /// Every state, the latest first. Throws std::runtime_error naming one that can't be read.
+  std::vector<StateFile> states() const;
+
+  /// The state at exactly `images_seen` images, or an empty path.
+  std::filesystem::path state_at(int64_t images_seen) const;
+
+  /// The EMA weights of most images; throws std::runtime_error where there are none yet, and what
+  /// check_weights_of_run() throws (run_parts.h).
   std::filesystem::path latest_weights() const;
+
+  /// The state file that the next save would replace gets its own name, by a hard link where the
+  /// file system has them: at no moment is the folder without a state.
+  void keep_latest_state() const;
+
+  /// Removes earlier states, so that `count` files remain: the latest state, then the newest sane
+  /// ones, then the newest others.
+  void drop_old_states(int64_t count) const;
+
+  /// Moves weights, grids and states of more than `images_seen` images to abandoned/, into a folder
+  /// of its own for each call, and makes the state at `images_seen` the latest. Returns that
+  /// folder, or an empty path where there was nothing to move. Throws std::invalid_argument where
+  /// no such state was kept; the message lists those that were.
+  std::filesystem::path go_back_to(int64_t images_seen) const;
+
+  /// Moves all that makes a run to abandoned/, as go_back_to does.
+  std::filesystem::path set_aside() const;
 
   void append_stats(const nlohmann::json& line) const;
   /// Drops what was logged past `images_seen` (by a run that was killed after its last save) and a
@@ -41,8 +90,14 @@ class RunDir {
   /// One line to stderr and to log.txt.
   void log(const std::string& line) const;
 
+  /// Lines of stats.jsonl carry this run's id.
+  void set_run_id(std::string run_id) { run_id_ = std::move(run_id); }
+
  private:
+  std::filesystem::path new_abandoned_folder() const;
+
   std::filesystem::path path_;
+  std::string run_id_;
 };
 
 }  // namespace uvic::app

@@ -6,20 +6,24 @@
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <sstream>
 #include <stdexcept>
 #include <string_view>
 #include <variant>
 
 #include "app/options/assets.h"
 #include "app/options/options.h"
+#include "app/runs/network_choice.h"
 #include "app/runs/run_dir.h"
+#include "app/runs/run_parts.h"
 #include "base/tensor_text.h"
+#include "data/formats/atomic_file.h"
 #include "data/formats/file_kind.h"
 #include "data/formats/json.h"
 #include "data/formats/safetensors.h"
 #include "data/formats/sha256.h"
 #include "data/formats/torch_pickle.h"
+#include "model/network.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -93,56 +97,6 @@ std::map<std::string, std::string> metadata_beside(const fs::path& weights) {
   return metadata;
 }
 
-/// Everything that stands before a network's names, as "" or "ema.".
-std::set<std::string> network_prefixes(const model::NamedTensors& tensors) {
-  std::set<std::string> prefixes;
-  const auto marks = model::network_marks();
-  for (const auto& [name, tensor] : tensors)
-    for (const std::string_view mark : marks) {
-      if (name.size() < mark.size()) continue;
-      const auto at = name.size() - mark.size();
-      if (std::string_view(name).substr(at) == mark && (at == 0 || name[at - 1] == '.'))
-        prefixes.insert(name.substr(0, at));
-    }
-  return prefixes;
-}
-
-std::string choose_prefix(const std::set<std::string>& prefixes,
-                          const std::string& wanted,
-                          const fs::path& path) {
-  if (!wanted.empty()) {
-    const auto dotted = wanted.back() == '.' ? wanted : wanted + ".";
-    if (prefixes.count(dotted)) return dotted;
-    throw std::invalid_argument(fmt::format(
-        "{}: no network under {}; it holds {}",
-        path.string(),
-        wanted,
-        prefixes.empty() ? "none"
-                         : base::printable_text(fmt::format("{}", fmt::join(prefixes, ", ")))));
-  }
-  if (prefixes.size() <= 1) return prefixes.empty() ? "" : *prefixes.begin();
-  std::vector<std::string> averages;
-  for (const auto& prefix : prefixes)
-    if (prefix.find("ema") != std::string::npos) averages.push_back(prefix);
-  if (averages.size() == 1) return averages.front();
-  throw std::runtime_error(
-      fmt::format("{}: holds several networks, {}; say which by --prefix",
-                  path.string(),
-                  base::printable_text(fmt::format("\"{}\"", fmt::join(prefixes, "\", \"")))));
-}
-
-void select_network(WeightsFile& file, const std::string& wanted) {
-  const auto prefixes = network_prefixes(file.tensors);
-  file.prefix = choose_prefix(prefixes, wanted, file.path);
-  file.is_network = !prefixes.empty();
-  if (file.prefix.empty()) return;
-  model::NamedTensors chosen;
-  for (const auto& [name, tensor] : file.tensors)
-    if (begins_with(name, file.prefix)) chosen.emplace(name.substr(file.prefix.size()), tensor);
-  file.left_out = static_cast<int64_t>(file.tensors.size() - chosen.size());
-  file.tensors = std::move(chosen);
-}
-
 int64_t parameters_of(const model::NamedTensors& tensors) {
   int64_t total = 0;
   for (const auto& [name, tensor] : tensors) total += tensor.numel();
@@ -170,6 +124,16 @@ std::string matching_recipe(const model::NetworkConfig& config, RunConfig& train
   return "";
 }
 
+/// What no shape says of training and sampling, one text for each option.
+template <class Config>
+void assume_defaults(const std::string& section, Config config, std::vector<std::string>& assumed) {
+  config.fields([&](const std::string& name, auto& field, const base::Field&) {
+    for (const auto* word : {"schedule", "prediction", "sampler", "steps", "grid"})
+      if (name == word)
+        assumed.push_back(fmt::format("{}.{} = {}", section, name, detail::toml_value(field)));
+  });
+}
+
 KnownNetwork guessed_config(const WeightsFile& file, const NetworkHints& hints) {
   KnownNetwork network;
   network.training.dataset.image_size = 0;
@@ -181,18 +145,156 @@ KnownNetwork guessed_config(const WeightsFile& file, const NetworkHints& hints) 
   network.recipe = matching_recipe(network.training.model, network.training);
   if (!network.recipe.empty()) {
     network.origin += ", which are those of the shipped config " + network.recipe;
-  } else if (network.training.model.input().channels == 4) {
-    network.training.diffusion.schedule = "scaled_linear";
-    network.assumed.push_back(
-        "diffusion.schedule = scaled_linear (latents, as in the published models)");
+    network.assumed.push_back("diffusion and sampler as in " + network.recipe);
+    return network;
   }
+  // Latents have 4 channels and the schedule of the published models.
+  if (network.training.model.input().channels == 4)
+    network.training.diffusion.schedule = "scaled_linear";
+  assume_defaults("diffusion", network.training.diffusion, network.assumed);
+  assume_defaults("sample", network.training.sample, network.assumed);
   return network;
+}
+
+/// The lines "# assumed: ..." of a config that was written from a guess.
+std::vector<std::string> assumed_in(const std::string& toml) {
+  std::vector<std::string> assumed;
+  std::istringstream lines(toml);
+  const std::string mark = "# assumed: ";
+  for (std::string line; std::getline(lines, line);)
+    if (begins_with(line, mark)) assumed.push_back(line.substr(mark.size()));
+  return assumed;
+}
+
+/// A folder's only file of that ending, or nothing; several are an error.
+fs::path only_file(const fs::path& folder, const std::string& ending) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const auto name = entry.path().filename().string();
+    if (name.size() > ending.size() &&
+        name.compare(name.size() - ending.size(), ending.size(), ending) == 0)
+      found.push_back(entry.path());
+  }
+  if (found.size() > 1)
+    throw std::runtime_error(fmt::format(
+        "{}: holds {} files *{}; name one of them", folder.string(), found.size(), ending));
+  return found.empty() ? fs::path() : found.front();
+}
+
+/// RUN and IMAGES of "RUN@IMAGES", where RUN is a run folder.
+std::optional<std::pair<fs::path, int64_t>> checkpoint_of_run(const fs::path& source) {
+  std::error_code ignored;
+  const auto text = source.string();
+  const auto at = text.rfind('@');
+  if (at == std::string::npos || fs::exists(source, ignored)) return std::nullopt;
+  const fs::path folder = text.substr(0, at);
+  auto count = text.substr(at + 1);
+  if (!RunDir(folder).is_run() || !detail::plain_count(count).empty()) return std::nullopt;
+  return std::pair(folder, parse_step(count).value_or(-1));
+}
+
+fs::path weights_at(const fs::path& folder, int64_t images) {
+  const RunDir run(folder);
+  std::string known;
+  for (const auto& checkpoint : run.checkpoints()) {
+    if (checkpoint.images_seen == images) return checkpoint.path;
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", checkpoint.images_seen);
+  }
+  throw std::runtime_error(fmt::format("{}: no weights of {} images; there are {}",
+                                       folder.string(),
+                                       images,
+                                       known.empty() ? "none" : known));
+}
+
+/// {"weight_map": {TENSOR: FILE}} next to the files, as Hugging Face's libraries write it.
+void read_shards(WeightsFile& file) {
+  const auto index = formats::read_json(file.path);
+  if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object())
+    throw std::runtime_error(
+        fmt::format("{}: JSON without a weight_map; neither safetensors, the index of its shards, "
+                    "nor a file of torch.save",
+                    file.path.string()));
+  std::map<std::string, formats::TensorFile> shards;
+  for (const auto& [tensor, shard] : index["weight_map"].items()) {
+    const auto name = shard.is_string() ? shard.get<std::string>() : "";
+    if (name.empty() || name != fs::path(name).filename() || name == "..")
+      throw std::runtime_error(
+          fmt::format("{}: {} is not in a file of the same folder", file.path.string(), tensor));
+    auto& read = shards[name];
+    const auto path = file.path.parent_path() / name;
+    if (read.tensors.empty()) read = formats::read_safetensors(path);
+    const auto found = read.tensors.find(tensor);
+    if (found == read.tensors.end())
+      throw std::runtime_error(
+          fmt::format("{}: no {}, which the index says is in it", path.string(), tensor));
+    file.tensors.emplace(tensor, found->second);
+    for (const auto& [key, value] : read.metadata) file.metadata.emplace(key, value);
+  }
+  for (const auto& [name, shard] : shards) file.shards.push_back(file.path.parent_path() / name);
+}
+
+std::string foreign_note(const formats::PthFile& read) {
+  std::vector<std::string> names;
+  for (const auto& name : read.foreign) {
+    if (names.size() == 5) {
+      names.push_back(fmt::format("and {} more", read.foreign.size() - 5));
+      break;
+    }
+    names.push_back(base::printable_text(name));
+  }
+  return fmt::format("passed over, and nothing of it run: values of {}", fmt::join(names, ", "));
+}
+
+/// All tensors of the file, metadata, and the tensors' order where it is known.
+std::vector<std::string> read_tensors(WeightsFile& file) {
+  const auto mapped = formats::MappedFile::open(file.path);
+  switch (formats::file_kind(mapped)) {
+    case formats::FileKind::kSafetensors: {
+      auto read = formats::read_safetensors(mapped);
+      file.tensors = std::move(read.tensors);
+      file.metadata = std::move(read.metadata);
+      return {};
+    }
+    case formats::FileKind::kPth:
+    case formats::FileKind::kTorchScript: {
+      auto read = formats::read_pth_file(mapped);
+      file.tensors = std::move(read.tensors);
+      for (const auto& [name, value] : read.scalars)
+        file.metadata.emplace("pth." + name, scalar_text(value));
+      file.metadata.merge(metadata_beside(file.path));
+      if (!read.foreign.empty()) file.notes.push_back(foreign_note(read));
+      return std::move(read.order);
+    }
+    case formats::FileKind::kJson:
+      read_shards(file);
+      return {};
+    default:
+      throw std::runtime_error(
+          fmt::format("{}: neither safetensors nor a file of torch.save", file.path.string()));
+  }
+}
+
+/// Throws where the tensors are not those of the config's network, naming them.
+void check_tensors(const WeightsFile& file, const KnownNetwork& network) {
+  const int64_t wanted = model::parameter_count(network.training.model),
+                found = parameters_of(file.tensors);
+  if (wanted == found) return;  // other shapes of as many numbers are found in loading
+  constexpr int64_t kLargest = int64_t{1} << 31;  // built to be compared with
+  const auto faults = wanted > kLargest
+                          ? fmt::format("{} parameters, the network has {}", found, wanted)
+                          : model::faults_text(model::weight_faults(
+                                *model::make_network(network.training.model), file.tensors));
+  throw std::invalid_argument(fmt::format(
+      "{}: not the weights of the network of {}: {}", file.path.string(), network.origin, faults));
 }
 
 }  // namespace
 
 fs::path find_weights(const fs::path& source) {
   std::error_code ignored;
+  if (const auto checkpoint = checkpoint_of_run(source))
+    return weights_at(checkpoint->first, checkpoint->second);
   if (!fs::exists(source, ignored))
     throw std::runtime_error(source.string() + ": no such file or folder");
   if (!fs::is_directory(source, ignored)) return source;
@@ -205,9 +307,11 @@ fs::path find_weights(const fs::path& source) {
         "{}: no {}; it was not saved whole, name an earlier folder", latest.string(), kAverage));
   }
   if (fs::is_directory(source / "weights", ignored)) return RunDir(source).latest_weights();
+  for (const auto* ending : {".safetensors.index.json", ".safetensors"})
+    if (const auto file = only_file(source, ending); !file.empty()) return file;
   throw std::runtime_error(
-      fmt::format("{}: a folder without weights; looked for {}, N.ckpt/{}, ckpts/N.ckpt/{} and "
-                  "weights/*.safetensors",
+      fmt::format("{}: a folder without weights; looked for {}, N.ckpt/{}, ckpts/N.ckpt/{}, "
+                  "weights/*.safetensors and one *.safetensors",
                   source.string(),
                   kAverage,
                   kAverage,
@@ -217,40 +321,35 @@ fs::path find_weights(const fs::path& source) {
 WeightsFile open_weights(const fs::path& source, const std::string& prefix) {
   WeightsFile file;
   file.path = find_weights(source);
-  std::error_code ignored;
-  if (const auto config = source / "config.toml";
-      fs::is_directory(source, ignored) && fs::exists(config, ignored))
-    file.run_config = config;
-  const auto mapped = formats::MappedFile::open(file.path);
-  switch (formats::file_kind(mapped)) {
-    case formats::FileKind::kSafetensors: {
-      auto read = formats::read_safetensors(mapped);
-      file.tensors = std::move(read.tensors);
-      file.metadata = std::move(read.metadata);
-      break;
-    }
-    case formats::FileKind::kPth:
-    case formats::FileKind::kTorchScript: {
-      auto read = formats::read_pth_file(mapped);
-      file.tensors = std::move(read.tensors);
-      for (const auto& [name, value] : read.scalars)
-        file.metadata.emplace("pth." + name, scalar_text(value));
-      file.metadata.merge(metadata_beside(file.path));
-      break;
-    }
-    default:
-      throw std::runtime_error(
-          fmt::format("{}: neither safetensors nor a file of torch.save", file.path.string()));
-  }
+  const auto checkpoint = checkpoint_of_run(source);
+  if (const auto folder = checkpoint ? checkpoint->first : source; RunDir(folder).is_run())
+    file.run_folder = folder;
+  const auto order = read_tensors(file);
   if (file.tensors.empty())
     throw std::runtime_error(fmt::format("{}: holds no tensor", file.path.string()));
-  select_network(file, prefix);
+  auto choice = choose_network(std::move(file.tensors), order, prefix, file.path.string());
+  file.tensors = std::move(choice.tensors);
+  file.prefix = choice.prefix;
+  file.left_out = choice.left_out;
+  file.is_network = choice.is_network;
+  file.notes.insert(file.notes.end(), choice.notes.begin(), choice.notes.end());
   for (const auto* key : {"uvic.step", "pth.step", "pth.global_step"}) {
     const auto found = file.metadata.find(key);
     if (!file.step && found != file.metadata.end()) file.step = parse_step(found->second);
   }
   if (!file.step) file.step = step_beside(file.path);
   return file;
+}
+
+std::string weights_sha256(const WeightsFile& file) {
+  if (file.shards.empty()) return formats::sha256_file(file.path);
+  formats::Sha256 hash;
+  for (const auto& shard : file.shards) {
+    const auto line =
+        fmt::format("{} {}\n", formats::sha256_file(shard), shard.filename().string());
+    hash.update(line.data(), line.size());
+  }
+  return hash.hex();
 }
 
 KnownNetwork network_config(const WeightsFile& file, const NetworkHints& hints) {
@@ -263,14 +362,17 @@ KnownNetwork network_config(const WeightsFile& file, const NetworkHints& hints) 
   const auto read = [&](const fs::path& path) {
     read_toml(path, network.training);
     network.origin = path.string();
+    network.assumed = assumed_in(formats::read_file(path));
   };
   if (!hints.config.empty()) {
     read(find_config(hints.config));
   } else if (own != file.metadata.end()) {
     read_toml_text(own->second, name + ": uvic.config", network.training, /*keep_unknown=*/true);
     network.origin = "the file's own metadata";
-  } else if (!file.run_config.empty()) {
-    read(file.run_config);
+    network.assumed = assumed_in(own->second);
+  } else if (!file.run_folder.empty()) {
+    network.training = read_run_config(RunDir(file.run_folder));
+    network.origin = RunDir(file.run_folder).config().string();
   } else if (fs::is_regular_file(beside, ignored)) {
     read(beside);
   } else {
@@ -282,16 +384,7 @@ KnownNetwork network_config(const WeightsFile& file, const NetworkHints& hints) 
     network.training.model = known.config;
     network.assumed = known.assumed;
   }
-  const int64_t wanted = model::parameter_count(network.training.model),
-                found = parameters_of(file.tensors);
-  if (wanted != found)
-    throw std::invalid_argument(
-        fmt::format("{}: {} parameters, the network of the config ({}) has {}; pass the config it "
-                    "was trained with",
-                    name,
-                    found,
-                    network.origin,
-                    wanted));
+  check_tensors(file, network);
   return network;
 }
 

@@ -24,31 +24,32 @@ struct CudaGraph::State {
 
 namespace {
 
-/// Does what capture_end() leaves undone where it throws: allocators would go on giving the void
-/// recording's memory, and the random generator's state, which all graphs share, would take every
-/// later draw and replay for a mistake. Called on the stream of the recording.
+/// Cleans up after capture_end() has thrown. Otherwise the allocator continues to use the memory of
+/// the invalid recording. The state of the random generator, which all graphs share, reports an
+/// error at every later use. Must be called on the stream of the recording.
 void give_up(std::unique_ptr<at::cuda::CUDAGraph> graph, c10::cuda::MempoolId_t pool) {
-  (void)cudaGetLastError();  // or the next launch would report it again
+  (void)cudaGetLastError();  // otherwise the next launch reports it again
   const torch::Device device(torch::kCUDA, c10::cuda::current_device());
   try {
     graph->reset();
     c10::cuda::CUDACachingAllocator::endAllocateToPool(device.index(), pool);
     c10::cuda::CUDACachingAllocator::releasePool(device.index(), pool);
   } catch (const std::exception&) {
-    // capture_end() or reset() came that far; then the pool is released too.
+    // capture_end() or reset() has already released the pool.
   }
-  // The allocator of pinned memory, told of the end in no way that all LibTorch 2 share, may ask
-  // this graph as long as the process lives.
+  // The allocator of pinned memory may use this graph until the end of the process. The versions of
+  // LibTorch 2 have no common way to report the end of the capture to it. So the graph is not
+  // freed.
   (void)graph.release();
   try {
     auto any = torch::zeros({1}, device);
-    at::cuda::CUDAGraph other;  // whose end puts right the generator's state, which all share
+    at::cuda::CUDAGraph other;  // its end resets the shared state of the generator
     other.capture_begin();
     any.zero_();
     other.capture_end();
   } catch (const std::exception&) {
     (void)cudaGetLastError();
-    // A new state for what is drawn from now on; older graphs are lost with theirs.
+    // A new state for later random numbers. Older graphs keep the old state and are unusable.
     auto generator = at::globalContext().defaultGenerator(device);
     generator.graphsafe_set_state(generator.clone());
   }
@@ -93,7 +94,7 @@ bool CudaGraph::record(const std::function<void()>& work) {
         s.graph->capture_end();
         ended = true;
       } catch (const std::exception&) {
-        // The recording is void already; what made it so is in `error`.
+        // The recording is already invalid; the cause is in `error`.
       }
     if (ended)
       s.graph.reset();
@@ -132,7 +133,7 @@ Shape shape_of(const torch::Tensor& x, const torch::Tensor& condition) {
 
 using Evaluations = std::map<Shape, Evaluation>;
 
-/// What KeepRecordings keeps.
+/// The storage of KeepRecordings.
 class Recordings {
  public:
   void keep(int change) {
@@ -155,7 +156,7 @@ class Recordings {
 };
 
 Recordings& recordings() {
-  static auto* all = new Recordings;  // outlives CUDA's own end
+  static auto* all = new Recordings;  // never freed: CUDA ends before static objects do
   return *all;
 }
 

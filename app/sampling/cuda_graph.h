@@ -1,6 +1,6 @@
-// Work on a GPU recorded once and replayed: the launches of a whole training step or of a network's
-// evaluation cost the host one call. Built with cuda_graph.cpp, or with no_cuda.cpp where LibTorch
-// has no CUDA.
+// CUDA graphs: GPU work is recorded once and replayed. A whole training step, or an evaluation of a
+// network, then costs the host one launch. Built with cuda_graph.cpp, or with no_cuda.cpp if
+// LibTorch has no CUDA.
 #pragma once
 
 #include <torch/torch.h>
@@ -12,21 +12,21 @@
 
 namespace uvic::app {
 
-/// One recorded graph of CUDA work on a stream of its own.
+/// One recorded graph of CUDA work, with its own stream.
 class CudaGraph {
  public:
   explicit CudaGraph(torch::Device device);
   ~CudaGraph();
 
-  /// Runs `work` on this graph's stream, after what stands on the current stream; the current
-  /// stream goes on after it.
+  /// Runs `work` on the stream of this graph, after the work on the current stream. Later work on
+  /// the current stream waits for it.
   void run(const std::function<void()>& work);
-  /// Records `work` without running it; false where it cannot be recorded (it waits for the host,
-  /// say), with the reason in error(), and then the device serves as before. Tensors that `work`
-  /// makes keep their memory as long as the graph lives.
+  /// Records `work` without running it. Tensors that `work` creates keep their memory for the
+  /// lifetime of the graph. Returns false if it cannot be recorded (for example, because it waits
+  /// for the host); then error() has the reason, and the device is in the same state as before.
   bool record(const std::function<void()>& work);
-  /// Runs what was recorded, ordered as run() is. Random numbers go on from the default generator's
-  /// seed.
+  /// Runs the recorded work, with the same order as run(). Random numbers continue from the state
+  /// of the default generator.
   void replay();
   bool recorded() const;
   const std::string& error() const;
@@ -36,17 +36,17 @@ class CudaGraph {
   std::unique_ptr<State> state_;
 };
 
-/// The network with each evaluation recorded at its second call for inputs of one shape and
-/// replayed from then on; for drawing, where the weights stay. The network itself where it is on
-/// the CPU or nothing can be recorded. `identity` says whose recordings KeepRecordings keeps; null:
-/// nobody's, they go with the result.
+/// Wraps a network for sampling, where the weights do not change. The second call with inputs of
+/// one shape is recorded, and later calls replay it. Calls that cannot be recorded, and all calls
+/// on the CPU, run the network directly. KeepRecordings keeps the recordings of the same
+/// `identity`. With a null identity, the recordings are freed with the result.
 diffusion::ConditionalNetwork replayed(diffusion::ConditionalNetwork network,
                                        torch::Device device,
                                        const void* identity = nullptr);
 
-/// While one of these lives, replayed() goes on with what it has recorded of the same `identity`:
-/// several batches in turn record each shape once. Meanwhile no weight of such a network may change
-/// or go away. They nest.
+/// During the lifetime of such an object, replayed() reuses the recordings of the same `identity`,
+/// so that several batches record each shape once. During this time no weight of the network may
+/// change or be freed. Objects can be nested.
 class KeepRecordings {
  public:
   KeepRecordings();

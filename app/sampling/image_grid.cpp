@@ -21,7 +21,7 @@ int scale_of(int tile_px, const GridOptions& options) {
 constexpr int kLabelFont = cv::FONT_HERSHEY_SIMPLEX;
 const cv::Scalar kPaper(255, 255, 255), kInk(40, 44, 52);
 
-// Canvases are cv::Mat in RGB order: nothing here reads or writes a file through OpenCV.
+// Canvases are cv::Mat in RGB order, because OpenCV reads and writes no files here.
 cv::Mat view(const Image& image) {
   return {image.height, image.width, CV_8UC3, const_cast<uint8_t*>(image.rgb.data())};
 }
@@ -44,7 +44,7 @@ Label measure(const std::string& text, int height_px) {
   return {text, font_scale, cv::getTextSize(text, kLabelFont, font_scale, 1, &baseline)};
 }
 
-void draw(cv::Mat& canvas, const Label& label, cv::Point bottom_left) {
+void put_text(cv::Mat& canvas, const Label& label, cv::Point bottom_left) {
   cv::putText(canvas, label.text, bottom_left, kLabelFont, label.font_scale, kInk, 1, cv::LINE_AA);
 }
 
@@ -60,7 +60,7 @@ Image image_grid(const std::vector<Image>& tiles, const GridOptions& options) {
   const auto first = std::find_if(tiles.begin(), tiles.end(), [](auto& t) { return t.width > 0; });
   if (first == tiles.end() || options.columns < 1)
     throw std::invalid_argument(
-        fmt::format("image_grid: {} pictures in {} columns; give at least one of each",
+        fmt::format("image_grid: {} images in {} columns; give at least one of each",
                     tiles.size(),
                     options.columns));
   const int scale = scale_of(first->width, options);
@@ -97,10 +97,10 @@ Image image_grid(const std::vector<Image>& tiles, const GridOptions& options) {
   }
   for (int row = 0; row < std::min<int>(rows, static_cast<int>(labels.size())); ++row) {
     const auto& label = labels[static_cast<size_t>(row)];
-    draw(canvas,
-         label,
-         {label_width - 6 - label.size_px.width,
-          corner(row, 0).y + (tile.height + label.size_px.height) / 2});
+    put_text(canvas,
+             label,
+             {label_width - 6 - label.size_px.width,
+              corner(row, 0).y + (tile.height + label.size_px.height) / 2});
   }
   return to_image(canvas);
 }
@@ -109,35 +109,34 @@ Image image_grid(const torch::Tensor& images, const GridOptions& options) {
   return image_grid(to_images(images), options);
 }
 
-Image side_by_side(const std::vector<Image>& pictures, const std::vector<std::string>& headings) {
-  if (pictures.empty() || pictures.size() != headings.size())
+Image side_by_side(const std::vector<Image>& images, const std::vector<std::string>& headings) {
+  if (images.empty() || images.size() != headings.size())
     throw std::invalid_argument(
-        fmt::format("side_by_side: {} pictures and {} headings; give one heading to each",
-                    pictures.size(),
+        fmt::format("side_by_side: {} images and {} headings; give one heading to each",
+                    images.size(),
                     headings.size()));
   constexpr int kMargin_px = 16, kHeading_px = 40;
   int width = kMargin_px, height = 0;
-  for (const auto& picture : pictures) {
-    width += picture.width + kMargin_px;
-    height = std::max(height, picture.height);
+  for (const auto& image : images) {
+    width += image.width + kMargin_px;
+    height = std::max(height, image.height);
   }
   cv::Mat canvas(kHeading_px + height + kMargin_px, width, CV_8UC3, kPaper);
   int x = kMargin_px;
-  for (size_t i = 0; i < pictures.size(); ++i) {
-    view(pictures[i])
-        .copyTo(canvas(cv::Rect(x, kHeading_px, pictures[i].width, pictures[i].height)));
-    draw(canvas, measure(headings[i], 18), {x + 2, kHeading_px - 12});
-    x += pictures[i].width + kMargin_px;
+  for (size_t i = 0; i < images.size(); ++i) {
+    view(images[i]).copyTo(canvas(cv::Rect(x, kHeading_px, images[i].width, images[i].height)));
+    put_text(canvas, measure(headings[i], 18), {x + 2, kHeading_px - 12});
+    x += images[i].width + kMargin_px;
   }
   return to_image(canvas);
 }
 
-Image at_most_wide(const Image& picture, int width_px) {
-  if (picture.width <= width_px) return picture;
+Image at_most_wide(const Image& image, int width_px) {
+  if (image.width <= width_px) return image;
   cv::Mat small;
-  cv::resize(view(picture),
+  cv::resize(view(image),
              small,
-             {width_px, std::max(1, picture.height * width_px / picture.width)},
+             {width_px, std::max(1, image.height * width_px / image.width)},
              0,
              0,
              cv::INTER_AREA);
@@ -147,7 +146,7 @@ Image at_most_wide(const Image& picture, int width_px) {
 std::vector<Image> to_images(const torch::Tensor& images) {
   if (images.dim() != 4 || images.size(1) != 3 || images.scalar_type() != torch::kUInt8)
     throw std::invalid_argument(
-        fmt::format("to_images: got {} of {} dimensions, want uint8 [N, 3, H, W]",
+        fmt::format("to_images: got {} of {} dimensions, expected uint8 [N, 3, H, W]",
                     c10::toString(images.scalar_type()),
                     images.dim()));
   const auto interleaved = images.permute({0, 2, 3, 1}).contiguous().cpu();  // [N, H, W, 3]
@@ -163,7 +162,7 @@ std::vector<Image> to_images(const torch::Tensor& images) {
 
 int grid_columns(size_t classes) {
   constexpr int kUsual = 8, kMost = 16;
-  // Columns of one class where they are few: the eye compares within columns.
+  // With few classes, a column has one class, so that images of a class are easy to compare.
   const auto few = static_cast<int>(std::min<size_t>(classes, kMost + 1));
   return few >= 2 && few <= kMost ? few * std::max(1, kUsual / few) : kUsual;
 }

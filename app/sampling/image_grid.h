@@ -1,5 +1,4 @@
-// Contact sheets: many small pictures as one, crisp however small, for reports and for the eye
-// during training.
+// Grids of small images, for reports and during training. Pixels are enlarged without blur.
 #pragma once
 
 #include <torch/torch.h>
@@ -25,27 +24,27 @@ struct GridSize {
 };
 GridSize grid_size(int64_t tiles, int64_t tile_px, const GridOptions& options = {});
 
-/// Tiles row by row in reading order; cells beyond the last tile keep the background. An absent (0
-/// x 0) tile leaves its cell empty. Throws std::invalid_argument where tiles differ in size, there
-/// is none, or columns < 1.
+/// A grid of tiles, row by row. Cells after the last tile, and cells of an empty (0 x 0) tile, keep
+/// the background. Throws std::invalid_argument if tiles differ in size, if there is none, or if
+/// columns < 1.
 formats::Image image_grid(const std::vector<formats::Image>& tiles,
                           const GridOptions& options = {});
 
 /// images uint8 [N, 3, H, W], any device.
 formats::Image image_grid(const torch::Tensor& images, const GridOptions& options = {});
 
-/// Pictures next to each other, tops aligned, a heading above each: one file to show.
-formats::Image side_by_side(const std::vector<formats::Image>& pictures,
+/// Images next to each other, aligned at the top, with a heading above each.
+formats::Image side_by_side(const std::vector<formats::Image>& images,
                             const std::vector<std::string>& headings);
 
-/// Shrunk to at most that width (area average), or as it is where it is no wider.
-formats::Image at_most_wide(const formats::Image& picture, int width_px);
+/// The image, reduced to `width_px` by area average if it is wider.
+formats::Image at_most_wide(const formats::Image& image, int width_px);
 
-/// uint8 [N, 3, H, W] -> N interleaved pictures. Throws std::invalid_argument on another dtype or
+/// uint8 [N, 3, H, W] -> N interleaved images. Throws std::invalid_argument for another dtype or
 /// shape.
 std::vector<formats::Image> to_images(const torch::Tensor& images);
 
-/// Pictures side by side in a sample grid of so many classes.
+/// The number of columns of a sample grid for `classes` classes.
 int grid_columns(size_t classes);
 
 }  // namespace uvic::app

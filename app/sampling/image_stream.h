@@ -1,4 +1,4 @@
-// Pictures drawn from a run while they are scored, with no file in between.
+// Images of a run as a stream, for scoring without files.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,9 @@
 
 namespace uvic::app {
 
-struct LiveSampleOptions {
+struct SampleStreamOptions {
   std::string run;      ///< run folder
-  std::string weights;  ///< empty: the run's latest EMA weights
+  std::string weights;  ///< empty: the latest EMA weights of the run
   std::string seeds = "0-9999";
   std::string labels;
   int64_t batch_size = 64;
@@ -22,14 +22,15 @@ struct LiveSampleOptions {
   diffusion::SamplerConfig sample;
 };
 
-struct LiveSamples {
-  metrics::ImageStream stream;  ///< bit for bit the pictures that `uvic sample` would write (CPU)
+struct SampleStream {
+  metrics::ImageStream stream;  ///< the same bits as the images of `uvic sample` (CPU)
   int64_t count = 0, image_size = 0;
-  nlohmann::json record;  ///< what decides on them, as samples.json tells it
+  nlohmann::json record;  ///< how they are generated, as in samples.json
 };
 
-/// Throws what open_sample_source and parse_seeds throw, std::invalid_argument for a network that
-/// draws no RGB pictures; the stream throws StopRequested once a signal came.
-LiveSamples open_live_samples(const LiveSampleOptions& options);
+/// Opens the stream. Throws what open_sample_source() and SeedList::parse() throw, and
+/// std::invalid_argument for a network that does not generate RGB images. The stream throws
+/// base::StopRequested after a signal.
+SampleStream open_sample_stream(const SampleStreamOptions& options);
 
 }  // namespace uvic::app

@@ -5,9 +5,12 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
-#include <sstream>
+#include <optional>
+#include <set>
 #include <stdexcept>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -18,7 +21,11 @@ namespace uvic::app {
 namespace fs = std::filesystem;
 namespace {
 
-// What may differ between sittings: what the pictures do not depend on.
+constexpr uint64_t kFirstInFolder = 10000;
+constexpr const char *kImage = ".png", *kTrajectory = "_trajectory.png",
+                     *kNoise = "_noise.safetensors";
+
+// What may differ between launches: what the images do not depend on.
 const std::set<std::string> kFree = {"checkpoint",
                                      "images_seen",
                                      "sampler",
@@ -32,12 +39,23 @@ const std::set<std::string> kFree = {"checkpoint",
                                      "invert",
                                      "guide"};
 
-fs::path stem(const fs::path& folder, uint64_t seed) {
-  const auto name = fmt::format("{:06d}", seed);
-  return seed < 10000 ? folder / name : folder / fmt::format("{:03d}", seed / 1000) / name;
+// What records of version 0.1.0 lack.
+const std::set<std::string> kNew = {"model", "diffusion", "guide_model", "guide_diffusion"};
+
+fs::path file_path(const fs::path& folder, uint64_t seed, const char* ending) {
+  const auto name = fmt::format("{:06d}{}", seed, ending);
+  return seed < kFirstInFolder ? folder / name : folder / fmt::format("{:03d}", seed / 1000) / name;
 }
 
-fs::path with_ending(fs::path path, const char* ending) { return path += ending; }
+/// The number that a word consists of, written as we write it.
+std::optional<uint64_t> number_of(std::string_view word, size_t digits) {
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+  if (error != std::errc() || end != word.data() + word.size() || word.size() < digits ||
+      (word.size() > digits && word[0] == '0'))
+    return std::nullopt;
+  return value;
+}
 
 // Waits for a folder's lock and holds it.
 class FolderLock {
@@ -56,12 +74,16 @@ class FolderLock {
   int folder_;
 };
 
-// What records of version 0.1.0 lack.
-const std::set<std::string> kNew = {"model", "diffusion", "guide_model", "guide_diffusion"};
-
-std::vector<uint64_t> listed(const nlohmann::json& record, const std::string& key) {
+SeedSet listed(const nlohmann::json& record, const std::string& key) {
   const auto text = record.value(key, "");
-  return text.empty() ? std::vector<uint64_t>() : parse_seeds(text);
+  return text.empty() ? SeedSet() : SeedList::parse(text).set();
+}
+
+/// All that a record knows of: generated or begun.
+SeedSet known_in(const nlohmann::json& record) {
+  auto known = listed(record, record.contains("frames") ? "frames" : "seeds");
+  known.insert_all(listed(record, "missing"));
+  return known;
 }
 
 // The first setting that differs, or "".
@@ -79,115 +101,157 @@ std::string difference(const nlohmann::json& before, const nlohmann::json& now) 
   return "";
 }
 
+nlohmann::json read_record(const fs::path& file) {
+  auto record = formats::read_json(file);
+  if (!record.is_object())
+    throw std::runtime_error(fmt::format("{}: no record of uvic sample", file.string()));
+  return record;
+}
+
 }  // namespace
 
-std::vector<uint64_t> parse_seeds(const std::string& text) {
-  constexpr uint64_t kMostSeeds = 100'000'000;
-  constexpr uint64_t kSeedsEnd = uint64_t{1} << 32;  // LibTorch's CPU generator takes 32 bits
-  const auto bad = [&](const std::string& why = "wants numbers and ranges, as 0-63,100") {
-    return std::invalid_argument(fmt::format("--seeds {}: {}", text, why));
-  };
-  const auto number = [&](const std::string& word) {
-    uint64_t value = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    if (word.empty() || error != std::errc() || end != word.data() + word.size()) throw bad();
-    return value;
-  };
-  std::vector<uint64_t> seeds;
-  std::set<uint64_t> known;
-  std::istringstream words(text);
-  for (std::string word; std::getline(words, word, ',');) {
-    const auto dash = word.find('-');
-    const auto first = number(word.substr(0, dash));
-    const auto last = dash == std::string::npos ? first : number(word.substr(dash + 1));
-    if (last < first) throw bad(fmt::format("{} runs backwards", word));
-    if (last >= kSeedsEnd) throw bad(fmt::format("seeds end at {}", kSeedsEnd - 1));
-    if (last - first >= kMostSeeds) throw bad(fmt::format("at most {} at a time", kMostSeeds));
-    for (uint64_t seed = first; seed <= last; ++seed)
-      if (known.insert(seed).second) seeds.push_back(seed);
-  }
-  if (seeds.empty()) throw bad();
-  return seeds;
-}
+/// What is in the folder, by kind. Read in one pass: to ask for each of a hundred million seeds
+/// would take minutes.
+struct SampleFolder::Files {
+  SeedSet images, trajectories, noises;
+  bool grid = false;
 
-std::string seeds_text(const std::set<uint64_t>& seeds) {
-  std::string text;
-  for (auto i = seeds.begin(); i != seeds.end();) {
-    const uint64_t first = *i;
-    uint64_t last = first;
-    while (++i != seeds.end() && *i == last + 1) last = *i;
-    text += (text.empty() ? "" : ",") +
-            (first == last ? fmt::format("{}", first) : fmt::format("{}-{}", first, last));
+  explicit Files(const fs::path& folder) {
+    std::error_code ignored;
+    grid = fs::exists(fs::symlink_status(folder / "grid.png", ignored));
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      const auto name = entry.path().filename().string();
+      if (const auto thousand = number_of(name, 3); thousand && entry.is_directory(ignored)) {
+        for (const auto& inner : fs::directory_iterator(entry.path(), ignored))
+          add(inner.path().filename().string(), *thousand);
+      } else {
+        add(name, std::nullopt);
+      }
+    }
   }
-  return text;
-}
+
+  /// Which of `ids` are there with all that belongs to them.
+  SeedSet complete(const SeedSet& ids, const SampleParts& parts) const {
+    auto found = ids.intersection(images);
+    if (parts.trajectory) found = found.intersection(trajectories);
+    if (parts.noise) found = found.intersection(noises);
+    return found;
+  }
+
+ private:
+  void add(const std::string& name, std::optional<uint64_t> thousand) {
+    const auto end = std::min(name.find_first_not_of("0123456789"), name.size());
+    const auto seed = number_of(std::string_view(name).substr(0, end), 6);
+    if (!seed || (*seed >= kFirstInFolder) != thousand.has_value()) return;
+    if (thousand && *seed / 1000 != *thousand) return;
+    const auto ending = name.substr(end);
+    if (ending == kImage) images.insert(*seed);
+    if (ending == kTrajectory) trajectories.insert(*seed);
+    if (ending == kNoise) noises.insert(*seed);
+  }
+};
 
 fs::path picture_path(const fs::path& folder, uint64_t seed) {
-  return with_ending(stem(folder, seed), ".png");
+  return file_path(folder, seed, kImage);
 }
 fs::path trajectory_path(const fs::path& folder, uint64_t seed) {
-  return with_ending(stem(folder, seed), "_trajectory.png");
+  return file_path(folder, seed, kTrajectory);
 }
 fs::path noise_path(const fs::path& folder, uint64_t seed) {
-  return with_ending(stem(folder, seed), "_noise.safetensors");
+  return file_path(folder, seed, kNoise);
 }
 
-SampleFolder::SampleFolder(fs::path path, nlohmann::json settings, std::string ids_key)
-    : path_(std::move(path)), settings_(std::move(settings)), ids_key_(std::move(ids_key)) {}
+SampleFolder::SampleFolder(fs::path path,
+                           nlohmann::json settings,
+                           std::string ids_key,
+                           SampleParts parts,
+                           std::string remedy)
+    : path_(std::move(path)),
+      settings_(std::move(settings)),
+      ids_key_(std::move(ids_key)),
+      remedy_(std::move(remedy)),
+      parts_(parts) {}
 
-void SampleFolder::open(const std::vector<uint64_t>& ids, bool overwrite) {
-  record_ = settings_;
-  const auto file = path_ / "samples.json";
-  if (fs::exists(file)) {
-    const auto before = formats::read_json(file);
-    const auto other = difference(before, settings_);
-    if (!other.empty() && !overwrite)
-      throw std::invalid_argument(fmt::format(
-          "{}: holds pictures drawn with another {}; choose another --out or pass --overwrite",
-          path_.string(),
-          other));
-    auto known = listed(before, before.contains("frames") ? "frames" : "seeds");
-    const auto begun = listed(before, "missing");
-    known.insert(known.end(), begun.begin(), begun.end());
-    for (const auto id : known) {
-      if (!other.empty())
-        for (const auto& stale :
-             {picture_path(path_, id), trajectory_path(path_, id), noise_path(path_, id)})
-          fs::remove(stale);
-      else if (fs::exists(picture_path(path_, id)))
-        drawn_.insert(id);
-      else
-        missing_.insert(id);
-    }
-    if (other.empty() && !overwrite)
-      for (const auto* key : {"seconds", "images_per_sec"})
-        if (before.contains(key)) record_[key] = before[key];
-  }
+SeedList SampleFolder::open(const SeedList& ids, bool overwrite) {
   formats::make_folder(path_);
-  for (const auto id : ids)
-    if (!overwrite && !drawn_.count(id) && fs::exists(picture_path(path_, id)))
-      throw std::invalid_argument(fmt::format(
-          "{}: not of this command's drawing, as no samples.json beside it tells; choose "
-          "another --out or pass --overwrite",
-          picture_path(path_, id).string()));
+  const FolderLock lock(path_);
+  Files files(path_);
+  const auto file = path_ / "samples.json";
+  const auto wanted = ids.set();
+  record_ = settings_;
+  bool grid_is_ours = overwrite;
+  if (fs::exists(file)) {
+    const auto before = read_record(file);
+    // Records of version 0.1.0 say nothing of the grid that came with them.
+    grid_is_ours = grid_is_ours || before.value("grid", true);
+    if (take_over(before, files, overwrite)) files = Files(path_);
+  }
+  if (!overwrite) refuse_foreign(wanted, files, grid_is_ours);
+
+  // Incomplete ones are generated again: as missing as those that are not there.
+  const auto complete = files.complete(wanted, parts_);
+  missing_.insert_all(wanted);
+  missing_.erase_all(wanted.intersection(files.images));
+  generated_.insert_all(wanted.intersection(files.images));
+  record_["grid"] = parts_.grid || (files.grid && grid_is_ours && !overwrite);
+  record_[ids_key_] = generated_.text();
+  write();
+  return overwrite ? ids : ids.without(complete);
 }
 
-void SampleFolder::begin(const std::vector<uint64_t>& ids) {
-  for (const auto id : ids) {
-    if (fs::exists(picture_path(path_, id)))
-      drawn_.insert(id);
-    else
-      missing_.insert(id);
-    if (id >= 10000) formats::make_folder(picture_path(path_, id).parent_path());
+/// Continues the record `before`, or removes what it lists and returns true.
+bool SampleFolder::take_over(const nlohmann::json& before, const Files& files, bool overwrite) {
+  const auto other = difference(before, settings_);
+  if (!other.empty() && !overwrite)
+    throw std::invalid_argument(fmt::format(
+        "{}: holds images generated with another {}; {}", path_.string(), other, remedy_));
+  const auto known = known_in(before);
+  if (other.empty()) {
+    generated_ = known.intersection(files.images);
+    missing_ = known;
+    missing_.erase_all(generated_);
+    if (overwrite) return false;
+    for (const auto* key : {"seconds", "images_per_sec"})
+      if (before.contains(key)) record_[key] = before[key];
+    return false;
   }
-  write();
+  const auto remove = [&](const SeedSet& stale, const char* ending) {
+    for (const auto& range : known.intersection(stale).ranges())
+      for (uint64_t id = range.first; id <= range.last; ++id)
+        fs::remove(file_path(path_, id, ending));
+  };
+  remove(files.images, kImage);
+  remove(files.trajectories, kTrajectory);
+  remove(files.noises, kNoise);
+  fs::remove(path_ / "samples.json");
+  return true;
+}
+
+void SampleFolder::refuse_foreign(const SeedSet& ids, const Files& files, bool grid_is_ours) const {
+  const auto refuse = [&](const fs::path& file) {
+    throw std::invalid_argument(
+        fmt::format("{}: not made by uvic sample, as far as samples.json there says; {}",
+                    file.string(),
+                    remedy_));
+  };
+  const auto check = [&](const SeedSet& present, const char* ending) {
+    auto foreign = ids.intersection(present);
+    foreign.erase_all(generated_);
+    foreign.erase_all(missing_);
+    if (!foreign.empty()) refuse(file_path(path_, foreign.first(), ending));
+  };
+  check(files.images, kImage);
+  if (parts_.trajectory) check(files.trajectories, kTrajectory);
+  if (parts_.noise) check(files.noises, kNoise);
+  if (parts_.grid && files.grid && !grid_is_ours) refuse(path_ / "grid.png");
 }
 
 void SampleFolder::add(const std::vector<uint64_t>& ids) {
   for (const auto id : ids) {
-    drawn_.insert(id);
-    missing_.erase(id);
+    generated_.insert(id);
+    missing_.erase({id, id});
   }
+  const FolderLock lock(path_);
   write();
 }
 
@@ -201,25 +265,28 @@ void SampleFolder::add_time(int64_t images, double seconds) {
 
 void SampleFolder::finish(const nlohmann::json& more) {
   record_.update(more);
+  const FolderLock lock(path_);
   write();
 }
 
+/// Under the folder's lock.
 void SampleFolder::write() {
   // Others may generate other seeds into the same folder at the same time: theirs stay listed.
   const auto file = path_ / "samples.json";
-  const FolderLock lock(path_);
   auto missing = missing_;
   if (fs::exists(file)) {
-    const auto there = formats::read_json(file);
-    if (difference(there, settings_).empty()) {
-      for (const auto id : listed(there, ids_key_)) drawn_.insert(id);
-      for (const auto id : listed(there, "missing")) missing.insert(id);
-    }
+    const auto there = read_record(file);
+    if (const auto other = difference(there, settings_); !other.empty())
+      throw std::runtime_error(fmt::format(
+          "{}: another command has begun to generate with another {} here", path_.string(), other));
+    generated_.insert_all(listed(there, ids_key_));
+    missing.insert_all(listed(there, "missing"));
+    if (there.value("grid", false)) record_["grid"] = true;
   }
-  for (const auto id : drawn_) missing.erase(id);
-  record_[ids_key_] = seeds_text(drawn_);
+  missing.erase_all(generated_);
+  record_[ids_key_] = generated_.text();
   record_.erase("missing");
-  if (!missing.empty()) record_["missing"] = seeds_text(missing);
+  if (!missing.empty()) record_["missing"] = missing.text();
   record_["finished"] = missing.empty();
   formats::write_json(file, record_);
 }

@@ -3,7 +3,7 @@
 namespace uvic::app {
 namespace {
 
-/// Every field of an options struct by its name.
+/// Every field of an options struct, by its name.
 template <class Config>
 nlohmann::json fields_of(Config config) {
   auto record = nlohmann::json::object();
@@ -17,7 +17,7 @@ nlohmann::json fields_of(Config config) {
 
 nlohmann::json sample_record(const SampleSource& source,
                              const std::optional<SampleSource>& guide,
-                             const DrawSettings& settings,
+                             const GenerationSettings& settings,
                              const std::string& precision) {
   nlohmann::json record = {{"checkpoint", source.weights.string()},
                            {"checkpoint_sha256", source.weights_sha256},

@@ -1,4 +1,4 @@
-// How samples came to be: what samples.json and score.json say of them.
+// How samples were generated, for samples.json and score.json.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -6,15 +6,15 @@
 #include <string>
 
 #include "app/runs/network_source.h"
-#include "app/sampling/draw.h"
+#include "app/sampling/generate.h"
 
 namespace uvic::app {
 
-/// Everything that decides on an image besides its seed and class, and where it came from:
-/// checkpoint and its hash, network, diffusion, sampler, guidance, guide, precision, version.
+/// Everything that an image depends on besides its seed and class: checkpoint and its hash,
+/// network, diffusion, sampler, guidance, guide, precision, version.
 nlohmann::json sample_record(const SampleSource& source,
                              const std::optional<SampleSource>& guide,
-                             const DrawSettings& settings,
+                             const GenerationSettings& settings,
                              const std::string& precision);
 
 }  // namespace uvic::app

@@ -10,7 +10,7 @@
 namespace uvic::app {
 namespace {
 
-// The step that frame j of `frames` shows.
+// The step of frame j of `frames`.
 int64_t step_of(int64_t j, int64_t frames, int64_t steps) {
   return std::llround(static_cast<double>(j * steps) / static_cast<double>(frames - 1));
 }
@@ -24,7 +24,7 @@ TrajectoryRecorder::TrajectoryRecorder(int64_t frames,
 }
 
 bool TrajectoryRecorder::wanted() const {
-  if (steps_ == 0) return true;  // the first, or too early to know which
+  if (steps_ == 0) return true;  // the first step, or the number of steps is not known
   for (int64_t j = 0; j < frames_; ++j)
     if (step_of(j, frames_, steps_) == step_) return true;
   return false;
@@ -52,7 +52,7 @@ void TrajectoryRecorder::step_done(int64_t step, int64_t steps) {
 std::vector<Trajectory> TrajectoryRecorder::finish(const torch::Tensor& x0) const {
   const auto last = data::to_bytes(x0);
   auto all = kept_;
-  // An evaluation past the last step (last_step zero) sees the state that the picture replaces.
+  // An evaluation after the last step (last_step zero) recorded the state that the image replaces.
   while (!all.empty() && all.back().step >= step_) all.pop_back();
   all.push_back({step_, last, last});
   const auto count = static_cast<int64_t>(all.size()), shown = std::min(count, frames_);

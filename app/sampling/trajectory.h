@@ -1,4 +1,4 @@
-// The way from noise to picture, kept frame by frame and shown as a film strip.
+// The trajectory from noise to an image: recorded frames, and a film strip of them.
 #pragma once
 
 #include <torch/torch.h>
@@ -13,30 +13,30 @@
 
 namespace uvic::app {
 
-/// Frames of one picture, from noise to the finished picture, uint8 [F, C, S, S]: the state x_t,
-/// and the x0 that the network predicts from it.
+/// Frames of one image, from noise to the final image, uint8 [F, C, S, S]: the states x_t, and the
+/// predictions of x0 from them.
 struct Trajectory {
   torch::Tensor states, predictions;
 };
 
-/// Listens to a sampler and keeps some of its states.
+/// Records some states of a sampler.
 ///
-/// States are shown divided by the standard deviation that they have for data of unit variance,
-/// sqrt(alpha^2 + sigma^2), which is 1 but for schedules such as edm's.
+/// States are divided by sqrt(alpha^2 + sigma^2), their standard deviation for data of unit
+/// variance. It is 1 for variance-preserving schedules, and not for others such as edm.
 class TrajectoryRecorder {
  public:
-  /// Keeps at most `frames` (2 or more) states, spread evenly over the steps, the first and the
-  /// last among them.
+  /// Records at most `frames` (2 or more) states, evenly spaced in the steps, with the first and
+  /// the last.
   TrajectoryRecorder(int64_t frames, std::shared_ptr<const diffusion::NoiseSchedule> schedule);
 
-  /// The denoiser to sample with; its first call in each step tells state and prediction. The
+  /// The denoiser for the sampler. Its first call in each step records state and prediction. The
   /// recorder must outlive it.
   diffusion::Denoiser listen(diffusion::Denoiser denoiser);
 
-  /// To be called after each step; steps is 0 where their number is not known ahead.
+  /// Must be called after each step. steps is 0 if their number is not known in advance.
   void step_done(int64_t step, int64_t steps);
 
-  /// The film of each picture of the batch, which ends in `x0` itself.
+  /// The trajectory of each image of the batch. The last frame is `x0`.
   std::vector<Trajectory> finish(const torch::Tensor& x0) const;
 
  private:
@@ -53,7 +53,7 @@ class TrajectoryRecorder {
   bool step_begun_ = false;
 };
 
-/// Two rows, states above predictions, a column for each frame.
+/// Two rows, states above predictions, with a column for each frame.
 formats::Image film_strip(const Trajectory& trajectory);
 
 }  // namespace uvic::app

@@ -40,7 +40,7 @@ std::vector<std::string> check_statistics(const std::string& path,
                     extractor.name(),
                     extractor.dimensions()));
   if (statistics.provenance.empty())
-    return {fmt::format("{} does not tell which extractor, resize and pictures made it", path)};
+    return {fmt::format("{} does not say which extractor, resize and images made it", path)};
   const auto made = formats::parse_json(statistics.provenance, path + ": provenance");
   if (!made.is_object()) throw std::runtime_error(path + ": its provenance is no JSON object");
   const auto text = [&](const char* key) { return made.value(key, std::string()); };
@@ -54,7 +54,7 @@ std::vector<std::string> check_statistics(const std::string& path,
         extractor.name(),
         extractor.weights_sha256()));
   if (text("precision") == extractor.precision()) return {};
-  return {fmt::format("{} was made in {}, the pictures are scored in {}",
+  return {fmt::format("{} was made in {}, the images are scored in {}",
                       path,
                       text("precision"),
                       extractor.precision())};

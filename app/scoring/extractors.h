@@ -25,7 +25,7 @@ struct ExtractorChoice {
 std::unique_ptr<metrics::FeatureExtractor> open_extractor(const ExtractorChoice& choice,
                                                           torch::Device device);
 
-/// Whether statistics read from `path` can stand against features of `extractor`. Throws
+/// Whether statistics read from `path` can be compared with features of `extractor`. Throws
 /// std::invalid_argument where another extractor or number of features made them; returns what
 /// makes them doubtful.
 std::vector<std::string> check_statistics(const std::string& path,

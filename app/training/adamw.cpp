@@ -1,9 +1,6 @@
 #include "app/training/adamw.h"
 
-#include <fmt/format.h>
-
 #include <cmath>
-#include <stdexcept>
 
 #include "model/kernels/cpu/optimizer_kernels.h"
 
@@ -39,8 +36,7 @@ class Adamw : public Optimizer {
   }
 
   double clip_factor(double norm) const {
-    if (!std::isfinite(norm))
-      throw std::runtime_error(fmt::format("the gradient's norm is {}", norm));
+    if (!std::isfinite(norm)) throw NotFinite();
     return config_.grad_clip > 0 && norm > config_.grad_clip ? config_.grad_clip / norm : 1.0;
   }
 

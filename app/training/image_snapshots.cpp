@@ -39,8 +39,9 @@ struct ImageSnapshots::Scorer {
 ImageSnapshots::ImageSnapshots(const RunConfig& config,
                                const data::Dataset& dataset,
                                const TrainState& state,
-                               const RunDir& run)
-    : Snapshots(state, run, run_metadata(config, dataset)),
+                               const RunDir& run,
+                               const RunIdentity& identity)
+    : Snapshots(state, run, run_metadata(config, dataset, identity), config.keep_states),
       config_(config),
       settings_{config.diffusion, config.sample, config.guidance},
       classes_(all_classes(config.model.input(), config.label_dropout > 0)) {
@@ -76,7 +77,7 @@ ImageSnapshots::~ImageSnapshots() = default;
 torch::Tensor ImageSnapshots::sample_seeds(int64_t first, int64_t count) const {
   std::vector<uint64_t> seeds(static_cast<size_t>(count));
   std::iota(seeds.begin(), seeds.end(), static_cast<uint64_t>(first));
-  return draw(*state_.ema, settings_, seeds, labels_in_turn(seeds, classes_));
+  return generate(*state_.ema, settings_, seeds, labels_in_turn(seeds, classes_));
 }
 
 void ImageSnapshots::sample_grid() const {
@@ -96,7 +97,7 @@ void ImageSnapshots::score() const {
     statistics.add(scorer_->extractor->extract(images));
   }
   const double distance = metrics::frechet_distance(statistics.finish(), scorer_->reference);
-  run_.log(fmt::format("{:>9} of {} images  {} ({}) {:.4f} of {} pictures",
+  run_.log(fmt::format("{:>9} of {} images  {} ({}) {:.4f} of {} images",
                        state_.images_seen,
                        config_.total_images,
                        scorer_->extractor->distance_name(),
@@ -117,22 +118,26 @@ void check_grid(const RunConfig& config) {
   const auto classes = all_classes(config.model.input(), config.label_dropout > 0).size();
   const auto grid =
       grid_size(config.grid_count, config.model.input().size, {grid_columns(classes)});
-  if (std::max(grid.width, grid.height) > formats::kMostPixels)
+  if (std::max(grid.width, grid.height) > formats::kMostSide_px)
     throw std::invalid_argument(
         fmt::format("--grid_count {}: a grid of {} x {} px, a PNG here has at most {} a side",
                     config.grid_count,
                     grid.width,
                     grid.height,
-                    formats::kMostPixels));
+                    formats::kMostSide_px));
 }
 
 std::map<std::string, std::string> run_metadata(const RunConfig& config,
-                                                const data::Dataset& dataset) {
-  return {{"uvic.version", UVIC_VERSION},
-          {"uvic.config", as_utf8(to_toml(config))},
-          {"uvic.data", as_utf8(dataset.describe())},
-          {"uvic.data_fingerprint", dataset.fingerprint()},
-          {"uvic.class_names", dump_utf8(dataset.class_names())}};
+                                                const data::Dataset& dataset,
+                                                const RunIdentity& identity) {
+  std::map<std::string, std::string> metadata = {
+      {"uvic.version", UVIC_VERSION},
+      {"uvic.config", as_utf8(to_toml(config))},
+      {"uvic.data", as_utf8(dataset.describe())},
+      {"uvic.data_fingerprint", dataset.fingerprint()},
+      {"uvic.class_names", dump_utf8(dataset.class_names())}};
+  add_identity(identity, metadata);
+  return metadata;
 }
 
 }  // namespace uvic::app

@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "app/runs/run_config.h"
-#include "app/sampling/draw.h"
+#include "app/runs/run_identity.h"
+#include "app/sampling/generate.h"
 #include "app/training/snapshots.h"
 #include "data/dataset.h"
 
@@ -15,12 +16,13 @@ namespace uvic::app {
 
 class ImageSnapshots : public Snapshots {
  public:
-  /// All four outlive this object. Opens the scores' reference and extractor now, so that a wrong
-  /// path is reported before hours of training.
+  /// All but the identity outlive this object. Opens the scores' reference and extractor now, so
+  /// that a wrong path is reported before hours of training.
   ImageSnapshots(const RunConfig& config,
                  const data::Dataset& dataset,
                  const TrainState& state,
-                 const RunDir& run);
+                 const RunDir& run,
+                 const RunIdentity& identity);
   ~ImageSnapshots() override;
 
   void sample_grid() const override;
@@ -31,7 +33,7 @@ class ImageSnapshots : public Snapshots {
 
   struct Scorer;
   const RunConfig& config_;
-  DrawSettings settings_;
+  GenerationSettings settings_;
   std::vector<int64_t> classes_;  ///< those that the images have
   std::unique_ptr<Scorer> scorer_;
 };
@@ -39,8 +41,9 @@ class ImageSnapshots : public Snapshots {
 /// Throws std::invalid_argument where the run's sample grids would be larger than a PNG may be.
 void check_grid(const RunConfig& config);
 
-/// Everything that sampling needs to know of a run, kept in its weight files.
+/// Everything that sampling and resuming need to know of a run, kept in its states and weights.
 std::map<std::string, std::string> run_metadata(const RunConfig& config,
-                                                const data::Dataset& dataset);
+                                                const data::Dataset& dataset,
+                                                const RunIdentity& identity);
 
 }  // namespace uvic::app

@@ -27,7 +27,7 @@ struct MemoryEstimate {
   double at_most() const;
 };
 
-/// `shards` as choose_shards() says. Tested within 10 % of what a step on the CPU really takes
+/// `shards` as choose_shards() says. Tested within 12 % of what a step on the CPU really takes
 /// (memory_test.cpp).
 MemoryEstimate estimate_memory(const RunConfig& config, torch::Device device, int64_t shards);
 

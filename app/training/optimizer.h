@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,11 @@ struct OptimizerStep {
   int64_t number = 1;    ///< of this step, from 1
 };
 
+/// A gradient's norm that is not finite: training has diverged.
+struct NotFinite : std::runtime_error {
+  NotFinite() : std::runtime_error("the gradient's norm is not finite") {}
+};
+
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
@@ -34,8 +40,8 @@ class Optimizer {
   virtual std::vector<TensorSet> state() const = 0;
 
   /// Updates parameters and their average from parameters[i].grad(), which it consumes. Returns the
-  /// global norm of the gradients before clipping. Throws std::runtime_error where that is not
-  /// finite, changing nothing.
+  /// global norm of the gradients before clipping. Throws NotFinite where that is not finite,
+  /// changing nothing.
   virtual double step(const OptimizerStep& step) = 0;
 };
 

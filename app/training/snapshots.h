@@ -11,15 +11,24 @@ namespace uvic::app {
 
 class Snapshots {
  public:
-  /// `state` and `run` outlive this object; `metadata` goes into every weight file.
-  Snapshots(const TrainState& state, const RunDir& run, std::map<std::string, std::string> metadata)
-      : state_(state), run_(run), metadata_(std::move(metadata)) {}
+  /// `state` and `run` outlive this object; `metadata` goes into every state and weight file,
+  /// `keep_states` is how many states stay on disk.
+  Snapshots(const TrainState& state,
+            const RunDir& run,
+            std::map<std::string, std::string> metadata,
+            int64_t keep_states)
+      : state_(state), run_(run), metadata_(std::move(metadata)), keep_states_(keep_states) {}
   virtual ~Snapshots() = default;
 
-  /// The average's weights under their own name, then the whole state.
+  /// The whole state, and the images seen in the run's record; the state before it is kept under
+  /// its own name.
+  void save_state() const;
+  /// The average's weights.
+  void save_weights() const { state_.save_weights(run_.weights(state_.images_seen), metadata_); }
+  /// The state, then the weights: weights are never ahead of the state.
   void save() const {
-    state_.save_weights(run_.weights(state_.images_seen), metadata_);
-    state_.save(run_.state(), metadata_);
+    save_state();
+    save_weights();
   }
   /// Samples, the same seeds each time, to run.grid(images seen).
   virtual void sample_grid() const = 0;
@@ -32,6 +41,7 @@ class Snapshots {
 
  private:
   std::map<std::string, std::string> metadata_;
+  int64_t keep_states_;
 };
 
 }  // namespace uvic::app

@@ -70,6 +70,12 @@ void TrainState::save(const std::filesystem::path& path,
   file.metadata["uvic.step"] = fmt::format("{}", step);
   file.metadata["uvic.images_seen"] = fmt::format("{}", images_seen);
   file.metadata["uvic.elapsed_sec"] = fmt::format("{}", elapsed_sec);
+  if (std::isfinite(loss)) {
+    file.metadata["uvic.loss"] = fmt::format("{}", loss);
+    file.metadata["uvic.loss_is_sane"] = loss_is_sane() ? "true" : "false";
+  }
+  if (std::isfinite(lowest_loss))
+    file.metadata["uvic.lowest_loss"] = fmt::format("{}", lowest_loss);
   formats::write_safetensors(path, file);
 }
 
@@ -116,6 +122,10 @@ void TrainState::load(const std::filesystem::path& path) {
   step = number<int64_t>(file, "uvic.step", path);
   images_seen = number<int64_t>(file, "uvic.images_seen", path);
   elapsed_sec = number<double>(file, "uvic.elapsed_sec", path);
+  // States of earlier versions have neither.
+  if (file.metadata.count("uvic.loss")) loss = number<double>(file, "uvic.loss", path);
+  if (file.metadata.count("uvic.lowest_loss"))
+    lowest_loss = number<double>(file, "uvic.lowest_loss", path);
 }
 
 void TrainState::save_weights(const std::filesystem::path& path,
@@ -128,10 +138,6 @@ void TrainState::save_weights(const std::filesystem::path& path,
   file.metadata["uvic.step"] = fmt::format("{}", step);
   file.metadata["uvic.images_seen"] = fmt::format("{}", images_seen);
   formats::write_safetensors(path, file);
-}
-
-std::map<std::string, std::string> read_metadata(const std::filesystem::path& path) {
-  return formats::read_safetensors(path).metadata;
 }
 
 }  // namespace uvic::app

@@ -74,6 +74,7 @@ class Trainer {
     const auto missing = missing_snapshots(config_, state_, run_);
     try {
       pause_for([&] {
+        if (missing.weights) snapshots_.save_weights();
         if (missing.grid) snapshots_.sample_grid();
         if (missing.score && !base::stop_requested()) snapshots_.score();
       });
@@ -115,13 +116,19 @@ class Trainer {
                                         batch.to(device_),
                                         {config_.accumulate, config_.shards});
       require_finite(loss, state_.images_seen);
-      window_.norm_sum += state_.optimizer->step(update);
+      try {
+        window_.norm_sum += state_.optimizer->step(update);
+      } catch (const NotFinite&) {
+        throw_diverged("the gradient's norm", state_.images_seen);
+      }
       window_.loss_sum += loss;
+      since_save_.loss_sum += loss;
     }
     state_.step = update.number;
     state_.images_seen += batch.size();
     window_.images += batch.size();
     ++window_.steps;
+    ++since_save_.steps;
     state_.elapsed_sec = elapsed_before_ + seconds_since(start_) - aside_sec_;
   }
 
@@ -133,12 +140,16 @@ class Trainer {
     };
     const bool logs = last || due(config_.log_images), saves = due(config_.checkpoint_images),
                samples = due(config_.grid_images), scores = due(config_.score_images);
+    const bool first = !logs && !first_step_logged_, saves_state = !saves && time_to_save();
     // The host waits for the steps under way on a GPU here alone.
-    if (on_gpu_ && (logs || saves || samples || scores)) take_totals();
+    if (on_gpu_ && (logs || saves || samples || scores || first || saves_state)) take_totals();
     between_steps_ = true;
+    if (first) log_first_step();
+    first_step_logged_ = true;
     if (logs) log_progress(lr);
     pause_for([&] {
       if (saves) save();
+      if (saves_state) save_state();
       if (samples && !base::stop_requested()) snapshots_.sample_grid();
       if (scores && !base::stop_requested()) snapshots_.score();
     });
@@ -148,18 +159,58 @@ class Trainer {
     const auto totals = on_gpu_->take();
     require_finite(totals.loss + totals.norm, state_.images_seen);
     window_.loss_sum += totals.loss;
+    since_save_.loss_sum += totals.loss;
     window_.norm_sum += totals.norm;
     if (const auto note = on_gpu_->note(); !note.empty()) run_.log(note);
   }
 
   void require_finite(double loss, int64_t images_seen) const {
-    if (std::isfinite(loss)) return;
+    if (!std::isfinite(loss)) throw_diverged("the loss", images_seen);
+  }
+
+  [[noreturn]] void throw_diverged(const char* what, int64_t images_seen) const {
+    std::string kept, sane;
+    for (const auto& state : run_.states()) {
+      kept += fmt::format("{}{}", kept.empty() ? "" : ", ", state.images_seen);
+      if (state.is_sane && sane.empty()) sane = fmt::format("{}", state.images_seen);
+    }
+    const char* cure =
+        "with a lower --optimizer.lr, with --optimizer.grad_clip 1 or with "
+        "--precision fp32";
     throw std::runtime_error(
-        fmt::format("{}: the loss is {} after {} images; lower optimizer.lr, set "
-                    "optimizer.grad_clip or use --precision fp32",
-                    run_.path().string(),
-                    loss,
-                    images_seen));
+        kept.empty()
+            ? fmt::format("{}: {} is no longer finite after {} images, before the first "
+                          "checkpoint; start again {}",
+                          run_.path().string(),
+                          what,
+                          images_seen,
+                          cure)
+            : fmt::format("{}: {} is no longer finite after {} images; go back by --resume_from "
+                          "{}{} (states are kept of {} images) {}",
+                          run_.path().string(),
+                          what,
+                          images_seen,
+                          sane.empty() ? kept.substr(0, kept.find(',')) : sane,
+                          sane.empty() ? "" : ", the last whose loss was sane",
+                          kept,
+                          cure));
+  }
+
+  bool time_to_save() const {
+    return config_.checkpoint_minutes > 0 &&
+           seconds_since(saved_time_) >= 60 * config_.checkpoint_minutes;
+  }
+
+  /// The time of a step is known after the first, long before the first progress line is due.
+  void log_first_step() {
+    const double seconds = seconds_since(window_.start);
+    const auto left = config_.total_images - state_.images_seen;
+    run_.log(fmt::format("{:>9} of {} images  first step {:.3f} s, so about {} to come",
+                         state_.images_seen,
+                         config_.total_images,
+                         seconds,
+                         base::duration_text(seconds * static_cast<double>(left) /
+                                             static_cast<double>(window_.images))));
   }
 
   void log_progress(double lr) {
@@ -167,14 +218,16 @@ class Trainer {
     const double loss = window_.loss_sum / static_cast<double>(window_.steps);
     const double norm = window_.norm_sum / static_cast<double>(window_.steps);
     const double memory = base::resident_mib();
-    const auto left = std::max<int64_t>(0, config_.total_images - state_.images_seen);
-    run_.log(fmt::format("{:>9} of {} images  loss {:.4f}  {:.1f} images/s  ETA {}  {:.0f} MiB",
-                         state_.images_seen,
-                         config_.total_images,
-                         loss,
-                         rate,
-                         base::duration_text(static_cast<double>(left) / rate),
-                         memory));
+    const auto left = config_.total_images - state_.images_seen;
+    run_.log(fmt::format(
+        "{:>9} of {} images  loss {:.4f}  {:.1f} images/s  {}{:.0f} MiB",
+        state_.images_seen,
+        config_.total_images,
+        loss,
+        rate,
+        left > 0 ? fmt::format("ETA {}  ", base::duration_text(static_cast<double>(left) / rate))
+                 : "",
+        memory));
     run_.append_stats({{"images_seen", state_.images_seen},
                        {"step", state_.step},
                        {"loss", loss},
@@ -187,8 +240,19 @@ class Trainer {
   }
 
   void save() {
-    snapshots_.save();
+    save_state();
+    snapshots_.save_weights();
+  }
+
+  void save_state() {
+    if (on_gpu_) take_totals();  // which throws rather than saves what has diverged
+    if (since_save_.steps > 0)
+      state_.loss = since_save_.loss_sum / static_cast<double>(since_save_.steps);
+    if (std::isfinite(state_.loss)) state_.lowest_loss = std::min(state_.lowest_loss, state_.loss);
+    since_save_ = {};
+    snapshots_.save_state();
     saved_at_ = state_.images_seen;
+    saved_time_ = Clock::now();
   }
 
   /// Grids, scores and checkpoints are not training time.
@@ -208,7 +272,9 @@ class Trainer {
   torch::Device device_;
   data::Loader loader_;
   std::unique_ptr<CudaStep> on_gpu_;
-  Window window_;
+  Window window_, since_save_;
+  Clock::time_point saved_time_ = Clock::now();
+  bool first_step_logged_ = false;
   const Clock::time_point start_ = Clock::now();
   double elapsed_before_, aside_sec_ = 0;
   int64_t saved_at_;
@@ -226,6 +292,7 @@ MissingSnapshots missing_snapshots(const RunConfig& config,
            (seen >= config.total_images || crosses(interval, before, seen));
   };
   MissingSnapshots missing;
+  missing.weights = due(config.checkpoint_images) && !std::filesystem::exists(run.weights(seen));
   missing.grid = due(config.grid_images) && !std::filesystem::exists(run.grid(seen));
   missing.score = due(config.score_images);
   if (!missing.score) return missing;
@@ -237,14 +304,13 @@ MissingSnapshots missing_snapshots(const RunConfig& config,
 double learning_rate(const OptimizerConfig& config, int64_t images_seen, int64_t total_images) {
   if (images_seen < config.warmup_images)
     return config.lr * static_cast<double>(images_seen) / static_cast<double>(config.warmup_images);
-  const auto rest = static_cast<double>(total_images - images_seen);
+  if (config.lr_decay == "none") return config.lr;
+  const int64_t end = config.lr_decay_images > 0 ? config.lr_decay_images : total_images;
+  const auto rest = static_cast<double>(end - images_seen);
   const auto left = std::clamp(
-      rest / static_cast<double>(std::max<int64_t>(1, total_images - config.warmup_images)),
-      0.0,
-      1.0);
-  if (config.lr_decay == "linear") return config.lr * left;
-  if (config.lr_decay == "cosine") return config.lr * 0.5 * (1 - std::cos(M_PI * left));
-  return config.lr;
+      rest / static_cast<double>(std::max<int64_t>(1, end - config.warmup_images)), 0.0, 1.0);
+  const double share = config.lr_decay == "linear" ? left : 0.5 * (1 - std::cos(M_PI * left));
+  return std::max(config.lr * share, config.lr_min);
 }
 
 void train(const RunConfig& config,

@@ -2,83 +2,167 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
 
-#include "data/formats/mapped_file.h"
+#include "data/formats/output_file.h"
+#include "data/formats/regular_file.h"
 
 namespace uvic::formats {
 namespace {
 
 namespace fs = std::filesystem;
 
+constexpr mode_t kUnfinished = S_IWUSR;  // a mode that no finished file has
+constexpr mode_t kPermissions = 07777;
+constexpr int kMostWriters = 1000;  // of one name at a time
+
 [[noreturn]] void fail(const fs::path& path, const char* action, int error) {
   throw std::runtime_error(
       fmt::format("{}: can't {}: {}", path.string(), action, std::strerror(error)));
 }
 
-// A library may have replaced the temporary file by one of its own, so that only its path is sure.
-void flush_to_disk(const fs::path& temporary, const fs::path& final_path) {
-  const int descriptor = ::open(temporary.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) fail(final_path, "write", errno);
-  const int error = fsync(descriptor) == 0 ? 0 : errno;
-  ::close(descriptor);
-  if (error) fail(final_path, "write", error);
+template <class Call>
+auto repeat_if_interrupted(Call&& call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
+/// NAME.uvic.tmp, NAME.uvic-1.tmp, ...; a name that would be too long is cut.
+fs::path temporary_name(const fs::path& final_path, int number) {
+  constexpr size_t kLongestName = 255;
+  const auto ending = number == 0 ? std::string(".uvic.tmp") : fmt::format(".uvic-{}.tmp", number);
+  const auto name = final_path.filename().string().substr(0, kLongestName - ending.size());
+  return final_path.parent_path() / (name + ending);
+}
+
+/// Removes a temporary file that a writer which is no more left there. False if it isn't one.
+bool remove_stale(const fs::path& path) {
+  const int file = repeat_if_interrupted(
+      [&] { return ::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC); });
+  if (file < 0) return errno == ENOENT;
+  struct stat opened = {}, named = {};
+  // While the lock is held nobody else removes or replaces the file of that name.
+  const bool stale = flock(file, LOCK_EX | LOCK_NB) == 0 && fstat(file, &opened) == 0 &&
+                     S_ISREG(opened.st_mode) && (opened.st_mode & kPermissions) == kUnfinished &&
+                     opened.st_nlink == 1 && opened.st_uid == geteuid() &&
+                     lstat(path.c_str(), &named) == 0 && named.st_ino == opened.st_ino &&
+                     named.st_dev == opened.st_dev && ::unlink(path.c_str()) == 0;
+  ::close(file);
+  return stale;
 }
 
 }  // namespace
 
 AtomicFile::AtomicFile(fs::path final_path) : final_(std::move(final_path)) {
-  static std::atomic<unsigned> counter{0};
+  refuse_flag_as_path(final_);
+  struct stat status = {};
+  if (stat(final_.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    open_special(status.st_mode);
+    return;
+  }
   std::error_code error;
-  // Renaming over a link would replace the link instead of the file that it stands for.
+  // Renaming over a link would replace the link instead of the file that it points to.
   if (fs::is_symlink(final_, error)) {
     if (const auto target = fs::canonical(final_, error); !error) final_ = target;
   }
-  if (fs::is_directory(final_, error)) fail(final_, "write", EISDIR);
-  temporary_ = final_;
-  temporary_ += fmt::format(".{}-{}.tmp", getpid(), counter++);
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail(final_, "create", errno);
+  open_temporary();
+}
+
+void AtomicFile::open_special(mode_t kind) {
+  if (S_ISDIR(kind)) fail(final_, "write", EISDIR);
+  if (!S_ISCHR(kind) && !S_ISFIFO(kind))
+    throw std::runtime_error(
+        fmt::format("{}: a {}; give the name of a file", final_.string(), special_file_text(kind)));
+  // Without O_NONBLOCK a FIFO that nobody reads would wait forever.
+  descriptor_ = repeat_if_interrupted(
+      [&] { return ::open(final_.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); });
+  if (descriptor_ < 0 && errno == ENXIO)
+    throw std::runtime_error(fmt::format("{}: a FIFO that nobody reads", final_.string()));
+  if (descriptor_ < 0) fail(final_, "write", errno);
+  fcntl(descriptor_, F_SETFL, fcntl(descriptor_, F_GETFL) & ~O_NONBLOCK);
+}
+
+void AtomicFile::open_temporary() {
+  for (int number = 0; descriptor_ < 0 && number < kMostWriters; ++number) {
+    const auto name = temporary_name(final_, number);
+    const auto create = [&] {
+      return repeat_if_interrupted([&] {
+        return ::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+      });
+    };
+    descriptor_ = create();
+    int why = errno;  // remove_stale() sets errno
+    if (descriptor_ < 0 && why == EEXIST && remove_stale(name)) {
+      descriptor_ = create();
+      why = errno;
+    }
+    if (descriptor_ >= 0)
+      temporary_ = name;
+    else if (why != EEXIST)
+      fail(final_, "create", why);
+  }
+  if (descriptor_ < 0) fail(final_, "create", EEXIST);
+  struct stat status = {};
+  fstat(descriptor_, &status);
+  mode_ = status.st_mode & kPermissions;  // 0666 less what the umask or the folder takes away
+  flock(descriptor_, LOCK_EX | LOCK_NB);  // before the mode that a stale file is known by
+  fchmod(descriptor_, kUnfinished);       // where it fails, a killed writer's file stays there
 }
 
 AtomicFile::~AtomicFile() {
-  if (descriptor_ >= 0) ::close(descriptor_);
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 void AtomicFile::write(const void* bytes, size_t size_bytes) {
   const char* next = static_cast<const char*>(bytes);
   while (size_bytes > 0) {
     // Linux writes at most 2 GiB at once.
-    const ssize_t written = ::write(descriptor_, next, std::min(size_bytes, size_t{1} << 30));
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      fail(final_, "write", errno);
-    }
+    const ssize_t written = repeat_if_interrupted(
+        [&] { return ::write(descriptor_, next, std::min(size_bytes, size_t{1} << 30)); });
+    if (written < 0) fail(final_, "write", errno);
     next += written;
     size_bytes -= static_cast<size_t>(written);
   }
 }
 
+void AtomicFile::rewrite(uint64_t offset, const void* bytes, size_t size_bytes) {
+  const char* next = static_cast<const char*>(bytes);
+  while (size_bytes > 0) {
+    const ssize_t written = repeat_if_interrupted(
+        [&] { return ::pwrite(descriptor_, next, size_bytes, static_cast<off_t>(offset)); });
+    if (written < 0) fail(final_, "write", errno);
+    next += written;
+    offset += static_cast<uint64_t>(written);
+    size_bytes -= static_cast<size_t>(written);
+  }
+}
+
 void AtomicFile::commit(bool sync_folder) {
-  const int closed = ::close(descriptor_);
-  descriptor_ = -1;
-  if (closed != 0) fail(final_, "write", errno);
-  flush_to_disk(temporary_, final_);
-  if (::rename(temporary_.c_str(), final_.c_str()) != 0) fail(final_, "create", errno);
-  temporary_.clear();
+  if (!temporary_.empty()) {
+    fchmod(descriptor_, mode_);
+    if (repeat_if_interrupted([&] { return fsync(descriptor_); }) != 0)
+      fail(final_, "write", errno);
+    if (repeat_if_interrupted([&] { return ::rename(temporary_.c_str(), final_.c_str()); }) != 0)
+      fail(final_, "create", errno);
+    temporary_.clear();
+  }
+  // The lock ends here, after the rename. What close() may report of the bytes, fsync() has.
+  ::close(std::exchange(descriptor_, -1));
   if (!sync_folder) return;
   const fs::path folder = final_.has_parent_path() ? final_.parent_path() : fs::path(".");
   const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return;  // a folder that may be written but not read; the rename stands
-  fsync(descriptor);           // some file systems refuse this on folders; the rename stands
+  if (descriptor < 0) return;  // a folder that may be written but not read; the rename is done
+  fsync(descriptor);           // some file systems refuse this on folders; the rename is done
   ::close(descriptor);
 }
 
@@ -89,12 +173,21 @@ void write_file_atomically(const fs::path& path, std::string_view content) {
 }
 
 std::string read_file(const fs::path& path, size_t limit_bytes) {
-  const auto file = MappedFile::open(path);
-  if (file->size() > limit_bytes) {
+  const RegularFile file(path);
+  if (file.size() > limit_bytes) {
     throw std::runtime_error(fmt::format(
-        "{}: {} bytes, more than the {} expected here", path.string(), file->size(), limit_bytes));
+        "{}: {} bytes, more than the {} expected here", path.string(), file.size(), limit_bytes));
   }
-  return std::string(reinterpret_cast<const char*>(file->data()), file->size());
+  std::string content(file.size(), '\0');
+  if (file.read(content.data(), content.size()) < content.size()) throw file.changed();
+  return content;
+}
+
+std::string read_beginning(const fs::path& path, size_t count) {
+  const RegularFile file(path);
+  std::string content(std::min<size_t>(count, file.size()), '\0');
+  content.resize(file.read(content.data(), content.size()));
+  return content;
 }
 
 }  // namespace uvic::formats

@@ -1,9 +1,13 @@
 // What a file is, by its first bytes; its name decides only where they don't.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <string_view>
 
+#include "base/table.h"
 #include "data/formats/mapped_file.h"
 
 namespace uvic::formats {
@@ -14,16 +18,47 @@ enum class FileKind {
   kTorchScript,  ///< of torch.jit.save
   kNpy,
   kNpz,
-  kPictureZip,  ///< any other zip archive
-  kPicture,     ///< PNG, JPEG, BMP
+  kImageZip,    ///< any other zip archive
+  kImage,       ///< PNG, JPEG, WebP, BMP
   kCifarBatch,  ///< records of CIFAR-10's binary version
   kJson,
   kToml,
-  kUnknown
+  kUnknown  ///< nothing that uvic reads; content_text says what it is, where it is known
 };
 
-/// A damaged file is of the kind that its name tells, so that the reader of that kind says what is
+/// The head of a file, as the detectors of the table see it.
+struct FileHead {
+  std::string_view bytes;   ///< of the beginning; at least 512 where there are as many
+  std::string_view name;    ///< path, or empty
+  uint64_t size_bytes = 0;  ///< of the whole file
+  std::shared_ptr<const MappedFile> file;  ///< the whole file, or null: zip kinds are told by it
+};
+
+/// A kind of file: one row serves detection, `uvic inspect` and error messages.
+struct FileKindRow {
+  const char* name;    ///< short, as "safetensors", "gif"
+  const char* help;    ///< in a sentence, as "a GIF image"
+  FileKind kind;       ///< kUnknown: known, and not read
+  const char* advice;  ///< what to do instead, for kinds that are not read; else empty
+  bool (*by_content)(const FileHead& head);  ///< null: never
+  bool (*by_name)(const FileHead& head);     ///< null: never; asked where no row knows the content
+};
+
+/// In the order in which they are asked.
+base::Table<FileKindRow>& file_kinds();
+
+/// The first row whose content test holds, else the first whose name test does, else null.
+const FileKindRow* find_file_kind(const FileHead& head);
+
+/// A damaged file is of the kind that its name says, so that the reader of that kind says what is
 /// wrong with it. Throws std::runtime_error naming a zip archive that is damaged.
 FileKind file_kind(const std::shared_ptr<const MappedFile>& file);
+
+/// "a GIF image; save it as PNG": what bytes are that a reader did not expect, with the advice of
+/// its row; empty where no row knows the content.
+std::string content_text(std::string_view bytes);
+
+/// "safetensors, pth, npy, ...": the kinds that uvic reads.
+std::string readable_kinds_text();
 
 }  // namespace uvic::formats

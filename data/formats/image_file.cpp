@@ -9,13 +9,16 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <numeric>
 #include <stdexcept>
 
 #include "data/formats/atomic_file.h"
 #include "data/formats/crc32.h"
+#include "data/formats/file_kind.h"
+#include "data/formats/jpeg_check.h"
 #include "data/formats/little_endian.h"
 #include "data/formats/mapped_file.h"
+#include "data/formats/stb_memory.h"
+#include "data/formats/webp.h"
 
 namespace uvic::formats {
 namespace {
@@ -45,74 +48,6 @@ bool png_is_whole(const uint8_t* bytes, size_t size) {
   return false;
 }
 
-// Which Huffman tables of a JPEG have been given so far, by class (0 DC, 1 AC) and number.
-struct HuffmanTables {
-  bool given[2][4] = {};
-
-  // Takes a segment of tables (class and number, 16 counts of codes by length, the codes' symbols).
-  // False unless each holds 256 codes at most: stb before 2.28 writes beyond its array where there
-  // are more.
-  bool take(const uint8_t* tables, size_t size) {
-    constexpr size_t kCountsEnd = 17;
-    while (size > 0) {
-      if (size < kCountsEnd || tables[0] >> 4 > 1 || (tables[0] & 15) > 3) return false;
-      const size_t codes = std::accumulate(tables + 1, tables + kCountsEnd, size_t{0});
-      if (codes > 256 || codes > size - kCountsEnd) return false;
-      given[tables[0] >> 4][tables[0] & 15] = true;
-      tables += kCountsEnd + codes;
-      size -= kCountsEnd + codes;
-    }
-    return true;
-  }
-
-  // Whether the tables that a scan names are there: stb reads beyond its arrays where they are not.
-  // The header holds the number of components, two bytes for each, and the range of coefficients.
-  bool serve(const uint8_t* scan, size_t size, bool progressive) const {
-    if (size < 1 || size < 4 + 2 * size_t{scan[0]}) return false;
-    const uint8_t* range = scan + 1 + 2 * scan[0];
-    const bool wants_dc = !progressive || (range[0] == 0 && range[2] >> 4 == 0),
-               wants_ac = !progressive || range[0] != 0;
-    for (size_t i = 0; i < scan[0]; ++i) {
-      const uint8_t names = scan[2 + 2 * i];
-      if (names >> 4 > 3 || (names & 15) > 3) return false;
-      if (wants_dc && !given[0][names >> 4]) return false;
-      if (wants_ac && !given[1][names & 15]) return false;
-    }
-    return true;
-  }
-};
-
-// Whether the segments of a JPEG run to its end-of-image, as stb walks them, with sound tables for
-// each scan.
-// stb fills what is cut off with grey and tells nobody.
-bool jpeg_is_whole(const uint8_t* bytes, size_t size) {
-  HuffmanTables tables;
-  bool progressive = false;
-  size_t i = 2;
-  while (i + 1 < size) {
-    if (bytes[i] != 0xff) {
-      ++i;  // entropy-coded data, where 0xff stands before 0x00 or a restart marker only
-      continue;
-    }
-    const uint8_t marker = bytes[i + 1];
-    if (marker == 0xd9) return true;
-    if (marker == 0xff) {
-      ++i;
-    } else if (marker <= 0x01 || (marker >= 0xd0 && marker <= 0xd8)) {
-      i += 2;
-    } else {
-      if (i + 3 >= size) return false;
-      const size_t length = size_t{bytes[i + 2]} << 8 | bytes[i + 3];
-      if (length < 2 || length > size - i - 2) return false;
-      if (marker == 0xc4 && !tables.take(bytes + i + 4, length - 2)) return false;
-      if (marker == 0xc2) progressive = true;
-      if (marker == 0xda && !tables.serve(bytes + i + 4, length - 2, progressive)) return false;
-      i += 2 + length;
-    }
-  }
-  return false;
-}
-
 // The bytes that the pixels of a BMP take, from its header; stb reads zeros where they are missing.
 uint64_t bmp_bytes(const uint8_t* bytes, size_t size, int width, int height) {
   if (size < 30) return UINT64_MAX;
@@ -123,7 +58,7 @@ uint64_t bmp_bytes(const uint8_t* bytes, size_t size, int width, int height) {
   return pixels_at + row * static_cast<uint64_t>(height);
 }
 
-// What stb would allocate for a header alone must stand in proportion to the bytes that came:
+// What stb would allocate for a header alone must be in proportion to the bytes that came:
 // deflate expands at most 1032-fold, and a block of 64 JPEG samples takes a bit at least.
 bool bytes_suffice(const uint8_t* bytes, size_t size, int width, int height) {
   const uint64_t pixels = static_cast<uint64_t>(width) * static_cast<uint64_t>(height);
@@ -137,53 +72,94 @@ bool bytes_suffice(const uint8_t* bytes, size_t size, int width, int height) {
   return bmp_bytes(bytes, size, width, height) <= size;
 }
 
-}  // namespace
-
-Image decode_image(const uint8_t* bytes, size_t size_bytes, const std::string& name) {
+/// Throws unless the bytes are an image of a known kind that is whole.
+void check_whole(const uint8_t* bytes, size_t size_bytes, const std::string& name) {
   const bool png = is_png(bytes, size_bytes), jpeg = is_jpeg(bytes, size_bytes);
-  if (!png && !jpeg && !is_bmp(bytes, size_bytes)) {
-    throw std::runtime_error(fmt::format("{}: not a PNG, JPEG or BMP picture", name));
+  if (!png && !jpeg && !is_webp(bytes, size_bytes) && !is_bmp(bytes, size_bytes)) {
+    const auto kind = content_text({reinterpret_cast<const char*>(bytes), size_bytes});
+    throw std::runtime_error(fmt::format(
+        "{}: not a PNG, JPEG, WebP or BMP image{}", name, kind.empty() ? "" : " but " + kind));
   }
-  if ((png && !png_is_whole(bytes, size_bytes)) || (jpeg && !jpeg_is_whole(bytes, size_bytes))) {
-    throw std::runtime_error(fmt::format("{}: the picture is truncated or damaged", name));
-  }
-  if (size_bytes > INT_MAX) {
+  if (size_bytes > INT_MAX)
     throw std::runtime_error(
         fmt::format("{}: {} bytes, the limit is {}", name, size_bytes, INT_MAX));
-  }
-  const int length = static_cast<int>(size_bytes);
-  Image image;
-  int channels = 0;
-  if (!stbi_info_from_memory(bytes, length, &image.width, &image.height, &channels)) {
+  if (png && !png_is_whole(bytes, size_bytes))
+    throw std::runtime_error(fmt::format("{}: the image is truncated or damaged", name));
+  if (!jpeg) return;
+  const auto fault = jpeg_fault(bytes, size_bytes);
+  if (!fault.empty())
     throw std::runtime_error(
-        fmt::format("{}: can't decode the picture: {}", name, stbi_failure_reason()));
-  }
-  image.height = std::abs(image.height);  // a BMP from top to bottom
-  if (image.width < 1 || image.height < 1 || image.width > kMostPixels ||
-      image.height > kMostPixels) {
-    throw std::runtime_error(fmt::format("{}: the picture is {}x{} px, the limit is {} a side",
-                                         name,
-                                         image.width,
-                                         image.height,
-                                         kMostPixels));
-  }
-  if (!bytes_suffice(bytes, size_bytes, image.width, image.height)) {
+        fmt::format("{}: the image is truncated or damaged: it {}", name, fault));
+}
+
+/// stb_image's pixels.
+std::vector<uint8_t> decode_with_stb(const uint8_t* bytes,
+                                     size_t size_bytes,
+                                     const std::string& name,
+                                     ImageSize size) {
+  const size_t pixels = static_cast<size_t>(size.width) * static_cast<size_t>(size.height);
+  // 16-bit RGBA takes 8 bytes, a buffer that grows twice that; small images need their tables.
+  const StbMemory memory((size_t{1} << 20) + 16 * pixels);
+  int width = 0, height = 0, channels = 0;
+  const std::unique_ptr<stbi_uc, void (*)(void*)> decoded(
+      stbi_load_from_memory(bytes, static_cast<int>(size_bytes), &width, &height, &channels, 3),
+      stbi_image_free);
+  if (!decoded)
     throw std::runtime_error(
-        fmt::format("{}: truncated: {} bytes can't hold the {}x{} picture of its header",
+        fmt::format("{}: can't decode the image: {}", name, stbi_failure_reason()));
+  if (width != size.width || height != size.height)
+    throw std::runtime_error(fmt::format("{}: the image is truncated or damaged", name));
+  return {decoded.get(), decoded.get() + 3 * pixels};
+}
+
+}  // namespace
+
+const std::vector<std::string>& image_endings() {
+  static const std::vector<std::string> endings = {
+      "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp"};
+  return endings;
+}
+
+ImageSize image_size(const uint8_t* bytes, size_t size_bytes, const std::string& name) {
+  ImageSize size;
+  if (is_webp(bytes, size_bytes)) {
+    size = webp_size(bytes, size_bytes, name);
+  } else {
+    const StbMemory memory(size_t{1} << 20);
+    int channels = 0;
+    if (!stbi_info_from_memory(bytes,
+                               static_cast<int>(std::min<size_t>(size_bytes, INT_MAX)),
+                               &size.width,
+                               &size.height,
+                               &channels))
+      throw std::runtime_error(
+          fmt::format("{}: can't decode the image: {}", name, stbi_failure_reason()));
+    size.height = std::abs(size.height);  // a BMP from top to bottom
+  }
+  if (size.width < 1 || size.height < 1 || size.width > kMostSide_px ||
+      size.height > kMostSide_px || int64_t{size.width} * size.height > kMostImagePixels)
+    throw std::runtime_error(
+        fmt::format("{}: the image is {}x{} px, the limits are {} a side and {} million in all",
+                    name,
+                    size.width,
+                    size.height,
+                    kMostSide_px,
+                    kMostImagePixels / 1'000'000));
+  return size;
+}
+
+Image decode_image(const uint8_t* bytes, size_t size_bytes, const std::string& name) {
+  check_whole(bytes, size_bytes, name);
+  const auto size = image_size(bytes, size_bytes, name);
+  if (is_webp(bytes, size_bytes)) return decode_webp(bytes, size_bytes, name);
+  if (!bytes_suffice(bytes, size_bytes, size.width, size.height))
+    throw std::runtime_error(
+        fmt::format("{}: truncated: {} bytes can't hold the {}x{} image of its header",
                     name,
                     size_bytes,
-                    image.width,
-                    image.height));
-  }
-  const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(
-      stbi_load_from_memory(bytes, length, &image.width, &image.height, &channels, 3),
-      stbi_image_free);
-  if (!pixels) {
-    throw std::runtime_error(
-        fmt::format("{}: can't decode the picture: {}", name, stbi_failure_reason()));
-  }
-  image.rgb.assign(pixels.get(), pixels.get() + size_t{3} * image.width * image.height);
-  return image;
+                    size.width,
+                    size.height));
+  return {size.width, size.height, decode_with_stb(bytes, size_bytes, name, size)};
 }
 
 Image read_image(const std::filesystem::path& path) {
@@ -192,12 +168,12 @@ Image read_image(const std::filesystem::path& path) {
 }
 
 std::vector<uint8_t> encode_png(const Image& image) {
-  if (image.width < 1 || image.height < 1 || image.width > kMostPixels ||
-      image.height > kMostPixels)
+  if (image.width < 1 || image.height < 1 || image.width > kMostSide_px ||
+      image.height > kMostSide_px)
     throw std::invalid_argument(fmt::format("encode_png: {}x{} px, each side may have 1 to {}",
                                             image.width,
                                             image.height,
-                                            kMostPixels));
+                                            kMostSide_px));
   if (image.rgb.size() != size_t{3} * image.width * image.height) {
     throw std::invalid_argument(fmt::format("encode_png: {}x{} px with {} bytes, expected {}",
                                             image.width,

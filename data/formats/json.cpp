@@ -2,13 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <set>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "data/formats/atomic_file.h"
 #include "data/formats/file_error.h"
-#include "data/formats/mapped_file.h"
 
 namespace uvic::formats {
 namespace {
@@ -23,6 +22,76 @@ std::string reason(const json::exception& error) {
   return end == std::string::npos ? text : text.substr(end + 2);
 }
 
+/// Builds the value as the parser reports it. (The library's own callback parser walks the whole
+/// parent at the end of each of its members, which takes quadratic time.)
+class Builder : public nlohmann::json_sax<json> {
+ public:
+  Builder(const std::string& name, const JsonLimits& limits) : name_(name), limits_(limits) {}
+
+  json take() { return std::move(root_); }
+
+  bool null() override { return add(nullptr); }
+  bool boolean(bool value) override { return add(value); }
+  bool number_integer(number_integer_t value) override { return add(value); }
+  bool number_unsigned(number_unsigned_t value) override { return add(value); }
+  bool number_float(number_float_t value, const string_t&) override { return add(value); }
+  bool string(string_t& value) override { return add(std::move(value)); }
+  bool binary(binary_t&) override { return false; }
+
+  bool start_object(std::size_t) override { return open(json::value_t::object); }
+  bool start_array(std::size_t) override { return open(json::value_t::array); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+  bool key(string_t& key) override {
+    auto& object = *open_.back();
+    if (object.contains(key))
+      throw file_error(name_,
+                       fmt::format("JSON key {} occurs twice in one object", json(key).dump()));
+    member_ = &object[std::move(key)];
+    return true;
+  }
+  bool parse_error(std::size_t, const std::string&, const json::exception& error) override {
+    throw file_error(name_, "not valid JSON: " + reason(error));
+  }
+
+ private:
+  bool add(json value) {
+    place(std::move(value));
+    return true;
+  }
+
+  bool open(json::value_t kind) {
+    if (open_.size() >= static_cast<size_t>(limits_.depth))
+      throw file_error(name_, fmt::format("JSON nested deeper than {} levels", limits_.depth));
+    open_.push_back(place(json(kind)));
+    return true;
+  }
+
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
+
+  // Pointers to what is open stay valid: while a value is open nothing is added to its parent.
+  json* place(json value) {
+    if (++values_ > limits_.values)
+      throw file_error(name_, fmt::format("JSON of more than {} values", limits_.values));
+    if (open_.empty()) return &(root_ = std::move(value));
+    if (open_.back()->is_array()) {
+      open_.back()->push_back(std::move(value));
+      return &open_.back()->back();
+    }
+    return &(*member_ = std::move(value));
+  }
+
+  const std::string& name_;
+  const JsonLimits& limits_;
+  json root_;
+  std::vector<json*> open_;  // from the outermost to the innermost
+  json* member_ = nullptr;   // of the innermost object: the value of the key that was read last
+  size_t values_ = 0;
+};
+
 }  // namespace
 
 json parse_json(std::string_view text, const std::string& name, JsonLimits limits) {
@@ -30,42 +99,25 @@ json parse_json(std::string_view text, const std::string& name, JsonLimits limit
     throw file_error(name,
                      fmt::format("JSON of {} bytes, the limit is {}", text.size(), limits.bytes));
   }
-  std::vector<std::set<std::string>> keys;  // of the objects that are open
-  const auto check = [&](int depth, json::parse_event_t event, json& parsed) {
-    switch (event) {
-      case json::parse_event_t::object_start:
-        keys.emplace_back();
-        [[fallthrough]];
-      case json::parse_event_t::array_start:
-        if (depth >= limits.depth) {
-          throw file_error(name, fmt::format("JSON nested deeper than {} levels", limits.depth));
-        }
-        break;
-      case json::parse_event_t::key:
-        if (!keys.back().insert(parsed.get<std::string>()).second) {
-          throw file_error(name,
-                           fmt::format("JSON key {} stands twice in one object", parsed.dump()));
-        }
-        break;
-      case json::parse_event_t::object_end:
-        keys.pop_back();
-        break;
-      default:
-        break;
-    }
-    return true;
-  };
+  Builder builder(name, limits);
   try {
-    return json::parse(text.begin(), text.end(), check);
+    json::sax_parse(text.begin(), text.end(), &builder);
   } catch (const json::exception& error) {
     throw file_error(name, "not valid JSON: " + reason(error));
+  }
+  return builder.take();
+}
+
+std::optional<json> try_parse_json(std::string_view text, JsonLimits limits) {
+  try {
+    return parse_json(text, "", limits);
+  } catch (const std::runtime_error&) {
+    return std::nullopt;
   }
 }
 
 json read_json(const std::filesystem::path& path, JsonLimits limits) {
-  const auto file = MappedFile::open(path);
-  return parse_json(
-      {reinterpret_cast<const char*>(file->data()), file->size()}, file->name(), limits);
+  return parse_json(read_file(path, limits.bytes), path.string(), limits);
 }
 
 std::string format_json(const json& value) {

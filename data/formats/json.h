@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,11 +13,15 @@ namespace uvic::formats {
 struct JsonLimits {
   size_t bytes = size_t{256} << 20;
   int depth = 64;
+  size_t values = size_t{1} << 24;  ///< numbers, texts, lists, objects, ...; 16 to 100 bytes each
 };
 
-/// Throws std::runtime_error that names `name`, and the line and column of a fault, if the text is
-/// no JSON, holds a key twice in one object, or exceeds the limits.
+/// Time and memory are proportional to the text. Throws std::runtime_error that names `name`, and
+/// the line and column of a fault, if the text is no JSON, holds a key twice in one object, or
+/// exceeds the limits.
 nlohmann::json parse_json(std::string_view text, const std::string& name, JsonLimits limits = {});
+/// Nothing where parse_json throws.
+std::optional<nlohmann::json> try_parse_json(std::string_view text, JsonLimits limits = {});
 nlohmann::json read_json(const std::filesystem::path& path, JsonLimits limits = {});
 
 /// Readable text (indented, invalid UTF-8 replaced), ending in a newline.

@@ -7,10 +7,14 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "data/formats/output_file.h"
+
 namespace uvic::formats {
 
-/// Makes the folder and those above it. Throws std::runtime_error naming it and the reason.
+/// Makes the folder and those above it. Throws std::runtime_error naming it and the reason, and
+/// std::invalid_argument for a name as "-" or "--report" (refuse_flag_as_path).
 inline void make_folder(const std::filesystem::path& folder) {
+  refuse_flag_as_path(folder);
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error)

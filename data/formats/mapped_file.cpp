@@ -1,48 +1,111 @@
 #include "data/formats/mapped_file.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
 
 namespace uvic::formats {
 
+namespace {
+
+// Maps that the SIGBUS handler looks after. Fixed and without locks: a handler may not wait.
+struct Guard {
+  std::atomic<bool> taken{false};
+  std::atomic<uintptr_t> begin{0}, end{0};  // whole pages; equal: none
+  std::atomic<const char*> name{nullptr};
+};
+constexpr size_t kGuards = 4096;
+constexpr size_t kUnguarded = kGuards;  // a map beyond that number keeps the signal's default
+Guard guards[kGuards];
+std::atomic<bool> any_lost{false};
+char lost_name[4096];  // of the file that lost a page first
+uintptr_t page_bytes = 4096;
+
+// A page of a mapped file that is not in the file any more. All of the map from there on is
+// replaced by zeros; mmap() is no more than a system call.
+void on_bus_error(int signal, siginfo_t* info, void*) {
+  const auto at = reinterpret_cast<uintptr_t>(info->si_addr);
+  for (auto& guard : guards) {
+    const auto begin = guard.begin.load(), end = guard.end.load();
+    if (at < begin || at >= end) continue;
+    const auto page = at / page_bytes * page_bytes;
+    if (mmap(reinterpret_cast<void*>(page),
+             end - page,
+             PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
+             -1,
+             0) == MAP_FAILED)
+      break;
+    if (const char* name = guard.name; name && !any_lost)
+      for (size_t i = 0; i + 1 < sizeof lost_name && name[i]; ++i) lost_name[i] = name[i];
+    any_lost = true;
+    return;
+  }
+  std::signal(signal, SIG_DFL);  // not ours: the access is repeated and ends the process
+}
+
+void handle_bus_errors() {
+  static const bool done = [] {
+    page_bytes = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+    struct sigaction action = {};
+    action.sa_sigaction = on_bus_error;
+    action.sa_flags = SA_SIGINFO | SA_NODEFER;
+    sigemptyset(&action.sa_mask);
+    return sigaction(SIGBUS, &action, nullptr) == 0;
+  }();
+  (void)done;
+}
+
+size_t guard_map(const void* data, size_t size, const char* name) {
+  handle_bus_errors();
+  static std::atomic<size_t> start{0};
+  const size_t first = start++;
+  for (size_t i = 0; i < kGuards; ++i) {
+    auto& guard = guards[(first + i) % kGuards];
+    if (guard.taken.exchange(true)) continue;
+    const auto begin = reinterpret_cast<uintptr_t>(data);
+    guard.name = name;
+    guard.end = begin + (size + page_bytes - 1) / page_bytes * page_bytes;
+    guard.begin = begin;
+    return (first + i) % kGuards;
+  }
+  return kUnguarded;
+}
+
+void release_guard(size_t number) {
+  if (number == kUnguarded) return;
+  guards[number].begin = guards[number].end = 0;
+  guards[number].taken = false;
+}
+
+}  // namespace
+
 std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
-  const auto refuse = [&](const char* reason) {
-    return std::runtime_error(fmt::format("{}: {}", path.string(), reason));
-  };
-  std::shared_ptr<MappedFile> file(new MappedFile);
-  file->name_ = path.string();
-  // O_NONBLOCK: opening a pipe without a writer would wait forever.
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) throw refuse(std::strerror(errno));
-  struct stat status {};
-  const bool is_regular = fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
-  if (!is_regular) {
-    ::close(descriptor);
-    throw refuse(S_ISDIR(status.st_mode) ? "is a folder, not a file" : "is not a regular file");
-  }
-  file->size_ = static_cast<size_t>(status.st_size);
-  if (file->size_ > 0) {
-    // MAP_NORESERVE: a private map larger than the memory is fine as long as few pages are written.
-    void* map = mmap(
-        nullptr, file->size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, descriptor, 0);
-    const int error = errno;
-    if (map == MAP_FAILED) {
-      ::close(descriptor);
-      throw refuse(std::strerror(error));
-    }
-    file->data_ = static_cast<uint8_t*>(map);
-    file->is_mapped_ = true;
-  }
-  ::close(descriptor);
-  return file;
+  std::shared_ptr<MappedFile> mapped(new MappedFile);
+  mapped->name_ = path.string();
+  mapped->file_ = std::make_unique<RegularFile>(path);
+  const size_t size = mapped->file_->size();
+  if (size == 0) return mapped;
+  // MAP_NORESERVE: a private map larger than the memory is fine as long as few pages are written.
+  void* map = mmap(nullptr,
+                   size,
+                   PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_NORESERVE,
+                   mapped->file_->descriptor(),
+                   0);
+  if (map == MAP_FAILED)
+    throw std::runtime_error(fmt::format("{}: {}", mapped->name_, std::strerror(errno)));
+  mapped->data_ = static_cast<uint8_t*>(map);
+  mapped->size_ = size;
+  mapped->guard_ = guard_map(map, size, mapped->name_.c_str());
+  return mapped;
 }
 
 std::shared_ptr<const MappedFile> MappedFile::from_bytes(std::string bytes, std::string name) {
@@ -55,7 +118,20 @@ std::shared_ptr<const MappedFile> MappedFile::from_bytes(std::string bytes, std:
 }
 
 MappedFile::~MappedFile() {
-  if (is_mapped_) munmap(data_, size_);
+  if (!file_ || !data_) return;
+  release_guard(guard_);
+  munmap(data_, size_);
+}
+
+void MappedFile::require_unchanged() const {
+  if (file_ && !file_->is_unchanged()) throw file_->changed();
+}
+
+void require_nothing_lost() {
+  if (any_lost)
+    throw std::runtime_error(
+        fmt::format("{}: shortened while it was read, or its disk failed: do not use these results",
+                    lost_name));
 }
 
 torch::Tensor tensor_over(const std::shared_ptr<const MappedFile>& file,

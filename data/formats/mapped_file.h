@@ -9,17 +9,23 @@
 #include <memory>
 #include <string>
 
+#include "data/formats/regular_file.h"
+
 namespace uvic::formats {
 
 /// A private (copy-on-write) memory map, or bytes held in memory under a name. Readers work on
 /// either, so that they can be tested and fuzzed without a disk. Writing through data() never
-/// reaches the file. Another process that shortens the file while it is mapped kills the reader
-/// (SIGBUS); replacing it by rename, as AtomicFile does, is safe.
+/// reaches the file.
+///
+/// Another program may shorten the file or write into it while it is mapped. Pages that are gone
+/// then read as zeros (the process's SIGBUS handler puts zeros there), and require_unchanged()
+/// throws: whoever uses the bytes calls it afterwards. Replacing the file by rename, as AtomicFile
+/// does, changes nothing.
 class MappedFile {
  public:
   /// Throws std::runtime_error naming the path if it is absent, unreadable or no regular file.
   static std::shared_ptr<const MappedFile> open(const std::filesystem::path& path);
-  /// `name` stands in messages.
+  /// `name` is used in messages.
   static std::shared_ptr<const MappedFile> from_bytes(std::string bytes, std::string name);
 
   ~MappedFile();
@@ -30,14 +36,23 @@ class MappedFile {
   size_t size() const { return size_; }
   const std::string& name() const { return name_; }
 
+  /// Throws std::runtime_error naming the file where it was changed since it was opened. Costs one
+  /// system call.
+  void require_unchanged() const;
+
  private:
   MappedFile() = default;
 
   uint8_t* data_ = nullptr;
   size_t size_ = 0;
-  bool is_mapped_ = false;
+  std::unique_ptr<RegularFile> file_;  // null: bytes in memory
+  size_t guard_ = 0;                   // of the map, see mapped_file.cpp
   std::string name_, bytes_;
 };
+
+/// Throws std::runtime_error if pages of any mapped file were gone when they were read, since the
+/// process began: results that were made from it are not to be trusted. For the end of a program.
+void require_nothing_lost();
 
 /// A contiguous tensor over bytes of the file, which it keeps alive; a copy where the element type
 /// needs an alignment that the bytes do not have. The caller has checked that offset and sizes lie

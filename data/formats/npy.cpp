@@ -14,6 +14,7 @@
 #include "data/formats/atomic_file.h"
 #include "data/formats/file_error.h"
 #include "data/formats/little_endian.h"
+#include "data/formats/zip_writer.h"
 
 namespace uvic::formats {
 namespace {
@@ -154,6 +155,10 @@ class HeaderParser {
         return;
       }
     }
+    if (descr == "|O" || descr == "O")
+      throw fault(
+          "it is a pickled Python object, which is not read; in Python: d = numpy.load(path, "
+          "allow_pickle=True).item(); numpy.savez(path, **d)");
     throw fault(fmt::format(
         "its dtype '{}' is not supported; in Python: numpy.save(path, x.astype('float32'))",
         descr));
@@ -293,12 +298,38 @@ size_t NpzFile::entry(const std::string& name) const {
 
 namespace {
 
-Span span_of(const ZipReader& archive, size_t index) {
+constexpr size_t kLongestHeader = size_t{1} << 20;  // that of NumPy is 10,000 bytes
+
+std::string label_of(const ZipReader& archive, size_t index) {
+  return archive.entries()[index].name + ": ";
+}
+
+/// The beginning of an entry, long enough for the header.
+Span beginning_of(const ZipReader& archive, size_t index) {
+  auto content =
+      MappedFile::from_bytes(archive.read_beginning(index, kLongestHeader), archive.name());
+  const size_t size = content->size();
+  return {std::move(content), 0, size, label_of(archive, index)};
+}
+
+/// The whole entry, checked against its CRC. What is packed is unpacked only where its header and
+/// its size agree.
+Span whole_of(const ZipReader& archive, size_t index) {
   const auto& entry = archive.entries()[index];
-  const std::string label = entry.name + ": ";
-  if (const auto at = archive.stored_at(index))
+  const auto label = label_of(archive, index);
+  if (const auto at = archive.verified_at(index))
     return {archive.file(), *at, entry.size_bytes, label};
-  auto content = MappedFile::from_bytes(archive.read(index, uint64_t{1} << 40), archive.name());
+  const auto beginning = beginning_of(archive, index);
+  const auto header = parse_header(beginning);
+  const auto numel = checked_numel(header.info.shape);
+  const uint64_t data_bytes =
+      numel < 0 ? 0 : static_cast<uint64_t>(numel) * c10::elementSize(header.info.dtype);
+  if (numel < 0 || header.data_at + data_bytes != entry.size_bytes)
+    throw array_error(
+        beginning,
+        fmt::format(
+            "{} bytes, its header wants {}", entry.size_bytes, header.data_at + data_bytes));
+  auto content = MappedFile::from_bytes(archive.read(index, entry.size_bytes), archive.name());
   const size_t size = content->size();
   return {std::move(content), 0, size, label};
 }
@@ -306,11 +337,19 @@ Span span_of(const ZipReader& archive, size_t index) {
 }  // namespace
 
 torch::Tensor NpzFile::read(const std::string& name) const {
-  return read_span(span_of(archive_, entry(name)));
+  return read_span(whole_of(archive_, entry(name)));
 }
 
 ArrayInfo NpzFile::info(const std::string& name) const {
-  return parse_header(span_of(archive_, entry(name))).info;
+  return parse_header(beginning_of(archive_, entry(name))).info;
+}
+
+std::optional<ArrayInfo> NpzFile::known_info(const std::string& name) const {
+  try {
+    return info(name);
+  } catch (const std::runtime_error&) {
+    return std::nullopt;
+  }
 }
 
 std::map<std::string, torch::Tensor> read_npz(const std::filesystem::path& path) {

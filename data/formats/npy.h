@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,7 @@
 
 namespace uvic::formats {
 
-/// What the head of an array tells.
+/// What the head of an array says.
 struct ArrayInfo {
   torch::ScalarType dtype;
   std::vector<int64_t> shape;
@@ -35,7 +36,8 @@ ArrayInfo read_npy_info(const std::filesystem::path& path);
 /// lacks (bfloat16).
 void write_npy(const std::filesystem::path& path, const torch::Tensor& tensor);
 
-/// An open .npz, stored or deflated; arrays are read when asked for, those stored by memory map.
+/// An open .npz, stored or deflated; arrays are read when asked for and checked against their CRC,
+/// those stored by memory map.
 class NpzFile {
  public:
   /// Throws std::runtime_error naming the file if it is no zip archive of arrays.
@@ -49,6 +51,8 @@ class NpzFile {
   /// Both throw std::runtime_error that lists the names there are if `name` is none of them.
   torch::Tensor read(const std::string& name) const;
   ArrayInfo info(const std::string& name) const;
+  /// info, or nothing for an array that can't be read: of texts, records or objects.
+  std::optional<ArrayInfo> known_info(const std::string& name) const;
 
  private:
   size_t entry(const std::string& name) const;

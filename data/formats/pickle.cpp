@@ -9,6 +9,7 @@
 
 #include "data/formats/file_error.h"
 #include "data/formats/little_endian.h"
+#include "data/formats/pickle_opcodes.h"
 
 namespace uvic::formats {
 namespace {
@@ -17,83 +18,6 @@ using Kind = PickleValue::Kind;
 
 // A value takes some 150 bytes of memory and may take one byte in the file.
 constexpr size_t kMaxValues = size_t{1} << 23;
-
-// Opcodes by the names of pickletools.
-enum Opcode : uint8_t {
-  kProto = 0x80,
-  kFrame = 0x95,
-  kStop = '.',
-  kMark = '(',
-  kPop = '0',
-  kPopMark = '1',
-  kDup = '2',
-  kNone = 'N',
-  kNewTrue = 0x88,
-  kNewFalse = 0x89,
-  kBinInt = 'J',
-  kBinInt1 = 'K',
-  kBinInt2 = 'M',
-  kLong1 = 0x8a,
-  kLong4 = 0x8b,
-  kBinFloat = 'G',
-  kShortBinString = 'U',
-  kBinString = 'T',
-  kShortBinUnicode = 0x8c,
-  kBinUnicode = 'X',
-  kBinUnicode8 = 0x8d,
-  kShortBinBytes = 'C',
-  kBinBytes = 'B',
-  kBinBytes8 = 0x8e,
-  kByteArray8 = 0x96,
-  kEmptyList = ']',
-  kAppend = 'a',
-  kAppends = 'e',
-  kEmptyTuple = ')',
-  kTuple = 't',
-  kTuple1 = 0x85,
-  kTuple2 = 0x86,
-  kTuple3 = 0x87,
-  kEmptyDict = '}',
-  kSetItem = 's',
-  kSetItems = 'u',
-  kEmptySet = 0x8f,
-  kAddItems = 0x90,
-  kFrozenSet = 0x91,
-  kBinGet = 'h',
-  kLongBinGet = 'j',
-  kBinPut = 'q',
-  kLongBinPut = 'r',
-  kMemoize = 0x94,
-  kGlobal = 'c',
-  kStackGlobal = 0x93,
-  kReduce = 'R',
-  kNewObj = 0x81,
-  kBuild = 'b',
-  kBinPersId = 'Q',
-};
-
-struct RefusedOpcode {
-  uint8_t code;
-  const char* name;
-};
-constexpr RefusedOpcode kRefused[] = {{'i', "INST"},
-                                      {'o', "OBJ"},
-                                      {0x92, "NEWOBJ_EX"},
-                                      {0x82, "EXT1"},
-                                      {0x83, "EXT2"},
-                                      {0x84, "EXT4"},
-                                      {'P', "PERSID"},
-                                      {0x97, "NEXT_BUFFER"},
-                                      {0x98, "READONLY_BUFFER"},
-                                      {'I', "INT"},
-                                      {'L', "LONG"},
-                                      {'F', "FLOAT"},
-                                      {'S', "STRING"},
-                                      {'V', "UNICODE"},
-                                      {'l', "LIST"},
-                                      {'d', "DICT"},
-                                      {'g', "GET"},
-                                      {'p', "PUT"}};
 
 bool is_dict_type(std::string_view module, std::string_view name) {
   return module == "collections" && (name == "OrderedDict" || name == "defaultdict");
@@ -195,11 +119,11 @@ void PickleReader::recall(uint64_t index) {
 
 PickleValue* PickleReader::make_global(std::string_view module, std::string_view name) {
   if (!is_allowed_(module, name)) {
-    throw fault(fmt::format(
-        "refused: it refers to {}.{}, which is not plain data. Save tensors alone, in Python: "
-        "torch.save(model.state_dict(), path)",
-        module,
-        name));
+    throw fault(
+        fmt::format("refused: it refers to {}.{}, which runs code. Save tensors alone, in Python: "
+                    "torch.save(model.state_dict(), path)",
+                    module,
+                    name));
   }
   auto* value = make_text(Kind::kGlobal, name);
   value->module = module;
@@ -209,8 +133,11 @@ PickleValue* PickleReader::make_global(std::string_view module, std::string_view
 void PickleReader::call() {
   auto* arguments = pop();
   auto* callable = pop();
-  if (callable->kind != Kind::kGlobal || arguments->kind != Kind::kTuple) {
-    throw fault("refused: it calls what is no global");
+  const bool is_callable = callable->kind == Kind::kGlobal || callable->kind == Kind::kCall;
+  if (!is_callable || arguments->kind != Kind::kTuple) {
+    throw fault(
+        "refused: it calls what is no global. Save tensors alone, in Python: "
+        "torch.save(model.state_dict(), path)");
   }
   const bool is_dict = is_dict_type(callable->module, callable->text);
   if (!is_dict && !is_set_type(callable->module, callable->text)) {
@@ -238,6 +165,14 @@ void PickleReader::call() {
     }
   }
   push(value);
+}
+
+/// class.__new__(class, *arguments, **named)
+void PickleReader::call_with_names() {
+  auto* named = pop();
+  call();
+  if (named->kind != Kind::kDict) throw fault("refused: it names arguments by what is no dict");
+  extend(top(), named->items);
 }
 
 bool PickleReader::step(uint8_t opcode) {
@@ -426,9 +361,12 @@ bool PickleReader::step(uint8_t opcode) {
     case kNewObj:
       call();
       return true;
+    case kNewObjEx:
+      call_with_names();
+      return true;
     case kBuild: {
       auto* state = pop();
-      expect(is_dict(top()) || top()->kind == Kind::kSet, "BUILD");
+      expect(is_dict(top()) || is_list(top()) || top()->kind == Kind::kSet, "BUILD");
       top()->state = state;
       return true;
     }

@@ -1,6 +1,6 @@
 // Python pickles, protocols 2 to 5, turned into plain values. Nothing is ever imported or called: a
-// call becomes a value that names the callable and its arguments, and only callables of a given
-// list are let through.
+// call becomes a value that names the callable and its arguments. Globals that the caller's rule
+// does not allow end the reading.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +30,7 @@ struct PickleValue {
     kDict,        ///< items: key, value, key, value, ...; dict, OrderedDict and defaultdict
     kGlobal,      ///< module, text
     kPersistent,  ///< argument: what the writer's persistent_id() gave
-    kCall         ///< callable(*argument), then __setstate__(state) if there is one
+    kCall         ///< callable(*argument); __setstate__(state) and items if there are any
   };
   Kind kind = Kind::kNone;
   int64_t integer = 0;
@@ -84,6 +84,7 @@ class PickleReader {
   void recall(uint64_t index);
   PickleValue* make_global(std::string_view module, std::string_view name);
   void call();
+  void call_with_names();
   bool step(uint8_t opcode);  // false at the pickle's end
 
   std::string_view bytes_;

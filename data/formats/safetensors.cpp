@@ -1,6 +1,7 @@
 #include "data/formats/safetensors.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -14,6 +15,7 @@
 #include "data/formats/file_error.h"
 #include "data/formats/json.h"
 #include "data/formats/little_endian.h"
+#include "data/formats/xxh64.h"
 
 namespace uvic::formats {
 namespace {
@@ -53,11 +55,43 @@ struct Entry {
   uint64_t begin, end;  // bytes after the header
 };
 
+constexpr const char* kChecksumKey = "uvic.checksum";
+const std::string kChecksumKind = "xxh64:";
+
+// Length before text: no two lists of words have the same bytes.
+void add_to_hash(Xxh64& hash, const std::string& word) {
+  std::string length;
+  append_little_endian<uint64_t>(length, word.size());
+  hash.update(length.data(), length.size());
+  hash.update(word.data(), word.size());
+}
+
+void add_to_hash(Xxh64& hash,
+                 const std::string& name,
+                 torch::ScalarType dtype,
+                 at::IntArrayRef shape) {
+  add_to_hash(hash, name);
+  add_to_hash(hash, fmt::format("{} {}", c10::toString(dtype), fmt::join(shape, ",")));
+}
+
+Xxh64 hash_of_metadata(const std::map<std::string, std::string>& metadata) {
+  Xxh64 hash;
+  for (const auto& [key, value] : metadata) add_to_hash(hash, key), add_to_hash(hash, value);
+  return hash;
+}
+
+Xxh64 hash_of_header(const std::map<std::string, std::string>& metadata,
+                     const std::vector<Entry>& entries) {
+  auto hash = hash_of_metadata(metadata);
+  for (const auto& entry : entries) add_to_hash(hash, entry.name, entry.dtype, entry.shape);
+  return hash;
+}
+
 class Reader {
  public:
   explicit Reader(const std::shared_ptr<const MappedFile>& file) : file_(file) {}
 
-  TensorFile read() {
+  TensorFile read(Checksum checksum) {
     const json header = read_header();
     TensorFile result;
     std::vector<Entry> entries;
@@ -68,7 +102,10 @@ class Reader {
         entries.push_back(read_entry(name, row));
       }
     }
+    const auto stored = result.metadata.extract(kChecksumKey);
+    const auto hash = hash_of_header(result.metadata, entries);  // in the order of the names
     check_layout(entries);
+    if (stored && checksum == Checksum::kVerified) verify(stored.mapped(), hash);
     for (const auto& entry : entries) {
       result.tensors.emplace(entry.name,
                              tensor_over(file_, data_at_ + entry.begin, entry.shape, entry.dtype));
@@ -134,7 +171,7 @@ class Reader {
     const uint64_t available = file_->size() - data_at_;
     if (entry.begin > entry.end || entry.end > available) {
       throw fault(
-          "{} stands at bytes {} to {} of {}; truncated?", name, entry.begin, entry.end, available);
+          "{} is at bytes {} to {} of {}; truncated?", name, entry.begin, entry.end, available);
     }
     const int64_t numel = checked_numel(entry.shape);
     const uint64_t size = entry.end - entry.begin;
@@ -170,6 +207,22 @@ class Reader {
     }
   }
 
+  void verify(const std::string& stored, Xxh64 hash) const {
+    // Of a later version, maybe: another kind of checksum says nothing here.
+    if (stored.rfind(kChecksumKind, 0) != 0) return;
+    hash.update(file_->data() + data_at_, file_->size() - data_at_);
+    file_->require_unchanged();
+    if (kChecksumKind + hash.hex() == stored) return;
+    throw file_error(file_->name(),
+                     fmt::format("damaged: its checksum is {}{}, it was written with {}; use a "
+                                 "copy (a program that changed it on purpose must drop {} from "
+                                 "its metadata)",
+                                 kChecksumKind,
+                                 hash.hex(),
+                                 stored,
+                                 kChecksumKey));
+  }
+
   std::shared_ptr<const MappedFile> file_;
   uint64_t data_at_ = 0;
 };
@@ -186,23 +239,32 @@ std::string dtype_name(const std::string& tensor, torch::ScalarType type) {
 
 }  // namespace
 
-TensorFile read_safetensors(const std::filesystem::path& path) {
-  return read_safetensors(MappedFile::open(path));
+TensorFile read_safetensors(const std::filesystem::path& path, Checksum checksum) {
+  return read_safetensors(MappedFile::open(path), checksum);
 }
 
-TensorFile read_safetensors(const std::shared_ptr<const MappedFile>& file) {
-  return Reader(file).read();
+TensorFile read_safetensors(const std::shared_ptr<const MappedFile>& file, Checksum checksum) {
+  return Reader(file).read(checksum);
 }
 
-void write_safetensors(const std::filesystem::path& path, const TensorFile& file) {
-  // Widest elements first, so that each tensor is aligned to its element size.
-  std::vector<std::pair<std::string, torch::Tensor>> order(file.tensors.begin(),
-                                                           file.tensors.end());
+namespace {
+
+using NamedTensor = std::pair<std::string, torch::Tensor>;
+
+// Widest elements first, so that each tensor is aligned to its element size.
+std::vector<NamedTensor> in_file_order(const TensorFile& file) {
+  std::vector<NamedTensor> order(file.tensors.begin(), file.tensors.end());
   std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
     return a.second.element_size() > b.second.element_size();
   });
+  return order;
+}
+
+/// The header as it is in the file, its length a multiple of 8.
+std::string header_text(const std::vector<NamedTensor>& order,
+                        const std::map<std::string, std::string>& metadata) {
   json header = json::object();
-  if (!file.metadata.empty()) header["__metadata__"] = file.metadata;
+  header["__metadata__"] = metadata;
   uint64_t at = 0;
   for (const auto& [name, tensor] : order) {
     if (name == "__metadata__") {
@@ -221,15 +283,36 @@ void write_safetensors(const std::filesystem::path& path, const TensorFile& file
     throw std::invalid_argument("write_safetensors: a tensor's name or the metadata is not UTF-8");
   }
   text.resize((text.size() + 7) / 8 * 8, ' ');
+  return text;
+}
 
+}  // namespace
+
+void write_safetensors(const std::filesystem::path& path, const TensorFile& file) {
+  const auto order = in_file_order(file);
+  auto metadata = file.metadata;
+  metadata.erase(kChecksumKey);
+  auto hash = hash_of_metadata(metadata);
+  for (const auto& [name, tensor] : file.tensors)
+    add_to_hash(hash, name, tensor.scalar_type(), tensor.sizes());
+
+  // The checksum is known after the last byte: a header of the same length makes room for it.
   AtomicFile out(path);
+  if (out.is_rewritable()) metadata[kChecksumKey] = kChecksumKind + std::string(16, '0');
+  auto text = header_text(order, metadata);
   std::string length;
   append_little_endian<uint64_t>(length, text.size());
   out.write(length.data(), length.size());
   out.write(text.data(), text.size());
   for (const auto& [name, tensor] : order) {
     const auto plain = tensor.detach().to(torch::kCPU).contiguous();
+    hash.update(plain.data_ptr(), plain.nbytes());
     out.write(plain.data_ptr(), plain.nbytes());
+  }
+  if (out.is_rewritable()) {
+    metadata[kChecksumKey] = kChecksumKind + hash.hex();
+    text = header_text(order, metadata);
+    out.rewrite(length.size(), text.data(), text.size());
   }
   out.commit();
 }

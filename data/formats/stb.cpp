@@ -1,4 +1,36 @@
 // The bodies of stb_image and stb_image_write; image_file.cpp is their only caller.
+#include <cstdlib>
+#include <cstring>
+
+#include "data/formats/stb_memory.h"
+
+namespace {
+
+thread_local size_t most_bytes = SIZE_MAX;
+thread_local uint8_t fill_byte = 0;
+
+void* stb_allocate(size_t bytes) {
+  if (bytes > most_bytes) return nullptr;
+  if (fill_byte == 0) return std::calloc(bytes, 1);
+  void* memory = std::malloc(bytes);
+  if (memory) std::memset(memory, fill_byte, bytes);
+  return memory;
+}
+
+void* stb_reallocate(void* memory, size_t before, size_t bytes) {
+  if (bytes > most_bytes) return nullptr;
+  void* larger = std::realloc(memory, bytes);
+  if (larger && bytes > before)
+    std::memset(static_cast<char*>(larger) + before, fill_byte, bytes - before);
+  return larger;
+}
+
+}  // namespace
+
+#define STBI_MALLOC(bytes) stb_allocate(bytes)
+#define STBI_REALLOC_SIZED(memory, before, bytes) stb_reallocate(memory, before, bytes)
+#define STBI_FREE(memory) std::free(memory)
+
 #define STB_IMAGE_IMPLEMENTATION
 #define STBI_ONLY_PNG
 #define STBI_ONLY_JPEG
@@ -10,3 +42,20 @@
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STBI_WRITE_NO_STDIO
 #include <stb_image_write.h>
+
+namespace uvic::formats {
+
+StbMemory::StbMemory(size_t most) : StbMemory(most, fill_byte) {}
+
+StbMemory::StbMemory(size_t most, uint8_t fill)
+    : most_bytes_before_(most_bytes), fill_before_(fill_byte) {
+  most_bytes = most;
+  fill_byte = fill;
+}
+
+StbMemory::~StbMemory() {
+  most_bytes = most_bytes_before_;
+  fill_byte = fill_before_;
+}
+
+}  // namespace uvic::formats

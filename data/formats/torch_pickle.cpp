@@ -91,7 +91,7 @@ PthFile read_zip_form(const std::shared_ptr<const MappedFile>& file) {
         fmt::format("{}: written on a big-endian machine, which is not supported", file->name()));
   }
   const std::string pickle = archive.read(*pickle_at);
-  PickleReader reader(pickle, file->name(), is_plain_data);
+  PickleReader reader(pickle, file->name(), is_harmless_global);
   const auto* root = reader.read();
   const ZipStorages storages(archive, prefix);
   return flatten_pickle(root, file->name(), pickle.size(), storages);
@@ -165,8 +165,9 @@ class LegacyStorages : public StorageSource {
 constexpr std::string_view kLegacyMagic("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 10);
 
 PthFile read_legacy_form(const std::shared_ptr<const MappedFile>& file) {
-  PickleReader reader(
-      {reinterpret_cast<const char*>(file->data()), file->size()}, file->name(), is_plain_data);
+  PickleReader reader({reinterpret_cast<const char*>(file->data()), file->size()},
+                      file->name(),
+                      is_harmless_global);
   const auto refuse = [&](const char* text) { return file_error(file->name(), text); };
   const auto* magic = reader.read();
   if (magic->kind != Kind::kLong || magic->text != kLegacyMagic) {

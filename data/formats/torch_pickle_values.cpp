@@ -5,164 +5,25 @@
 #include <algorithm>
 #include <stdexcept>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "data/formats/file_error.h"
-#include "data/formats/little_endian.h"
 #include "data/formats/mapped_file.h"
+#include "data/formats/torch_pickle_globals.h"
+#include "data/formats/torch_pickle_scalars.h"
 
 namespace uvic::formats {
 namespace {
 
 using Kind = PickleValue::Kind;
 
-struct NamedType {
-  std::string_view name;
-  torch::ScalarType dtype;
-};
-constexpr NamedType kStorageClasses[] = {{"FloatStorage", torch::kFloat32},
-                                         {"DoubleStorage", torch::kFloat64},
-                                         {"HalfStorage", torch::kFloat16},
-                                         {"BFloat16Storage", torch::kBFloat16},
-                                         {"LongStorage", torch::kInt64},
-                                         {"IntStorage", torch::kInt32},
-                                         {"ShortStorage", torch::kInt16},
-                                         {"CharStorage", torch::kInt8},
-                                         {"ByteStorage", torch::kUInt8},
-                                         {"BoolStorage", torch::kBool},
-                                         {"ComplexFloatStorage", torch::kComplexFloat},
-                                         {"ComplexDoubleStorage", torch::kComplexDouble},
-                                         {"UntypedStorage", torch::kUInt8},
-                                         {"_UntypedStorage", torch::kUInt8}};
-
-// torch.float32 and its like, as _rebuild_tensor_v3 names them.
-constexpr NamedType kNamedDtypes[] = {{"float32", torch::kFloat32},
-                                      {"float64", torch::kFloat64},
-                                      {"float16", torch::kFloat16},
-                                      {"bfloat16", torch::kBFloat16},
-                                      {"int64", torch::kInt64},
-                                      {"int32", torch::kInt32},
-                                      {"int16", torch::kInt16},
-                                      {"int8", torch::kInt8},
-                                      {"uint8", torch::kUInt8},
-                                      {"bool", torch::kBool},
-                                      {"complex64", torch::kComplexFloat},
-                                      {"complex128", torch::kComplexDouble}};
-
-template <size_t N>
-std::optional<torch::ScalarType> lookup(const NamedType (&table)[N], std::string_view name) {
-  for (const auto& row : table) {
-    if (name == row.name) return row.dtype;
-  }
-  return std::nullopt;
-}
-
-struct Global {
-  std::string_view module, name;
-};
-constexpr Global kGlobals[] = {{"collections", "OrderedDict"},
-                               {"collections", "defaultdict"},
-                               {"builtins", "set"},
-                               {"__builtin__", "set"},
-                               {"builtins", "frozenset"},
-                               {"__builtin__", "frozenset"},
-                               {"builtins", "dict"},
-                               {"__builtin__", "dict"},
-                               {"builtins", "list"},
-                               {"__builtin__", "list"},
-                               {"builtins", "int"},
-                               {"__builtin__", "int"},
-                               {"builtins", "float"},
-                               {"__builtin__", "float"},
-                               {"builtins", "complex"},
-                               {"__builtin__", "complex"},
-                               {"builtins", "bytearray"},
-                               {"__builtin__", "bytearray"},
-                               {"_codecs", "encode"},
-                               {"torch._utils", "_rebuild_tensor"},
-                               {"torch._utils", "_rebuild_tensor_v2"},
-                               {"torch._utils", "_rebuild_tensor_v3"},
-                               {"torch._utils", "_rebuild_parameter"},
-                               {"torch._utils", "_rebuild_parameter_with_state"},
-                               {"torch", "Size"},
-                               {"torch", "device"},
-                               {"torch._tensor", "_rebuild_from_type_v2"},
-                               {"torch", "Tensor"},
-                               {"torch.nn.parameter", "Parameter"},
-                               {"argparse", "Namespace"},
-                               {"pathlib", "PosixPath"},
-                               {"pathlib", "PurePosixPath"},
-                               {"numpy", "dtype"},
-                               {"numpy", "ndarray"},
-                               {"numpy.core.multiarray", "scalar"},
-                               {"numpy._core.multiarray", "scalar"},
-                               {"numpy.core.multiarray", "_reconstruct"},
-                               {"numpy._core.multiarray", "_reconstruct"}};
-
-bool is_storage_class(std::string_view module, std::string_view name) {
-  return (module == "torch" || module == "torch.cuda" || module == "torch.storage") &&
-         lookup(kStorageClasses, name);
-}
-
-std::optional<int64_t> as_int(const PickleValue* value) {
-  return value->kind == Kind::kInt ? std::optional(value->integer) : std::nullopt;
-}
-
-}  // namespace
-
-std::optional<torch::ScalarType> storage_dtype(std::string_view class_name) {
-  return lookup(kStorageClasses, class_name);
-}
-
-std::optional<std::string_view> storage_class(torch::ScalarType dtype) {
-  for (const auto& row : kStorageClasses) {
-    if (row.dtype == dtype) return row.name;
-  }
-  return std::nullopt;
-}
-
-bool is_plain_data(std::string_view module, std::string_view name) {
-  return is_storage_class(module, name) || (module == "torch" && lookup(kNamedDtypes, name)) ||
-         std::any_of(std::begin(kGlobals), std::end(kGlobals), [&](const Global& global) {
-           return global.module == module && global.name == name;
-         });
-}
-
-StorageId storage_id(const std::string& name, const PickleValue* persistent) {
-  const auto refuse = [&](const std::string& text) { return file_error(name, text); };
-  const PickleValue* id = persistent->argument;
-  if (id->kind == Kind::kTuple && !id->items.empty() && id->items[0]->text == "module") {
-    throw refuse(
-        "refused: it holds a whole module with its source code. In Python: "
-        "torch.save(model.state_dict(), path)");
-  }
-  if (id->kind != Kind::kTuple || id->items.size() < 5 || id->items[0]->text != "storage" ||
-      id->items[1]->kind != Kind::kGlobal || id->items[2]->kind != Kind::kString ||
-      !as_int(id->items[4]) || *as_int(id->items[4]) < 0) {
-    throw refuse("damaged: a persistent id that names no storage");
-  }
-  const PickleValue* type = id->items[1];
-  if (!is_storage_class(type->module, type->text)) {
-    throw refuse(fmt::format("damaged: {}.{} is no storage class", type->module, type->text));
-  }
-  StorageId result{id->items[2]->text, *lookup(kStorageClasses, type->text), id->items[4]->integer};
-  if (id->items.size() > 5 && id->items[5]->kind == Kind::kTuple) {
-    const auto& view = id->items[5]->items;  // (key, offset, numel)
-    if (view.size() != 3 || !as_int(view[1]) || view[1]->integer < 0) {
-      throw refuse("damaged: a view of a storage without an offset");
-    }
-    result.offset = view[1]->integer;
-  }
-  if (result.numel > (int64_t{1} << 58)) throw refuse("damaged: a storage of impossible size");
-  return result;
-}
-
-namespace {
-
 bool is_tensor_call(const PickleValue* value) {
   return value->kind == Kind::kCall &&
-         (value->callable->module == "torch._utils" || value->callable->module == "torch._tensor");
+         (value->callable->module == "torch._utils" ||
+          value->callable->module == "torch._tensor") &&
+         is_plain_data(value->callable->module, value->callable->text);
 }
 
 /// Turns the values of a pickle into tensors and scalars by path.
@@ -173,6 +34,7 @@ class Flattener {
 
   PthFile flatten(const PickleValue* root) {
     visit(root, "", 0);
+    check_size();
     return std::move(result_);
   }
 
@@ -181,7 +43,21 @@ class Flattener {
     return file_error(name_, (path.empty() ? "its value" : path) + ": " + text);
   }
 
-  // Containers may stand in each other many times over, so that a small pickle could mean endlessly
+  // Nothing was copied yet: tensors are views of their storages.
+  void check_size() const {
+    constexpr uint64_t kTimes = 8, kAlways = uint64_t{64} << 20;
+    uint64_t stored = 0;
+    for (const auto& [key, storage] : loaded_) stored += storage.nbytes();
+    if (tensor_bytes_ > kTimes * stored + kAlways)
+      throw file_error(name_,
+                       fmt::format("its tensors would take {} bytes, their storages hold {}; at "
+                                   "most {} times as many and 64 MiB are read",
+                                   tensor_bytes_,
+                                   stored,
+                                   kTimes));
+  }
+
+  // Containers may be in each other many times over, so that a small pickle could mean endlessly
   // many paths.
   void charge(const std::string& path, uint64_t bytes) {
     if (bytes > budget_)
@@ -193,18 +69,26 @@ class Flattener {
   void visit_items(const PickleValue* list, const std::string& path, int depth);
   void visit_dict(const PickleValue* dict, const std::string& path, int depth);
   void visit_call(const PickleValue* call, const std::string& path, int depth);
+  void search(const PickleValue* value, const std::string& path, int depth);
+  void search_items(const PickleValue* value, const std::string& path, int depth);
+  void pass_over(const PickleValue* value, const std::string& path, int depth);
+  bool add_new_tensor(const std::string& path, torch::Tensor tensor) {
+    const uint64_t bytes = tensor.nbytes();
+    if (!result_.tensors.emplace(path, std::move(tensor)).second) return false;
+    tensor_bytes_ += bytes;
+    result_.order.push_back(path);
+    return true;
+  }
   void add_tensor(const std::string& path, torch::Tensor tensor) {
-    if (!result_.tensors.emplace(path, std::move(tensor)).second) {
-      throw fault(path, "stands there twice");
-    }
+    if (!add_new_tensor(path, std::move(tensor))) throw fault(path, "is there twice");
   }
   void add_scalar(const std::string& path, PthScalar scalar) {
     if (const auto* text = std::get_if<std::string>(&scalar)) charge(path, text->size());
     if (!result_.scalars.emplace(path, std::move(scalar)).second) {
-      throw fault(path, "stands there twice");
+      throw fault(path, "is there twice");
     }
   }
-  std::string key_text(const PickleValue* key, const std::string& path) const;
+  std::optional<std::string> key_text(const PickleValue* key) const;
 
   std::pair<std::string_view, const PickleValue*> unwrap(const PickleValue* call,
                                                          const std::string& path) const;
@@ -217,28 +101,13 @@ class Flattener {
   const StorageSource& storages_;
   std::unordered_map<std::string_view, c10::Storage> loaded_;
   std::unordered_map<const PickleValue*, torch::Tensor> tensors_;
+  std::unordered_set<const PickleValue*> searched_;
+  uint64_t tensor_bytes_ = 0;
   PthFile result_;
 };
 
-// A type without a table here, said as Python says it.
-std::string type_name(const PickleValue* value) {
-  switch (value->kind) {
-    case Kind::kBytes:
-      return "bytes";
-    case Kind::kLong:
-      return "int";
-    case Kind::kGlobal:
-      return fmt::format("{}.{}", value->module, value->text);
-    case Kind::kCall: {
-      const bool is_array = value->callable->text == "_reconstruct";
-      return is_array ? "numpy.ndarray" : type_name(value->callable);
-    }
-    default:
-      return "object";
-  }
-}
-
-std::string Flattener::key_text(const PickleValue* key, const std::string& path) const {
+// Nothing where the key is no name: an object, a class.
+std::optional<std::string> Flattener::key_text(const PickleValue* key) const {
   switch (key->kind) {
     case Kind::kString:
       return std::string(key->text);
@@ -251,17 +120,16 @@ std::string Flattener::key_text(const PickleValue* key, const std::string& path)
     case Kind::kFloat:
       return fmt::format("{}", key->real);
     case Kind::kTuple: {
-      if (key->items.size() > 8) throw fault(path, "a key of many parts");
+      if (key->items.size() > 8) return std::nullopt;
       std::string text;
       for (const auto* part : key->items) {
-        if (part->kind != Kind::kString && part->kind != Kind::kInt)
-          throw fault(path, "a key that is no name");
-        text += (text.empty() ? "(" : ",") + key_text(part, path);
+        if (part->kind != Kind::kString && part->kind != Kind::kInt) return std::nullopt;
+        text += (text.empty() ? "(" : ",") + *key_text(part);
       }
       return text + ")";
     }
     default:
-      throw fault(path, "a key that is no name");
+      return std::nullopt;
   }
 }
 
@@ -298,11 +166,65 @@ void Flattener::visit(const PickleValue* value, const std::string& path, int dep
       add_tensor(path, torch::empty({0}, id.dtype).set_(std::move(storage), 0, {id.numel}, {1}));
       return;
     }
+    case Kind::kGlobal:
+      if (!is_plain_data(value->module, value->text)) result_.foreign.insert(type_name(value));
+      [[fallthrough]];
     case Kind::kBytes:
     case Kind::kLong:
-    case Kind::kGlobal:
       result_.others.emplace(path, type_name(value));
       return;
+  }
+}
+
+std::string inside(const std::string& path, const std::string& key) {
+  return path.empty() ? key : path + "." + key;
+}
+
+// A value of a class that is no plain data.
+void Flattener::pass_over(const PickleValue* value, const std::string& path, int depth) {
+  const auto type = type_name(value);
+  result_.others.emplace(path, type);
+  const auto* callable = value->kind == Kind::kCall ? value->callable : value;
+  if (!is_plain_data(callable->module, callable->text)) result_.foreign.insert(type);
+  search(value, path, depth);
+}
+
+// Tensors inside objects that are passed over, each object once: they may refer to each other in
+// circles.
+void Flattener::search(const PickleValue* value, const std::string& path, int depth) {
+  constexpr int kDeepest = 64;
+  constexpr size_t kLongestPath = 1024;
+  const bool is_leaf = value->items.empty() && value->kind != Kind::kCall;
+  if (is_leaf || depth > kDeepest || path.size() > kLongestPath) return;
+  if (!searched_.insert(value).second) return;
+  charge(path, path.size() + 1);
+  if (is_tensor_call(value)) {
+    add_new_tensor(path, tensor_of(value, path));
+    return;
+  }
+  if (value->kind == Kind::kCall) {
+    search_items(value->argument, path, depth);
+    if (value->state) search(value->state, path, depth + 1);
+  }
+  search_items(value, path, depth);
+}
+
+void Flattener::search_items(const PickleValue* value, const std::string& path, int depth) {
+  const auto& items = value->items;
+  // Items of a call are those of a subclass of list or of dict; what begins every pair tells.
+  bool is_dict = value->kind == Kind::kDict || value->kind == Kind::kCall;
+  is_dict = is_dict && items.size() % 2 == 0;
+  for (size_t i = 0; is_dict && value->kind == Kind::kCall && i < items.size(); i += 2)
+    is_dict = key_text(items[i]).has_value();
+  for (size_t i = 0; i < items.size(); i += is_dict ? 2 : 1) {
+    if (!is_dict) {
+      search(items[i], inside(path, std::to_string(i)), depth + 1);
+      continue;
+    }
+    const auto key = key_text(items[i]).value_or(type_name(items[i]));
+    // A torch.nn.Module keeps its tensors in these; a state_dict does not name them.
+    const bool is_layout = key == "_parameters" || key == "_buffers" || key == "_modules";
+    search(items[i + 1], is_layout ? path : inside(path, key), depth + 1);
   }
 }
 
@@ -316,55 +238,15 @@ void Flattener::visit_items(const PickleValue* list, const std::string& path, in
 
 void Flattener::visit_dict(const PickleValue* dict, const std::string& path, int depth) {
   for (size_t i = 0; i + 1 < dict->items.size(); i += 2) {
-    std::string key = key_text(dict->items[i], path);
-    visit(dict->items[i + 1],
-          path.empty() ? std::move(key) : fmt::format("{}.{}", path, key),
-          depth + 1);
-  }
-}
-
-// NumPy's scalars: scalar(dtype('f8'), bytes), where Python 2's protocol writes bytes as
-// encode(text, 'latin1').
-std::optional<PthScalar> numpy_scalar(const PickleValue* call) {
-  const auto& arguments = call->argument->items;
-  if (arguments.size() != 2 || !arguments[0]->is_call_of("numpy", "dtype") ||
-      arguments[0]->argument->items.empty()) {
-    return std::nullopt;
-  }
-  const auto* state = arguments[0]->state;
-  if (state && state->items.size() > 1 && state->items[1]->text == ">") return std::nullopt;
-  std::string bytes(arguments[1]->text.substr(0, 16));
-  if (arguments[1]->is_call_of("_codecs", "encode") && !arguments[1]->argument->items.empty()) {
-    bytes.clear();
-    const std::string_view utf8 = arguments[1]->argument->items[0]->text.substr(0, 32);
-    for (size_t i = 0; i < utf8.size(); ++i) {
-      const auto lead = static_cast<uint8_t>(utf8[i]);
-      const bool is_pair = lead >= 0xc0 && i + 1 < utf8.size();
-      bytes += static_cast<char>(is_pair ? (lead & 3) << 6 | (utf8[++i] & 0x3f) : lead);
+    const auto *key = dict->items[i], *value = dict->items[i + 1];
+    if (const auto name = key_text(key)) {
+      visit(value, inside(path, *name), depth + 1);
+      continue;
     }
+    // Under an object or a class, as older Lightning keeps its callbacks.
+    pass_over(key, inside(path, type_name(key)), depth + 1);
+    search(value, inside(path, type_name(key)), depth + 1);
   }
-  const std::string_view dtype = arguments[0]->argument->items[0]->text;
-  const auto is = [&](std::string_view code, size_t size) {
-    return dtype == code && bytes.size() == size;
-  };
-  const char* data = bytes.data();
-  if (is("f8", 8)) return load_little_endian<double>(data);
-  if (is("f4", 4)) return double{load_little_endian<float>(data)};
-  if (is("i8", 8)) return load_little_endian<int64_t>(data);
-  if (is("i4", 4)) return int64_t{load_little_endian<int32_t>(data)};
-  if (is("b1", 1)) return data[0] != 0;
-  return std::nullopt;
-}
-
-// The parts of a path, as pathlib keeps them.
-std::string joined(const std::vector<PickleValue*>& parts) {
-  std::string path;
-  for (const auto* part : parts) {
-    if (!path.empty() && path.back() != '/') path += '/';
-    path += part->text.substr(0, 4096);
-    if (path.size() > 4096) break;
-  }
-  return path;
 }
 
 void Flattener::visit_call(const PickleValue* call, const std::string& path, int depth) {
@@ -378,12 +260,14 @@ void Flattener::visit_call(const PickleValue* call, const std::string& path, int
   } else if (const auto scalar =
                  call->callable->text == "scalar" ? numpy_scalar(call) : std::nullopt) {
     add_scalar(path, *scalar);
-  } else if (call->is_call_of("argparse", "Namespace") && call->state) {
+  } else if ((call->is_call_of("argparse", "Namespace") ||
+              call->is_call_of("types", "SimpleNamespace")) &&
+             call->state) {
     visit(call->state, path, depth + 1);
-  } else if (call->callable->module == "pathlib") {
-    add_scalar(path, joined(arguments));
+  } else if (call->callable->module.substr(0, 7) == "pathlib") {
+    add_scalar(path, joined_path(arguments));
   } else {
-    result_.others.emplace(path, type_name(call));
+    pass_over(call, path, depth);
   }
 }
 
@@ -473,7 +357,7 @@ torch::Tensor Flattener::tensor_of(const PickleValue* call, const std::string& p
   auto dtype = id.dtype;
   if (function == "_rebuild_tensor_v3") {
     const auto named = arguments.size() > 6 && arguments[6]->kind == Kind::kGlobal
-                           ? lookup(kNamedDtypes, arguments[6]->text)
+                           ? named_dtype(arguments[6]->text)
                            : std::nullopt;
     if (!named) throw fault(path, "a dtype that is not supported");
     dtype = *named;

@@ -18,8 +18,9 @@ namespace uvic::formats {
 std::optional<torch::ScalarType> storage_dtype(std::string_view class_name);
 std::optional<std::string_view> storage_class(torch::ScalarType dtype);
 
-/// The globals that a pickle of plain data may refer to.
-bool is_plain_data(std::string_view module, std::string_view name);
+/// Whether a pickle may refer to the global: not where calling it runs code of the file's choice.
+/// Nothing is called here in either case; a file that tries is not one to trust.
+bool is_harmless_global(std::string_view module, std::string_view name);
 
 /// ('storage', class, key, location, numel[, view]): what torch.save writes for a storage.
 struct StorageId {

@@ -9,7 +9,7 @@
 #include "data/formats/little_endian.h"
 #include "data/formats/torch_pickle.h"
 #include "data/formats/torch_pickle_values.h"
-#include "data/formats/zip_archive.h"
+#include "data/formats/zip_writer.h"
 
 namespace uvic::formats {
 namespace {

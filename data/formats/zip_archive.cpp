@@ -4,8 +4,10 @@
 #include <zip.h>
 
 #include <algorithm>
+#include <cstring>
 #include <mutex>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "data/formats/crc32.h"
@@ -13,11 +15,6 @@
 #include "data/formats/little_endian.h"
 
 namespace uvic::formats {
-namespace {
-
-constexpr uint64_t kDeflateRatio = 1032;  // a match of 258 bytes takes two bits at least
-constexpr uint32_t kNone32 = 0xffffffff;  // "see the zip64 field"
-constexpr uint16_t kNone16 = 0xffff;
 
 bool leaves_archive(const std::string& name) {
   if (name.empty() || name[0] == '/' || name[0] == '\\' || (name.size() > 1 && name[1] == ':')) {
@@ -31,6 +28,13 @@ bool leaves_archive(const std::string& name) {
   }
   return false;
 }
+
+namespace {
+
+constexpr uint64_t kDeflateRatio = 1032;  // a match of 258 bytes takes two bits at least
+constexpr uint32_t kNone32 = 0xffffffff;  // "see the zip64 field"
+constexpr uint16_t kNone16 = 0xffff;
+constexpr size_t kPiece = size_t{1} << 24;  // bytes unpacked at once
 
 /// The end-of-directory record, from its zip64 form where that stands.
 struct Directory {
@@ -64,7 +68,7 @@ std::optional<Directory> find_directory(const MappedFile& file) {
   return std::nullopt;
 }
 
-// libzip does not tell where an entry's bytes stand. Where the directory does not read as expected
+// libzip does not say where an entry's bytes are. Where the directory does not read as expected
 // the result is empty and entries are read through libzip alone.
 std::vector<uint64_t> local_headers(const MappedFile& file,
                                     const Directory& directory,
@@ -117,6 +121,25 @@ std::vector<uint64_t> local_headers(const MappedFile& file,
   return headers;
 }
 
+/// libzip ends a name at its first NUL: what programs see of such an entry differs.
+void refuse_cut_names(const MappedFile& file, const Directory& directory) {
+  constexpr size_t kFixed = 46;
+  if (directory.at > file.size()) return;
+  uint64_t at = directory.at;
+  for (uint64_t i = 0; i < directory.entries && file.size() - at >= kFixed; ++i) {
+    const uint8_t* bytes = file.data() + at;
+    if (load_little_endian<uint32_t>(bytes) != 0x02014b50) return;
+    const size_t name = load_little_endian<uint16_t>(bytes + 28);
+    if (name > file.size() - at - kFixed) return;
+    if (std::memchr(bytes + kFixed, 0, name))
+      throw file_error(file.name(), fmt::format("refused: the path of entry {} holds a NUL", i));
+    const uint64_t size = kFixed + name + load_little_endian<uint16_t>(bytes + 30) +
+                          load_little_endian<uint16_t>(bytes + 32);
+    if (size > file.size() - at) return;
+    at += size;
+  }
+}
+
 }  // namespace
 
 struct ZipReader::Handle {
@@ -137,7 +160,7 @@ ZipReader::ZipReader(std::shared_ptr<const MappedFile> file)
   const auto directory = find_directory(*file_);
   if (!directory) throw file_error(name(), "not a zip archive, or truncated");
   // An entry of the directory takes 46 bytes at least; libzip allocates by the number that the file
-  // tells.
+  // states.
   if (directory->entries > file_->size() / 46) {
     throw file_error(
         name(),
@@ -176,12 +199,19 @@ ZipReader::ZipReader(std::shared_ptr<const MappedFile> file)
       throw file_error(name(),
                        fmt::format("refused: the path of entry '{}' leaves the archive", entry));
     }
+    if (std::strlen(entry) > kLongestEntryName)
+      throw file_error(name(),
+                       fmt::format("refused: the path of entry {} has more than {} bytes: {}",
+                                   i,
+                                   kLongestEntryName,
+                                   std::string(entry, 100)));
     const bool is_stored =
         stat.comp_method == ZIP_CM_STORE && stat.encryption_method == ZIP_EM_NONE;
     entries_.push_back({entry, stat.size, stat.comp_size, stat.crc, is_stored});
     index_.emplace(entry, i);
   }
   headers_at_ = local_headers(*file_, *directory, entries_);
+  refuse_cut_names(*file_, *directory);
 }
 
 std::optional<size_t> ZipReader::find(const std::string& entry) const {
@@ -206,20 +236,46 @@ std::optional<size_t> ZipReader::stored_at(size_t index) const {
   return header + skipped;
 }
 
+std::optional<size_t> ZipReader::verified_at(size_t index) const {
+  const auto at = stored_at(index);
+  if (!at) return at;
+  const auto& entry = entries_[index];
+  const std::string_view bytes(reinterpret_cast<const char*>(file_->data()) + *at,
+                               entry.size_bytes);
+  if (crc32(bytes) != entry.crc32) throw refusal(index, "damaged: its CRC does not match");
+  return at;
+}
+
+std::runtime_error ZipReader::refusal(size_t index, const std::string& text) const {
+  file_->require_unchanged();  // throws another error where that explains this one
+  return file_error(name(), fmt::format("{}: {}", entries_[index].name, text));
+}
+
 std::string ZipReader::read(size_t index, uint64_t limit_bytes) const {
   const auto& entry = entries_.at(index);
-  const auto refuse = [&](const std::string& text) {
-    return file_error(name(), fmt::format("{}: {}", entry.name, text));
-  };
   if (entry.size_bytes > limit_bytes) {
-    throw refuse(fmt::format("{} bytes, the limit is {}", entry.size_bytes, limit_bytes));
+    throw refusal(index, fmt::format("{} bytes, the limit is {}", entry.size_bytes, limit_bytes));
   }
   if (const auto at = stored_at(index)) {
-    const std::string_view view(reinterpret_cast<const char*>(file_->data()) + *at,
-                                entry.size_bytes);
-    if (crc32(view) != entry.crc32) throw refuse("damaged: its CRC does not match");
-    return std::string(view);
+    // Copied, then checked: the file may change between the two.
+    std::string content(reinterpret_cast<const char*>(file_->data()) + *at, entry.size_bytes);
+    if (crc32(content) != entry.crc32) throw refusal(index, "damaged: its CRC does not match");
+    return content;
   }
+  return unpack(index, entry.size_bytes);
+}
+
+std::string ZipReader::read_beginning(size_t index, size_t count) const {
+  const auto& entry = entries_.at(index);
+  const auto wanted = std::min<uint64_t>(count, entry.size_bytes);
+  if (const auto at = stored_at(index))
+    return std::string(reinterpret_cast<const char*>(file_->data()) + *at, wanted);
+  return unpack(index, wanted);
+}
+
+std::string ZipReader::unpack(size_t index, uint64_t count) const {
+  const auto& entry = entries_[index];
+  const auto refuse = [&](const std::string& text) { return refusal(index, text); };
   // Neither product nor sum can overflow: packed bytes are at most what the file has.
   if (entry.packed_bytes > file_->size() ||
       entry.size_bytes > entry.packed_bytes * kDeflateRatio + kDeflateRatio) {
@@ -240,108 +296,24 @@ std::string ZipReader::read(size_t index, uint64_t limit_bytes) const {
   const std::unique_ptr<zip_file_t, int (*)(zip_file_t*)> opened(
       zip_fopen_index(handle_->archive, index, 0), zip_fclose);
   if (!opened) throw refuse(fmt::format("can't unpack: {}", zip_strerror(handle_->archive)));
-  std::string content(entry.size_bytes, '\0');
-  size_t filled = 0;
-  while (filled < content.size()) {
+  std::string content;
+  while (content.size() < count) {
+    const size_t filled = content.size();
+    content.resize(filled + static_cast<size_t>(std::min<uint64_t>(kPiece, count - filled)));
     const auto got = zip_fread(opened.get(), content.data() + filled, content.size() - filled);
     if (got <= 0) {
-      throw refuse(got < 0
-                       ? fmt::format("can't unpack: {}", zip_file_strerror(opened.get()))
-                       : fmt::format("damaged: ends after {} of {} bytes", filled, content.size()));
+      throw refuse(got < 0 ? fmt::format("can't unpack: {}", zip_file_strerror(opened.get()))
+                           : fmt::format("damaged: ends after {} of {} bytes", filled, count));
     }
-    filled += static_cast<size_t>(got);
+    content.resize(filled + static_cast<size_t>(got));
   }
+  if (count < entry.size_bytes) return content;
   // libzip compares the CRC when it meets the end.
   char beyond;
   const auto got = zip_fread(opened.get(), &beyond, 1);
-  if (got > 0) throw refuse(fmt::format("damaged: holds more than the {} bytes it tells", filled));
+  if (got > 0) throw refuse(fmt::format("damaged: holds more than the {} bytes it states", count));
   if (got < 0) throw refuse(fmt::format("damaged: {}", zip_file_strerror(opened.get())));
   return content;
-}
-
-ZipWriter::ZipWriter(const std::filesystem::path& path) : file_(path) {}
-
-void ZipWriter::put(const std::string& bytes) {
-  file_.write(bytes.data(), bytes.size());
-  at_ += bytes.size();
-}
-
-namespace {
-
-constexpr uint16_t kVersion = 45;          // zip64
-constexpr uint16_t kUtf8 = 1 << 11;        // names are UTF-8
-constexpr uint16_t kTime = 0, kDate = 33;  // 1980-01-01: equal content gives equal archives
-
-template <class... T>
-std::string packed(T... values) {
-  std::string out;
-  (append_little_endian(out, values), ...);
-  return out;
-}
-
-uint32_t low32(uint64_t value) { return value >= kNone32 ? kNone32 : static_cast<uint32_t>(value); }
-uint16_t low16(uint64_t value) { return value >= kNone16 ? kNone16 : static_cast<uint16_t>(value); }
-
-}  // namespace
-
-void ZipWriter::add(const std::string& name, std::string_view content, size_t alignment) {
-  if (leaves_archive(name) || name.size() > kNone16) {
-    throw std::invalid_argument(fmt::format("ZipWriter: '{}' is no name for an entry", name));
-  }
-  const Written entry{name, content.size(), at_, crc32(content)};
-  const bool is_large = content.size() >= kNone32;
-  std::string extra;
-  if (is_large) {
-    extra = packed<uint16_t, uint16_t, uint64_t, uint64_t>(1, 16, content.size(), content.size());
-  }
-  const size_t content_at = at_ + 30 + name.size() + extra.size();
-  if (content_at % alignment != 0) {
-    // A field of its own, as PyTorch writes; it takes four bytes before its first.
-    const size_t padding = alignment - (content_at + 4) % alignment;
-    const size_t length = padding % alignment;
-    extra += packed<uint16_t, uint16_t>(0x4246, static_cast<uint16_t>(length)) +
-             std::string(length, 'Z');
-  }
-  put(packed<uint32_t, uint16_t, uint16_t, uint16_t, uint16_t, uint16_t>(
-          0x04034b50, kVersion, kUtf8, /*stored*/ 0, kTime, kDate) +
-      packed<uint32_t, uint32_t, uint32_t>(
-          entry.crc32, is_large ? kNone32 : low32(content.size()), low32(content.size())) +
-      packed<uint16_t, uint16_t>(static_cast<uint16_t>(name.size()),
-                                 static_cast<uint16_t>(extra.size())) +
-      name + extra);
-  file_.write(content.data(), content.size());
-  at_ += content.size();
-  written_.push_back(entry);
-}
-
-void ZipWriter::commit() {
-  const uint64_t directory_at = at_;
-  for (const auto& entry : written_) {
-    std::string wide;
-    if (entry.size_bytes >= kNone32) wide += packed(entry.size_bytes, entry.size_bytes);
-    if (entry.header_at >= kNone32) wide += packed(entry.header_at);
-    const std::string extra =
-        wide.empty() ? ""
-                     : packed<uint16_t, uint16_t>(1, static_cast<uint16_t>(wide.size())) + wide;
-    put(packed<uint32_t, uint16_t, uint16_t, uint16_t, uint16_t, uint16_t, uint16_t>(
-            0x02014b50, kVersion, kVersion, kUtf8, /*stored*/ 0, kTime, kDate) +
-        packed<uint32_t, uint32_t, uint32_t>(
-            entry.crc32, low32(entry.size_bytes), low32(entry.size_bytes)) +
-        packed<uint16_t, uint16_t>(static_cast<uint16_t>(entry.name.size()),
-                                   static_cast<uint16_t>(extra.size())) +
-        packed<uint16_t, uint16_t, uint16_t, uint32_t>(/*comment*/ 0, /*disk*/ 0, 0, 0) +
-        packed(low32(entry.header_at)) + entry.name + extra);
-  }
-  const uint64_t size = at_ - directory_at, count = written_.size();
-  if (count >= kNone16 || size >= kNone32 || directory_at >= kNone32) {
-    const uint64_t record_at = at_;
-    put(packed<uint32_t, uint64_t, uint16_t, uint16_t>(0x06064b50, 44, kVersion, kVersion) +
-        packed<uint32_t, uint32_t>(0, 0) + packed(count, count, size, directory_at));
-    put(packed<uint32_t, uint32_t, uint64_t, uint32_t>(0x07064b50, 0, record_at, 1));
-  }
-  put(packed<uint32_t, uint16_t, uint16_t>(0x06054b50, 0, 0) + packed(low16(count), low16(count)) +
-      packed(low32(size), low32(directory_at)) + packed<uint16_t>(0));
-  file_.commit();
 }
 
 }  // namespace uvic::formats

@@ -1,4 +1,4 @@
-// Zip archives: read through libzip, written as a stream of stored entries.
+// Zip archives, read through libzip.
 #pragma once
 
 #include <cstddef>
@@ -6,12 +6,11 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
-#include "data/formats/atomic_file.h"
 #include "data/formats/mapped_file.h"
 
 namespace uvic::formats {
@@ -29,7 +28,7 @@ struct ZipEntry {
 class ZipReader {
  public:
   /// Throws std::runtime_error naming the file if it is no zip archive, is damaged, or holds an
-  /// entry whose path is absolute or climbs out with "..".
+  /// entry whose path is absolute, climbs out with "..", holds a NUL or is longer than 4095 bytes.
   explicit ZipReader(const std::filesystem::path& path);
   explicit ZipReader(std::shared_ptr<const MappedFile> file);
   ~ZipReader();
@@ -39,18 +38,30 @@ class ZipReader {
   const std::vector<ZipEntry>& entries() const { return entries_; }
   std::optional<size_t> find(const std::string& entry) const;
 
-  /// The unpacked bytes, checked against their CRC. Throws std::runtime_error naming archive and
-  /// entry if it is damaged, encrypted, packed otherwise than by deflate, larger than the limit, or
-  /// larger than its packed bytes can hold (deflate expands at most 1032-fold).
+  /// The unpacked bytes, checked against their CRC. Memory grows with what is really there, not
+  /// with what the archive says. Throws std::runtime_error naming archive and entry if it is
+  /// damaged, encrypted, packed otherwise than by deflate, larger than the limit, or larger than
+  /// its packed bytes can hold (deflate expands at most 1032-fold); naming the archive if that was
+  /// changed meanwhile.
   std::string read(size_t index, uint64_t limit_bytes = uint64_t{1} << 32) const;
+
+  /// At most the first `count` unpacked bytes, the CRC unchecked: what the rest is, is known before
+  /// it is unpacked. Throws as read() does.
+  std::string read_beginning(size_t index, size_t count) const;
 
   /// Where a stored entry begins in file(), so that it can be used in place (size_bytes long, its
   /// CRC unchecked); nothing for entries that are packed.
   std::optional<size_t> stored_at(size_t index) const;
+
+  /// The same; all its bytes are read and checked against their CRC. Throws as read() does.
+  std::optional<size_t> verified_at(size_t index) const;
   const std::shared_ptr<const MappedFile>& file() const { return file_; }
 
  private:
   struct Handle;
+  std::runtime_error refusal(size_t index, const std::string& text) const;
+  std::string unpack(size_t index, uint64_t count) const;
+
   std::shared_ptr<const MappedFile> file_;
   std::unique_ptr<Handle> handle_;
   std::vector<ZipEntry> entries_;
@@ -59,29 +70,9 @@ class ZipReader {
   std::unordered_map<std::string, size_t> index_;
 };
 
-/// Writes entry by entry, whole archive or nothing; zip64 where sizes need it. Not through libzip,
-/// which holds every entry in memory until the archive is closed.
-class ZipWriter {
- public:
-  explicit ZipWriter(const std::filesystem::path& path);
+constexpr size_t kLongestEntryName = 4095;  ///< PATH_MAX less the final NUL
 
-  /// `alignment`: the content begins at a multiple of it in the file (PyTorch uses 64).
-  /// Throws std::invalid_argument for a name that is empty, absolute, longer than 65535 bytes or
-  /// holds "..".
-  void add(const std::string& name, std::string_view content, size_t alignment = 1);
-  void commit();  ///< writes the directory; without it the archive vanishes
-
- private:
-  struct Written {
-    std::string name;
-    uint64_t size_bytes, header_at;
-    uint32_t crc32;
-  };
-  void put(const std::string& bytes);
-
-  AtomicFile file_;
-  uint64_t at_ = 0;
-  std::vector<Written> written_;
-};
+/// Whether the path of an entry is empty, absolute or climbs out of the archive with "..".
+bool leaves_archive(const std::string& name);
 
 }  // namespace uvic::formats

@@ -19,7 +19,7 @@ torch::Tensor sample_ddim(const SamplerCall& call, torch::Tensor x) {
     // alpha_t x0 + direction eps, with x0 = (x - sigma_s eps) / alpha_s
     const double ratio = t.alpha / s.alpha;
     x = combine({{ratio, x}, {direction - ratio * s.sigma, eps}});
-    if (std > 0) x = combine({{1, x}, {std, call.draw_like(x)}});
+    if (std > 0) x = combine({{1, x}, {std, call.noise_like(x)}});
     call.step_done(i + 1, times.size() - 1, t.t, x);
   }
   return x;

@@ -26,7 +26,7 @@ torch::Tensor sample_ddpm(const SamplerCall& call, torch::Tensor x) {
     const double variance = large ? q.large_variance : q.small_variance;
     if (t.t > 0)
       x = combine(
-          {{1, x}, {std::sqrt(variance), call.draw_like(x)}});  // the last mean is x0 itself
+          {{1, x}, {std::sqrt(variance), call.noise_like(x)}});  // the last mean is x0 itself
     call.step_done(i + 1, times.size() - 1, t.t, x);
   }
   return x;

@@ -4,8 +4,8 @@
 
 namespace uvic::diffusion {
 
-/// q(x_t | x_s, x0) for t < s: mean of_x x_s + of_x0 x0. With alpha_{s|t} = alpha_s / alpha_t and
-/// beta = sigma_s^2 - alpha_{s|t}^2 sigma_t^2 (the noise added between t and s):
+/// q(x_t | x_s, x0) for t < s, with the mean of_x x_s + of_x0 x0. With alpha_{s|t} = alpha_s /
+/// alpha_t and beta = sigma_s^2 - alpha_{s|t}^2 sigma_t^2 (the noise added between t and s):
 ///   of_x = alpha_{s|t} sigma_t^2 / sigma_s^2,  of_x0 = alpha_t beta / sigma_s^2
 /// Source: Ho et al. 2020, arXiv:2006.11239, eq. 7, for any pair of times.
 struct Posterior {

@@ -11,14 +11,14 @@
 namespace uvic::diffusion {
 namespace {
 
-/// A model value and the point where it was taken.
+/// A model output and the point at which it was evaluated.
 struct Evaluation {
   Knot at;
   torch::Tensor m;
 };
 
-/// Update of order 1 to 3 from the latest evaluations, newest first. Source: arXiv:2211.01095,
-/// algorithm 2.
+/// The update of order 1 to 3 from the latest evaluations, newest first.
+/// Source: arXiv:2211.01095, algorithm 2.
 torch::Tensor multistep_update(const SamplerConfig& config,
                                ModelKind kind,
                                const torch::Tensor& x,
@@ -38,8 +38,7 @@ torch::Tensor multistep_update(const SamplerConfig& config,
   const auto& e2 = history[2];
   // m' and m'' of the parabola through m0, m1, m2; d0 = (m0 - m1) / r0, d1 = (m1 - m2) / r1:
   //   m' = d0 + r0 (d0 - d1) / (r0 + r1),  m'' = 2 (d0 - d1) / (r0 + r1)
-  // The published code (solver_type dpmsolver) leaves out the 2, which lowers its order from 3
-  // to 2.
+  // The published code (solver_type dpmsolver) omits the factor 2, so its order is 2 instead of 3.
   const double r1 = (e1.at.lambda - e2.at.lambda) / step.h;
   const double p3 = (config.solver_type == "taylor" ? 2 : 1) * phi(3, step.k);
   const double of_d1 = -(p2 * r0 + p3) / (r0 + r1), of_d0 = p2 - of_d1;
@@ -61,7 +60,7 @@ torch::Tensor multistep(const SamplerCall& call, ModelKind kind, torch::Tensor x
     if (lowers_final_order(call.config, false)) order = std::min(order, steps - i);
     x = multistep_update(call.config, kind, x, history, t, order);
     const double noise = exponential_step(kind, s, t).noise;
-    if (noise > 0) x = combine({{1, x}, {noise, call.draw_like(x)}});
+    if (noise > 0) x = combine({{1, x}, {noise, call.noise_like(x)}});
     call.step_done(i + 1, steps, t.t, x);
   }
   return x;

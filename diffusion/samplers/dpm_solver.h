@@ -4,17 +4,17 @@
 
 namespace uvic::diffusion {
 
-/// DPM-Solver: exact in the linear part of the ODE, Taylor in half_logsnr for eps. Orders 1 to 3;
-/// multistep, singlestep ("fast"), singlestep_fixed, adaptive. Source: Lu et al. 2022,
-/// arXiv:2206.00927, algorithms 1, 2 and appendix C, D.
+/// DPM-Solver: the linear part of the ODE is exact, and eps is a Taylor series in half_logsnr.
+/// Orders 1 to 3. Methods: multistep, singlestep ("fast"), singlestep_fixed, adaptive.
+/// Source: Lu et al. 2022, arXiv:2206.00927, algorithms 1, 2 and appendices C, D.
 torch::Tensor sample_dpm_solver(const SamplerCall& call, torch::Tensor x);
 
-/// DPM-Solver++: the same for x0 in place of eps, stable under strong guidance. Source: Lu et al.
-/// 2022, arXiv:2211.01095.
+/// DPM-Solver++: the same with x0 instead of eps, which is stable under strong guidance.
+/// Source: Lu et al. 2022, arXiv:2211.01095.
 torch::Tensor sample_dpm_solver_pp(const SamplerCall& call, torch::Tensor x);
 
-/// SDE-DPM-Solver++: the reverse SDE in place of the ODE, multistep, orders 1 to 3. Source:
-/// arXiv:2211.01095, section 5 (orders 1, 2); the third order continues the same expansion.
+/// SDE-DPM-Solver++: the reverse SDE instead of the ODE, multistep, orders 1 to 3. Order 3
+/// continues the expansion of the paper. Source: arXiv:2211.01095, section 5 (orders 1, 2).
 torch::Tensor sample_dpm_solver_pp_sde(const SamplerCall& call, torch::Tensor x);
 
 }  // namespace uvic::diffusion

@@ -17,7 +17,7 @@ struct Candidates {
   torch::Tensor lower, higher;
 };
 
-/// Both orders from the same evaluations.
+/// The lower-order and the higher-order result of a step, from the same evaluations.
 Candidates attempt(
     const SamplerCall& call, ModelKind kind, const torch::Tensor& x, const Knot& s, const Knot& t) {
   const auto at = [&](double fraction) {
@@ -57,8 +57,7 @@ torch::Tensor dpm_solver_adaptive(const SamplerCall& call, ModelKind kind, torch
     if (!std::isfinite(error) || h < 1e-9)
       throw std::runtime_error(
           fmt::format("dpm_solver adaptive: at t = {} the error is {} for a step of {}; the "
-                      "denoiser is no smooth "
-                      "function there, use a fixed method",
+                      "denoiser is not smooth there; use another method",
                       s.t,
                       error,
                       h));

@@ -10,8 +10,8 @@ namespace {
 
 /// Start and end of each step.
 std::vector<double> outer_times(const SamplerCall& call, const std::vector<int64_t>& orders) {
-  // In half_logsnr all steps are equally long, whatever their order (arXiv:2206.00927,
-  // section 3.4); on the other grids a step is as long as the evaluations that it spends.
+  // On the grid logsnr all steps have the same length (arXiv:2206.00927, section 3.4). On other
+  // grids the length of a step is proportional to its number of evaluations.
   const auto count = static_cast<int64_t>(orders.size());
   if (call.grid == "logsnr" || call.config.method == "singlestep_fixed") return call.times(count);
   const auto fine = call.times(std::accumulate(orders.begin(), orders.end(), int64_t{0}));
@@ -21,7 +21,7 @@ std::vector<double> outer_times(const SamplerCall& call, const std::vector<int64
   return times;
 }
 
-/// Where within the step, as fractions of h, the model is evaluated.
+/// The points inside a step at which the model is evaluated, as fractions of h.
 std::vector<double> fractions(const SamplerCall& call,
                               const Knot& s,
                               const Knot& t,

@@ -1,4 +1,4 @@
-// DPM-Solver and DPM-Solver++ by steps that evaluate the model at intermediate times of their own.
+// DPM-Solver and DPM-Solver++ as singlestep methods, with evaluations at intermediate times.
 #pragma once
 
 #include <cstdint>
@@ -8,16 +8,16 @@
 
 namespace uvic::diffusion {
 
-/// The orders of the steps that spend `steps` evaluations: method "singlestep" fills up with lower
-/// orders at the end (DPM-Solver-fast, arXiv:2206.00927, section 3.4), "singlestep_fixed" leaves
-/// the remainder unspent.
+/// The orders of the steps, which together use at most `steps` evaluations. Method "singlestep"
+/// ends with lower orders (DPM-Solver-fast, arXiv:2206.00927, section 3.4) and uses all of them.
+/// "singlestep_fixed" does not use the remainder.
 std::vector<int64_t> singlestep_orders(const SamplerConfig& config);
 
 torch::Tensor dpm_solver_singlestep(const SamplerCall& call, ModelKind kind, torch::Tensor x);
 
-// The updates from s to t, with m0 at s, m1 at lambda_s + r1 h, m2 at lambda_s + r2 h; shared with
-// the adaptive solver. Source: arXiv:2206.00927, algorithms 1 and 2; solver_type "taylor": appendix
-// B of the same.
+// The updates from s to t, with m0 at s, m1 at lambda_s + r1 h and m2 at lambda_s + r2 h. The
+// adaptive solver uses them too. Source: arXiv:2206.00927, algorithms 1 and 2. solver_type
+// "taylor": appendix B.
 
 torch::Tensor second_order(const SamplerConfig& config,
                            ModelKind kind,
@@ -28,7 +28,7 @@ torch::Tensor second_order(const SamplerConfig& config,
                            const Knot& t,
                            double r1);
 
-/// x at lambda_s + r2 h, on the way to m2.
+/// x at lambda_s + r2 h, the input of m2.
 torch::Tensor third_order_stage(ModelKind kind,
                                 const torch::Tensor& x,
                                 const torch::Tensor& m0,

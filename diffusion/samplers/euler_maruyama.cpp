@@ -15,7 +15,7 @@ torch::Tensor integrate(const SamplerCall& call, torch::Tensor x, bool stochasti
     const double of_eps = (stochastic ? 1.0 : 0.5) * g2 / call.schedule.sigma(s);
     const auto eps = call.predict_eps(x, s);
     x = combine({{1 + call.schedule.drift_rate(s) * dt, x}, {of_eps * dt, eps}});
-    if (stochastic && t > 0) x = combine({{1, x}, {std::sqrt(g2 * -dt), call.draw_like(x)}});
+    if (stochastic && t > 0) x = combine({{1, x}, {std::sqrt(g2 * -dt), call.noise_like(x)}});
     call.step_done(i + 1, times.size() - 1, t, x);
   }
   return x;

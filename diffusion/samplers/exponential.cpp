@@ -11,7 +11,7 @@ double phi(int n, double k) {
   double factorial = 1;  // (n - 1)!
   for (int i = 2; i < n; ++i) factorial *= i;
   if (std::abs(k) > 0.5) return phi(n - 1, k) / k - 1 / factorial;
-  // Where k is too small to subtract: the series sum_{i>=1} k^i / (n - 1 + i)!
+  // For small k the subtraction loses digits; use the series sum_{i>=1} k^i / (n - 1 + i)!
   double sum = 0, term = 1 / factorial;
   for (int i = 1; i < 16; ++i) sum += term *= k / (n - 1 + i);
   return sum;

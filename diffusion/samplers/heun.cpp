@@ -33,10 +33,10 @@ torch::Tensor sample_heun(const SamplerCall& call, torch::Tensor x) {
       const auto hat = knot(call.schedule, call.schedule.inverse_half_logsnr(-std::log(raised)));
       const double added =
           hat.alpha * std::sqrt(raised * raised - level * level) * call.config.s_noise;
-      x = combine({{hat.alpha / s.alpha, x}, {added, call.draw_like(x)}});
+      x = combine({{hat.alpha / s.alpha, x}, {added, call.noise_like(x)}});
       s = hat;
     }
-    // In x / alpha the step is level by slope; the factor t.alpha brings it back to x.
+    // The step in x / alpha is (change of sigma / alpha) * slope; the factor t.alpha converts to x.
     const double width = t.alpha * (noise_level(t) - noise_level(s)), kept = t.alpha / s.alpha;
     const auto slope = call.predict_eps(x, s.t);
     const auto euler = combine({{kept, x}, {width, slope}});

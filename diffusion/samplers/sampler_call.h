@@ -1,4 +1,4 @@
-// What every sampler is given.
+// The arguments of a sampler.
 #pragma once
 
 #include <torch/torch.h>
@@ -13,8 +13,8 @@
 
 namespace uvic::diffusion {
 
-/// One run of a sampler, defaults filled in. t_start < t_end runs the ODE samplers backwards, from
-/// picture to noise.
+/// One run of a sampler, with the defaults filled in. With t_start < t_end the ODE samplers run
+/// backwards, from an image to noise.
 struct SamplerCall {
   Denoiser predict_eps;
   const NoiseSchedule& schedule;
@@ -22,34 +22,33 @@ struct SamplerCall {
   NoiseSource& noise;
   std::string grid;
   double t_start, t_end;
-  bool to_zero;  ///< go on from t_end to an x0 prediction
+  bool to_zero;  ///< add a last step from t_end to an x0 prediction
 
-  /// Called after every step with the time reached; may change x (inpainting).
+  /// Called after every step with the current time. May change x (inpainting does).
   std::function<void(int64_t step, int64_t steps, double t, torch::Tensor& x)> after_step;
 
   /// intervals + 1 times from t_start to t_end.
   std::vector<double> times(int64_t intervals) const;
 
-  /// The times of a sampler that spends `steps` evaluations one per step, down to 0 where to_zero:
-  /// steps points and then 0, or steps + 1 points.
+  /// The times of a sampler with one evaluation per step: steps + 1 points from t_start to t_end.
+  /// If to_zero: steps points and then 0.
   std::vector<double> step_times() const;
 
-  /// Noise like x, each picture's from its own generator.
-  torch::Tensor draw_like(const torch::Tensor& x) const;
+  /// Noise in the shape and dtype of x, for each image from its own generator.
+  torch::Tensor noise_like(const torch::Tensor& x) const;
 
   void step_done(int64_t step, int64_t steps, double t, torch::Tensor& x) const {
     if (after_step) after_step(step, steps, t, x);
   }
 };
 
-/// The call that sample() makes, validated.
+/// The validated call of sample().
 SamplerCall make_call(const Denoiser& denoiser,
                       const NoiseSchedule& schedule,
                       const SamplerConfig& config,
                       NoiseSource& noise);
 
-/// Runs the sampler that the call names, on x_T of the right shape, in float32 or float64, without
-/// autograd.
+/// Runs the sampler of call.config on x_T (float32 or float64), without autograd.
 torch::Tensor run_sampler(const SamplerCall& call, torch::Tensor x_T);
 
 /// alpha, sigma and half_logsnr at one time. At t = 0: 1, 0 and infinity.

@@ -16,8 +16,8 @@ struct PastEvaluation {
   torch::Tensor m;
 };
 
-/// The weights w with sum_j w_j r_j^(i-1) = b_i, i = 1..n: a Vandermonde system, by elimination; n
-/// is at most 3.
+/// Solves sum_j w_j r_j^(i-1) = b_i, i = 1..n, for the weights w: a Vandermonde system with n <= 3,
+/// by elimination.
 std::vector<double> solve_vandermonde(const std::vector<double>& r, std::vector<double> b) {
   const size_t n = r.size();
   std::vector<std::vector<double>> a(n, std::vector<double>(n));
@@ -36,8 +36,9 @@ std::vector<double> solve_vandermonde(const std::vector<double>& r, std::vector<
   return b;
 }
 
-/// x_t = decay x - gain (phi(1, k) m0 + B sum_i rho_i (m_i - m0) / r_i): predictor and corrector
-/// differ in which points i they use, the corrector's last being t itself (r = 1).
+/// x_t = decay x - gain (phi(1, k) m0 + B sum_i rho_i (m_i - m0) / r_i).
+///
+/// Predictor and corrector use different points i. The last point of the corrector is t (r = 1).
 torch::Tensor update(const SamplerConfig& config,
                      ModelKind kind,
                      const torch::Tensor& x,
@@ -54,7 +55,7 @@ torch::Tensor update(const SamplerConfig& config,
     r.push_back((other.at.lambda - e0.at.lambda) / step.h);
     b.push_back(phi(i + 1, step.k) * factorial / b_h);
   }
-  // With one point the published code takes 1/2 in place of b_1: simpler, and of the same order.
+  // With one point, the published code uses 1/2 instead of b_1, which has the same order.
   const auto rho = others.size() == 1 ? std::vector<double>{0.5} : solve_vandermonde(r, b);
   double of_m0 = phi(1, step.k);
   for (size_t i = 0; i < rho.size(); ++i) of_m0 -= b_h * rho[i] / r[i];
@@ -79,7 +80,7 @@ torch::Tensor sample_unipc(const SamplerCall& call, torch::Tensor x) {
     if (lowers_final_order(call.config, true)) order = std::min(order, steps - i);
     std::vector<PastEvaluation> others(history.begin() + 1, history.begin() + order);
     const auto predicted = update(call.config, kind, x, history[0], others, t);
-    if (i + 1 == steps) {  // a corrector here would cost one more evaluation
+    if (i + 1 == steps) {  // a corrector here costs one more evaluation
       x = predicted;
     } else {
       const PastEvaluation next{t, evaluate(call, kind, predicted, t)};

@@ -51,7 +51,7 @@ torch::Tensor attention(const AttentionKind& kind, const AttentionInput& in) {
     const auto out = base::library_softmax_attention(in.q, in.k, in.v, in.scale);
     if (out.defined()) return out;
   }
-  // On a GPU the library's softmax comes first: it has been measured, ours has not.
+  // On a GPU LibTorch's softmax attention is preferred, because the speed of ours is not measured.
   if (const auto score = kind.score; score && cuda_attention_serves(in.q, in.q.size(3), in.scale))
     return cuda_attention(*score, in.q, in.k, in.v, in.scale);
   return kind.reference(in);

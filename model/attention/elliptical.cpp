@@ -3,8 +3,8 @@
 namespace uvic::model {
 namespace {
 
-/// m [B, H, 1, D]: how much each coordinate of the values moved since the last block, the largest
-/// set to 1.
+/// m [B, H, 1, D]: the mean change of each coordinate of the values since the block before, divided
+/// by the largest.
 torch::Tensor coordinate_relevance(const torch::Tensor& v, const torch::Tensor& v_previous) {
   torch::NoGradGuard no_grad;
   const auto wide = v.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;

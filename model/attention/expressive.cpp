@@ -5,7 +5,7 @@
 namespace uvic::model {
 
 torch::Tensor expressive_attention(const AttentionInput& in) {
-  // s^2 / (1 + s^2) is 1 to the last bit of a double long before 1e9; the bound keeps s^2 finite.
+  // From |s| = 1e9 on, s^2 / (1 + s^2) equals 1 in float64. The bound keeps s^2 finite.
   const auto s2 = attention_scores(in).clamp(-1e9, 1e9).square();  // [B, H, L, S]
   const auto u = s2 / (1 + s2);
   return apply_weights(u / u.sum(-1, true).clamp_min(std::numeric_limits<float>::min()), in);

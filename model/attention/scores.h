@@ -1,4 +1,4 @@
-// What the definitions share: scores, and the precision in which weights are computed.
+// Shared by the definitions: scores, and the precision of the weights.
 #pragma once
 
 #include <torch/torch.h>
@@ -19,7 +19,8 @@ inline torch::Tensor apply_weights(const torch::Tensor& weights, const Attention
   return weights.to(in.v.scalar_type()).matmul(in.v);  // [B, H, L, D]
 }
 
-/// Elliptical attention as a softmax attention: its input with the queries stretched by m.
+/// The input of a softmax attention that equals elliptical attention: the queries are multiplied by
+/// m.
 AttentionInput stretch_queries(const AttentionInput& in);
 
 }  // namespace uvic::model

@@ -1,4 +1,4 @@
-// Which blocks use the chosen attention; the others keep softmax.
+// Which blocks use the chosen attention. The other blocks use softmax.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace uvic::model {
 
-/// A placement by a word.
+/// One row of the table of placement rules.
 struct PlacementRule {
   const char* name;
   const char* help;
@@ -17,12 +17,11 @@ struct PlacementRule {
 };
 base::Table<PlacementRule>& placement_rules();
 
-/// For each of `blocks` blocks, in the order of the forward pass and counted from 0, whether the
-/// rule picks it.
+/// For each of `blocks` blocks, in the order of the forward pass: whether the rule selects it.
 ///
-/// `rule`: a word of placement_rules(), or a list of numbers and ranges as "1-5,7". Throws
-/// std::invalid_argument on another rule, a number beyond the last block, or a range that runs
-/// backwards. Source of "inner": Lv et al. 2024, arXiv:2411.07176, sec. 4, and its code.
+/// `rule` is a name of placement_rules(), or a list of numbers and ranges such as "1-5,7", with the
+/// first block 0. Throws std::invalid_argument for another rule, a number beyond the last block, or
+/// a decreasing range. Source of "inner": Lv et al. 2024, arXiv:2411.07176, sec. 4, and its code.
 std::vector<bool> place_attention(const std::string& rule, int64_t blocks);
 
 }  // namespace uvic::model

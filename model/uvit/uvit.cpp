@@ -16,9 +16,9 @@
 namespace uvic::model {
 namespace {
 
-/// Sines and cosines of a side x side grid's rows (first half of dim) and columns, [side * side,
-/// dim]; a remainder of dim / 4 stays zero. Source: Vaswani et al. 2017, section 3.5, for each axis
-/// as in He et al., arXiv:2111.06377, appendix A.
+/// Sine and cosine embeddings of a side x side grid, [side * side, dim]: rows in the first half of
+/// dim, columns in the second. A remainder of dim / 4 stays zero. Source: Vaswani et al. 2017,
+/// section 3.5; for each axis as in He et al., arXiv:2111.06377, appendix A.
 torch::Tensor grid_positions(int64_t side, int64_t dim) {
   const int64_t quarter = dim / 4;
   const auto exponents = torch::arange(quarter, torch::kFloat64) / static_cast<double>(quarter);
@@ -75,10 +75,12 @@ UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
   if (c.init == "scaled") scale_fresh_weights();
 }
 
-/// The published deviation of 0.02 suits width 512; narrow networks stand still for thousands of
-/// steps on it, and positions of 0.02 drown in the patches' noise. Projections start at
-/// 1/sqrt(inputs) (LeCun et al., "Efficient BackProp", 1998), positions as a grid's sines and
-/// cosines.
+/// Initial weights for narrow networks.
+///
+/// The published standard deviation of 0.02 suits width 512. With it, the loss of a narrow network
+/// does not decrease for thousands of steps, and positions of size 0.02 are small compared with the
+/// noise in the patches. Here projections have a standard deviation of 1/sqrt(inputs) (LeCun et
+/// al., "Efficient BackProp", 1998). Positions are the sines and cosines of a grid.
 void UViTImpl::scale_fresh_weights() {
   const torch::NoGradGuard no_grad;
   for (const auto& module : modules(/*include_self=*/false))
@@ -156,8 +158,8 @@ torch::Tensor UViTImpl::run_block(const std::shared_ptr<torch::nn::Module>& modu
   const auto compute = compute_dtype();
   if (!config_.use_checkpoint) return block->forward(x, skip, values, compute);
   const auto run = [block, compute, values](const std::vector<torch::Tensor>& in) mutable {
-    // In the backward pass `values` of the caller is gone: work on a copy, hand it over only while
-    // the caller waits.
+    // In the backward pass `values` of the caller no longer exists. Work on a copy, and assign it
+    // only during the call.
     auto own = in[2];
     auto out = block->forward(in[0], in[1], values || own.defined() ? &own : nullptr, compute);
     if (values) *values = own;
@@ -186,14 +188,15 @@ torch::Tensor UViTImpl::run_blocks(torch::Tensor h) {
 }
 
 torch::Tensor UViTImpl::decode(const torch::Tensor& h) {
-  // Norm and decoder work token by token, so that the extra tokens can go first.
+  // Norm and decoder process each token separately, so the extra tokens can be removed first.
   const auto patches = norm->forward(h.slice(1, config_.extras()), pos_embed.scalar_type());
   const auto image = unpatchify(decoder_pred->forward(patches), config_.in_chans);  // [B, C, H, W]
   return final_layer ? final_layer->forward(image) : image;
 }
 
-/// Our own products and oneDNN's bfloat16 ones do, and so do our kernels; OpenBLAS's float32
-/// products change with the number of rows, plain tensor code with where a vector ends.
+/// True with our products, oneDNN's bfloat16 products and our fused kernels. The bits of OpenBLAS's
+/// float32 products depend on the number of rows. Those of plain tensor code depend on the position
+/// of a row in a vector.
 bool UViTImpl::is_batch_invariant() const {
   return fused_kernels() && products_keep_rows_apart(compute_dtype()) && !passes_values_ &&
          attention_kind(config_.attention).score;
@@ -208,11 +211,11 @@ torch::Tensor UViTImpl::forward(const torch::Tensor& x,
 
   const bool blocks_together = is_batch_invariant();
   const bool inference = c10::InferenceMode::is_enabled();
-  // An image on one thread, also a single one: LibTorch's float32 products have other bits on
-  // another number of threads.
+  // Every image runs on one thread, also a single image: the bits of LibTorch's float32 products
+  // depend on the number of threads.
   const auto each = [&](auto&& step) {
     return base::in_slices(x.size(0), x.size(0), [&](int64_t begin, int64_t end) {
-      const c10::InferenceMode mode(inference);  // modes are a thread's own
+      const c10::InferenceMode mode(inference);  // the mode is per thread
       const torch::NoGradGuard no_grad;
       return step([=](const torch::Tensor& t) { return base::slice_of(t, begin, end); });
     });

@@ -1,4 +1,4 @@
-// The backbone: a ViT with long skip connections whose attention is chosen block by block.
+// The backbone: a ViT with long skip connections, with a choice of attention for each block.
 // U-ViT: Bao et al. 2023, arXiv:2209.12152. U-ViC: Lv et al. 2024, arXiv:2411.07176.
 #pragma once
 
@@ -14,7 +14,8 @@ namespace uvic::model {
 /// The network. Parameters are named and shaped as in the official state_dict.
 class UViTImpl : public Network {
  public:
-  /// Draws fresh weights from torch's global generator. Throws what UViTConfig::validate throws.
+  /// Initializes the weights from torch's global generator. Throws what UViTConfig::validate
+  /// throws.
   explicit UViTImpl(const UViTConfig& config);
 
   using Network::forward;
@@ -56,7 +57,7 @@ class UViTImpl : public Network {
   torch::Tensor decode(const torch::Tensor& h);
   UViTConfig config_;
   bool passes_values_ =
-      false;  ///< whether some block's attention reads the values of the block before
+      false;  ///< whether the attention of any block reads the values of the block before
 };
 TORCH_MODULE(UViT);
 

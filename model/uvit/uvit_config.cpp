@@ -14,8 +14,8 @@ namespace {
 
 constexpr double kFloat = 4;
 
-/// Bytes that one block keeps for each token. Fused blocks compute both norms and GELU's value
-/// again in the backward pass, LibTorch's own layers keep them.
+/// Bytes that one block keeps for each token. Fused blocks compute both norms and the value of GELU
+/// again in the backward pass. LibTorch's layers keep them.
 struct BlockBytes {
   double plain, joining, input, backward;
 };
@@ -28,14 +28,14 @@ BlockBytes bytes_of_block(const UViTConfig& c, double compute, bool fused) {
   const double plain =
       2 * kFloat * width + compute * (4 * width + hidden) + statistics + (fused ? 0 : recomputed);
   return {plain,
-          plain + (fused ? 1 : 2) * compute * width,  // the skip side is another block's stream
+          plain + (fused ? 1 : 2) * compute * width,  // the skip is the stream of another block
           kFloat * width,
-          // The gradient of the stream, of both sides of GELU, and of what it came from.
+          // The gradients of the stream, of the input and output of GELU, and of the input of fc1.
           2 * kFloat * width + compute * (2 * hidden + width)};
 }
 
-/// The scores of one block and image in plain tensor code: as they are, their weights, and one step
-/// between.
+/// The scores of one block and image in plain tensor code: the scores, the weights, and one
+/// intermediate result.
 double bytes_of_scores(const UViTConfig& c) {
   const auto tokens = static_cast<double>(c.extras() + c.patches());
   return 3 * kFloat * static_cast<double>(c.num_heads) * tokens * tokens;
@@ -43,6 +43,7 @@ double bytes_of_scores(const UViTConfig& c) {
 
 std::string text_of(UViTConfig config) {
   config.use_checkpoint = false;
+  config.init = UViTConfig().init;
   if (config.attention == "softmax") config.placement = "none";
   std::string text;
   config.fields([&](const char* name, auto& field, const base::Field&) {
@@ -64,7 +65,8 @@ ActivationBytes activation_bytes(const UViTConfig& c, const ActivationSettings& 
                plain = static_cast<double>(c.blocks()) - joining;
   const bool scores = !settings.fused_kernels || !attention_kind(c.attention).score;
   const auto block = bytes_of_block(c, compute, /*fused=*/!scores && settings.cpu);
-  // Embedding and decoding: tokens before and after the positions, the last norm and its result.
+  // Embedding and decoder: tokens without and with positions, and the input and output of the last
+  // norm.
   const double ends = rows * 4 * kFloat * static_cast<double>(c.embed_dim);
   const double scores_of_block = scores ? bytes_of_scores(c) : 0;
   if (c.use_checkpoint)

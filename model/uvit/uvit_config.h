@@ -1,4 +1,4 @@
-// The options of a U-ViT or U-ViC, and what they say of it before it is built.
+// The options of a U-ViT or U-ViC, and its properties that follow from them.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +16,13 @@ struct NetworkInput;
 /// The rows of the tables that the fields choose from.
 std::vector<base::Choice> attention_choices();
 std::vector<base::Choice> placement_choices();
-/// The same, and the empty word for "as the file says".
+/// The same, and the empty word for "as in the file".
 inline std::vector<base::Choice> with_empty(std::vector<base::Choice> choices) {
   choices.insert(choices.begin(), base::Choice{"", ""});
   return choices;
 }
 
-/// The constructor options of the official code, under their names.
+/// The constructor options of the official code, with the same names.
 struct UViTConfig {
   int64_t img_size = 32;
   int64_t patch_size = 2;
@@ -105,7 +105,7 @@ struct UViTConfig {
               .advanced());
   }
 
-  /// Throws std::invalid_argument where fields contradict each other.
+  /// Throws std::invalid_argument if fields are inconsistent.
   void validate() const;
 
   int64_t patches() const { return (img_size / patch_size) * (img_size / patch_size); }
@@ -122,11 +122,15 @@ double forward_flops(const UViTConfig& config);
 
 NetworkInput input_of(const UViTConfig& config);
 
-/// For each of the T tokens of an image in a block of width D with an MLP of width H, fused
-/// operations keep 8 D bytes of float32 (the residual stream before attention and before the MLP),
-/// (4 D + H) c bytes (qkv, attention's result, the MLP before GELU), c the size of the compute
-/// dtype, c D more where a skip joins, and the rows' statistics. Plain tensor code keeps both norms
-/// and GELU's value too, and the scores of attention. Recomputed blocks keep their input alone.
+/// With D the width, H the width of the MLP and c the bytes of the compute dtype, a fused block
+/// keeps for each token:
+///
+///   8 D          the residual stream before attention and before the MLP, float32
+///   (4 D + H) c  qkv, the result of attention, and the MLP before GELU
+///   c D          the input, in a block with a skip connection
+///
+/// and the statistics of the rows. Plain tensor code also keeps both norms, the value of GELU and
+/// the scores of attention. Recomputed blocks keep their input only.
 ActivationBytes activation_bytes(const UViTConfig& config, const ActivationSettings& settings);
 
 /// Whether two configs describe the same computation.

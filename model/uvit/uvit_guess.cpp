@@ -49,12 +49,21 @@ class Shapes {
   const std::string& source_;
 };
 
-/// Everything but heads and attention.
-UViTConfig config_of_shapes(const Shapes& shapes, int64_t clip_tokens, const std::string& source) {
+/// Everything but attention. Heads go first: of a width that no published model has, no other
+/// dimension is a guess worth refusing over.
+UViTConfig config_of_shapes(const Shapes& shapes,
+                            const ShapeHints& hints,
+                            const std::string& source) {
   UViTConfig c;
   c.embed_dim = shapes.size("patch_embed.proj.weight", 4, 0);
   c.in_chans = shapes.size("patch_embed.proj.weight", 4, 1);
   c.patch_size = shapes.size("patch_embed.proj.weight", 4, 2);
+  c.num_heads = hints.num_heads > 0 ? hints.num_heads : published_heads(c.embed_dim);
+  if (c.num_heads == 0)
+    throw UnknownNetwork(
+        fmt::format("{}: width {} does not say the number of heads; give --num_heads or --config",
+                    source,
+                    c.embed_dim));
   c.depth = 0;
   while (shapes.has(fmt::format("in_blocks.{}.norm1.weight", c.depth / 2))) c.depth += 2;
   c.mlp_ratio = static_cast<double>(shapes.size("mid_block.mlp.fc1.weight", 2, 0)) /
@@ -68,8 +77,8 @@ UViTConfig config_of_shapes(const Shapes& shapes, int64_t clip_tokens, const std
   int64_t patches = tokens - 1 - (c.num_classes > 0 ? 1 : 0);
   if (shapes.has("context_embed.weight")) {
     c.clip_dim = shapes.size("context_embed.weight", 2, 1);
-    c.num_clip_token = clip_tokens;
-    patches -= clip_tokens;
+    c.num_clip_token = hints.num_clip_token > 0 ? hints.num_clip_token : kClipTokens;
+    patches -= c.num_clip_token;
   }
   const int64_t side = exact_root(patches);
   if (side == 0)
@@ -90,16 +99,9 @@ ConfigGuess guess_uvit(const NamedTensors& tensors,
   const Shapes shapes(tensors, source);
   ConfigGuess guess;
   auto& c = guess.config.uvit;
-  c = config_of_shapes(
-      shapes, hints.num_clip_token > 0 ? hints.num_clip_token : kClipTokens, source);
+  c = config_of_shapes(shapes, hints, source);
   const auto assume = [&](std::string text) { guess.assumed.push_back(std::move(text)); };
   if (c.clip_dim > 0 && hints.num_clip_token <= 0) assume("num_clip_token = 77 (CLIP's)");
-  c.num_heads = hints.num_heads > 0 ? hints.num_heads : published_heads(c.embed_dim);
-  if (c.num_heads == 0)
-    throw UnknownNetwork(
-        fmt::format("{}: width {} does not say the number of heads; give --num_heads or --config",
-                    source,
-                    c.embed_dim));
   if (hints.num_heads <= 0)
     assume(fmt::format("num_heads = {} ({} channels each, as in the published models)",
                        c.num_heads,

@@ -9,17 +9,17 @@ using nlohmann::json;
 
 namespace {
 
-constexpr uint64_t kPicturesInGrid = 40;
+constexpr uint64_t kImagesInGrid = 40;
 constexpr int64_t kLogImages = 2000;
 
-// 8 columns of pictures on white, as a run's sample grids are.
+// 8 columns of images on white, as a run's sample grids are.
 formats::Image made_up_grid(const MadeUpRun& run, double quality) {
   constexpr int kColumns = 8, kPitch = 34;
-  formats::Image grid{kColumns * kPitch, static_cast<int>(kPicturesInGrid) / kColumns * kPitch, {}};
+  formats::Image grid{kColumns * kPitch, static_cast<int>(kImagesInGrid) / kColumns * kPitch, {}};
   grid.rgb.assign(static_cast<size_t>(grid.width) * grid.height * 3, 255);
-  for (uint64_t seed = 0; seed < kPicturesInGrid; ++seed) {
+  for (uint64_t seed = 0; seed < kImagesInGrid; ++seed) {
     const auto picture =
-        made_up_picture(static_cast<int64_t>(seed % run.class_names.size()), seed, quality);
+        made_up_image(static_cast<int64_t>(seed % run.class_names.size()), seed, quality);
     for (int y = 0; y < 32; ++y)
       std::copy_n(
           &picture.rgb[static_cast<size_t>(y) * 96],
@@ -51,7 +51,7 @@ void write_made_up_run(const fs::path& folder, const MadeUpRun& run) {
                            {"threads", 2},
                            {"precision", "bf16"},
                            {"data",
-                            {{"describe", "50000 made-up pictures in 5 classes"},
+                            {{"describe", "50000 made-up images in 5 classes"},
                              {"fingerprint", "c0ffee"},
                              {"class_names", run.class_names}}},
                            {"parameters", run.parameters},
@@ -83,7 +83,7 @@ void write_made_up_run(const fs::path& folder, const MadeUpRun& run) {
                     {"extractor", "embedded"}}
                    .dump() +
                "\n";
-      if (run.pictures)
+      if (run.images)
         formats::write_png(folder / "grids" / fmt::format("{:09d}.png", seen),
                            made_up_grid(run, 1 - 0.9 * std::exp(-3 * part)));
     }
@@ -98,9 +98,9 @@ void write_made_up_samples(const fs::path& folder,
   fs::create_directories(folder);
   std::vector<int64_t> classes(run.class_names.size());
   std::iota(classes.begin(), classes.end(), 0);
-  for (uint64_t seed = 0; run.pictures && seed < count; ++seed)
+  for (uint64_t seed = 0; run.images && seed < count; ++seed)
     formats::write_png(folder / fmt::format("{:06d}.png", seed),
-                       made_up_picture(classes[seed % classes.size()], seed, quality));
+                       made_up_image(classes[seed % classes.size()], seed, quality));
   const json record = {{"checkpoint", fmt::format("weights/{:09d}.safetensors", run.total_images)},
                        {"checkpoint_sha256", "feedface"},
                        {"images_seen", run.total_images},

@@ -1,4 +1,4 @@
-// Folders of runs and samples with known numbers and drawn pictures, for tests of what reads them.
+// Folders of runs and samples with known numbers and drawn images, for tests of what reads them.
 #pragma once
 
 #include <fmt/format.h>
@@ -23,13 +23,13 @@ struct MadeUpRun {
   double images_per_sec = 400;
   int64_t total_images = 256000;
   int64_t parameters = 2'500'000;
-  bool pictures = true;  ///< false: records alone, which is quicker
+  bool images = true;  ///< false: records alone, which is quicker
   std::vector<std::string> class_names = {"disc", "ring", "square", "cross", "stripes"};
 };
 
 /// A 32 x 32 picture: the shape of its class in a colour of its seed, drowned in noise by (1 -
 /// quality).
-inline formats::Image made_up_picture(int64_t label, uint64_t seed, double quality) {
+inline formats::Image made_up_image(int64_t label, uint64_t seed, double quality) {
   std::mt19937_64 random(seed * 7919 + static_cast<uint64_t>(label));
   std::uniform_real_distribution<double> uniform(0, 1);
   double ink[3], ground[3];

@@ -27,15 +27,13 @@ TEST_CASE("philox: the known answers of its authors", "[random]") {
   // Random123 1.14, tests/kat_vectors, philox4x32 10
   CHECK(equal(philox4x32(block(0, 0, 0, 0), 0),
               block(0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8)));
-  CHECK(equal(philox4x32(block(0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff),
-                         0xffffffffffffffff),
+  CHECK(equal(philox4x32(block(0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff), 0xffffffffffffffff),
               block(0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd)));
-  CHECK(equal(philox4x32(block(0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344),
-                         0x299f31d0a4093822),
+  CHECK(equal(philox4x32(block(0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344), 0x299f31d0a4093822),
               block(0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1)));
 }
 
-TEST_CASE("numbers of a position depend on nothing around it", "[random]") {
+TEST_CASE("numbers of a position do not depend on other positions", "[random]") {
   const PositionRandom all(5, positions_from(1000, 9)), one(5, positions_from(1004, 1));
   for (const auto use : {RandomUse::kNoise, RandomUse::kTime, RandomUse::kConditionDropout}) {
     CHECK(torch::equal(all.normals(use, {3, 7}).slice(0, 4, 5), one.normals(use, {3, 7})));
@@ -46,8 +44,8 @@ TEST_CASE("numbers of a position depend on nothing around it", "[random]") {
   at::set_num_threads(1);
   const auto alone = PositionRandom(5, positions_from(0, 64)).normals(RandomUse::kNoise, {3072});
   at::set_num_threads(3);
-  CHECK(torch::equal(
-      PositionRandom(5, positions_from(0, 64)).normals(RandomUse::kNoise, {3072}), alone));
+  CHECK(torch::equal(PositionRandom(5, positions_from(0, 64)).normals(RandomUse::kNoise, {3072}),
+                     alone));
   at::set_num_threads(before);
 }
 

@@ -15,12 +15,6 @@
 namespace uvic::test {
 namespace {
 
-std::string quoted(const std::string& word) {
-  std::string text = "'";
-  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return text + "'";
-}
-
 std::string slurp(const std::filesystem::path& path) {
   std::ostringstream text;
   text << std::ifstream(path).rdbuf();
@@ -29,27 +23,42 @@ std::string slurp(const std::filesystem::path& path) {
 
 int code_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
 
-}  // namespace
-
-Outcome run_uvic(const std::vector<std::string>& arguments, const std::string& shell_prefix) {
+Outcome run_command(const std::string& command) {
   const Scratch scratch;
-  std::string command = shell_prefix + " " + quoted(UVIC_PROGRAM);
-  for (const auto& argument : arguments) command += " " + quoted(argument);
-  command += " >" + quoted((scratch / "out").string()) + " 2>" + quoted((scratch / "err").string());
   Outcome outcome;
-  outcome.exit_code = code_of(std::system(command.c_str()));
+  outcome.exit_code = code_of(std::system(
+      ("{ " + command + "\n} >" + quoted(scratch / "out") + " 2>" + quoted(scratch / "err"))
+          .c_str()));
   outcome.out = slurp(scratch / "out");
   outcome.err = slurp(scratch / "err");
   return outcome;
 }
 
-Running::Running(const std::vector<std::string>& arguments) {
+}  // namespace
+
+std::string quoted(const std::string& word) {
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return text + "'";
+}
+
+Outcome run_script(const std::string& script) {
+  return run_command("UVIC=" + quoted(UVIC_PROGRAM) + " bash -c " + quoted(script));
+}
+
+Outcome run_uvic(const std::vector<std::string>& arguments, const std::string& shell_prefix) {
+  std::string command = shell_prefix + " " + quoted(UVIC_PROGRAM);
+  for (const auto& argument : arguments) command += " " + quoted(argument);
+  return run_command(command);
+}
+
+Running::Running(const std::vector<std::string>& arguments, int output) {
   pid_ = fork();
   if (pid_ < 0) throw std::runtime_error("fork failed");
   if (pid_ == 0) {
-    const int null = open("/dev/null", O_RDWR);
-    dup2(null, 1);
-    dup2(null, 2);
+    if (output < 0) output = open("/dev/null", O_RDWR);
+    dup2(output, 1);
+    dup2(output, 2);
     std::vector<char*> argv = {const_cast<char*>(UVIC_PROGRAM)};
     for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
     argv.push_back(nullptr);
@@ -76,6 +85,13 @@ bool Running::finished() {
   int status = 0;
   if (code_ < 0 && waitpid(pid_, &status, WNOHANG) == pid_) code_ = code_of(status);
   return code_ >= 0;
+}
+
+double Running::peak_resident_mib() const {
+  std::ifstream status("/proc/" + std::to_string(pid_) + "/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.rfind("VmHWM:", 0) == 0) return std::stod(line.substr(6)) / 1024;
+  throw std::runtime_error("no peak memory in /proc");
 }
 
 std::vector<std::string> tiny_training(const std::filesystem::path& out, int64_t total_images) {

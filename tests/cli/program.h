@@ -17,14 +17,22 @@ struct Outcome {
 /// Runs uvic to its end; `shell_prefix` stands before it in the shell, as in "ulimit -f 100;".
 Outcome run_uvic(const std::vector<std::string>& arguments, const std::string& shell_prefix = "");
 
-/// A uvic that runs beside the test.
+/// Runs a script by bash, in which $UVIC is the program; out and err are the script's own.
+Outcome run_script(const std::string& script);
+
+/// A word as the shell takes it.
+std::string quoted(const std::string& word);
+
+/// A uvic that runs next to the test.
 class Running {
  public:
-  explicit Running(const std::vector<std::string>& arguments);
+  /// `output`: the descriptor that becomes its stdout and stderr; -1: /dev/null.
+  explicit Running(const std::vector<std::string>& arguments, int output = -1);
   ~Running();
   void signal(int number) const;
   int wait();  ///< exit code, 128 + signal
   bool finished();
+  double peak_resident_mib() const;  ///< while it runs
 
  private:
   pid_t pid_ = -1;

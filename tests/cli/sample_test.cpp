@@ -69,7 +69,7 @@ TEST_CASE("an interrupted folder is completed with the missing seeds alone", "[s
   const auto untouched = fs::last_write_time(out / "000002.png");
   const auto outcome = run_uvic(sampling(out, "0-5"));
   CHECK(outcome.exit_code == 0);
-  CHECK_THAT(outcome.err, Contains("3 of 6 pictures stand there already"));
+  CHECK_THAT(outcome.err, Contains("3 of 6 images already exist"));
   CHECK(fs::last_write_time(out / "000002.png") == untouched);
   CHECK(bytes(out / "000002.png") == kept);
   for (const auto* name : {"000000.png", "000001.png", "000005.png", "grid.png"})

@@ -69,7 +69,7 @@ TEST_CASE("sweep refuses what can't be before any work", "[sweep]") {
       {{"--samplers", "dpm_solver:method=adaptive"}, "can't be chosen"},
       {{"--evaluations", "5,x"}, "wants counts"},
       {{"--evaluations", "0"}, "wants counts"},
-      {{"--count", "1"}, "2 or more"},
+      {{"--count", "1"}, "give a number from 2 to"},
   };
   for (const auto& [words, what] : wrong) {
     const auto outcome = run_uvic(sweep + words);

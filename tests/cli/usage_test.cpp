@@ -48,6 +48,20 @@ TEST_CASE("help of every command names its options", "[usage]") {
   CHECK_THAT(run_uvic({"sample", "--help"}).out, Contains("--seeds"));
 }
 
+TEST_CASE("help: --help lists everyday options, --help_all and `uvic help` work", "[usage]") {
+  const auto everyday = run_uvic({"train", "--help"}), all = run_uvic({"train", "--help_all"});
+  CHECK(everyday.exit_code == 0);
+  CHECK(all.exit_code == 0);
+  CHECK_THAT(everyday.out, Contains("uvic train --help_all"));
+  CHECK_THAT(all.out, Contains("--sample.s_churn") && Contains("[sample], with heun"));
+  CHECK_THAT(everyday.out, !Contains("--sample.s_churn"));
+  CHECK(run_uvic({"help", "train"}).out == everyday.out);
+  CHECK(run_uvic({"help"}).out == run_uvic({"--help"}).out);
+  check_refused(run_uvic({"help", "trian"}), 2, "unknown command trian; did you mean train?");
+  for (const auto* command : {"sample", "fid"})
+    CHECK_THAT(run_uvic({command, "--help"}).out, Contains("--sample.steps INT=the run's"));
+}
+
 TEST_CASE(
     "a dash and an underscore in option names read alike, and --dry_run prints a config that reads "
     "back",
@@ -91,7 +105,7 @@ TEST_CASE("a value of the wrong type is refused in file and flag", "[usage]") {
   write(scratch / "a.toml", "[model]\nembed_dim = \"wide\"\n");
   check_refused(run_uvic({"train", "--config", (scratch / "a.toml").string(), "--dry_run"}),
                 2,
-                "a.toml:2: model.embed_dim wants an integer, got a string");
+                "a.toml:2: model.embed_dim must be an integer, got a string");
   check_refused(
       run_uvic({"train", "--model.embed_dim", "wide", "--dry_run"}), 2, "model.embed_dim");
   write(scratch / "b.toml", "[model\n");
@@ -107,13 +121,14 @@ TEST_CASE("unknown commands and flags are told with the nearest known, values by
       {{"train", "--lr=1e-4"}, "unknown flag --lr; did you mean --optimizer.lr?"},
       {{"sample", "--steps", "5"}, "unknown flag --steps; did you mean --sample.steps?"},
       {{"inspect", "--jsn"}, "unknown flag --jsn; did you mean --json?"},
-      {{"--out", "a", "train"}, "--out stands before its command; write uvic train --out"},
-      {{"train", "--flip=maybe"}, "--flip maybe: wants true or false"},
+      {{"--out", "a", "train"}, "--out must follow its command; write uvic train --out"},
+      {{"train", "--flip=maybe"}, "--flip maybe: give true or false"},
       {{"train", "stray"}, "unexpected argument stray"},
-      {{"train", "--batch_size", "abc"}, "--batch_size abc: wants an integer"},
-      {{"train", "--batch_size", "1.5"}, "--batch_size 1.5: wants an integer"},
-      {{"train", "--batch_size", "1e6"}, "--batch_size 1e6: wants an integer"},
-      {{"train", "--optimizer.lr", "fast"}, "--optimizer.lr fast: wants a number"},
+      {{"train", "--batch_size", "abc"}, "--batch_size abc: give an integer"},
+      {{"train", "--batch_size", "1.5"}, "--batch_size 1.5: give an integer"},
+      {{"train", "--batch_size", "1e9", "--dry_run"},
+       "--batch_size 1000000000: give a number from 1 to 16777216"},
+      {{"train", "--optimizer.lr", "fast"}, "--optimizer.lr fast: give a number"},
       {{"fid", "--seeds", "0-3", "--images", "a", "--ref", "b"}, "--seeds needs --run"},
       {{"train", "--config", "cifar10_uvit_smal"}, "did you mean cifar10_uvit_small?"},
       {{"train", "--threads", "99999", "--memory", "--dry_run"}, "--threads 99999"},
@@ -139,7 +154,7 @@ TEST_CASE("missing things are told by name", "[usage]") {
   check_refused(
       run_uvic({"train", "--data", (scratch / "empty").string(), "--out", out}), 1, "empty");
   check_refused(
-      run_uvic({"sample", "--run", (scratch / "nowhere").string(), "--out", out}), 2, "nowhere");
+      run_uvic({"sample", "--run", (scratch / "nowhere").string(), "--out", out}), 1, "nowhere");
   CHECK_FALSE(fs::exists(out));
 }
 

@@ -25,11 +25,15 @@ using Words = std::vector<std::string>;
 const fs::path kGolden = fs::path(UVIC_GOLDEN_DIR) / "app";
 const Words kHints = {"--num-heads", "2", "--num-clip-token", "3", "--attention", "cog"};
 
+// One line on stderr after those that say what a config assumes, and the exit code.
 void check_refused(const Outcome& outcome, int exit_code, const std::string& what) {
   CAPTURE(outcome.err);
   CHECK(outcome.exit_code == exit_code);
-  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
-  CHECK_THAT(outcome.err, Contains(what));
+  const auto begin = outcome.err.rfind("uvic: ");
+  REQUIRE(begin != std::string::npos);
+  const auto refusal = outcome.err.substr(begin);
+  CHECK(std::count(refusal.begin(), refusal.end(), '\n') == 1);
+  CHECK_THAT(refusal, Contains(what));
 }
 
 }  // namespace
@@ -127,7 +131,7 @@ TEST_CASE("dataset: the zip trains, and Ctrl-C leaves no half file", "[weights]"
   const auto written =
       run_uvic({"dataset", "procedural", at("set.zip"), "--num_images", "40", "--image_size", "8"});
   REQUIRE(written.exit_code == 0);
-  CHECK_THAT(written.out, Contains("40 pictures of 8 px, 10 classes"));
+  CHECK_THAT(written.out, Contains("40 images of 8 px, 10 classes"));
   auto training = tiny_training(scratch / "run", 32);
   training[2] = at("set.zip");
   CHECK(run_uvic(training).exit_code == 0);

@@ -57,10 +57,11 @@ struct Problem {
   HalfType type = HalfType::bf16;
   int64_t batch = 1, heads = 1, queries = 1, keys = 1, width = 64;
   double scale = 0.125;
-  double spread = 1;  ///< standard deviation of q and k
+  double score_scale = 1;  ///< standard deviation of q and k
 };
 
-/// q, k, v, out as [batch, tokens, 3, heads, width] views and gradients alike; answers in float64.
+/// q, k, v, out as [batch, tokens, 3, heads, width] views and the same for gradients; results in
+/// float64.
 struct Case {
   Problem p;
   int64_t tokens;
@@ -83,7 +84,7 @@ struct Case {
         for (int64_t h = 0; h < p.heads; ++h)
           for (int64_t t = 0; t < (part == 0 ? p.queries : p.keys); ++t)
             for (int64_t d = 0; d < p.width; ++d)
-              qkv.set(at(part, b, h, t) + d, normal(random) * (part < 2 ? p.spread : 1));
+              qkv.set(at(part, b, h, t) + d, normal(random) * (part < 2 ? p.score_scale : 1));
     for (int64_t i = 0; i < grad_out.size(); ++i) grad_out.set(i, normal(random));
   }
 
@@ -364,10 +365,10 @@ TEST_CASE("cuda attention: scores of zero have no weight but count, and pass no 
 
 TEST_CASE("cuda attention: huge scores neither overflow nor lose the row") {
   for (const auto kind : kKinds)
-    for (const double spread : {30.0, 1e4, 1e15}) {
+    for (const double score_scale : {30.0, 1e4, 1e15}) {
       Problem p;
-      p.kind = kind, p.queries = p.keys = 66, p.width = 32, p.spread = spread;
-      INFO(spread);
+      p.kind = kind, p.queries = p.keys = 66, p.width = 32, p.score_scale = score_scale;
+      INFO(score_scale);
       Case c(p);
       c.run();
       const auto right = answers(c);

@@ -131,7 +131,7 @@ TEST_CASE("cuda emulation: matrix loads with rows in the same banks are counted"
   }
 }
 
-TEST_CASE("cuda emulation: fragments stand as PTX says") {
+TEST_CASE("cuda emulation: fragments have the layout of the PTX manual") {
   // a[r][k] = 16 r + k, b = identity on the first 8 inner indices: c[r][n] = a[r][n].
   std::vector<float> seen(16 * 8, -1);
   run_grid(

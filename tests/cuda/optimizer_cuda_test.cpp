@@ -130,7 +130,7 @@ TEST_CASE("cuda adamw: three clipped steps over tensors of all sizes agree with 
   set_thread_order(ThreadOrder::forward);
 }
 
-TEST_CASE("cuda adamw: where the norm is not finite nothing changes") {
+TEST_CASE("cuda adamw: if the norm is not finite, nothing changes") {
   for (const float bad : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
     std::vector<Parameter> parameters;
     parameters.emplace_back(5000, 1);

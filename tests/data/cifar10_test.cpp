@@ -52,7 +52,7 @@ TEST_CASE("cifar10: the five training batches follow each other", "[cifar10]") {
   CHECK(last[1024] == 1);
   CHECK(last[3071] == 2);
   CHECK(train->class_names()[9] == "truck");
-  CHECK_THAT(train->describe(), holds("train") && holds("15 pictures"));
+  CHECK_THAT(train->describe(), holds("train") && holds("15 images"));
 }
 
 TEST_CASE("cifar10: the test part is asked for, or is all there is", "[cifar10]") {

@@ -34,10 +34,13 @@ TEST_CASE("open_dataset: a file that is no archive says what it is", "[dataset]"
   const DatasetOptions options;
   write_text(scratch / "cifar.tar.gz", "\x1f\x8b\x08 and more");
   CHECK_THROWS_WITH(open_dataset((scratch / "cifar.tar.gz").string(), options),
-                    holds("cifar.tar.gz: a gzip file") && holds("unpack it"));
+                    holds("cifar.tar.gz: neither a zip") && holds("a gzip file; unpack it"));
   write_text(scratch / "empty.zip", "");
   CHECK_THROWS_WITH(open_dataset((scratch / "empty.zip").string(), options),
-                    holds("empty.zip: no zip archive"));
+                    holds("empty.zip: neither a zip archive") && holds("an empty file"));
+  write_text(scratch / "big.zip", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n");
+  CHECK_THROWS_WITH(open_dataset((scratch / "big.zip").string(), options),
+                    holds("big.zip") && holds("Git LFS pointer") && holds("git lfs pull"));
   write_text(scratch / "cut.zip", "PK\3\4 and nothing");
   CHECK_THROWS_WITH(open_dataset((scratch / "cut.zip").string(), options), holds("cut.zip"));
   test::write_grey(scratch / "set/a.png", 1);
@@ -54,5 +57,6 @@ TEST_CASE("dataset options: values out of range are refused by name", "[dataset]
   refused([](auto& o) { o.image_size = 0; }, "--dataset.image_size 0: give");
   refused([](auto& o) { o.image_size = 100000; }, "--dataset.image_size 100000: give");
   refused([](auto& o) { o.memory_limit_mib = -1; }, "--dataset.memory_limit_mib -1: give");
+  refused([](auto& o) { o.exif = "turn"; }, "exif");
   refused([](auto& o) { o.procedural_images = 0; }, "--dataset.procedural_images 0: give");
 }

@@ -28,10 +28,8 @@ TEST_CASE("procedural: every machine draws the same bytes", "[procedural]") {
   // A change of these is a change of the dataset: raise kVersion in procedural.cpp with it.
   CHECK(digest({1000, 32, 0}) ==
         "f09cefc9dfb6377ba8e439b0c2da75b55438185c2b1394edb805f7240787bfe9");
-  CHECK(
-      digest({200, 67, 7}) ==
-      "530c26aafc2d6c1293debf2fe191a78f8da6b2972c9b715652dd772b72796e4e");  // a side that is no
-                                                                            // multiple of a vector
+  // A side that is no multiple of a vector.
+  CHECK(digest({200, 67, 7}) == "530c26aafc2d6c1293debf2fe191a78f8da6b2972c9b715652dd772b72796e4e");
 }
 
 TEST_CASE("procedural: classes take turns and have ten names", "[procedural]") {

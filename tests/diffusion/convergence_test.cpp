@@ -74,7 +74,7 @@ double measured_order(const Case& test) {
   static const auto schedule = make_noise_schedule({});
   static const uvic::test::Mixture mixture;
   static const double t_start = 1, t_end = 0.03;
-  static const auto x_T = NoiseSource({5}).draw(2, 3, 3).to(torch::kFloat64);
+  static const auto x_T = NoiseSource({5}).next(2, 3, 3).to(torch::kFloat64);
   static const auto exact = exact_solution(mixture, *schedule, x_T, t_start, t_end);
   auto config = test.config;
   config.last_step = "t_end";
@@ -160,7 +160,7 @@ TEST_CASE("the adaptive solver's error follows its tolerance at a cost that grow
           "[convergence]") {
   const auto schedule = make_noise_schedule({});
   const uvic::test::Mixture mixture;
-  const auto x_T = NoiseSource({5}).draw(2, 3, 3).to(torch::kFloat64);
+  const auto x_T = NoiseSource({5}).next(2, 3, 3).to(torch::kFloat64);
   const auto exact = exact_solution(mixture, *schedule, x_T, 1, 1e-3);
   double last_error = 1e9;
   int64_t last_calls = 0;

@@ -30,15 +30,14 @@ SamplerConfig named(const char* sampler, int64_t steps) {
   return c;
 }
 
-/// Pictures whose every pixel is near the first component of the mixture.
+/// Images whose every pixel is near the first component of the mixture.
 torch::Tensor first_component(int64_t count) {
   return torch::tensor({-0.7f, 0.4f}).view({1, 2, 1, 1}).expand({count, 2, 6, 6}).contiguous();
 }
 
 }  // namespace
 
-TEST_CASE("encode finds the noise that a picture is drawn from, for every sampler without noise",
-          "[editing]") {
+TEST_CASE("encode finds the noise of an image, for every deterministic sampler", "[editing]") {
   const World world;
   for (const char* sampler : {"ddim", "euler", "heun", "dpm_solver", "dpm_solver_pp", "unipc"}) {
     const bool first_order = std::string(sampler) == "ddim" || std::string(sampler) == "euler";
@@ -47,18 +46,18 @@ TEST_CASE("encode finds the noise that a picture is drawn from, for every sample
     config.last_step = "t_end";
     config.t_end = 1e-3;
     NoiseSource noise({1, 2});
-    const auto x_T = noise.draw(2, 3, 3).to(torch::kFloat64);
-    const auto picture = sample(world.denoiser, *world.schedule, config, x_T, noise);
-    const auto found = encode(world.denoiser, *world.schedule, config, picture);
+    const auto x_T = noise.next(2, 3, 3).to(torch::kFloat64);
+    const auto image = sample(world.denoiser, *world.schedule, config, x_T, noise);
+    const auto found = encode(world.denoiser, *world.schedule, config, image);
     INFO(sampler);
     CHECK_THAT(found, AllClose(x_T, 0, first_order ? 0.05 : 0.01));
     NoiseSource unused({1, 2});
     CHECK_THAT(sample(world.denoiser, *world.schedule, config, found, unused),
-               AllClose(picture, 0, 0.01));
+               AllClose(image, 0, 0.01));
   }
 }
 
-TEST_CASE("encode refuses samplers that draw noise", "[editing]") {
+TEST_CASE("encode refuses samplers that add noise", "[editing]") {
   const World world;
   auto churned = named("heun", 10);
   churned.s_churn = 5;
@@ -68,7 +67,7 @@ TEST_CASE("encode refuses samplers that draw noise", "[editing]") {
                     std::invalid_argument);
 }
 
-TEST_CASE("image_to_image keeps a picture at low strength and forgets it at full", "[editing]") {
+TEST_CASE("image_to_image keeps an image at low strength and forgets it at full", "[editing]") {
   for (const char* schedule : {"vp_linear", "edm", "rectified_flow", "scaled_linear"})
     for (const char* sampler : {"dpm_solver_pp", "ddpm"}) {
       const World world(schedule);
@@ -98,7 +97,7 @@ TEST_CASE("image_to_image refuses a strength out of range", "[editing]") {
         std::invalid_argument);
 }
 
-TEST_CASE("inpainting keeps the known part exactly and draws the rest", "[editing]") {
+TEST_CASE("inpainting keeps the known part exactly and generates the rest", "[editing]") {
   const World world;
   for (const char* sampler : {"ddpm", "dpm_solver_pp", "heun", "unipc", "euler_maruyama"}) {
     const auto known = first_component(2);
@@ -123,7 +122,7 @@ TEST_CASE("inpainting keeps the known part exactly and draws the rest", "[editin
     CHECK(x.abs().max().item<double>() < 2.5);
     CHECK(reports == 50);
 
-    NoiseSource second({2});  // bit for bit the second picture alone
+    NoiseSource second({2});  // bit for bit the second image alone
     const auto alone_T = initial_noise(*world.schedule, config, second, 2, 6, 6);
     const auto alone =
         inpaint(world.denoiser, *world.schedule, config, alone_T, known.slice(0, 1), mask, second);
@@ -145,7 +144,7 @@ TEST_CASE("inpainting with repeats finds what the known part implies", "[editing
     const auto x = inpaint(world.denoiser,
                            *world.schedule,
                            config,
-                           noise.draw(2, 20, 20),
+                           noise.next(2, 20, 20),
                            known,
                            mask,
                            noise,
@@ -167,7 +166,7 @@ TEST_CASE("repeats cost evaluations and are reported as one step", "[editing]") 
   inpaint([&](const torch::Tensor& x, double t) { return ++calls, world.denoiser(x, t); },
           *world.schedule,
           named("ddpm", 8),
-          noise.draw(2, 6, 6),
+          noise.next(2, 6, 6),
           first_component(1),
           torch::ones({1, 1, 6, 6}),
           noise,
@@ -186,7 +185,7 @@ TEST_CASE("repeats multiply the evaluations of every step but the prediction aft
     inpaint([&](const torch::Tensor& x, double t) { return ++calls, world.denoiser(x, t); },
             *world.schedule,
             config,
-            noise.draw(2, 6, 6),
+            noise.next(2, 6, 6),
             first_component(1),
             torch::ones({1, 1, 6, 6}),
             noise,
@@ -218,7 +217,7 @@ TEST_CASE("inpainting refuses the adaptive method and shapes that differ", "[edi
 
 TEST_CASE("interpolated noise starts at one seed, ends at the other, and stays noise in between",
           "[editing]") {
-  const auto a = NoiseSource({1, 2}).draw(3, 16, 16), b = NoiseSource({3, 4}).draw(3, 16, 16);
+  const auto a = NoiseSource({1, 2}).next(3, 16, 16), b = NoiseSource({3, 4}).next(3, 16, 16);
   CHECK_THAT(interpolate_noise(a, b, 0), AllClose(a, 1e-5, 1e-5));
   CHECK_THAT(interpolate_noise(a, b, 1), AllClose(b, 1e-5, 1e-5));
   for (const double u : {0.2, 0.5, 0.8})
@@ -229,17 +228,16 @@ TEST_CASE("interpolated noise starts at one seed, ends at the other, and stays n
   CHECK_THROWS_AS(interpolate_noise(a, b.slice(0, 1), 0.5), std::invalid_argument);
 }
 
-TEST_CASE("noise between two seeds is theirs at both ends, bit for bit, in every draw",
-          "[editing]") {
+TEST_CASE("interpolated noise has the bits of one seed at each end, in every call", "[editing]") {
   NoiseSource from({3}), to({17}), between({3, 3, 3}, {17, 17, 17}, {0, 0.5, 1});
-  for (int draw = 0; draw < 3; ++draw) {
-    const auto a = from.draw(3, 16, 16), b = to.draw(3, 16, 16), x = between.draw(3, 16, 16);
+  for (int call = 0; call < 3; ++call) {
+    const auto a = from.next(3, 16, 16), b = to.next(3, 16, 16), x = between.next(3, 16, 16);
     CHECK(torch::equal(x[0], a[0]));
     CHECK(torch::equal(x[2], b[0]));
     CHECK(torch::equal(x[1], interpolate_noise(a, b, 0.5)[0]));
     CHECK(x[1].std().item<double>() == Approx(1).margin(0.08));
   }
   NoiseSource one = NoiseSource({1, 3}, {2, 17}, {0.5, 0.5}).only(1);
-  CHECK(torch::equal(one.draw(3, 16, 16), NoiseSource({3}, {17}, {0.5}).draw(3, 16, 16)));
+  CHECK(torch::equal(one.next(3, 16, 16), NoiseSource({3}, {17}, {0.5}).next(3, 16, 16)));
   CHECK_THROWS_AS(NoiseSource({1, 2}, {3}, {0.5}), std::invalid_argument);
 }

@@ -115,10 +115,10 @@ TEST_CASE("bad guidance is refused", "[guidance]") {
       std::invalid_argument);
 }
 
-TEST_CASE("dynamic thresholding clips to a quantile of each picture and rescales to the range",
+TEST_CASE("dynamic thresholding clips to a quantile of each image and rescales to the range",
           "[denoiser]") {
   auto x0 = torch::linspace(-1, 1, 101).view({1, 1, 1, 101}) * 3;
-  x0 = torch::cat({x0, x0 / 6});  // the second picture is within range
+  x0 = torch::cat({x0, x0 / 6});  // the second image is within range
   const auto kept = dynamic_threshold(x0, 0.9, 1);
   const double s = torch::quantile(x0[0].abs().flatten(), 0.9).item<double>();
   CHECK(s > 1);
@@ -147,21 +147,21 @@ TEST_CASE("thresholding changes only predictions that leave the range", "[denois
   CHECK_THROWS_AS(with_thresholding(toward(3), *schedule, "hard", 0.995, 1), std::invalid_argument);
 }
 
-TEST_CASE("noise comes from each picture's own generator, whatever the batch or the threads",
+TEST_CASE("noise comes from each image's own generator, whatever the batch or the threads",
           "[noise]") {
   NoiseSource batch({7, 8, 7}), alone({8});
-  const auto first = batch.draw(3, 5, 5), second = batch.draw(3, 5, 5);
+  const auto first = batch.next(3, 5, 5), second = batch.next(3, 5, 5);
   CHECK(torch::equal(first[0], first[2]));
   CHECK_FALSE(torch::equal(first[0], first[1]));
   CHECK_FALSE(torch::equal(first[0], second[0]));
-  CHECK(torch::equal(first[1], alone.draw(3, 5, 5)[0]));
+  CHECK(torch::equal(first[1], alone.next(3, 5, 5)[0]));
   auto only = batch.only(1);
   CHECK(only.size() == 1);
-  CHECK(torch::equal(only.draw(3, 5, 5)[0], (alone.draw(3, 5, 5), alone.draw(3, 5, 5)[0])));
+  CHECK(torch::equal(only.next(3, 5, 5)[0], (alone.next(3, 5, 5), alone.next(3, 5, 5)[0])));
 
   NoiseSource many(std::vector<uint64_t>(40, 3));
-  const auto draws = many.draw(1, 50, 50);
-  for (int64_t i = 1; i < 40; ++i) CHECK(torch::equal(draws[0], draws[i]));
-  CHECK(draws[0].mean().item<double>() == Approx(0).margin(0.08));
-  CHECK(draws[0].std().item<double>() == Approx(1).margin(0.06));
+  const auto numbers = many.next(1, 50, 50);
+  for (int64_t i = 1; i < 40; ++i) CHECK(torch::equal(numbers[0], numbers[i]));
+  CHECK(numbers[0].mean().item<double>() == Approx(0).margin(0.08));
+  CHECK(numbers[0].std().item<double>() == Approx(1).margin(0.06));
 }

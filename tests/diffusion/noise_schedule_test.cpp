@@ -143,8 +143,7 @@ TEST_CASE("ddpm_linear has betas from 1e-4 to 0.02", "[schedule]") {
   CHECK(std::pow(s->alpha(1.0) / s->alpha(0.999), 2) == Approx(1 - 0.02).epsilon(1e-10));
 }
 
-TEST_CASE("the cosine DDPM schedule starts where float32 still tells signal from noise",
-          "[schedule]") {
+TEST_CASE("the cosine DDPM schedule starts where float32 still resolves the signal", "[schedule]") {
   const auto s = schedule_of("ddpm_cosine");
   CHECK(s->t_max() < 1);
   CHECK(s->half_logsnr(s->t_max()) >= -5.1);

@@ -51,7 +51,7 @@ TEST_CASE("a training example is a function of seed and position, not of its bat
   }
 }
 
-TEST_CASE("x_t is alpha x0 + sigma eps at the time that the network is told", "[objective]") {
+TEST_CASE("x_t is alpha x0 + sigma eps at the time that the network reads", "[objective]") {
   const auto config = config_of("vp_linear");
   const auto schedule = make_noise_schedule(config);
   const auto x0 = torch::rand({16, 3, 8, 8}) * 2 - 1;
@@ -71,15 +71,16 @@ TEST_CASE("x_t is alpha x0 + sigma eps at the time that the network is told", "[
 TEST_CASE("x0 must be float32 and of four dimensions", "[objective]") {
   const auto config = config_of("vp_linear");
   const auto schedule = make_noise_schedule(config);
-  CHECK_THROWS_AS(make_training_example(config, *schedule, torch::zeros({2, 3}), random_of(1, 2), 2),
-                  std::invalid_argument);
-  CHECK_THROWS_AS(make_training_example(
-                      config, *schedule, torch::zeros({2, 3, 4, 4}, torch::kUInt8), random_of(1, 2), 2),
-                  std::invalid_argument);
+  CHECK_THROWS_AS(
+      make_training_example(config, *schedule, torch::zeros({2, 3}), random_of(1, 2), 2),
+      std::invalid_argument);
+  CHECK_THROWS_AS(
+      make_training_example(
+          config, *schedule, torch::zeros({2, 3, 4, 4}, torch::kUInt8), random_of(1, 2), 2),
+      std::invalid_argument);
 }
 
-TEST_CASE("losses are means over pixels, weighted, one for each image, in float32",
-          "[objective]") {
+TEST_CASE("losses are means over pixels, weighted, one for each image, in float32", "[objective]") {
   TrainingExample example;
   example.target = torch::zeros({2, 1, 1, 2});
   example.weight = torch::tensor({1.f, 10.f});
@@ -102,7 +103,8 @@ TEST_CASE("the exact answer has no loss, whatever is predicted on whatever sched
       const auto config = config_of(schedule_name, prediction);
       const auto schedule = make_noise_schedule(config);
       const auto x0 = torch::rand({6, 2, 4, 4}) * 2 - 1;
-      const auto e = make_training_example(config, *schedule, x0, random_of(5, x0.size(0)), x0.size(0));
+      const auto e =
+          make_training_example(config, *schedule, x0, random_of(5, x0.size(0)), x0.size(0));
       CHECK(diffusion_losses(e.target, e).sum().item<double>() == 0);
       // A network that answers with the target makes a denoiser that knows the noise.
       const double t = schedule->time_at_fraction(0.4), alpha = schedule->alpha(t),

@@ -76,12 +76,12 @@ void compare_with(const std::string& source) {
 
 }  // namespace
 
-TEST_CASE("DPM-Solver and DPM-Solver++ draw what the official code draws, for 5 to 50 steps",
+TEST_CASE("DPM-Solver and DPM-Solver++ give the samples of the official code, for 5 to 50 steps",
           "[parity]") {
   compare_with("dpm-solver");
 }
 
-TEST_CASE("the solvers inside U-ViT's repository draw the same as ours", "[parity]") {
+TEST_CASE("the solvers of U-ViT's repository give the same samples as ours", "[parity]") {
   compare_with("U-ViT/dpm_solver_pp.py");
   compare_with("U-ViT/dpm_solver_pytorch.py");
 }
@@ -90,7 +90,7 @@ TEST_CASE("Euler-Maruyama takes U-ViT's steps, noise for noise", "[parity]") {
   compare_with("U-ViT/sde.py");
 }
 
-TEST_CASE("UniPC draws what the official code draws", "[parity]") { compare_with("UniPC"); }
+TEST_CASE("UniPC gives the samples of the official code", "[parity]") { compare_with("UniPC"); }
 
 TEST_CASE("Heun with churn and the SDE solver take k-diffusion's steps, noise for noise",
           "[parity]") {

@@ -72,7 +72,7 @@ torch::Tensor run(const SamplerConfig& config,
 
 }  // namespace
 
-TEST_CASE("a picture depends on its own seed alone, bit for bit, in every sampler", "[sampler]") {
+TEST_CASE("an image depends on its own seed alone, bit for bit, in every sampler", "[sampler]") {
   for (const auto& config : all_forms()) {
     INFO(describe(config));
     const auto batch = run(config, {3, 1, 4, 1, 5}, "vp_linear");
@@ -96,7 +96,7 @@ TEST_CASE("every sampler spends the evaluations that it announces and reports ev
       INFO(describe(config) << " steps " << steps);
       int64_t calls = 0, reports = 0, announced = 0;
       NoiseSource noise({1});
-      const auto x_T = noise.draw(2, 1, 1);
+      const auto x_T = noise.next(2, 1, 1);
       const auto last =
           sample([&](const torch::Tensor& x, double t) { return ++calls, exact(x, t); },
                  *schedule,
@@ -123,7 +123,7 @@ TEST_CASE("one step is enough to run any sampler", "[sampler]") {
   }
 }
 
-TEST_CASE("every sampler draws from every schedule", "[sampler]") {
+TEST_CASE("every sampler works with every schedule", "[sampler]") {
   const Mixture mixture;
   const auto mean = mixture.exact_mean();
   for (const char* schedule : {"vp_linear",
@@ -157,8 +157,8 @@ TEST_CASE("x_T in float64 is sampled in float64", "[sampler]") {
     config.sampler = info.name;
     config.steps = 4;
     NoiseSource a({1}), b({1});
-    const auto x_T = a.draw(2, 2, 2);
-    b.draw(2, 2, 2);
+    const auto x_T = a.next(2, 2, 2);
+    b.next(2, 2, 2);
     const auto fine =
         sample(mixture.denoiser(*schedule), *schedule, config, x_T.to(torch::kFloat64), a);
     const auto coarse = sample(mixture.denoiser(*schedule), *schedule, config, x_T, b);
@@ -177,7 +177,7 @@ TEST_CASE("sampling keeps no autograd graph", "[sampler]") {
   const auto x = sample([&](const torch::Tensor& x, double) { return x * weight; },
                         *schedule,
                         config,
-                        noise.draw(1, 2, 2),
+                        noise.next(1, 2, 2),
                         noise);
   CHECK_FALSE(x.requires_grad());
 }
@@ -279,7 +279,7 @@ TEST_CASE("the adaptive solver stops at a denoiser that gives no numbers", "[sam
   config.sampler = "dpm_solver", config.method = "adaptive";
   NoiseSource noise({1});
   const Denoiser broken = [](const torch::Tensor& x, double) { return x * std::nan(""); };
-  CHECK_THROWS_AS(sample(broken, *schedule, config, noise.draw(1, 2, 2), noise),
+  CHECK_THROWS_AS(sample(broken, *schedule, config, noise.next(1, 2, 2), noise),
                   std::runtime_error);
 }
 
@@ -308,7 +308,7 @@ TEST_CASE("every sampler is listed with its paper and a grid", "[sampler]") {
   }
 }
 
-TEST_CASE("time a sampler spends beside the network, per evaluation, on one thread", "[.timing]") {
+TEST_CASE("time of a sampler without the network, per evaluation, on one thread", "[.timing]") {
   const auto schedule = make_noise_schedule({});
   const int threads = at::get_num_threads();
   at::set_num_threads(1);
@@ -319,7 +319,7 @@ TEST_CASE("time a sampler spends beside the network, per evaluation, on one thre
       config.steps = 100;
       config.order = 3;
       NoiseSource noise(std::vector<uint64_t>(batch, 1));
-      const auto x_T = noise.draw(3, 32, 32), eps = noise.draw(3, 32, 32);
+      const auto x_T = noise.next(3, 32, 32), eps = noise.next(3, 32, 32);
       const auto start = std::clock();  // processor time: a busy machine does not count
       sample([&](const torch::Tensor&, double) { return eps; }, *schedule, config, x_T, noise);
       const double spent = 1e6 * static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;

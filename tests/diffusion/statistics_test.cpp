@@ -1,4 +1,4 @@
-// Stochastic samplers reproduce the mean and covariance of a known mixture over 100,000 draws.
+// Stochastic samplers reproduce the mean and covariance of a known mixture over 100,000 samples.
 #include <fmt/format.h>
 
 #include "diffusion/sampler.h"
@@ -9,21 +9,19 @@ using namespace uvic::diffusion;
 
 namespace {
 
-/// The largest deviation of mean and covariance from the truth, in standard errors of 100,000
-/// draws.
-double worst_deviation(const SamplerConfig& config,
-                       const std::string& schedule_name = "vp_linear") {
+/// The largest error of mean and covariance, in standard errors of 100,000 samples.
+double worst_error(const SamplerConfig& config, const std::string& schedule_name = "vp_linear") {
   DiffusionConfig diffusion;
   diffusion.schedule = schedule_name;
   const auto schedule = make_noise_schedule(diffusion);
   const uvic::test::Mixture mixture;
-  NoiseSource noise({11});  // one picture whose 250 x 400 pixels are independent draws
+  NoiseSource noise({11});  // one image whose 250 x 400 pixels are independent samples
   const auto x_T = initial_noise(*schedule, config, noise, 2, 250, 400);
   const auto x = sample(mixture.fast_denoiser(*schedule), *schedule, config, x_T, noise);
-  const auto draws = x.to(torch::kFloat64).view({2, -1});  // [C, N]
-  const double n = static_cast<double>(draws.size(1));
-  const auto mean = draws.mean(1);
-  const auto centered = draws - mean.unsqueeze(1);
+  const auto samples = x.to(torch::kFloat64).view({2, -1});  // [C, N]
+  const double n = static_cast<double>(samples.size(1));
+  const auto mean = samples.mean(1);
+  const auto centered = samples - mean.unsqueeze(1);
   const auto products = centered.unsqueeze(1) * centered.unsqueeze(0);  // [C, C, N]
   const auto covariance = products.mean(2);
   const auto mean_error = (mean - mixture.exact_mean()) / (covariance.diag() / n).sqrt();
@@ -48,20 +46,20 @@ constexpr double kStandardErrors =
 TEST_CASE("ddpm reproduces the mixture, with the small variance and the large", "[statistics]") {
   auto ddpm = named("ddpm", 1000);
   ddpm.grid = "logsnr";
-  CHECK(worst_deviation(ddpm) < kStandardErrors);
+  CHECK(worst_error(ddpm) < kStandardErrors);
   ddpm.ddpm_variance = "large";
-  CHECK(worst_deviation(ddpm) < kStandardErrors);
+  CHECK(worst_error(ddpm) < kStandardErrors);
 }
 
 TEST_CASE("ddim with eta = 1/2 reproduces the mixture", "[statistics]") {
   auto ddim = named("ddim", 500);
   ddim.grid = "logsnr";
   ddim.eta = 0.5;
-  CHECK(worst_deviation(ddim) < kStandardErrors);
+  CHECK(worst_error(ddim) < kStandardErrors);
 }
 
 TEST_CASE("Euler-Maruyama reproduces the mixture", "[statistics]") {
-  CHECK(worst_deviation(named("euler_maruyama", 1000)) < kStandardErrors);
+  CHECK(worst_error(named("euler_maruyama", 1000)) < kStandardErrors);
 }
 
 TEST_CASE("SDE-DPM-Solver++ reproduces the mixture in every order", "[statistics]") {
@@ -73,26 +71,26 @@ TEST_CASE("SDE-DPM-Solver++ reproduces the mixture in every order", "[statistics
     sde.order = order;
     sde.steps = order == 1 ? 1000 : 150;
     INFO("order " << order);
-    CHECK(worst_deviation(sde) < kStandardErrors);
+    CHECK(worst_error(sde) < kStandardErrors);
   }
 }
 
 TEST_CASE("Heun with churn reproduces the mixture, on VP and on EDM's schedule", "[statistics]") {
   auto heun = named("heun", 200);
   heun.s_churn = 20;
-  CHECK(worst_deviation(heun) < kStandardErrors);
+  CHECK(worst_error(heun) < kStandardErrors);
   heun.s_tmin = 0.05;
   heun.s_tmax = 50;
-  CHECK(worst_deviation(heun, "edm") < kStandardErrors);
+  CHECK(worst_error(heun, "edm") < kStandardErrors);
 }
 
 TEST_CASE("rectified flow is sampled by ODE and by SDE", "[statistics]") {
   auto ode = named("dpm_solver_pp", 60);
   ode.grid = "logsnr";
   ode.last_step = "zero";
-  CHECK(worst_deviation(ode, "rectified_flow") < kStandardErrors);
+  CHECK(worst_error(ode, "rectified_flow") < kStandardErrors);
   auto sde = named("dpm_solver_pp_sde", 150);
   sde.grid = "logsnr";
   sde.last_step = "zero";
-  CHECK(worst_deviation(sde, "rectified_flow") < kStandardErrors);
+  CHECK(worst_error(sde, "rectified_flow") < kStandardErrors);
 }

@@ -1,9 +1,9 @@
-#include "data/picture_files.h"
+#include "data/image_listing.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace {
 
-// Three pictures and a dataset.json beside them, as EDM's dataset_tool lays them out.
+// Three images and a dataset.json beside them, as EDM's dataset_tool lays them out.
 class EdmDataset : public uvic::data::FileContainer {
  public:
   explicit EdmDataset(const std::string& json) : json_(json) {}
@@ -11,11 +11,13 @@ class EdmDataset : public uvic::data::FileContainer {
   std::string kind() const override { return "zip archive"; }
   std::string name() const override { return "fuzz"; }
   std::vector<uvic::data::StoredFile> list() const override {
-    return {{"00000/img00000000.png", 1, 0},
-            {"00000/img00000001.png", 1, 1},
-            {"00000/img00000002.png", 1, 2},
-            {"dataset.json", json_.size(), 3}};
+    return {{"00000/img00000000.png", 1, 0, {}},
+            {"00000/img00000001.png", 1, 1, {}},
+            {"00000/img00000002.png", 1, 2, {}},
+            {"dataset.json", json_.size(), 3, {}}};
   }
+  uint32_t checksum(const uvic::data::StoredFile&) const override { return 0; }
+  bool knows_checksums() const override { return true; }
   std::string read(const uvic::data::StoredFile&) const override { return json_; }
 
  private:
@@ -25,7 +27,7 @@ class EdmDataset : public uvic::data::FileContainer {
 }  // namespace
 
 UVIC_FUZZ_TARGET(dataset_json, ".json") {
-  const auto listing = uvic::data::list_pictures(EdmDataset(bytes));
+  const auto listing = uvic::data::list_images(EdmDataset(bytes));
   for (const auto label : listing.labels)
     if (label < 0 || static_cast<size_t>(label) >= listing.class_names.size())
       throw std::logic_error("a label outside the classes");

@@ -66,7 +66,7 @@ TEST_CASE("gpu: replayed evaluations are those of the network, bit for bit", "[g
   CHECK(calls == 2);  // once to warm up, once to record
 }
 
-TEST_CASE("gpu: batches drawn in turn share their recordings while these are kept", "[gpu]") {
+TEST_CASE("gpu: successive batches share recordings during a KeepRecordings", "[gpu]") {
   UVIC_NEEDS_GPU();
   const c10::InferenceMode inference;
   int64_t calls = 0;
@@ -74,18 +74,18 @@ TEST_CASE("gpu: batches drawn in turn share their recordings while these are kep
     ++calls;
     return x + 1;
   };
-  const auto draw_batch = [&](double value) {
+  const auto generate_batch = [&](double value) {
     const auto network = replayed(plain, torch::kCUDA, &calls);
     const auto x = torch::full({3}, value, torch::kCUDA), t = torch::zeros({3}, torch::kCUDA);
     for (int i = 0; i < 4; ++i) CHECK(torch::equal(network(x, t, {}), x + 1));
   };
   {
     const KeepRecordings keep;
-    draw_batch(1);
-    draw_batch(2);
+    generate_batch(1);
+    generate_batch(2);
     CHECK(calls == 2);
   }
-  draw_batch(3);
+  generate_batch(3);
   CHECK(calls == 4);
 }
 

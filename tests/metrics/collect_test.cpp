@@ -2,6 +2,9 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "metrics/blocks.h"
 #include "tests/support/all_close.h"
 #include "tests/support/catch.h"
@@ -63,7 +66,7 @@ TEST_CASE("collect: the statistics are those of the features, with or without er
   CHECK(!without.features.defined());
 }
 
-TEST_CASE("collect: block k holds the pictures that part_of deals to it", "[collect]") {
+TEST_CASE("collect: block k holds the images that part_of deals to it", "[collect]") {
   const auto images = random_images(95);
   CollectOptions options;
   options.error_bars = true;
@@ -90,7 +93,7 @@ TEST_CASE("collect: what an extractor does not give can't be asked of it", "[col
 
 TEST_CASE("collect: an empty stream has no statistics", "[collect]") {
   CHECK_THROWS_WITH(collect(MeanColour(), [] { return torch::Tensor(); }),
-                    Catch::Contains("0 pictures"));
+                    Catch::Contains("0 images"));
 }
 
 TEST_CASE("collect: parts are equal, whole, and fair to classes in turn and to classes in order",
@@ -110,17 +113,51 @@ TEST_CASE("collect: parts are equal, whole, and fair to classes in turn and to c
   }
 }
 
-TEST_CASE("collect: features from elsewhere give what their pictures would", "[collect]") {
+TEST_CASE("collect: features from elsewhere give what their images would", "[collect]") {
   const auto images = random_images(100);
   CollectOptions options;
   options.features = options.error_bars = true;
-  const auto from_pictures = collect(MeanColour(), stream_tensor(images, 30), options);
+  const auto from_images = collect(MeanColour(), stream_tensor(images, 30), options);
   const auto from_features = collect_activations({MeanColour().extract(images), {}, {}}, options);
   CHECK(from_features.count == 100);
-  CHECK(from_features.statistics.covariance.equal(from_pictures.statistics.covariance));
-  CHECK(from_features.without_block[9].mean.equal(from_pictures.without_block[9].mean));
-  CHECK(from_features.features.equal(from_pictures.features));
+  CHECK(from_features.statistics.covariance.equal(from_images.statistics.covariance));
+  CHECK(from_features.without_block[9].mean.equal(from_images.without_block[9].mean));
+  CHECK(from_features.features.equal(from_images.features));
   options.logits = true;
   CHECK_THROWS_AS(collect_activations({torch::rand({4, 2}), {}, {}}, options),
                   std::invalid_argument);
+}
+
+TEST_CASE("collect: images of several sizes keep their order and are counted by size",
+          "[collect]") {
+  std::vector<torch::Tensor> images;
+  torch::manual_seed(4);
+  for (int i = 0; i < 30; ++i)
+    images.push_back(torch::randint(256, {3, 2 + i % 3, 5 - i % 2}).to(torch::kUInt8));
+  CollectOptions options;
+  options.features = true;
+  const auto stream = [&](size_t batch) {
+    return [&images, batch, next = size_t{0}]() mutable {
+      const auto end = std::min(images.size(), next + batch);
+      std::vector<torch::Tensor> some(images.begin() + static_cast<long>(next),
+                                      images.begin() + static_cast<long>(end));
+      next = end;
+      return batch_of(std::move(some));
+    };
+  };
+  const auto found = collect(MeanColour(), stream(30), options);
+  CHECK(found.count == 30);
+  CHECK(found.sizes.size() == 6);
+  CHECK(found.sizes.at({5, 2}) == 5);  // width 5, height 2: i % 6 = 0
+  for (int i = 0; i < 30; ++i)
+    CHECK(found.features[i].equal(
+        MeanColour().extract(images[static_cast<size_t>(i)].unsqueeze(0))[0]));
+  const auto in_parts = collect(MeanColour(), stream(7), options);
+  CHECK(in_parts.features.equal(found.features));
+  CHECK(in_parts.statistics.covariance.equal(found.statistics.covariance));
+  CHECK(common_side(found.sizes) == 0);
+  CHECK(common_side({{{8, 8}, 3}}) == 8);
+  CHECK(common_side({{{8, 9}, 3}}) == 0);
+  CHECK(sizes_text({{{8, 9}, 3}}) == "all 8 x 9 px");
+  CHECK(sizes_text({{{8, 9}, 3}, {{2, 2}, 5}}) == "2 sizes, 2 x 2 px (5 of 8 images), 8 x 9 px");
 }

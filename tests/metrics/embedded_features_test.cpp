@@ -235,3 +235,16 @@ TEST_CASE("embedded: the shipped network ranks damage: noise >> blur > held-out 
   CHECK(noise > 5 * blur);
   CHECK(one_class > 5 * held_out);
 }
+
+TEST_CASE("embedded: images of several sizes give what each gives alone, bit for bit",
+          "[embedded]") {
+  const auto extractor = load_embedded_extractor(UVIC_ASSETS_DIR "/embedded_features.safetensors");
+  torch::manual_seed(6);
+  ImageBatch batch;
+  for (const auto& [height, width] : {std::pair(32, 32), {1, 1}, {33, 70}, {200, 3}, {32, 32}})
+    batch.each.push_back(torch::randint(256, {3, height, width}).to(torch::kUInt8));
+  const auto together = extractor->activations_of(batch).features;
+  for (int64_t i = 0; i < 5; ++i)
+    CHECK(
+        together[i].equal(extractor->extract(batch.each[static_cast<size_t>(i)].unsqueeze(0))[0]));
+}

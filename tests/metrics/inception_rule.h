@@ -44,7 +44,7 @@ inline torch::Tensor rule_weights(const std::string& name, const std::vector<int
 }
 
 /// uint8 [n, 3, height, width]: blocks of 4 x 4 px with grain.
-inline torch::Tensor rule_pictures(int64_t n, int64_t height, int64_t width) {
+inline torch::Tensor rule_images(int64_t n, int64_t height, int64_t width) {
   auto pictures = torch::empty({n, 3, height, width}, torch::kUInt8);
   auto* out = pictures.data_ptr<uint8_t>();
   for (int64_t plane = 0; plane < n * 3; ++plane)

@@ -15,8 +15,8 @@
 using namespace uvic::metrics;
 using uvic::test::AllClose;
 using uvic::test::relative_l2;
+using uvic::test::rule_images;
 using uvic::test::rule_inception;
-using uvic::test::rule_pictures;
 
 namespace {
 
@@ -43,14 +43,14 @@ std::unique_ptr<FeatureExtractor> extractor(const std::string& protocol,
 
 TEST_CASE("inception: features are those of the tool of each protocol, at every size",
           "[inception]") {
-  const auto small = rule_pictures(2, 32, 32), wide = rule_pictures(1, 40, 56),
-             large = rule_pictures(1, 310, 320);
+  const auto small = rule_images(2, 32, 32), wide = rule_images(1, 40, 56),
+             large = rule_images(1, 310, 320);
   for (const std::string protocol : {"pytorch-fid", "tf1", "clean"}) {
     INFO(protocol);
     const auto key = protocol == "pytorch-fid" ? "pytorch_fid" : protocol;
     const auto network = extractor(protocol);
     const auto& expected = golden().at(key + "_small");
-    // the protocols differ by 2e-3 and more, these two pictures by 3e-2
+    // the protocols differ by 2e-3 and more, these two images by 3e-2
     CHECK(relative_l2(network->extract(small.slice(0, 0, expected.size(0))), expected) < 1e-5);
     CHECK(relative_l2(network->extract(wide), golden().at(key + "_wide")) < 1e-5);
     CHECK(relative_l2(network->extract(large), golden().at(key + "_large")) < 1e-5);
@@ -59,27 +59,40 @@ TEST_CASE("inception: features are those of the tool of each protocol, at every 
 
 TEST_CASE("inception: earlier pooling stages, spatial features and logits are the tools' too",
           "[inception]") {
-  const auto picture = rule_pictures(1, 32, 32);
+  const auto image = rule_images(1, 32, 32);
   for (const int64_t dimensions : {64, 192, 768}) {
     const auto network = extractor("pytorch-fid", dimensions);
     CHECK(network->dimensions() == dimensions);
-    const auto activations = network->activations(picture);
+    const auto activations = network->activations(image);
     CHECK(relative_l2(activations.features,
                       golden().at("pytorch_fid_" + std::to_string(dimensions))) < 1e-5);
     CHECK(!activations.logits.defined());
     CHECK(network->num_classes() == 0);
   }
-  CHECK(relative_l2(extractor("pytorch-fid")->activations(picture).spatial,
+  CHECK(relative_l2(extractor("pytorch-fid")->activations(image).spatial,
                     golden().at("pytorch_fid_spatial")) < 1e-5);
-  CHECK(relative_l2(extractor("tf1")->activations(picture).logits, golden().at("tf1_logits")) <
-        1e-5);
+  CHECK(relative_l2(extractor("tf1")->activations(image).logits, golden().at("tf1_logits")) < 1e-5);
 }
 
-TEST_CASE("inception: a row depends on its picture alone, bit for bit", "[inception]") {
+TEST_CASE("inception: a row depends on its image alone, bit for bit", "[inception]") {
   const auto network = extractor("pytorch-fid", 768);
-  const auto images = rule_pictures(3, 16, 16);
+  const auto images = rule_images(3, 16, 16);
   const auto together = network->extract(images);
   CHECK(network->extract(images.slice(0, 2)).equal(together.slice(0, 2)));
+}
+
+TEST_CASE("inception: images of several sizes give what each gives alone, bit for bit",
+          "[inception]") {
+  ImageBatch batch;
+  for (const auto& [height, width] : {std::pair(16, 16), {9, 31}, {16, 16}, {1, 1}})
+    batch.each.push_back(rule_images(1, height, width)[0]);
+  for (const auto* protocol : {"pytorch-fid", "clean"}) {
+    const auto network = extractor(protocol, 64);
+    const auto together = network->activations_of(batch).features;
+    for (int64_t i = 0; i < 4; ++i)
+      CHECK(
+          together[i].equal(network->extract(batch.each[static_cast<size_t>(i)].unsqueeze(0))[0]));
+  }
 }
 
 TEST_CASE("inception: bf16 is near fp32 and says that it is bf16", "[inception]") {
@@ -87,7 +100,7 @@ TEST_CASE("inception: bf16 is near fp32 and says that it is bf16", "[inception]"
   options.precision = "bf16";
   const auto network = make_inception(weights(), "rule", "none", options);
   CHECK(network->precision() == "bf16");
-  const auto features = network->extract(rule_pictures(1, 32, 32));
+  const auto features = network->extract(rule_images(1, 32, 32));
   CHECK(features.scalar_type() == torch::kFloat32);
   CHECK(relative_l2(features, golden().at("pytorch_fid_small").slice(0, 0, 1)) <
         0.02);  // 8 bits of mantissa
@@ -131,8 +144,8 @@ TEST_CASE("inception: options out of range are refused", "[inception]") {
                     Catch::Contains("pytorch-fid, tf1, clean"));
 }
 
-TEST_CASE("inception: pictures of 299 px pass every protocol's resize unchanged", "[inception]") {
-  const auto images = rule_pictures(1, 299, 299);
+TEST_CASE("inception: images of 299 px pass every protocol's resize unchanged", "[inception]") {
+  const auto images = rule_images(1, 299, 299);
   const auto x = images.to(torch::kFloat32);
   CHECK_THAT(pytorch_fid_input(images), AllClose(x / 127.5 - 1, 0, 1e-6));
   CHECK_THAT(tf1_input(images), AllClose((x - 128) / 128, 0, 0));
@@ -144,7 +157,7 @@ TEST_CASE("inception: images/s, to look at", "[.speed]") {
     InceptionOptions options;
     options.precision = precision;
     const auto network = make_inception(weights(), "rule", "none", options);
-    const auto images = rule_pictures(96, 32, 32);
+    const auto images = rule_images(96, 32, 32);
     network->extract(images.narrow(0, 0, 16));
     const auto begin = std::chrono::steady_clock::now();
     network->extract(images);

@@ -68,14 +68,14 @@ TEST_CASE("statistics: finishing does not disturb what is added later", "[statis
 
 TEST_CASE("statistics: wrong input is refused in words", "[statistics]") {
   StatisticsAccumulator sums(3);
-  CHECK_THROWS_WITH(sums.finish(), Catch::Contains("0 pictures; a covariance needs at least 2"));
+  CHECK_THROWS_WITH(sums.finish(), Catch::Contains("0 images; a covariance needs at least 2"));
   sums.add(torch::zeros({1, 3}));
-  CHECK_THROWS_WITH(sums.finish(), Catch::Contains("1 picture;"));
+  CHECK_THROWS_WITH(sums.finish(), Catch::Contains("1 image;"));
   CHECK_THROWS_AS(sums.add(torch::zeros({1, 4})), std::invalid_argument);
   CHECK_THROWS_AS(sums.merge(StatisticsAccumulator(4)), std::invalid_argument);
   auto broken = torch::zeros({4, 3});
   broken[2][1] = NAN;
-  CHECK_THROWS_WITH(sums.add(broken), Catch::Contains("picture 3 hold NaN"));
+  CHECK_THROWS_WITH(sums.add(broken), Catch::Contains("image 3 hold NaN"));
 }
 
 TEST_CASE("statistics: a file gives back every bit, and pytorch-fid's two arrays are enough",

@@ -21,7 +21,7 @@ std::string describe(const Tensor& x) {
   return fmt::format("[{}] {} on {}", sizes, c10::toString(x.scalar_type()), x.device().str());
 }
 
-/// x [B, H, L, D] with the elements of a row side by side.
+/// x [B, H, L, D] with contiguous rows.
 template <class T>
 TokenRows<T> rows(const Tensor& x) {
   return {x.data_ptr(), x.stride(0), x.stride(1), x.stride(2)};
@@ -54,8 +54,8 @@ AttentionCall make_call(ScoreKind kind,
   return call;
 }
 
-/// A product of queries, keys and width counts 2 operations for each; the scores stay in the
-/// caches.
+/// A product counts 2 operations for each query, key and element of the width. The scores stay in
+/// the caches.
 KernelWork work_of(const AttentionCall& call, int products, int query_rows, int key_rows) {
   const auto of_heads = static_cast<double>(call.batch * call.heads * call.width);
   const auto queries = static_cast<double>(call.queries), keys = static_cast<double>(call.keys);
@@ -64,7 +64,7 @@ KernelWork work_of(const AttentionCall& call, int products, int query_rows, int 
           element * of_heads * (query_rows * queries + key_rows * keys)};
 }
 
-/// out [B, H, L, D], and the row statistics where `stats` wants them.
+/// Returns out [B, H, L, D]. Writes the row statistics if `stats` is not null.
 void run_forward(ScoreKind kind,
                  const Tensor& q,
                  const Tensor& k,
@@ -83,7 +83,7 @@ void run_forward(ScoreKind kind,
 }
 
 struct Gradients {
-  Tensor q, k, v;  ///< [B, H, L, D], any strides with the elements of a row side by side
+  Tensor q, k, v;  ///< [B, H, L, D], any strides, contiguous rows
 };
 
 void run_backward(ScoreKind kind,

@@ -1,7 +1,7 @@
-// Attention and its gradients for one image and head at a time, softmax and Cog in one code,
-// without ever holding a matrix of queries by keys: only a tile of it. Included by isa_*.cpp alone.
+// Attention and its gradients for one image and head, for softmax and Cog. Only a tile of the
+// queries x keys matrix is in memory. Included by isa_*.cpp only.
 //
-// Scores are kept in units of log 2, a = |s| log2(e) (softmax: s log2(e)), so that e^|s| is 2^a.
+// Scores are in units of log 2: a = |s| log2(e) (softmax: s log2(e)), so that e^|s| = 2^a.
 #pragma once
 
 #include "model/kernels/cpu/kernel_table.h"
@@ -10,21 +10,21 @@
 namespace uvic::model::UVIC_ISA {
 
 constexpr int64_t kForwardQueries = 96;   // rows of a tile; a multiple of every product_height()
-constexpr int64_t kBackwardQueries = 96;  // even, because a word may hold two rows
+constexpr int64_t kBackwardQueries = 96;  // even, because a word can hold two rows
 constexpr int64_t kTileKeys = 272;        // 257 = 16 * 16 + 1 keys in one tile
 constexpr float kLog2E = 1.44269504f;
 constexpr float kLargest = 3.402823466e38f;
-/// Rows whose |a| is at most this need no maximum: weights lie in 2^-48 to 2^48.
+/// Rows whose |a| is at most this need no maximum: their weights are from 2^-48 to 2^48.
 constexpr float kSafeScore = 48.f;
 constexpr int64_t kLineFloats = 16;
 
-/// Keys per tile: as even a split as whole vectors allow.
+/// Keys per tile: an even split, in whole vectors.
 UVIC_INLINE int64_t tile_keys(int64_t keys) {
   const int64_t tiles = (keys + kTileKeys - 1) / kTileKeys;
   return rounded_up((keys + tiles - 1) / tiles, kLanes);
 }
 
-/// Hands out pieces of the scratch memory; from null it only counts.
+/// Allocates pieces of the scratch memory. With a null pointer it only counts.
 struct Scratch {
   float* base;
   int64_t used = 0;
@@ -40,8 +40,7 @@ UVIC_INLINE T* rows_of(const TokenRows<Void>& x, int64_t image, int64_t head) {
   return static_cast<T*>(x.data) + image * x.batch + head * x.head;
 }
 
-/// a of the scores in x = q k^T: |c x|, or c x for softmax. Finite wherever x is, however large;
-/// NaN stays NaN.
+/// a of x = q k^T: |c x|, or c x for softmax. Finite for every finite x; NaN for NaN.
 template <bool kCog>
 UVIC_INLINE Vec magnitude(Vec x, Vec c) {
   x = x * c;
@@ -49,7 +48,7 @@ UVIC_INLINE Vec magnitude(Vec x, Vec c) {
   return min(splat(kLargest), x);
 }
 
-/// The weight's sign for Cog: w with the sign of x, 0 where x is 0.
+/// The signed weight of Cog: w with the sign of x, 0 where x is 0.
 template <bool kCog>
 UVIC_INLINE Vec with_sign(Vec w, Vec x) {
   if constexpr (!kCog) return w;
@@ -73,8 +72,8 @@ UVIC_INLINE void store_words(PairWords, float* row, int64_t key, Vec x, Vec next
 }
 #endif
 
-/// Brings row `row` of the next head into L2 while this one is worked at, a row at a time: rows lie
-/// a token apart, too far for the processor to guess.
+/// Prefetches row `row` of the next head into L2, one row per call. The distance of two rows is a
+/// whole token, which is too large for the hardware prefetcher.
 template <class Void>
 UVIC_INLINE void fetch_row(const TokenRows<Void>& x,
                            const AttentionCall& call,
@@ -87,7 +86,7 @@ UVIC_INLINE void fetch_row(const TokenRows<Void>& x,
       static_cast<const char*>(x.data) + (image * x.batch + head * x.head + row * x.token) * size;
   for (int64_t i = 0; i < call.width * size; i += kLine) __builtin_prefetch(from + i, 0, 2);
 }
-/// The same of keys and values, as much of them as row `query` is of the queries.
+/// The same for keys and values, in proportion to the row `query` of the queries.
 UVIC_INLINE void fetch_keys(const AttentionCall& call, int64_t image_head, int64_t query) {
   const int64_t end = (query + 1) * call.keys / call.queries;
   for (int64_t r = query * call.keys / call.queries; r < end; ++r) {
@@ -142,9 +141,9 @@ struct ForwardScratch {
   }
 };
 
-/// Turns one row of products q k^T into unnormalised weights 2^(a - max) with their signs, in
-/// place; max and sum go on from the tiles before. Returns what those tiles' sums and outputs are
-/// to be multiplied by.
+/// Converts one row of products q k^T in place to unnormalised weights 2^(a - max) with their
+/// signs. max and sum continue from the tiles before. Returns the factor for the sums and outputs
+/// of those tiles.
 template <class Words, bool kCog>
 UVIC_INLINE float weigh_row(
     float* row, int64_t keys, Vec c, bool first_tile, float& max_so_far, float& sum_so_far) {
@@ -176,7 +175,7 @@ UVIC_INLINE float weigh_row(
   return shrink;
 }
 
-/// The same for a row whose |a| is at most kSafeScore: weights 2^a, as if the maximum were 0.
+/// The same for a row whose |a| is at most kSafeScore: the weights are 2^a, with maximum 0.
 template <class Words, bool kCog>
 UVIC_INLINE void weigh_safe_row(
     float* row, int64_t keys, Vec c, bool first_tile, float& max_so_far, float& sum_so_far) {
@@ -204,7 +203,7 @@ UVIC_INLINE void weigh_safe_row(
   sum_so_far = (first_tile ? 0.f : sum_so_far) + sum_of_lanes(sum + next_sum);
 }
 
-/// `next`: image and head whose rows are wanted after this one's, or -1.
+/// `next`: the image and head after this one, to prefetch; or -1.
 template <class Words, class T, bool kCog>
 void attention_of_head(
     const AttentionCall& call, int64_t image, int64_t head, int64_t next, float* base) {
@@ -337,7 +336,8 @@ UVIC_INLINE WeightGrad weight_and_grad(Vec x, Vec g, Vec c, float max, float inv
   return {weight, p * g - weight * splat(delta)};
 }
 
-/// In place, weights over scores and score gradients over products. Calls before_row(r) on the way.
+/// In place: weights replace scores, and score gradients replace products. Calls before_row(r)
+/// before each row.
 template <bool kCog, class S, class F>
 UVIC_INLINE void differentiate_tile(
     SingleWords, const S& s, int64_t q0, int64_t rows, int64_t keys, Vec c, const F& before_row) {
@@ -385,8 +385,8 @@ UVIC_INLINE void differentiate_tile(
 }
 #endif
 
-/// How differentiate_tile() left its results: a step of the gradients of keys and values spans
-/// kPerWord rows.
+/// The layout of the results of differentiate_tile(): a step of the gradients of keys and values
+/// has kPerWord rows.
 template <class Words>
 constexpr int64_t kStepRows = Words::kPerWord;
 

@@ -16,7 +16,7 @@ using torch::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Where each input of the operation stands.
+// The index of each input of the operation.
 enum Input : size_t {
   kX,
   kSkip,
@@ -37,8 +37,8 @@ enum Input : size_t {
   kInputs
 };
 
-/// What the backward pass reads: results of the forward pass [B, L, ...], and parameters. What a
-/// pass over memory brings back (both norms, gelu) is not kept.
+/// What the backward pass reads: results of the forward pass [B, L, ...] and parameters. Results
+/// that one pass over memory can recompute (both norms, gelu) are not kept.
 struct Kept {
   Tensor x;                         ///< in the dtype of the products, if there is a skip
   Tensor skip;                      ///< float32: an earlier block keeps it anyway
@@ -81,13 +81,13 @@ struct Kept {
   }
 };
 
-/// LibTorch 1.13 takes no undefined tensors as arguments of an operation: an empty one stands for
-/// it.
+/// LibTorch 1.13 accepts no undefined tensors as arguments of an operation, so an empty tensor
+/// replaces it.
 Tensor or_empty(const Tensor& x) { return x.defined() ? x : torch::empty({0}); }
 Tensor or_undefined(const Tensor& x) { return x.numel() > 0 ? x : Tensor(); }
 
 struct FusedBlock : torch::autograd::Function<FusedBlock> {
-  // One argument per tensor: that is how autograd learns of them. In the order of Input.
+  // One argument per tensor, in the order of Input, so that autograd finds them.
   static Tensor forward(AutogradContext* ctx,
                         const Tensor& x,
                         const Tensor& skip,
@@ -144,6 +144,25 @@ struct FusedBlock : torch::autograd::Function<FusedBlock> {
     return out;
   }
 
+  /// The gradients of the MLP. A function of its own, so that its intermediate tensors are freed
+  /// before the gradients of attention.
+  static NormGrads mlp_grad(const Kept& kept,
+                            const Tensor& d_out,
+                            const Norm& norm2,
+                            variable_list& grads) {
+    const auto compute = kept.qkv.scalar_type();
+    const auto d_mlp = narrow_rows(d_out, compute);
+    grads[kFc2Bias] = d_mlp.columns;
+    auto d_hidden = product_gelu_grad(d_mlp.y, kept.fc2_weight, kept.hidden);
+    grads[kFc2Weight] = product_weight_grad(d_mlp.y, d_hidden.activated);
+    d_hidden.activated.reset();
+    grads[kFc1Bias] = d_hidden.bias;
+    const auto normal2 = norm_rows(kept.middle, norm2, compute);
+    grads[kFc1Weight] = product_weight_grad(d_hidden.du, normal2.y);
+    return norm_rows_grad(
+        product_grad(d_hidden.du, kept.fc1_weight), kept.middle, normal2.stats, norm2, d_out);
+  }
+
   static variable_list backward(AutogradContext* ctx, variable_list grad_out) {
     if (torch::GradMode::is_enabled())
       throw std::runtime_error(
@@ -160,19 +179,7 @@ struct FusedBlock : torch::autograd::Function<FusedBlock> {
     variable_list grads(kInputs + 2);
 
     const auto d_out = grad_out[0].contiguous();
-    const auto mlp_grad = [&] {  // what it makes on the way is gone before attention's gradients
-      const auto d_mlp = narrow_rows(d_out, compute);
-      grads[kFc2Bias] = d_mlp.columns;
-      auto d_hidden = product_gelu_grad(d_mlp.y, kept.fc2_weight, kept.hidden);
-      grads[kFc2Weight] = product_weight_grad(d_mlp.y, d_hidden.activated);
-      d_hidden.activated.reset();
-      grads[kFc1Bias] = d_hidden.bias;
-      const auto normal2 = norm_rows(kept.middle, norm2, compute);
-      grads[kFc1Weight] = product_weight_grad(d_hidden.du, normal2.y);
-      return norm_rows_grad(
-          product_grad(d_hidden.du, kept.fc1_weight), kept.middle, normal2.stats, norm2, d_out);
-    };
-    const auto d_middle = mlp_grad();
+    const auto d_middle = mlp_grad(kept, d_out, norm2, grads);
     grads[kNorm2Weight] = d_middle.weight;
     grads[kNorm2Bias] = d_middle.shift;
 

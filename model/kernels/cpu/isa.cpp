@@ -24,7 +24,7 @@ struct IsaRow {
 };
 
 #if defined(__x86_64__)
-/// Linux gives a process the tile registers' memory only when it asks.
+/// On Linux, a process must request permission to use the tile registers.
 bool may_use_tiles() {
 #if defined(__linux__)
   constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XTILEDATA
@@ -57,7 +57,7 @@ std::string available_names() {
   return names;
 }
 
-/// The last that runs here; the emulation is for tests.
+/// The last one that runs on this CPU, except the emulation, which is for tests.
 Isa best_isa() {
   Isa best = Isa::portable;
   for (const Isa isa : available_isas())

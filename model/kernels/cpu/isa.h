@@ -1,4 +1,5 @@
-// Which kernels this CPU and its operating system can run, and which of them the program uses.
+// The instruction sets of the kernels: which of them this CPU and its operating system support, and
+// which one the program uses.
 #pragma once
 
 #include <string>
@@ -6,30 +7,30 @@
 
 namespace uvic::model {
 
-/// Instruction sets that kernels are built for. amx_emulated: AMX's tile code with the tile
-/// registers played by plain code, slow and exact, for tests on CPUs without AMX.
+/// Instruction sets that kernels are built for. amx_emulated is the tile code of AMX with emulated
+/// tile registers: slow and exact, for tests on CPUs without AMX.
 enum class Isa { portable, avx2, avx512, avx512_bf16, amx_bf16, amx_emulated };
 
 /// "portable", "avx2", "avx512", "avx512_bf16", "amx_bf16" or "amx_emulated".
 const char* isa_name(Isa isa);
 
-/// The instruction set of that name. Throws std::invalid_argument, with the list of those that run
-/// here, for a name that is unknown, or known but beyond this CPU.
+/// The instruction set with that name. Throws std::invalid_argument, with the list of the available
+/// ones, if the name is unknown or this CPU does not support it.
 Isa isa_by_name(const std::string& name);
 
-/// What runs here, in the order above; never empty. A program that asks for amx_bf16 gets the
-/// system's permission for the tile registers with this call.
+/// The instruction sets that run on this CPU, in the order above; never empty. This call also
+/// requests permission for the tile registers from the system.
 const std::vector<Isa>& available_isas();
 
-/// What the kernels use: force_isa(), else $UVIC_ISA, else the fastest that runs here. Throws
-/// std::invalid_argument where $UVIC_ISA names none that runs here.
+/// The instruction set in use: that of force_isa(), else $UVIC_ISA, else the fastest available one.
+/// Throws std::invalid_argument if $UVIC_ISA is not available.
 Isa active_isa();
 
-/// Makes the kernels use `isa` from now on, whatever $UVIC_ISA says. Call it while no kernel runs.
-/// Throws std::invalid_argument where this CPU can't.
+/// Sets the instruction set of the kernels and overrides $UVIC_ISA. Call it only while no kernel
+/// runs. Throws std::invalid_argument if this CPU does not support it.
 void force_isa(Isa isa);
 
-/// The same through a name: what a command line gives.
+/// The same for a name, such as one from the command line.
 void force_isa(const std::string& name);
 
 }  // namespace uvic::model

@@ -1,4 +1,4 @@
-// The table of kernels of one instruction set. Included by isa_*.cpp alone.
+// The table of kernels of one instruction set. Included by isa_*.cpp only.
 #pragma once
 
 #include "model/kernels/cpu/attention_tiles.h"

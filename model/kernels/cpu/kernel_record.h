@@ -1,5 +1,4 @@
-// What a kernel does and how long it takes, for whoever listens: PyTorch's profilers and `uvic
-// bench`.
+// Reports the work and the time of a kernel to PyTorch's profilers and to `uvic bench`.
 #pragma once
 
 #include <ATen/record_function.h>
@@ -14,15 +13,16 @@ struct KernelWork {
   double flops = 0, bytes = 0;
 };
 
-/// Hears the work of every kernel as it starts, on the thread that called it. One for the process;
-/// null turns it off. Change it while no kernel runs.
+/// Receives the work of every kernel at its start, on the calling thread. One listener per process;
+/// null removes it. Change it only while no kernel runs.
 using KernelListener = void (*)(const char* name, const KernelWork& work);
 void listen_to_kernels(KernelListener listener);
 KernelListener kernel_listener();
 
 }  // namespace uvic::model
 
-/// Names the rest of the scope `uvic::NAME` for RecordFunction's observers, and tells its work.
+/// Labels the rest of the scope as `uvic::NAME` for RecordFunction's observers and reports its
+/// work.
 #define UVIC_KERNEL(name, ...)                                        \
   RECORD_FUNCTION("uvic::" name, c10::ArrayRef<const c10::IValue>{}); \
   if (const auto uvic_listener = ::uvic::model::kernel_listener())    \

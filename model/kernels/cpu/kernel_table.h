@@ -1,15 +1,14 @@
-// What the files built for one instruction set share with the rest of the program: plain structs of
-// pointers and numbers, and a table of functions. Nothing here may be an inline function: the
-// linker keeps one copy of each, perhaps the one that was built with instructions that this CPU
-// lacks.
+// The interface between the files built for one instruction set and the rest of the program: plain
+// structs of pointers and numbers, and a table of functions. No inline function is allowed here:
+// the linker keeps one copy of it, possibly one with instructions that this CPU does not support.
 #pragma once
 
 #include <stdint.h>
 
 namespace uvic::model {
 
-/// A matrix of tokens for each image and head: element d of token t stands at data + b*batch +
-/// h*head + t*token + d.
+/// A matrix of tokens for each image and head: the address of element d of token t is
+/// data + b*batch + h*head + t*token + d.
 template <class T>
 struct TokenRows {
   T* data;
@@ -31,7 +30,7 @@ struct AttentionCall {
   TokenRows<const void> q, k, v;
   TokenRows<void> out;
   float* row_stats;  ///< [batch, heads, queries, 2] or null: per row m and 1 / sum(2^(a - m)), a =
-                     ///< |s| log2(e) (softmax: s log2(e)), m = max(a) or, where no |a| is large, 0
+                     ///< |s| log2(e) (softmax: s log2(e)), m = max(a), or 0 if no |a| is large
 };
 
 /// The gradients of the same call. `out` and `row_stats` are what the forward pass wrote.
@@ -41,33 +40,33 @@ struct AttentionGradCall {
   TokenRows<void> grad_q, grad_k, grad_v;
 };
 
-/// y = LayerNorm(x) row by row, with statistics in float32, or of the sum x + delta + bias that it
-/// writes along the way.
+/// y = LayerNorm(x) for each row, with statistics in float32. With a delta: sum = x + delta + bias,
+/// and y = LayerNorm(sum).
 struct NormCall {
   ElementType type;  ///< of delta and y
   int64_t width;
   float epsilon;
-  const float* x;       ///< [rows, width], or null for 0 where there is a delta
+  const float* x;       ///< [rows, width]; with a delta it may be null, for 0
   const void* delta;    ///< [rows, width] or null
-  const float* bias;    ///< [width] or null; only beside delta
-  float* sum;           ///< [rows, width]; only beside delta
+  const float* bias;    ///< [width] or null; only with delta
+  float* sum;           ///< [rows, width]; only with delta
   const float* weight;  ///< [width]
   const float* shift;   ///< [width]
-  void* y;              ///< [rows, width], or null: only the sum is wanted
+  void* y;              ///< [rows, width], or null to compute only the sum
   float* row_stats;     ///< [rows, 2] mean and 1 / sqrt(variance + epsilon), or null
 };
 
-/// dx = dx_in + LayerNorm's gradient for dy.
+/// dx = dx_in + the gradient of LayerNorm for dy.
 struct NormGradCall {
   ElementType type;  ///< of dy and dx_narrow
   int64_t width;
   const void* dy;          ///< [rows, width]
-  const float* x;          ///< [rows, width], what was normalised
+  const float* x;          ///< [rows, width], the input of the norm
   const float* row_stats;  ///< [rows, 2]
   const float* weight;     ///< [width]
   const float* dx_in;      ///< [rows, width] or null
   float* dx;               ///< [rows, width]; may be dx_in
-  void* dx_narrow;         ///< [rows, width] the same as `type`, or null
+  void* dx_narrow;         ///< [rows, width], dx in `type`, or null
 };
 
 /// a = gelu(u + bias) = z Phi(z), Phi the normal distribution function.
@@ -90,31 +89,32 @@ struct GeluGradCall {
   void* a;            ///< [rows, width]; may be u
 };
 
-/// x as `type`, row by row.
+/// Converts the rows of x to `type`.
 struct NarrowCall {
   ElementType type;
   int64_t width;
   const float* x;  ///< [rows, width]
-  void* y;         ///< the same shape, or null: only the column sums are wanted
+  void* y;         ///< the same shape, or null to compute only the column sums
 };
 
-/// One parameter's step of AdamW, and what follows it. Null where not wanted: ema, narrow; and grad
-/// (with mean and square) where there is none.
+/// One step of AdamW for one parameter, with its average and its bf16 copy. ema and narrow may be
+/// null. grad (with mean and square) is null for a parameter without gradient.
 struct AdamwCall {
   float* param;
   const float* grad;
   float *mean, *square;  ///< running averages of the gradient and of its square
   float* ema;
-  uint16_t* narrow;                  ///< the new parameter as bf16
-  float grad_factor;                 ///< multiplies the gradient first: what clipping asks for
-  float decay_factor;                ///< 1 - lr * weight_decay
-  float beta1, rest1, beta2, rest2;  ///< rest = 1 - beta
-  float step_size;                   ///< lr / (1 - beta1^t)
+  uint16_t* narrow;                         ///< the new parameter as bf16
+  float grad_factor;                        ///< multiplies the gradient first, for clipping
+  float decay_factor;                       ///< 1 - lr * weight_decay
+  float beta1, rest1, beta2, rest2;         ///< rest = 1 - beta
+  float step_size;                          ///< lr / (1 - beta1^t)
   float inverse_sqrt_correction2, epsilon;  ///< 1 / sqrt(1 - beta2^t)
-  float ema_rest;                           ///< 1 - the average's decay
+  float ema_rest;                           ///< 1 - the decay of the average
 };
 
-/// A linear layer's weight as the right factor of a product, repacked into 32-bit words of `type`.
+/// Repacks the weight of a linear layer, as the right factor of a product, into 32-bit words of
+/// `type`.
 struct PackCall {
   ElementType type;
   int64_t inner,
@@ -124,16 +124,16 @@ struct PackCall {
   float* packed;  ///< packed_floats(type, inner, columns), aligned to 64 bytes
 };
 
-/// What becomes of the rows of a product p, float32.
+/// The operation on the rows of a product p (float32).
 enum class ProductEnd : int {
   store,      ///< y = p + bias, in `type`
   add,        ///< sum = p + bias + residual, float32
   gelu,       ///< z = p + bias and y = gelu(z), both in `type`
-  gelu_grad,  ///< y = p * gelu'(z), in `type`, and its sum over rows; activated = gelu(z) again
+  gelu_grad,  ///< y = p * gelu'(z), in `type`, and its sum over rows; activated = gelu(z)
 };
 
-/// y [rows, columns] = x [rows, inner] b [inner, columns], with an end that saves a pass over
-/// memory.
+/// y [rows, columns] = x [rows, inner] b [inner, columns], fused with the operation that follows
+/// it, which saves a pass over memory.
 struct ProductCall {
   ElementType type;  ///< of x, y and z
   ProductEnd end;
@@ -146,7 +146,7 @@ struct ProductCall {
   void* y;                ///< [rows, columns]
   void* z;                ///< [rows, columns], written by gelu, read by gelu_grad
   void* activated;        ///< [rows, columns], written by gelu_grad
-  float* column_sums;     ///< [row blocks, columns]: each block's sum of y
+  float* column_sums;     ///< [row blocks, columns]: the sum of y over each block
 };
 
 /// dw [outputs, inputs] = dy^T x, float32.
@@ -160,10 +160,10 @@ struct WeightGradCall {
 
 /// The kernels of one instruction set.
 ///
-/// Attention works on images-and-heads `begin` to `end` of batch * heads, so that threads can share
-/// them out; `scratch` holds at least the said number of floats, aligned to 64 bytes, one piece per
-/// thread. Passes over rows work on rows `begin` to `end`; `column_sums` receives this range's sums
-/// alone.
+/// Attention processes the pairs of image and head `begin` to `end` of batch * heads, so that
+/// threads can divide them. `scratch` has at least the stated number of floats, aligned to 64
+/// bytes, and is separate for each thread. Passes over rows process rows `begin` to `end`.
+/// `column_sums` receives the sums of this range only.
 struct KernelTable {
   int64_t (*attention_scratch)(const AttentionCall&);
   void (*attention)(const AttentionCall&, int64_t begin, int64_t end, float* scratch);
@@ -186,9 +186,10 @@ struct KernelTable {
   void (*adamw)(const AdamwCall&, int64_t begin, int64_t end);
   double (*sum_of_squares)(const float*, int64_t count);
 
-  // Products: groups of columns to pack; tasks, which are blocks of rows by groups of columns;
-  // parts of a weight's gradient. The counts say how many there are; each of the sums has the same
-  // order whoever shares them out.
+  // Products. Three things are divided between threads: groups of columns to pack, tasks (a block
+  // of rows by a group of columns), and parts of the gradient of a weight. pack_groups,
+  // product_tasks and weight_grad_parts return their number. The order of each sum does not depend
+  // on the division.
   int64_t (*packed_floats)(ElementType, int64_t inner, int64_t columns);
   int64_t (*pack_groups)(int64_t columns);
   void (*pack_weight)(const PackCall&, int64_t begin, int64_t end);
@@ -200,8 +201,8 @@ struct KernelTable {
   int64_t (*weight_grad_scratch)(const WeightGradCall&, int64_t parts);
   void (*weight_grad)(const WeightGradCall&, int64_t begin, int64_t end, float* scratch);
 
-  /// Multiply-adds on registers alone, for measuring the CPU's own limit. Returns the operations
-  /// done.
+  /// Multiply-adds on registers only, to measure the peak rate of the CPU. Returns the number of
+  /// operations.
   double (*multiply_adds)(ElementType, int64_t rounds);
 };
 

@@ -1,9 +1,9 @@
-// Products of activations and weights, forward and backward, each ending in the pass over memory
-// that would follow it. Included by isa_*.cpp alone.
+// Products of activations and weights, forward and backward, each fused with the pass over memory
+// that follows it. Included by isa_*.cpp only.
 //
 // The right factor is packed in groups of kMaxPanels panels, [group][step][lanes of the group], so
-// that a register tile reads one stream; the left factor is read where it lies, if whole words
-// allow that.
+// that a register tile reads contiguous memory. The left factor is read in place if its rows are
+// whole words.
 #pragma once
 
 #include "model/kernels/cpu/kernel_table.h"
@@ -13,20 +13,20 @@
 namespace uvic::model::UVIC_ISA {
 
 constexpr int64_t kGroupColumns = kMaxPanels * kLanes;
-constexpr int64_t kGradSteps = 256;  // words of rows that a weight's gradient takes at a time
+constexpr int64_t kGradSteps = 256;  // words of rows per pass of the gradient of a weight
 #if defined(UVIC_AMX)
 constexpr int64_t kBlockRows = 288;  // as below, for 32 rows at a time
 constexpr int64_t kGradOutputs = 96;
 constexpr int64_t kTurnedRow =
-    kGradSteps + kLanes;  // words from output to output, turned for tiles
+    kGradSteps + kLanes;  // words from output to output, transposed for tiles
 #else
 constexpr int64_t kBlockRows =
     96;  // a multiple of every product_height(); the block's left factor stays in L2
 constexpr int64_t kGradOutputs =
-    48;  // outputs packed side by side; a multiple of kLanes and of every product_height()
+    48;  // outputs packed together; a multiple of kLanes and of every product_height()
 constexpr int64_t kTurnedRow = 0;
 #endif
-constexpr int64_t kMostSteps = 512;  // of one group in L1 and L2 at a time
+constexpr int64_t kMostSteps = 512;  // steps of one group that fit in L1 and L2
 
 UVIC_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 UVIC_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -68,7 +68,7 @@ void pack_panel(const PackCall& call, int64_t column, float* to, int64_t lanes) 
     return;
   }
   for (int64_t i = 0; i < call.inner; i += kLanes) {
-    Vec x[kLanes];  // x[c] lane j: element i + j of column c; after the turn x[j] lane c
+    Vec x[kLanes];  // x[c] lane j: element i + j of column c; after the transposition x[j] lane c
 #pragma GCC unroll 16
     for (int c = 0; c < kLanes; ++c)
       x[c] = c < valid ? load_lanes(call.weight + (column + c) * call.column_stride + i,
@@ -102,7 +102,8 @@ int64_t product_scratch(const ProductCall& call) {
   return kBlockRows * (kGroupColumns + rounded_up(steps_of(call.type, call.inner), kLanes));
 }
 
-/// The end of `rows` rows of a group: p [rows][lanes], row 0 being row `row` of the result.
+/// The fused operation for `rows` rows of a group: p [rows][lanes], where row 0 is row `row` of the
+/// result.
 template <class T, ProductEnd kEnd>
 void finish_product(const ProductCall& call,
                     const float* p,
@@ -146,7 +147,7 @@ void finish_product(const ProductCall& call,
   }
 }
 
-/// Fetches what finish_product() will touch while the products before it run.
+/// Prefetches the operands of finish_product() during the products before it.
 template <class T, ProductEnd kEnd>
 UVIC_INLINE void prefetch_end(
     const ProductCall& call, int64_t lanes, int64_t row, int64_t rows, int64_t column) {
@@ -187,8 +188,8 @@ void product_range(const ProductCall& call, int64_t begin, int64_t end, float* s
       copied = block;
     }
     const float* b = call.packed + column * steps;
-    // One register tile and its end at a time: the end's stores run beside the next tile's
-    // products.
+    // The fused operation follows each register tile, so that its stores overlap with the products
+    // of the next tile.
     const int64_t height = product_height<Words>(lanes / kLanes);
     for (int64_t r = 0; r < rows; r += height) {
       const int64_t some = smaller(height, rows - r);
@@ -226,7 +227,7 @@ void product_tasks_range(const ProductCall& call, int64_t begin, int64_t end, fl
        : product_tasks_of<SingleWords, float>)(call, begin, end, scratch);
 }
 
-/// A weight's gradient is shared out along its longer side.
+/// The gradient of a weight is divided along its longer side.
 UVIC_INLINE bool split_outputs(const WeightGradCall& call) { return call.outputs >= call.inputs; }
 
 int64_t weight_grad_parts(const WeightGradCall& call) {
@@ -234,7 +235,7 @@ int64_t weight_grad_parts(const WeightGradCall& call) {
                              : divide_up(call.inputs, kGroupColumns);
 }
 
-/// The rectangle of dw that parts begin to end make up.
+/// The rectangle of dw that consists of the parts begin to end.
 struct Rectangle {
   int64_t output, outputs, input, inputs;
 };
@@ -252,12 +253,12 @@ UVIC_INLINE Rectangle weight_grad_rectangle(const WeightGradCall& call,
   return r;
 }
 
-/// Floats of a packed group of `columns`: an odd number of cache lines, so that groups don't fall
-/// on one another in the caches.
+/// Floats of a packed group of `columns`: an odd number of cache lines, so that groups do not share
+/// the same cache sets.
 UVIC_INLINE int64_t packed_group(int64_t columns) { return columns * kGradSteps + kLanes; }
 
-/// Rows [rows, width] as words along the rows, in groups of columns: [group][step][group columns or
-/// what is left of them].
+/// Rows [rows, width] as words along the rows, in groups of columns: [group][step][columns of the
+/// group].
 template <class Words, class T>
 UVIC_INLINE void pack_down(
     const T* from, int64_t stride, int64_t rows, int64_t width, int64_t group, float* to) {
@@ -270,7 +271,7 @@ UVIC_INLINE void pack_down(
       for (int64_t c = 0; c < lanes; c += kLanes) {
         const int64_t n = smaller(kLanes, width - g - c);
         Vec word = load_lanes(first + g + c, n);
-        if constexpr (Words::kPerWord == 2) {  // bf16 widened stands in the upper half already
+        if constexpr (Words::kPerWord == 2) {  // a widened bf16 is in the upper half already
           const Vec upper = second ? load_lanes(second + g + c, n) : Vec{};
           word = from_bits((bits(word) >> 16) | bits(upper));
         }
@@ -289,7 +290,7 @@ int64_t weight_grad_scratch(const WeightGradCall& call, int64_t parts) {
 }
 
 #if defined(UVIC_AMX)
-/// The left factor with its steps side by side, [output][kTurnedRow], as tiles want it.
+/// The left factor with contiguous steps, [output][kTurnedRow], for tiles.
 UVIC_INLINE void turn_groups(const float* left, int64_t outputs, int64_t steps, float* to) {
   for (int64_t o = 0; o < outputs; o += kGradOutputs) {
     const int64_t columns = smaller(kGradOutputs, rounded_up(outputs - o, kLanes));
@@ -309,7 +310,7 @@ void weight_grad_range(const WeightGradCall& call, int64_t begin, int64_t end, f
   const int64_t inputs = rounded_up(part.inputs, kLanes);
   float* left = scratch;
   float* right = left + divide_up(part.outputs, kGradOutputs) * packed_group(kGradOutputs);
-  // Whole vectors are written: where the rows of dw have no room for them, into a copy.
+  // Whole vectors are written. If the rows of dw are too short for that, a copy is written.
   const bool direct = call.inputs % kLanes == 0;
   float* copy = right + divide_up(part.inputs, kGroupColumns) * packed_group(kGroupColumns);
   [[maybe_unused]] float* turned = copy + part.outputs * inputs;

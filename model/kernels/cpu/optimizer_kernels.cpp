@@ -16,7 +16,7 @@ namespace {
 
 using torch::Tensor;
 
-constexpr int64_t kPiece = 16384;  // elements worked on at a time by one thread
+constexpr int64_t kPiece = 16384;  // elements per task of a thread
 
 /// A piece of one tensor.
 struct Piece {

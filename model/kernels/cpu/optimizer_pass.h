@@ -1,5 +1,5 @@
 // AdamW, the moving average of the weights and their bf16 copy in one pass over memory. Included by
-// isa_*.cpp alone.
+// isa_*.cpp only.
 #pragma once
 
 #include "model/kernels/cpu/kernel_table.h"
@@ -7,9 +7,12 @@
 
 namespace uvic::model::UVIC_ISA {
 
-/// Elements begin to end of one parameter, in PyTorch's order of operations:
-/// p = p * decay_factor; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
-/// p -= step_size m / (sqrt(v) * inverse_sqrt_correction2 + epsilon); ema += ema_rest (p - ema).
+/// One step for elements begin to end of one parameter, in PyTorch's order of operations:
+///   p = p * decay_factor
+///   m = beta1 m + (1 - beta1) g
+///   v = beta2 v + (1 - beta2) g^2
+///   p -= step_size m / (sqrt(v) * inverse_sqrt_correction2 + epsilon)
+///   ema += ema_rest (p - ema)
 void adamw(const AdamwCall& call, int64_t begin, int64_t end) {
   const Vec grad_factor = splat(call.grad_factor), decay_factor = splat(call.decay_factor);
   const Vec beta1 = splat(call.beta1), rest1 = splat(call.rest1), beta2 = splat(call.beta2),
@@ -36,7 +39,7 @@ void adamw(const AdamwCall& call, int64_t begin, int64_t end) {
   });
 }
 
-/// In float32 lanes, which are added up in float64 every few thousand elements.
+/// The sum is in float32 lanes, which are added in float64 every few thousand elements.
 double sum_of_squares(const float* x, int64_t count) {
   constexpr int64_t kPiece = 4096;
   double total = 0;

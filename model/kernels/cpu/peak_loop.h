@@ -1,5 +1,5 @@
-// Multiply-adds on registers alone: how fast this CPU multiplies when nothing else is in its way.
-// Included by isa_*.cpp alone.
+// Multiply-adds on registers only, to measure the peak rate of this CPU. Included by isa_*.cpp
+// only.
 #pragma once
 
 #include "model/kernels/cpu/kernel_table.h"
@@ -7,7 +7,7 @@
 
 namespace uvic::model::UVIC_ISA {
 
-// The compiler may assume nothing of a register's value from here on.
+// Makes the value of a register unknown to the compiler.
 #if defined(__AVX512F__)
 #define UVIC_UNKNOWN(x) __asm__ volatile("" : "+v"(x))
 #elif defined(__x86_64__)
@@ -16,13 +16,13 @@ namespace uvic::model::UVIC_ISA {
 #define UVIC_UNKNOWN(x) __asm__ volatile("" : "+w"(x))
 #endif
 
-/// 20 independent sums of kLanes words each, `rounds` times over. Returns the multiplications and
-/// additions done.
+/// `rounds` passes over 20 independent sums of kLanes words each. Returns the number of
+/// multiplications and additions.
 template <class Words>
 double multiply_add_rounds(int64_t rounds) {
   constexpr int kSums = kRegisters == 32 ? 20 : 10;
   Vec sums[kSums] = {}, a = from_bits(splat_bits(0x3f803f80u)), b = a;
-  for (auto& sum : sums) UVIC_UNKNOWN(sum);  // or the compiler finds them all equal
+  for (auto& sum : sums) UVIC_UNKNOWN(sum);  // otherwise the compiler finds that all are equal
   for (int64_t i = 0; i < rounds; ++i) {
     UVIC_UNKNOWN(a);
     UVIC_UNKNOWN(b);

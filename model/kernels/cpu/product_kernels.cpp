@@ -57,7 +57,7 @@ double rows_bytes(const Tensor& x, int64_t width, double bytes) {
          static_cast<double>(width) * bytes;
 }
 
-/// The other half of a product: its weight repacked, [inner, columns].
+/// The right factor of a product: its weight repacked, [inner, columns].
 struct Packed {
   Tensor data;
   int64_t inner, columns;
@@ -89,7 +89,7 @@ Packed pack_anew(const Tensor& weight, bool forward, torch::Dtype dtype) {
   return packed;
 }
 
-/// What KeepPackedWeights keeps.
+/// The storage of KeepPackedWeights.
 class PackedWeights {
  public:
   void keep(int more) {
@@ -104,7 +104,7 @@ class PackedWeights {
       const auto found = kept_.find(key);
       if (found != kept_.end()) return found->second;
     }
-    // Two threads may pack the same weight once, to the same bits: neither waits for the other.
+    // Two threads may pack the same weight at the same time, with the same result. Neither waits.
     const auto packed = pack_anew(weight, /*forward=*/true, dtype);
     const std::lock_guard<std::mutex> lock(mutex_);
     return keepers_ > 0 ? kept_.emplace(key, packed).first->second : packed;

@@ -1,10 +1,9 @@
-// Products of activations and weights on the CPU for code that writes its gradients by hand, each
-// with the pass over memory that would follow it. None of these records a graph.
+// Products of activations and weights on the CPU, for code with hand-written gradients. Each is
+// fused with the pass over memory that follows it. None of these functions records a graph.
 //
-// Activations x are [..., width], contiguous, float32 or bf16; weights are float32 [out, in],
-// rounded to bf16 on the way in where x is bf16 and the CPU multiplies bf16. Our own products sum
-// in float32, give the same bits whatever the number of threads, and let a row's result depend on
-// that row alone.
+// Activations x are [..., width], contiguous, float32 or bf16. Weights are float32 [out, in]. They
+// are rounded to bf16 if x is bf16 and the CPU multiplies bf16. Our products sum in float32 and
+// give the same bits with every number of threads. The result of a row depends on that row only.
 #pragma once
 
 #include <torch/torch.h>
@@ -14,19 +13,20 @@
 namespace uvic::model {
 
 /// Whose products run: ours, LibTorch's (oneDNN, OpenBLAS), or `fastest`: ours where the kernels
-/// have wide vectors or tiles, LibTorch's elsewhere, and for bf16 where AMX is there but its kernels are not used.
+/// have wide vectors or tiles, LibTorch's elsewhere, and for bf16 where the CPU has AMX and its
+/// kernels are not used.
 enum class ProductSource { fastest, ours, library };
 
-/// Process-wide; change it while no network runs. `fastest` from the start.
+/// Process-wide; the default is `fastest`. Change it only while no network runs.
 void use_products(ProductSource source);
 
-/// Whether a row's product with a weight has the same bits whatever the other rows: `dtype` is that
-/// of the rows. Ours and oneDNN's bf16 ones do, OpenBLAS's do not.
+/// Whether the product of a row (of this `dtype`) with a weight has the same bits for all other
+/// rows. True for our products and oneDNN's bf16 products, false for OpenBLAS.
 bool products_keep_rows_apart(torch::Dtype dtype);
 
-/// While one of these lives, forward products on any thread keep their weights as they repacked
-/// them: of a single image's evaluation that is a quarter of the time. Meanwhile no weight may
-/// change or go away. They nest.
+/// During the lifetime of such an object, forward products on all threads keep their repacked
+/// weights. Repacking is a quarter of the time of the evaluation of one image. During this time no
+/// weight may change or be freed. Objects can be nested.
 class KeepPackedWeights {
  public:
   KeepPackedWeights();
@@ -34,7 +34,7 @@ class KeepPackedWeights {
   KeepPackedWeights(const KeepPackedWeights&) = delete;
   KeepPackedWeights& operator=(const KeepPackedWeights&) = delete;
 };
-bool packed_weights_kept();  ///< whether one lives
+bool packed_weights_kept();  ///< whether such an object exists
 
 /// x w^T + bias, [..., out] in the dtype of x; bias [out] float32 or undefined.
 torch::Tensor product_rows(const torch::Tensor& x,

@@ -42,7 +42,7 @@ void over_rows(int64_t rows, int64_t width, F&& f) {
       rows, std::max<int64_t>(1, kElementsPerThread / std::max<int64_t>(width, 1)), f);
 }
 
-/// Calls f(begin, end, sums) for pieces of the rows, `columns` sums each, and adds these up in the
+/// Calls f(begin, end, sums) for pieces of the rows, with `columns` sums each. Adds the sums in the
 /// order of the pieces.
 template <class F>
 Tensor with_column_sums(int64_t rows, int64_t width, int64_t columns, F&& f) {

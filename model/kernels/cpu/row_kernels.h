@@ -1,9 +1,9 @@
-// Passes over the rows of activations on the CPU, for code that writes its gradients by hand: none
-// of these records a graph.
+// Passes over the rows of activations on the CPU, for code with hand-written gradients. None of
+// these functions records a graph.
 //
-// Activations are [..., width], contiguous, float32 or bf16; parameters, statistics and residual
-// streams are float32. Sums over rows are taken in pieces whose size depends on the number of rows
-// alone, so that the number of threads never shows.
+// Activations are [..., width], contiguous, float32 or bf16. Parameters, statistics and residual
+// streams are float32. Sums over rows are computed in pieces whose size depends on the number of
+// rows only, so the result does not depend on the number of threads.
 #pragma once
 
 #include <torch/torch.h>
@@ -17,15 +17,15 @@ struct Norm {
 };
 
 struct Normalized {
-  torch::Tensor y;      ///< the shape of x, in the wanted dtype
+  torch::Tensor y;      ///< the shape of x, in the requested dtype
   torch::Tensor stats;  ///< [rows, 2]: mean and 1 / sqrt(variance + epsilon) of each row
 };
 
 /// y = (x - mean) / sqrt(var + epsilon) * weight + shift, x float32.
 Normalized norm_rows(const torch::Tensor& x, const Norm& norm, torch::Dtype dtype);
 
-/// sum = x + delta + bias in float32, and what norm_rows() gives for it in delta's dtype. x and
-/// bias may be undefined.
+/// sum = x + delta + bias in float32, and norm_rows() of it in the dtype of delta. x and bias may
+/// be undefined.
 struct ResidualNormalized {
   torch::Tensor sum;
   Normalized normalized;
@@ -40,15 +40,15 @@ torch::Tensor add_rows(const torch::Tensor& x,
                        const torch::Tensor& delta,
                        const torch::Tensor& bias);
 
-/// The gradients of LayerNorm, and what the layers before it want.
+/// The gradients of LayerNorm, and the values that the layers before it need.
 struct NormGrads {
-  torch::Tensor dx;          ///< dx_in + LayerNorm's gradient, float32
-  torch::Tensor dx_narrow;   ///< the same in dy's dtype; dx itself where that is float32
+  torch::Tensor dx;          ///< dx_in + the gradient of LayerNorm, float32
+  torch::Tensor dx_narrow;   ///< the same in the dtype of dy; dx itself if that is float32
   torch::Tensor dx_columns;  ///< [width], the sum of dx over rows
   torch::Tensor weight, shift;
 };
 
-/// x is what was normalised, stats what norm_rows() told; dx_in may be undefined.
+/// x is the input of the norm, stats are those of norm_rows(). dx_in may be undefined.
 NormGrads norm_rows_grad(const torch::Tensor& dy,
                          const torch::Tensor& x,
                          const torch::Tensor& stats,
@@ -61,21 +61,21 @@ void add_pieces(float* sums, int64_t pieces, int64_t columns);
 /// gelu(u + bias), exact (erf); bias may be undefined.
 torch::Tensor gelu_rows(const torch::Tensor& u, const torch::Tensor& bias);
 
-/// The gradient of gelu(u + bias), and that value again, so that the forward pass need not keep it.
+/// The gradient of gelu(u + bias), and its value, so that the forward pass need not keep it.
 struct GeluGrads {
   torch::Tensor du;         ///< in the memory of da
   torch::Tensor bias;       ///< [width], the sum of du over rows
-  torch::Tensor activated;  ///< what gelu_rows() gave, to the last bit
+  torch::Tensor activated;  ///< the same bits as gelu_rows()
 };
 GeluGrads gelu_rows_grad(const torch::Tensor& u, const torch::Tensor& bias, torch::Tensor da);
 
-/// x float32 in another dtype, and its sum over rows, [width], in one pass.
+/// x (float32) in another dtype, and its sum over rows, [width], in one pass.
 struct Narrowed {
   torch::Tensor y, columns;
 };
 Narrowed narrow_rows(const torch::Tensor& x, torch::Dtype dtype);
 
-/// x float32 in another dtype; x itself where that is float32.
+/// x (float32) in another dtype; x itself if that is float32.
 torch::Tensor cast_rows(const torch::Tensor& x, torch::Dtype dtype);
 
 }  // namespace uvic::model

@@ -1,6 +1,6 @@
-// Passes over the rows of an activation: LayerNorm, GELU, narrowing, each with its gradient and the
-// sums over rows that biases want. Arithmetic is float32 whatever is stored. Included by isa_*.cpp
-// alone.
+// Passes over the rows of an activation: LayerNorm, GELU and narrowing, each with its gradient and
+// the sums over rows for biases. Arithmetic is float32 for every stored type. Included by isa_*.cpp
+// only.
 #pragma once
 
 #include "model/kernels/cpu/kernel_table.h"
@@ -57,8 +57,8 @@ void norm_rows(const NormCall& call, int64_t begin, int64_t end) {
   }
 }
 
-/// With n = (x - mean) * inverse and g = dy * weight: dx = dx_in + inverse * (g - mean(g) - n *
-/// mean(g * n)).
+/// With n = (x - mean) * inverse and g = dy * weight:
+///   dx = dx_in + inverse * (g - mean(g) - n * mean(g * n))
 template <class T>
 void norm_grad_rows(const NormGradCall& call, int64_t begin, int64_t end, float* column_sums) {
   const int64_t width = call.width;
@@ -100,8 +100,9 @@ struct Normal {
   Vec below, density;
 };
 
-/// Phi(-|z|) = e^(-z^2/2) R(1 / (1 + 0.26 |z|)), R the polynomial of degree 9 without constant term
-/// that is nearest, to 3e-8 of its value, for |z| up to 13.5; beyond, e^(-z^2/2) is 0 to float32.
+/// Phi(-|z|) = e^(-z^2/2) R(1 / (1 + 0.26 |z|)), with R the best polynomial of degree 9 without
+/// constant term. The relative error is at most 3e-8 for |z| up to 13.5. For larger |z|, e^(-z^2/2)
+/// is 0 in float32.
 UVIC_INLINE Normal normal_distribution(Vec z) {
   const Vec size = abs(z);
   const Vec bell = exp2(z * z * splat(-0.72134752f));  // e^(-z^2/2)

@@ -1,4 +1,4 @@
-// Working memory of a thread, kept from call to call.
+// Working memory of a thread, reused between calls.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace uvic::model {
 
-/// At least `floats` floats, aligned to 64 bytes, the calling thread's own until its next call.
+/// At least `floats` floats, aligned to 64 bytes. Valid until the next call on the same thread.
 inline float* thread_scratch(int64_t floats) {
   struct Free {
     void operator()(float* p) const { std::free(p); }

@@ -2,7 +2,7 @@
 // by isa_*.cpp alone, each of which defines UVIC_ISA, the namespace that keeps its copy apart from
 // the others'.
 //
-// GCC's vector types give + - * / & | ^ << >> and comparisons; this file adds what they lack.
+// GCC's vector types have + - * / & | ^ << >> and comparisons. This file adds the other operations.
 #pragma once
 
 #include <stdint.h>
@@ -33,7 +33,7 @@ typedef float Vec __attribute__((vector_size(4 * kLanes)));
 typedef int32_t IVec __attribute__((vector_size(4 * kLanes)));
 typedef uint32_t UVec __attribute__((vector_size(4 * kLanes)));
 typedef uint16_t HVec __attribute__((vector_size(2 * kLanes)));
-// In memory: anywhere, and beside any other type.
+// Vectors in memory: any alignment, and they may alias any other type.
 typedef float VecMem __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
 typedef uint16_t HVecMem __attribute__((vector_size(2 * kLanes), aligned(2), may_alias));
 typedef uint32_t WordMem __attribute__((aligned(2), may_alias));
@@ -142,8 +142,8 @@ UVIC_INLINE float max_of_lanes(Vec x) {
 
 /// 2^x to 1.2e-7 (relative) for x from -126 to 127; below, 2^-126 or less; NaN for NaN.
 ///
-/// x = n + f, n an integer; 2^f by the polynomial of degree 6, exact at 0, of least relative error
-/// (2e-9) over f's range.
+/// x = n + f with an integer n. 2^f is a polynomial of degree 6, exact at 0, with the smallest
+/// relative error (2e-9) over the range of f.
 UVIC_INLINE Vec exp2(Vec x) {
 #if defined(__AVX512F__)
   constexpr int kLessItsFloor = 1;
@@ -158,7 +158,7 @@ UVIC_INLINE Vec exp2(Vec x) {
 #else
   x = max(splat(-126.f), x);
   const Vec magic =
-      splat(12582912.f);  // 1.5 * 2^23: adding it rounds to an integer, which lands in the low bits
+      splat(12582912.f);  // 1.5 * 2^23: its addition rounds to an integer, in the low bits
   const Vec shifted = x + magic;
   const Vec f = x - (shifted - magic);  // in [-1/2, 1/2]
   Vec y = f * 0.000153533620f + 0.00133988750f;
@@ -173,7 +173,7 @@ UVIC_INLINE Vec exp2(Vec x) {
 
 UVIC_INLINE Vec widen(HVec x) { return from_bits(__builtin_convertvector(x, UVec) << 16); }
 
-/// The nearest bf16, ties to even; a NaN stays one.
+/// The nearest bf16, ties to even; NaN for NaN.
 UVIC_INLINE HVec narrow(Vec x) {
 #if defined(__AVX512BF16__)
   return (HVec)_mm512_cvtneps_pbh((__m512)x);
@@ -193,7 +193,7 @@ UVIC_INLINE Vec load_as_float(const uint16_t* p) {
 UVIC_INLINE void store_float(float* p, Vec x) { store(p, x); }
 UVIC_INLINE void store_float(uint16_t* p, Vec x) { *reinterpret_cast<HVecMem*>(p) = narrow(x); }
 
-/// The first n of kLanes elements, 0 in the other lanes; nothing beyond them is touched.
+/// The first n of kLanes elements, 0 in the other lanes. No memory beyond them is read.
 UVIC_INLINE Vec load_as_float(const float* p, int64_t n) {
 #if defined(__AVX512F__)
   return (Vec)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
@@ -229,8 +229,8 @@ UVIC_INLINE void store_lanes(T* p, Vec x, int64_t n) {
   n == kLanes ? store_float(p, x) : store_float(p, x, n);
 }
 
-/// What a row of n elements is worked through as: f(offset, lanes) for each vector, lanes < kLanes
-/// in the last one if n is uneven.
+/// Calls f(offset, lanes) for each vector of a row of n elements. lanes < kLanes in the last one if
+/// n is not a multiple of kLanes.
 template <class F>
 UVIC_INLINE void for_each_vector(int64_t n, F&& f) {
   int64_t i = 0;

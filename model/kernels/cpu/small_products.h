@@ -1,6 +1,6 @@
-// Products of matrices that fit into the caches, for the attention kernels: operands are packed as
-// 32-bit words, one float32 or two neighbouring bf16 each, so that both precisions share one code.
-// Included by isa_*.cpp alone.
+// Products of matrices that fit into the caches, for the attention kernels. Operands are packed as
+// 32-bit words of one float32 or two adjacent bf16, so that both precisions use the same code.
+// Included by isa_*.cpp only.
 #pragma once
 
 #include "model/kernels/cpu/simd.h"
@@ -14,7 +14,7 @@ struct SingleWords {
 };
 
 #if defined(__AVX512BF16__)
-/// A word is two bf16, which stand side by side along the summed index; sums are float32.
+/// A word is two bf16, adjacent along the summed index; sums are float32.
 struct PairWords {
   static constexpr int kPerWord = 2;
   UVIC_INLINE Vec multiply_add(Vec a, Vec b, Vec c) {
@@ -27,7 +27,7 @@ struct PairWords {
 #if defined(__AVX512BF16__)
 using Bf16Words = PairWords;
 #else
-using Bf16Words = SingleWords;  // widened to float32 as it is packed
+using Bf16Words = SingleWords;  // widened to float32 during packing
 #endif
 
 /// Left factor: word (row i, step k) at data + i * row + k * step.
@@ -48,8 +48,8 @@ struct Product {
   int64_t row;
 };
 
-/// Most panels that one register tile spans, and the rows that go with them: sums take up to 24 of
-/// 32 registers (12 of 16), the others hold operands.
+/// The largest number of panels of a register tile, and its rows: sums use up to 24 of 32 registers
+/// (12 of 16), operands the others.
 #if defined(UVIC_AMX)
 constexpr int kMaxPanels = 2;  // two column tiles, whose right factor stays in L1
 #else
@@ -104,18 +104,18 @@ constexpr bool kOnTiles = Words::kPerWord == 2;
 #else
 template <class Words>
 constexpr bool kOnTiles = false;
-/// Held for a stretch of products; where there are no tile registers it holds nothing.
+/// Reserves the tile registers for a sequence of products. Without tile registers it does nothing.
 struct MultiplierUse {};
 #endif
 
-/// Rows that a product takes at once, for callers that cut theirs to fit.
+/// Rows per register tile, for callers that choose the size of their products.
 template <class Words>
 constexpr int64_t product_height(int64_t panels) {
   return kOnTiles<Words> ? 32 : tile_rows(static_cast<int>(panels));
 }
 
-/// c = a b, or c += a b: `rows` by `panels * kLanes`, summed over `steps` words. The order of each
-/// sum depends on nothing else.
+/// c = a b, or c += a b: `rows` by `panels * kLanes`, summed over `steps` words. The order of a sum
+/// depends on `steps` only.
 template <class Words>
 void product(int64_t rows, int64_t panels, int64_t steps, Left a, Right b, Product c, bool add) {
 #if defined(UVIC_AMX)
@@ -123,7 +123,7 @@ void product(int64_t rows, int64_t panels, int64_t steps, Left a, Right b, Produ
 #endif
   while (panels > 0) {
     int64_t taken = panels < kMaxPanels ? panels : kMaxPanels;
-    if (kMaxPanels == 4 && panels == 5) taken = 3;  // 3 + 2 keep the multipliers busier than 4 + 1
+    if (kMaxPanels == 4 && panels == 5) taken = 3;  // 3 + 2 use the multipliers better than 4 + 1
     if (taken == 1) product_strip<Words, tile_rows(1), 1>(rows, steps, a, b, c, add);
     if (taken == 2) product_strip<Words, tile_rows(2), 2>(rows, steps, a, b, c, add);
     if constexpr (kMaxPanels == 4) {
@@ -136,7 +136,7 @@ void product(int64_t rows, int64_t panels, int64_t steps, Left a, Right b, Produ
   }
 }
 
-/// Turns kLanes vectors of kLanes words on their side: log2(kLanes) perfect shuffles of the rows.
+/// Transposes kLanes vectors of kLanes words by log2(kLanes) perfect shuffles of the rows.
 UVIC_INLINE void transpose_in_place(Vec (&x)[kLanes]) {
   IVec low, high;
   for (int i = 0; i < kLanes; ++i) {
@@ -172,13 +172,13 @@ constexpr int64_t rounded_up(int64_t n, int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
-/// How `width` elements of a row lie in words.
+/// The layout of `width` elements of a row in words.
 template <class Words>
 constexpr int64_t words_of(int64_t width) {
   return (width + Words::kPerWord - 1) / Words::kPerWord;
 }
 
-/// kLanes words of a row, from element `d` on; 0 where the row has ended.
+/// kLanes words of a row, from element `d` on; 0 beyond the end of the row.
 template <class T>
 UVIC_INLINE Vec load_words(SingleWords, const T* row, int64_t d, int64_t width) {
   return width - d >= kLanes ? load_as_float(row + d) : load_as_float(row + d, width - d);
@@ -225,8 +225,8 @@ void pack_columns(const T* from, int64_t stride, int64_t rows, int64_t width, fl
 }
 
 /// Rows as a right factor whose steps are the rows: [rows / kPerWord][columns], columns a multiple
-/// of kLanes, a word holding kPerWord rows' elements of one column. What is missing in the last
-/// step is 0.
+/// of kLanes. A word has the elements of one column in kPerWord rows. Missing elements of the last
+/// step are 0.
 template <class T>
 void pack_steps(SingleWords,
                 const T* from,

@@ -1,8 +1,8 @@
-// Products of bf16 words on AMX's tiles: 2 x 2 tiles of sums, 32 rows by 32 columns, at a time.
-// Included by isa_amx_*.cpp alone.
+// Products of bf16 words on AMX tiles: 2 x 2 tiles of sums (32 rows by 32 columns) per pass.
+// Included by isa_amx_*.cpp only.
 //
-// A row of the result depends on its own row of the left factor and nothing else: which rows lie
-// beside it in a tile never shows.
+// A row of the result depends only on the same row of the left factor, not on the other rows of the
+// tile.
 #pragma once
 
 #include "model/kernels/cpu/small_products.h"
@@ -11,12 +11,12 @@
 namespace uvic::model::UVIC_ISA {
 
 constexpr int64_t kStripRows = 2 * kTileRows;
-constexpr int64_t kStripSteps = 512;  // most steps of one call: what a transposed strip holds
+constexpr int64_t kStripSteps = 512;  // most steps of one call: the size of a transposed strip
 
-/// Rows of the last strip that the registers are shaped for, on this thread; 0: not ours now.
+/// Rows of the last strip for which the registers of this thread are configured; 0: not configured.
 static thread_local int64_t t_shaped_rows = 0;
 
-/// Holds the tile registers for a stretch of products in which nothing else uses them.
+/// Reserves the tile registers for a sequence of products. Nothing else may use them meanwhile.
 struct MultiplierUse {
   MultiplierUse() { t_shaped_rows = 0; }
   ~MultiplierUse() {
@@ -34,7 +34,7 @@ UVIC_INLINE void shape_for(int64_t rows) {
   for (int tile = 0; tile < kTiles; ++tile) {
     const bool of_second = tile == 2 || tile == 3 || tile == 5;
     shapes.row_bytes[tile] = 4 * kTileWords;
-    // A register must have a row; one that goes unused may have any.
+    // A register must have at least one row, also if it is not used.
     shapes.rows[tile] = static_cast<uint8_t>(tile >= 6   ? kTileRows
                                              : of_second ? (second > 0 ? second : 1)
                                                          : first);
@@ -65,7 +65,7 @@ UVIC_INLINE void multiply_tiles(const float* a0,
   }
 }
 
-/// The steps that fill no tile, with zeros after them.
+/// The remaining steps, which do not fill a tile, padded with zeros.
 struct alignas(64) TileTail {
   float left[kStripRows * kTileWords], right[2][kTileRows * kTileWords];
 };
@@ -113,8 +113,8 @@ void tile_strip(int64_t rows, int64_t steps, Left a, Right b, Product c, bool ad
   if constexpr (kTwoRows && kTwoPanels) UVIC_TILE_STORE(3, c1 + kLanes, c.row);
 }
 
-/// Rows that stand side by side (a.row is 1), as rows whose steps do, each `to_row` words after the
-/// last; steps are rounded up to whole vectors with zeros.
+/// Transposes a left factor with contiguous rows (a.row is 1) to one with contiguous steps. Rows
+/// are `to_row` words apart. Steps are padded with zeros to whole vectors.
 UVIC_INLINE void turn_strip(int64_t rows, int64_t steps, Left a, float* to, int64_t to_row) {
   for (int64_t r = 0; r < rows; r += kLanes)
     for (int64_t k = 0; k < steps; k += kLanes) {
@@ -130,7 +130,7 @@ UVIC_INLINE void turn_strip(int64_t rows, int64_t steps, Left a, float* to, int6
     }
 }
 
-/// c = a b, or c += a b; as the product() of single words.
+/// c = a b, or c += a b, as product() for single words.
 void tile_product(
     int64_t rows, int64_t panels, int64_t steps, Left a, Right b, Product c, bool add) {
   alignas(64) float turned[kStripRows * kStripSteps];

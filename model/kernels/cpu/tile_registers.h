@@ -1,6 +1,6 @@
-// AMX's tile registers: matrices of 16 rows of 16 words. Included by isa_amx_*.cpp alone; with
-// UVIC_AMX_EMULATED the same operations run in plain code, so that everything above them can be
-// tested on any CPU with AVX-512 BF16.
+// The tile registers of AMX: matrices of 16 rows of 16 words. Included by isa_amx_*.cpp only. With
+// UVIC_AMX_EMULATED the same operations run in plain code, so that their users can be tested on any
+// CPU with AVX-512 BF16.
 //
 // A word holds two bf16 (left and right factors) or one float32 (sums). Source: Intel 64 and IA-32
 // Architectures Software Developer's Manual, chapter 18 of volume 1; TDPBF16PS in volume 2.
@@ -14,8 +14,8 @@ namespace uvic::model::UVIC_ISA {
 
 constexpr int kTileRows = 16, kTileWords = 16, kTiles = 8;
 
-/// What LDTILECFG reads: rows and bytes a row of each tile; the rest of a register does not take
-/// part.
+/// The operand of LDTILECFG: rows, and bytes per row, of each tile. The rest of a register is not
+/// used.
 struct alignas(64) TileShapes {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
   uint16_t row_bytes[16] = {};
@@ -63,7 +63,8 @@ UVIC_INLINE float float_of(uint32_t bits_of_it) {
   __builtin_memcpy(&x, &bits_of_it, sizeof(x));
   return x;
 }
-/// sum += left right: the even and the odd elements are summed apart, then added, then added on.
+/// sum += left right. The even and the odd elements are summed separately, then added to each
+/// other, then to sum.
 UVIC_INLINE void tile_multiply_add(int sum, int left, int right) {
   auto& c = t_tiles[sum];
   const auto &a = t_tiles[left], &b = t_tiles[right];
@@ -89,7 +90,7 @@ UVIC_INLINE void tile_multiply_add(int sum, int left, int right) {
 
 #else
 
-// The compiler knows nothing of these registers; "memory" keeps its own loads and stores in order.
+// The compiler does not model these registers. "memory" keeps loads and stores in order.
 UVIC_INLINE void tile_shapes(const TileShapes& shapes) {
   __asm__ volatile("ldtilecfg %0" : : "m"(shapes) : "memory");
 }

@@ -1,4 +1,4 @@
-// Which instance takes a forward call, and the checks of both directions.
+// The choice of the instance for a forward call, and the checks of forward and backward calls.
 #include "model/kernels/cuda/attention_cuda_dispatch.cuh"
 #include "model/kernels/cuda/attention_cuda_forward.cuh"
 

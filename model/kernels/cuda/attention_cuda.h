@@ -1,5 +1,5 @@
-// Fused attention on CUDA GPUs, softmax and Cog, forward and backward: pointers, strides and a
-// stream. No LibTorch here; attention_cuda_binding.cpp brings the two together.
+// Fused attention on CUDA GPUs, softmax and Cog, forward and backward, in terms of pointers,
+// strides and a stream, without LibTorch. attention_cuda_binding.cpp is the binding to tensors.
 #pragma once
 
 #include <stdint.h>
@@ -11,14 +11,14 @@ namespace uvic::model::cuda {
 enum class HalfType : int { bf16, fp16 };
 
 /// out = w v for each image and head; s = scale q k^T, w = softmax(s), or sign(s) * softmax(|s|)
-/// for ScoreKind::cog, whose sign(0) is 0 while e^0 stays in the denominator.
+/// for ScoreKind::cog, where sign(0) = 0 and the denominator contains e^0.
 ///
-/// All elements are 16 bits wide, products and sums run in float32; weights are rounded to 16 bits
-/// before they meet v. Rows lie anywhere: a packed qkv is three views into one tensor. Pointers are
-/// multiples of 16 bytes, strides multiples of 8 elements (served() says). Nothing synchronises
-/// with the host and no memory is taken, so that every call can be captured in a graph. Results
-/// depend on neither batch nor heads, bit for bit, and there is no atomic operation: the same input
-/// gives the same bits.
+/// All elements have 16 bits. Products and sums are in float32. Weights are rounded to 16 bits
+/// before the product with v. Rows can have any stride: a packed qkv is three views of one tensor.
+/// Pointers are multiples of 16 bytes, strides multiples of 8 elements; see served(). A call does
+/// not synchronise with the host and allocates no memory, so it can be captured in a graph. There
+/// are no atomic operations: the same input gives the same bits, for every batch size and number of
+/// heads.
 struct AttentionForward {
   ScoreKind kind;
   HalfType type;
@@ -30,7 +30,7 @@ struct AttentionForward {
                      ///< (softmax: q k^T), and log2 of the sum of e^(scale (|q k^T| - m))
 };
 
-/// The gradients of the same call; `out` and `row_stats` are what the forward pass wrote.
+/// The gradients of the same call; `out` and `row_stats` are results of the forward pass.
 ///
 /// With P = softmax(|s|), g = grad_out v^T: ds = P (g - sign(s) rowsum(grad_out * out)), 0 where s
 /// is 0; grad_q = scale ds k, grad_k = scale ds^T q, grad_v = (sign(s) P)^T grad_out.
@@ -41,12 +41,12 @@ struct AttentionBackward {
   float* row_facts;  ///< scratch, [batch, heads, queries, 4], a multiple of 16 bytes
 };
 
-/// Why the kernels do not take this call, or null where they do.
+/// The reason why the kernels do not support this call, or null if they do.
 const char* refusal(const AttentionForward& call);
 const char* refusal(const AttentionBackward& call);
 
-/// Put the work on `stream`, a cudaStream_t. Throw std::invalid_argument on a call that is refused,
-/// std::runtime_error where CUDA reports an error.
+/// Launch the kernels on `stream`, a cudaStream_t. Throw std::invalid_argument for a call that is
+/// not supported, std::runtime_error if CUDA reports an error.
 void attention_forward(const AttentionForward& call, void* stream);
 void attention_backward(const AttentionBackward& call, void* stream);
 

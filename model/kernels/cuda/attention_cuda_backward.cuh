@@ -1,14 +1,14 @@
-// The gradients of attention, scores computed anew from the rows' statistics: a block owns queries
-// and sums grad_q over keys, or owns keys and sums grad_k and grad_v over queries. Seven products
-// of queries by keys instead of five, and in return no atomic operation and no dependence between
-// blocks.
+// The gradients of attention, with the scores recomputed from the row statistics. A block owns
+// queries and sums grad_q over keys, or owns keys and sums grad_k and grad_v over queries. This
+// takes seven products of queries by keys instead of five, but needs no atomic operations and no
+// dependence between blocks.
 #pragma once
 
 #include "model/kernels/cuda/attention_cuda_tiles.cuh"
 
 namespace uvic::model::cuda {
 
-/// What the gradients want to know of a query: {m, log2 of the sum, rowsum(grad_out * out), 0}.
+/// The values of a query that the gradients read: {m, log2 of the sum, rowsum(grad_out * out), 0}.
 struct FactsCall {
   AttentionBackward backward;
 };
@@ -81,7 +81,7 @@ UVIC_DEVICE void clear(float (&sum)[kGranules][S::kChunks][4]) {
   }
 }
 
-/// Adds up the parts of a granule's sum in the order of the warps.
+/// Adds the parts of the sum of a granule in the order of the warps.
 template <class S>
 UVIC_DEVICE void add_parts(float (&sum)[1][S::kChunks][4],
                            const WarpShare& share,
@@ -89,7 +89,7 @@ UVIC_DEVICE void add_parts(float (&sum)[1][S::kChunks][4],
                            uint32_t base) {
   constexpr int kNumbers = S::kChunks * 4;
   const int warp = thread_index() / kLanes, groups = S::kWarps / share.parts;
-  sync_threads();  // what was handed over before has been read
+  sync_threads();  // the previous contents have been read
   if (active && share.part > 0) {
     UVIC_UNROLL
     for (int i = 0; i < kNumbers; ++i)
@@ -105,7 +105,7 @@ UVIC_DEVICE void add_parts(float (&sum)[1][S::kChunks][4],
   }
 }
 
-/// The rows of one gradient, from the granules' places in the first tile of owned rows.
+/// The rows of one gradient, from the positions of the granules in the first tile of owned rows.
 template <class S, int kGranules>
 UVIC_DEVICE void store_gradient(const float (&sum)[kGranules][S::kChunks][4],
                                 float factor,
@@ -127,7 +127,7 @@ UVIC_DEVICE void store_gradient(const float (&sum)[kGranules][S::kChunks][4],
   }
 }
 
-/// A block's two matrices of owned rows, and its stages of two matrices of streamed rows.
+/// The two matrices of owned rows of a block, and the stages of two matrices of streamed rows.
 template <class S, int kGranules>
 struct Matrices {
   LeftRows<S, kGranules, S::kOwnInRegisters> first, second;
@@ -238,7 +238,7 @@ query_gradient_kernel(const AttentionBackward call) {
 
 // ---- grad_k and grad_v --------------------------------------------------------------------------
 
-/// Queries stream; those that do not exist are rows of zeros and add nothing.
+/// The queries are streamed. Queries beyond the last are rows of zeros and add nothing.
 template <class S, int kGranules, int kStep>
 UVIC_DEVICE void key_step(float (&key_sum)[kGranules][S::kChunks][4],
                           float (&value_sum)[kGranules][S::kChunks][4],

@@ -17,7 +17,7 @@ using torch::autograd::variable_list;
 
 constexpr int64_t kAlignedElements = 8;  // 16 bytes
 
-/// x [B, H, L, D] with rows where the kernels can read them; a copy only where they are not.
+/// x [B, H, L, D] in a layout that the kernels can read; a copy only if necessary.
 Tensor aligned_rows(const Tensor& x) {
   const bool good = (x.stride(3) == 1 || x.size(3) == 1) &&
                     reinterpret_cast<uintptr_t>(x.data_ptr()) % 16 == 0 &&
@@ -31,7 +31,7 @@ TokenRows<T> rows(const Tensor& x) {
   return {x.data_ptr(), x.stride(0), x.stride(1), x.stride(2)};
 }
 
-/// Views into what the forward pass saved; each [B, H, L, D].
+/// Views of the tensors that the forward pass saved, each [B, H, L, D].
 struct Heads {
   Tensor q, k, v;
 };

@@ -1,5 +1,5 @@
-// The CUDA attention kernels as tensor functions. Built with attention_cuda_binding.cpp where there
-// are a LibTorch with CUDA and nvcc, and with attention_no_cuda.cpp everywhere else.
+// The CUDA attention kernels as tensor functions. Built with attention_cuda_binding.cpp if LibTorch
+// has CUDA and nvcc is available, otherwise with attention_no_cuda.cpp.
 #pragma once
 
 #include <torch/torch.h>
@@ -8,15 +8,15 @@
 
 namespace uvic::model {
 
-/// Whether cuda_attention() takes tensors like `x` with heads of this width: bf16 or fp16 on a CUDA
-/// device of compute capability 8.0 or more, a width that is a multiple of 8 up to 128, a scale
-/// above 0. False in a build without the kernels.
+/// Whether cuda_attention() supports tensors like `x` with heads of this width: bf16 or fp16 on a
+/// CUDA device of compute capability 8.0 or more, a width that is a multiple of 8 up to 128, and a
+/// scale above 0. False in a build without the kernels.
 bool cuda_attention_serves(const torch::Tensor& x, int64_t width, double scale);
 
 /// fused_attention() (attention_kernels.h) on the GPU, on the current stream: q [B, H, L, D], k and
-/// v [B, H, S, D] -> [B, H, L, D], in memory [B, L, H, D]. Weights are rounded to the input's 16
-/// bits before they meet v; sums are float32. Forward and backward give the same bits every time.
-/// Differentiable once.
+/// v [B, H, S, D] -> [B, H, L, D], in memory [B, L, H, D]. Weights are rounded to the 16-bit dtype
+/// of the input before the product with v. Sums are float32. Forward and backward give the same
+/// bits every time. Differentiable once.
 torch::Tensor cuda_attention(ScoreKind kind,
                              const torch::Tensor& q,
                              const torch::Tensor& k,

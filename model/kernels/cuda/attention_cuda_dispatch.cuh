@@ -1,4 +1,4 @@
-// From the numbers of a call to the types of an instance.
+// The choice of the template instance for the values of a call.
 #pragma once
 
 #include <stdexcept>

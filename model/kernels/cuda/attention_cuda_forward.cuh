@@ -1,4 +1,4 @@
-// out = w v: a block owns queries, keys and values stream past. The softmax is taken as it goes
+// out = w v. A block owns queries, and keys and values are streamed. The softmax is computed online
 // (Milakov and Gimelshein 2018, arXiv:1805.02867; Dao 2023, arXiv:2307.08691).
 #pragma once
 
@@ -6,12 +6,12 @@
 
 namespace uvic::model::cuda {
 
-/// What a warp carries of its rows from tile to tile. [granule][half]: row g + 8 half.
+/// The state of the rows of a warp between tiles. [granule][half]: row g + 8 half.
 template <class S, int kGranules>
 struct Attended {
   float out[kGranules][S::kChunks][4];
   float max[kGranules][2];  ///< largest |q k^T| so far; softmax: q k^T
-  float sum[kGranules][2];  ///< this lane's share of the sum of e^(scale (|q k^T| - max))
+  float sum[kGranules][2];  ///< the part of this lane of the sum of e^(scale (|q k^T| - max))
 
   UVIC_DEVICE void clear() {
     UVIC_UNROLL
@@ -32,13 +32,13 @@ UVIC_DEVICE float magnitude(float s) {
   return S::kCog ? fabsf(s) : s;
 }
 
-/// Score j of a half's row in a tile of which `valid` columns exist.
+/// Score j of the row of a half, in a tile with `valid` columns.
 UVIC_DEVICE bool exists(int j, int e, int valid) {
   return j * 8 + thread_index() % 4 * 2 + e < valid;
 }
 
-/// One row's scores to rounded weights with their signs. kZeros: some score is 0, whose weight
-/// counts in the sum and is 0 itself.
+/// Converts the scores of one row to rounded weights with their signs. kZeros: some score is 0; it
+/// adds e^0 to the sum, and its weight is 0.
 template <class S, int kStep, bool kMasked, bool kZeros, int kGranules>
 UVIC_DEVICE float weigh(const float (&s)[2 * kStep][4],
                         int half,
@@ -69,8 +69,8 @@ UVIC_DEVICE float weigh(const float (&s)[2 * kStep][4],
   return sum;
 }
 
-/// A row's largest magnitude in this tile and before; where a sum overflowed, the scores become the
-/// largest finite ones, so that the row's weights stay weights.
+/// The largest magnitude of a row in this tile and before. Scores that overflowed become the
+/// largest finite number, so that the weights of the row stay finite.
 template <class S, int kStep, bool kMasked>
 UVIC_DEVICE float largest_of_row(
     float (&s)[2 * kStep][4], int half, float largest, int valid, float& smallest) {
@@ -98,7 +98,7 @@ UVIC_DEVICE float largest_of_row(
   return largest > 0 ? kLargestFloat : -kLargestFloat;
 }
 
-/// Takes in kStep * 16 keys, of which `valid` exist.
+/// Processes kStep * 16 keys, of which the first `valid` exist.
 template <class S, int kGranules, int kStep, bool kMasked>
 UVIC_DEVICE void attend_step(Attended<S, kGranules>& state,
                              const LeftRows<S, kGranules, S::kOwnInRegisters>& queries,
@@ -122,7 +122,7 @@ UVIC_DEVICE void attend_step(Attended<S, kGranules>& state,
                             ? weigh<S, kStep, kMasked, true>(s[g], h, max, c, valid, weights, g)
                             : weigh<S, kStep, kMasked, false>(s[g], h, max, c, valid, weights, g);
       state.sum[g][h] = state.sum[g][h] * shrink + sum;
-      if (shrink == 1) continue;  // the maximum settles within a few tiles
+      if (shrink == 1) continue;  // the maximum rarely changes after a few tiles
       UVIC_UNROLL
       for (int j = 0; j < S::kChunks; ++j) {
         state.out[g][j][2 * h] *= shrink;
@@ -130,11 +130,11 @@ UVIC_DEVICE void attend_step(Attended<S, kGranules>& state,
       }
     }
   }
-  sync_warp();  // lanes may have parted above; products want them together
+  sync_warp();  // lanes may have diverged above; products need all of them
   multiply_rows<S>(state.out, weights, values);
 }
 
-/// Adds what another warp found in its share of the keys.
+/// Adds the result of another warp for its part of the keys.
 template <class S>
 UVIC_DEVICE void join_parts(
     Attended<S, 1>& state, const WarpShare& share, bool active, uint32_t base, float c) {

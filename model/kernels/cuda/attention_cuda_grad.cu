@@ -1,4 +1,4 @@
-// Which instances take a backward call.
+// The choice of the instances for a backward call.
 #include "model/kernels/cuda/attention_cuda_backward.cuh"
 #include "model/kernels/cuda/attention_cuda_dispatch.cuh"
 

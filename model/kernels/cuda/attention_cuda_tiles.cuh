@@ -1,13 +1,13 @@
-// Tiles of token rows: from device memory to shared memory, from there to fragments, through
-// products, back.
+// Tiles of token rows: from device memory to shared memory, to fragments, through products, and
+// back.
 //
-// The three kernels of attention are one scheme. A block owns some token rows (queries, or keys)
-// and sums over all rows of the other side, which stream through shared memory in two stages. A
-// warp works on granules of 16 owned rows. All that a warp computes stays in its registers: scores
-// leave one product in the very layout in which the next one takes them.
+// The three attention kernels have the same structure. A block owns some token rows (queries, or
+// keys) and sums over all rows of the other side, which are streamed through shared memory in two
+// stages. A warp processes granules of 16 owned rows. All intermediate results of a warp stay in
+// its registers: the scores of one product have the layout that the next product reads.
 //
-// Rows that do not fill a block (257 = 2 * 128 + 1) cost what they are: where one or two granules
-// are left, the warps share each of them and split the streamed rows.
+// Rows that do not fill a block (257 = 2 * 128 + 1) cost little: if one or two granules remain, all
+// warps process each of them and divide the streamed rows.
 #pragma once
 
 #include "model/kernels/cuda/attention_cuda.h"
@@ -26,7 +26,7 @@ template <class Type_,
           int kWidth_,
           int kGranules_,    // of owned rows for each warp of a full block
           int kStreamRows_,  // in a stage
-          int kStep_,        // granules of streamed rows that a warp takes at once
+          int kStep_,        // granules of streamed rows per step of a warp
           bool kOwnInRegisters_,
           int kOwnTiles_>  // matrices of owned rows: q, or two for the gradients
 struct Shape {
@@ -37,14 +37,14 @@ struct Shape {
   static constexpr bool kOwnInRegisters = kOwnInRegisters_;
   static constexpr int kWarps = 4, kThreads = kWarps * kLanes;
   static constexpr int kOwnRows = kWarps * kGranules * kGranule;
-  static constexpr int kSlices = kWidth / 16;  // of the width, as products take it
+  static constexpr int kSlices = kWidth / 16;  // slices of the width, one per product
   static constexpr int kChunks = kWidth / 8;   // 16 bytes each
   // An odd number of 16-byte chunks: eight rows below each other lie in different banks.
   static constexpr int kRowBytes = (kChunks + 1) * 16;
   static constexpr int kOwnTileBytes = kOwnRows * kRowBytes;
   static constexpr int kOwnBytes = kOwnTiles_ * kOwnTileBytes;
   static constexpr int kStreamTileBytes = kStreamRows * kRowBytes;
-  static constexpr int kFactBytes = 16;  // of a streamed row, where its facts stream with it
+  static constexpr int kFactBytes = 16;  // row facts of a streamed row, if they are streamed
   static_assert(kWidth % 16 == 0 && kStreamRows % (kStep * kGranule) == 0, "whole steps");
 };
 
@@ -66,8 +66,8 @@ inline int64_t row_blocks(int64_t rows) {
 
 UVIC_DEVICE int granules_of(int rows) { return (rows + kGranule - 1) / kGranule; }
 
-/// What a warp does: granules `granule`, granule + warps, ... of the block's rows, and of the
-/// streamed granules those that are `part` modulo `parts`.
+/// The work of a warp: granules `granule`, granule + warps, ... of the owned rows, and the streamed
+/// granules that are `part` modulo `parts`.
 struct WarpShare {
   int granule, part, parts;
 };
@@ -85,8 +85,7 @@ struct Number {
   static constexpr int value = kValue;
 };
 
-/// body(granules for each warp, whether warps split the streamed rows) as `rows` owned rows want
-/// it.
+/// Calls body(granules per warp, whether warps divide the streamed rows) for `rows` owned rows.
 template <class S, class Body>
 UVIC_DEVICE void with_fitting_rows(int rows, const Body& body) {
   const int granules = granules_of(rows);
@@ -113,7 +112,7 @@ UVIC_DEVICE uint16_t* rows_at(const TokenRows<void>& x, const BlockIndex& block,
 template <class S, int kRows>
 UVIC_DEVICE void copy_rows(
     uint32_t tile, const uint16_t* from, int64_t token_stride, int rows, int padded, int width) {
-  UVIC_UNROLL_TWICE  // more would hold addresses where sums are wanted
+  UVIC_UNROLL_TWICE  // more unrolling uses registers for addresses instead of sums
       for (int i = 0; i < kRows * S::kChunks / S::kThreads; ++i) {
     const int chunk_index = i * S::kThreads + thread_index();
     const int row = chunk_index / S::kChunks, chunk = chunk_index % S::kChunks;
@@ -125,7 +124,8 @@ UVIC_DEVICE void copy_rows(
   }
 }
 
-/// The block's own rows; a warp with several granules reads all of them, whether they exist or not.
+/// The owned rows of the block. A warp with several granules reads all of them, also those beyond
+/// the last row.
 template <class S, int kGranules>
 UVIC_DEVICE void copy_owned(uint32_t tile,
                             const TokenRows<const void>& x,
@@ -139,7 +139,7 @@ UVIC_DEVICE void copy_owned(uint32_t tile,
                             width);
 }
 
-/// Rows `first` to first + rows of what streams past.
+/// Rows `first` to first + rows of the streamed rows.
 template <class S>
 UVIC_DEVICE void copy_streamed(
     uint32_t tile, const TokenRows<const void>& x, int first, int rows, int width) {
@@ -147,21 +147,21 @@ UVIC_DEVICE void copy_streamed(
       tile, rows_at(x, block_index(), first), x.token, rows, granules_of(rows) * kGranule, width);
 }
 
-/// Where this lane points a matrix load: at 16 rows by 16 columns as the left factor of a product,
-/// or, transposed, as a right factor whose inner dimension are the rows; ...
+/// The address of this lane for a load of 16 rows by 16 columns, as the left factor of a product,
+/// or (transposed) as a right factor whose inner dimension is the rows.
 template <class S>
 UVIC_DEVICE uint32_t left_lane() {
   const int lane = thread_index() % kLanes;
   return lane % 16 * S::kRowBytes + lane / 16 * 16;
 }
-/// ... or at 16 rows by 16 columns as a right factor whose inner dimension are the columns.
+/// The same for 16 rows by 16 columns as a right factor whose inner dimension is the columns.
 template <class S>
 UVIC_DEVICE uint32_t right_lane() {
   const int lane = thread_index() % kLanes;
   return (lane % 8 + lane / 16 * 8) * S::kRowBytes + lane / 8 % 2 * 16;
 }
 
-/// Owned rows as left factors, in registers or fetched anew for each product.
+/// Owned rows as left factors, in registers or loaded again for each product.
 template <class S, int kGranules, bool kInRegisters>
 struct LeftRows;
 
@@ -261,8 +261,8 @@ UVIC_DEVICE void multiply_rows(float (&sum)[kGranules][S::kChunks][4],
   }
 }
 
-/// Writes 16 rows, row half h times factor[h], through the granule's own place in shared memory, so
-/// that device memory sees whole 16-byte pieces.
+/// Writes 16 rows, with half h of the rows multiplied by factor[h]. The rows go through the memory
+/// of the granule in shared memory, so that writes to device memory have 16 bytes.
 template <class S>
 UVIC_DEVICE void store_granule(uint32_t place,
                                const float (&x)[S::kChunks][4],
@@ -288,13 +288,13 @@ UVIC_DEVICE void store_granule(uint32_t place,
       *reinterpret_cast<Words*>(to + from_row * token_stride + chunk * 8) =
           shared_load<Words>(place + from_row * S::kRowBytes + chunk * 16);
   }
-  sync_warp();  // the place may be written again
+  sync_warp();  // the memory may be written again
 }
 
-/// Streams `rows` rows: load(stage, first_row, rows) starts the copies of one stage, begin() runs
-/// once, after the first of them (and whatever was started before) have landed, then wide(stage,
-/// row) for each S::kStep whole granules and single(stage, row, rows_left) for each granule that
-/// remains. A warp that is not `active` only helps to copy.
+/// Streams `rows` rows. load(stage, first_row, rows) starts the copies of one stage. begin() runs
+/// once, after the copies of the first stage (and all earlier copies) are complete. Then
+/// wide(stage, row) runs for each S::kStep whole granules, and single(stage, row, rows_left) for
+/// each remaining granule. A warp that is not `active` only copies.
 template <class S, bool kSplit, class Load, class Begin, class Wide, class Single>
 UVIC_DEVICE void stream_rows(int rows,
                              const WarpShare& share,
@@ -328,12 +328,12 @@ UVIC_DEVICE void stream_rows(int rows,
       for (; granule * kGranule < here; granule += share.parts)
         single(stage, granule * kGranule, here - granule * kGranule);
     }
-    sync_threads();  // the next copies go where this stage was read
+    sync_threads();  // the next copies overwrite this stage
   }
   wait_copies<0>();
 }
 
-/// Numbers that a warp hands to the one that adds up a granule's parts: number i of each lane.
+/// Numbers for the warp that adds the parts of a granule: number i of each lane.
 UVIC_DEVICE uint32_t handed_over(uint32_t base, int numbers, int warp, int i) {
   return base + ((warp * numbers + i) * kLanes + thread_index() % kLanes) * 4;
 }

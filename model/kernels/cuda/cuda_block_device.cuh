@@ -112,7 +112,7 @@ UVIC_DEVICE void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0
   T::multiply_add(c, a, b0, b1);
 }
 
-/// The signs of two numbers where the signs of their packed 16-bit forms stand.
+/// The signs of two numbers, at the positions of the signs of their packed 16-bit forms.
 UVIC_DEVICE uint32_t packed_signs(float low, float high) {
   return __byte_perm(__float_as_uint(low), __float_as_uint(high), 0x7632) & 0x80008000u;
 }

@@ -22,11 +22,10 @@ constexpr int kCollectives = 8;
 
 [[noreturn]] void fail(const std::string& what) { throw EmulationError("cuda emulation: " + what); }
 
-// ---- fibers: a stack and a place to go on from -------------------------------------------------
+// ---- fibers: a stack and the saved registers ---------------------------------------------------
 
-// Swapping ucontexts asks the kernel for the signal mask each time; a block needs millions of
-// switches, so that x86-64 outside of sanitizers swaps the registers that a call preserves and no
-// more.
+// A swap of ucontexts calls the kernel for the signal mask. A block needs millions of swaps, so on
+// x86-64 without sanitizers only the registers that a call preserves are swapped.
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
 #define UVIC_FAST_FIBERS 1
 asm(R"(
@@ -99,10 +98,10 @@ struct Thread {
   bool done = false;
   bool at_barrier = false;
   std::vector<Copy> open;                ///< copies of the group that is not closed yet
-  std::deque<std::vector<Copy>> groups;  ///< closed groups under way
+  std::deque<std::vector<Copy>> groups;  ///< closed groups that are unfinished
 };
 
-/// Who touched a word of shared memory last.
+/// The last accesses to a word of shared memory.
 struct WordHistory {
   uint64_t write_epoch = 0, write_sync = 0;  ///< barriers of the block and of the writer's warp
   uint64_t read_epoch = 0, read_sync = 0;
@@ -110,7 +109,7 @@ struct WordHistory {
   uint32_t reading_warps = 0;  ///< in read_epoch
   uint32_t reading_lanes = 0;  ///< of the last warp that read, in read_sync
   int reading_warp = -1;
-  int pending = -1;  ///< thread whose copy into this word is under way
+  int pending = -1;  ///< thread with an unfinished copy into this word; -1: none
   bool written = false;
 };
 
@@ -133,7 +132,7 @@ std::mt19937_64 random_order;
 EmulationReport report;
 
 #if defined(__SANITIZE_ADDRESS__)
-const void* main_bottom = nullptr;  // the scheduler's stack, as the first fiber learns it
+const void* main_bottom = nullptr;  // the stack of the scheduler, set by the first fiber
 size_t main_size = 0;
 #endif
 
@@ -176,7 +175,7 @@ void fiber_main() {
   }
   self().done = true;
   switch_fiber(self().fiber, block->scheduler, /*last_time=*/true);
-  std::abort();  // a thread that is done never goes on
+  std::abort();  // a finished thread never continues
 }
 
 void prepare(Fiber& fiber) {
@@ -333,7 +332,7 @@ void multiply_add_warp(Warp& warp) {
   }
 }
 
-/// All 32 lanes arrive with their input; the last one computes for all.
+/// All 32 lanes provide their input; the last one computes the results of all.
 const LaneOutput& collective(Collective kind, const LaneInput& in) {
   Warp& warp = own_warp();
   if (warp.arrived > 0 && warp.kind != kind)
@@ -392,7 +391,7 @@ void multiply_add_into(
 
 bool runnable(const Thread& thread) { return !thread.done && !thread.at_barrier; }
 
-/// Runs each lane of a warp once, up to where it waits; whether any could run.
+/// Runs each lane of a warp until it waits. Returns whether any lane ran.
 bool run_warp_once(int warp, const std::vector<int>& lanes) {
   bool ran = false;
   for (const int lane : lanes) {
@@ -423,7 +422,7 @@ void run_block(int threads) {
     std::reverse(order.begin(), order.end());
   }
   for (;;) {
-    // Forward and reverse: each warp runs to the barrier alone, the greatest lead there can be.
+    // Forward and reverse order: each warp runs to the barrier alone, the largest possible lead.
     if (thread_order == ThreadOrder::interleaved) {
       std::vector<int> open = order;
       std::shuffle(lanes.begin(), lanes.end(), random_order);

@@ -1,8 +1,9 @@
-// cuda_block.cuh without a GPU: one block after the other, each thread a fiber. For tests.
+// The emulation of cuda_block.cuh without a GPU, for tests. It runs one block after the other, with
+// each thread as a fiber.
 //
-// An asynchronous copy lands as late as the rules allow, at the wait for its group; until then its
-// place holds NaN. Every word of shared memory knows who read and wrote it since which barrier, so
-// that a missing barrier is an error in every order of execution, not only in an unlucky one.
+// An asynchronous copy is done as late as allowed, at the wait for its group. Before that, its
+// destination contains NaN. Every word of shared memory records its readers and writers since the
+// last barriers, so a missing barrier is an error in every order of execution.
 #pragma once
 
 #include <stdint.h>
@@ -20,10 +21,10 @@
 
 namespace uvic::model::cuda {
 
-/// In which order the threads of a block run between two barriers.
+/// The order in which the threads of a block run between two barriers.
 enum class ThreadOrder { forward, reverse, interleaved };
 
-/// What the emulation saw since reset().
+/// Counts of the emulation since reset().
 struct EmulationReport {
   int64_t multiply_adds = 0;      ///< warp-wide m16n8k16 products
   int64_t matrix_loads = 0;       ///< warp-wide loads of four 8 x 8 matrices
@@ -36,7 +37,7 @@ void set_thread_order(ThreadOrder order, uint64_t seed = 0);
 EmulationReport emulation_report();
 void reset_emulation_report();
 
-/// Thrown for what a GPU would do wrong in silence.
+/// Thrown for an error that a GPU does not report.
 struct EmulationError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

@@ -15,7 +15,7 @@ UVIC_DEVICE bool at_sixteen_bytes(const void* p) {
   return reinterpret_cast<uintptr_t>(p) % 16 == 0;
 }
 
-/// Four elements from x[i], or those of them before `count`, the rest 0.
+/// Four elements from x[i] on; 0 from index `count` on.
 UVIC_DEVICE Four load_four(const float* x, int64_t i, int64_t count, bool whole) {
   if (whole && i + 4 <= count) return *reinterpret_cast<const Four*>(x + i);
   return {i < count ? x[i] : 0.f,
@@ -34,7 +34,7 @@ UVIC_DEVICE void store_four(float* x, int64_t i, int64_t count, bool whole, cons
   if (i + 3 < count) x[i + 3] = y.d;
 }
 
-/// The sum over the block's threads, in thread 0, in an order that never changes.
+/// The sum over the threads of the block, in thread 0, in a fixed order.
 UVIC_DEVICE double sum_of_block(double x) {
   const int thread = thread_index();
   shared_store<double>(thread * 8, x);
@@ -100,7 +100,7 @@ UVIC_KERNEL(kThreads, 4) adamw_kernel(const AdamwJob job) {
   const float factor = job.norm[1];
   if (!(job.norm[0] <= kLargestFloat)) return;
   const bool has_grad = tensor.grad != nullptr, has_ema = tensor.ema != nullptr;
-  // Null is a multiple of 16 too.
+  // A null pointer is a multiple of 16 too.
   const bool whole = at_sixteen_bytes(tensor.param) && at_sixteen_bytes(tensor.grad) &&
                      at_sixteen_bytes(tensor.mean) && at_sixteen_bytes(tensor.square) &&
                      at_sixteen_bytes(tensor.ema) && at_sixteen_bytes(tensor.narrow);

@@ -14,8 +14,8 @@ torch::Tensor bytes_on(torch::Device device, size_t bytes) {
   return torch::empty({static_cast<int64_t>(bytes)}, torch::dtype(torch::kUInt8).device(device));
 }
 
-/// Copies on the current stream without waiting: the allocator of pinned memory gives a block out
-/// again only after the copy that reads it.
+/// Copies on the current stream without waiting. The allocator of pinned memory reuses a block only
+/// after the copy that reads it.
 void upload(const torch::Tensor& to, const void* from, size_t bytes) {
   const auto staged =
       torch::empty({static_cast<int64_t>(bytes)}, torch::dtype(torch::kUInt8).pinned_memory(true));
@@ -30,7 +30,7 @@ float* floats(const torch::Tensor& x) { return x.defined() ? x.data_ptr<float>()
 struct CudaAdamw::Tables {
   std::vector<AdamwTensors> kept;
   std::vector<cuda::AdamwTensor> tensors;
-  std::vector<torch::Tensor> gradients;  ///< kept alive as long as the table names them
+  std::vector<torch::Tensor> gradients;  ///< keeps the memory that the table points to
   torch::Tensor device_tensors, device_blocks, device_values, partial_sums, norm;
   cuda::AdamwJob job{};
 };
@@ -111,7 +111,7 @@ void CudaAdamw::set_gradients(const std::vector<torch::Tensor>& gradients) {
   const auto device = t.norm.device();
   const c10::cuda::CUDAGuard guard(device);
   const auto stream = c10::cuda::getCurrentCUDAStream(device.index());
-  stream.synchronize();  // steps under way still read the table
+  stream.synchronize();  // unfinished steps still read the table
   upload(t.device_tensors, t.tensors.data(), t.tensors.size() * sizeof(cuda::AdamwTensor));
   stream.synchronize();
 }

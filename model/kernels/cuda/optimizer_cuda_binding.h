@@ -1,5 +1,5 @@
-// The CUDA optimiser over tensors. Built with optimizer_cuda_binding.cpp or attention_no_cuda.cpp,
-// as attention_cuda_binding.h says.
+// The CUDA optimizer for tensors. Built with optimizer_cuda_binding.cpp or attention_no_cuda.cpp,
+// see attention_cuda_binding.h.
 #pragma once
 
 #include <torch/torch.h>
@@ -11,31 +11,31 @@
 
 namespace uvic::model {
 
-/// Whether CudaAdamw takes these: float32, contiguous, all on one CUDA device. False in a build
-/// without the kernels.
+/// Whether CudaAdamw supports these tensors: float32, contiguous, all on one CUDA device. False in
+/// a build without the kernels.
 bool cuda_adamw_serves(const std::vector<AdamwTensors>& tensors);
 
-/// AdamW and the average of the weights for all parameters in three launches, which may be captured
-/// in a graph: whatever changes between steps stands in device memory. `grad` of the tensors is not
-/// read: set_gradients() says.
+/// AdamW and the average of the weights for all parameters in three launches. They can be captured
+/// in a graph, because all values that change between steps are in device memory. `grad` of the
+/// tensors is not read, see set_gradients().
 class CudaAdamw {
  public:
-  /// Throws std::invalid_argument on tensors that are not served, std::runtime_error in a build
+  /// Throws std::invalid_argument for tensors that are not supported, std::runtime_error in a build
   /// without the kernels.
   explicit CudaAdamw(const std::vector<AdamwTensors>& tensors);
   ~CudaAdamw();
 
-  /// The gradients of the steps from now on, one for each parameter, undefined where there is none.
-  /// Costs a synchronisation only where an address differs from the last call's. Not while a graph
-  /// is captured.
+  /// Sets the gradients of the following steps: one for each parameter, undefined if there is none.
+  /// Synchronises only if an address differs from the last call. Not allowed during the capture of
+  /// a graph.
   void set_gradients(const std::vector<torch::Tensor>& gradients);
-  /// The numbers of the next step, put on the current stream; `grad_clip` 0: no clipping.
+  /// Sets the values of the next step, on the current stream. A `grad_clip` of 0 means no clipping.
   /// grad_factor is ignored.
   void set_values(const AdamwStep& step, double grad_clip);
-  /// Norm, clipping and step, on the current stream. A norm that is not finite changes nothing.
+  /// Norm, clipping and step, on the current stream. If the norm is not finite, nothing changes.
   void launch();
-  /// [2] float32 on the device: the last step's gradient norm before clipping, and the clipping
-  /// factor.
+  /// [2] float32 on the device: the gradient norm of the last step before clipping, and the
+  /// clipping factor.
   torch::Tensor norm() const;
 
  private:

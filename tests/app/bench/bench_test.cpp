@@ -82,7 +82,7 @@ TEST_CASE("bench: every batch size with every number of threads, and its plots")
     CHECK(formats::read_file(options.plots + plot).find("2 threads") != std::string::npos);
 }
 
-TEST_CASE("bench: memory that a call adds is told, and given back to the next") {
+TEST_CASE("bench: memory that a call adds is reported, and returned before the next") {
   constexpr size_t kBytes = size_t{64} << 20;
   const auto take = [] {
     const std::vector<char> memory(kBytes, 1);
@@ -134,7 +134,7 @@ TEST_CASE("bench: single kernels, features and loading, and the file holds what 
   CHECK(formats::read_file(options.plots + "/attention.svg").find("<svg") != std::string::npos);
 }
 
-TEST_CASE("bench: wrong options are told before any work") {
+TEST_CASE("bench: wrong options are errors before any work") {
   auto options = quick("step,speed");
   CHECK_THROWS_WITH(run_bench(options), Catch::Contains("speed") && Catch::Contains("attention"));
   options = quick("step");

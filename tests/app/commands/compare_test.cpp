@@ -103,12 +103,12 @@ TEST_CASE(
   REQUIRE(run_comparison(tiny.options, out, {plan[0]}));
   const auto stats = read_file(plan[0].training.out + "/stats.jsonl"),
              score = read_file(plan[0].score);
-  const auto picture_time = fs::last_write_time(plan[0].samples / "000003.png");
+  const auto image_time = fs::last_write_time(plan[0].samples / "000003.png");
 
   REQUIRE(run_comparison(tiny.options, out, plan));
   CHECK(read_file(plan[0].training.out + "/stats.jsonl") == stats);
   CHECK(read_file(plan[0].score) == score);
-  CHECK(fs::last_write_time(plan[0].samples / "000003.png") == picture_time);
+  CHECK(fs::last_write_time(plan[0].samples / "000003.png") == image_time);
 
   const auto data = uvic::formats::read_json(out / "report.json");
   REQUIRE(data["entries"].size() == 2);
@@ -121,6 +121,49 @@ TEST_CASE(
   CHECK(data["entries"][0]["neighbours"]["training_pictures"] == 200);
   CHECK(fs::exists(out / "report.html"));
   CHECK(fs::exists(out / "samples" / "real" / "000023.png"));
+}
+
+TEST_CASE("what can be known is refused before any training", "[compare]") {
+  Tiny tiny;
+  const auto plan_with = [&](auto change) {
+    return plan_comparison(tiny.options, tiny.scratch / "out", change);
+  };
+  CHECK_THROWS_WITH(plan_with([](RunConfig& t) { t.sample.t_start = 3; }),
+                    Catch::Contains("t_start"));
+  CHECK_THROWS_WITH(plan_with([](RunConfig& t) { t.sample.t_end = 2; }), Catch::Contains("t_end"));
+  tiny.options.first_sample_seed = 4294967290;  // 24 samples: the last is beyond 2^32 - 1
+  CHECK_THROWS_WITH(plan_with([](RunConfig&) {}), Catch::Contains("seeds end at 4294967295"));
+  CHECK_FALSE(fs::exists(tiny.scratch / "out"));
+}
+
+TEST_CASE("kept results are used only for what they were made from", "[compare]") {
+  Tiny tiny;
+  const auto out = tiny.scratch / "out";
+  const auto plan = tiny.plan();
+  REQUIRE(run_comparison(tiny.options, out, {plan[0]}));
+  const auto reference = out / "scores" / "reference.npz";
+  const auto statistics = read_file(reference);
+
+  // As after a kill between the statistics of another reference and their record.
+  fs::copy_file(out / "scores" / "noise.npz", reference, fs::copy_options::overwrite_existing);
+  REQUIRE(run_comparison(tiny.options, out, {plan[0]}));
+  CHECK(read_file(reference) == statistics);
+
+  // The nearest training images of a sheet that is gone, and of samples made otherwise.
+  const auto neighbours = out / "neighbours" / (plan[0].score.stem().string() + ".json");
+  const auto key = uvic::formats::read_json(neighbours).at("made_from");
+  CHECK(key.at("samples").at("seeds") == "0-23");
+  CHECK(key.at("samples").at("sampler_options").at("steps") == 3);
+  const auto sheet = fs::path(neighbours).replace_extension(".png");
+  fs::remove(sheet);
+  REQUIRE(run_comparison(tiny.options, out, {plan[0]}));
+  CHECK(fs::exists(sheet));
+
+  auto other = plan[0];
+  other.training.sample.steps = 4;
+  CHECK_THROWS_WITH(run_comparison(tiny.options, out, {other}),
+                    Catch::Contains("remove that folder or choose another --out") &&
+                        !Catch::Contains("--overwrite"));
 }
 
 TEST_CASE("the nearest rows are those of least Euclidean distance, nearest first", "[neighbours]") {

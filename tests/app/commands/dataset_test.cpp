@@ -1,4 +1,4 @@
-// uvic dataset: the zip holds the very pictures of its source.
+// uvic dataset: the zip holds the very images of its source.
 #include <filesystem>
 #include <fstream>
 
@@ -30,7 +30,7 @@ void write_picture(const fs::path& path, int side, uint8_t value) {
       path, {side, side, std::vector<uint8_t>(static_cast<size_t>(3 * side * side), value)});
 }
 
-/// Classes and first pixels of all pictures.
+/// Classes and first pixels of all images.
 std::vector<std::pair<int64_t, int>> content(const fs::path& zip, int64_t side) {
   data::DatasetOptions options;
   options.image_size = side;
@@ -46,7 +46,7 @@ std::vector<std::pair<int64_t, int>> content(const fs::path& zip, int64_t side) 
 
 }  // namespace
 
-TEST_CASE("dataset: a folder with classes keeps pictures, classes and its own size", "[dataset]") {
+TEST_CASE("dataset: a folder with classes keeps images, classes and its own size", "[dataset]") {
   const Scratch scratch;
   write_picture(scratch / "set/cat/1.png", 12, 10);
   write_picture(scratch / "set/cat/2.png", 12, 20);
@@ -91,10 +91,10 @@ TEST_CASE("dataset: a part is spread over its source", "[dataset]") {
   }
   options.num_images = 41;
   options.overwrite = true;
-  CHECK_THROWS_WITH(run_dataset(options), Contains("has 40 pictures"));
+  CHECK_THROWS_WITH(run_dataset(options), Contains("has 40 images"));
 }
 
-TEST_CASE("dataset: a damaged picture stops it by name, or is left out where asked", "[dataset]") {
+TEST_CASE("dataset: a damaged image stops it by name, or is left out where asked", "[dataset]") {
   const Scratch scratch;
   write_picture(scratch / "set/1.png", 4, 1);
   std::ofstream(scratch / "set/2.png") << "no picture";
@@ -106,6 +106,22 @@ TEST_CASE("dataset: a damaged picture stops it by name, or is left out where ask
   const auto result = run_dataset(options);
   CHECK(result.left_out == 1);
   CHECK(content(scratch / "out.zip", 4) == std::vector<std::pair<int64_t, int>>{{-1, 1}, {-1, 3}});
+}
+
+TEST_CASE("dataset: images of several sizes need a size that somebody chose", "[dataset]") {
+  const Scratch scratch;
+  write_picture(scratch / "set/1.png", 4, 1);
+  write_picture(scratch / "set/2.png", 6, 2);
+  std::ofstream(scratch / "set/3.gif") << "GIF89a";
+  auto options = writing((scratch / "set").string(), scratch / "out.zip");
+  CHECK_THROWS_WITH(run_dataset(options),
+                    Contains("not squares of one size (2 sizes") && Contains("--image_size N"));
+  CHECK_FALSE(fs::exists(scratch / "out.zip"));
+  options.image_size = 5;
+  const auto result = run_dataset(options);
+  CHECK(result.image_size == 5);
+  REQUIRE(result.notes.size() == 1);
+  CHECK_THAT(result.notes[0], Contains("3.gif"));
 }
 
 TEST_CASE("dataset: wrong options are refused before any work", "[dataset]") {

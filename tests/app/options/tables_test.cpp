@@ -139,7 +139,7 @@ TEST_CASE("tables: a data source's row opens what it recognises", "[options]") {
   CHECK(data::open_dataset("dummy", {})->size() == 50000);
 }
 
-TEST_CASE("tables: counts are read as people write them, and nothing else", "[options]") {
+TEST_CASE("tables: counts may be written as 1e6, 64k or 2M", "[options]") {
   CHECK(parsed("total_images", "2M").total_images == 2'000'000);
   CHECK(parsed("total_images", "64k").total_images == 64'000);
   CHECK(parsed("total_images", "1e6").total_images == 1'000'000);

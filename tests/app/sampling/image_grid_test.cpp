@@ -1,4 +1,4 @@
-// Contact sheets: where every tile stands, and what is refused.
+// Image grids: the position of every tile, and errors.
 #include "app/sampling/image_grid.h"
 
 #include "tests/support/catch.h"
@@ -18,7 +18,7 @@ uint8_t red(const Image& image, int x, int y) {
 
 }  // namespace
 
-TEST_CASE("tiles stand in reading order with gaps between and around", "[image_grid]") {
+TEST_CASE("tiles are in reading order with gaps between and around", "[image_grid]") {
   GridOptions options;
   options.columns = 2;
   options.scale = 1;
@@ -61,7 +61,7 @@ TEST_CASE("row labels make room at the left and leave the tiles as they are", "[
   CHECK(ink);
 }
 
-TEST_CASE("a tensor of planes gives the same sheet as its pictures", "[image_grid]") {
+TEST_CASE("a tensor of planes gives the same sheet as its images", "[image_grid]") {
   const auto planes = torch::randint(256, {5, 3, 8, 6}, torch::kInt64).to(torch::kUInt8);
   const auto images = to_images(planes);
   REQUIRE(images.size() == 5);
@@ -78,7 +78,7 @@ TEST_CASE("tiles of two sizes, or none, are refused", "[image_grid]") {
   CHECK_THROWS_AS(image_grid({filled(4, 4, 0)}, {0}), std::invalid_argument);
 }
 
-TEST_CASE("pictures side by side keep their pixels under their headings", "[image_grid]") {
+TEST_CASE("images side by side keep their pixels under their headings", "[image_grid]") {
   const auto sheet = side_by_side({filled(50, 20, 1), filled(60, 30, 2)}, {"a", "b"});
   CHECK(sheet.width > 110);
   CHECK(sheet.height > 30);

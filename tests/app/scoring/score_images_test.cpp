@@ -106,7 +106,7 @@ TEST_CASE("fid: samples bring their record along, and their grid does not count"
   CHECK(result.json["images"]["count"] == 25);
   CHECK(result.json["samples"]["sampler"] == "ddpm");
   CHECK(result.json["samples"]["guidance_scale"] == 1.5);
-  CHECK(result.json["reference"]["image_size"] == 16);  // brought to the size of the samples
+  CHECK(result.json["reference"]["image_size"] == 16);  // made at the size of the samples
 }
 
 TEST_CASE(
@@ -134,6 +134,7 @@ TEST_CASE("fid: features from a file stand for their pictures", "[fid]") {
   options.images = scratch / "b.npy";
   options.metrics = "fd,kid";
   const auto result = run_fid(options);
+  CHECK(result.name == "FD (given features)");
   CHECK(result.value > metrics::kEmbeddedDimensions);  // |mean difference|^2 alone
   CHECK(result.json["metrics"][1]["value"].get<double>() > 0);
 }
@@ -149,7 +150,7 @@ TEST_CASE("fid: statistics of another extractor are refused, nameless ones are w
   auto options = procedural(30);
   options.ref = scratch / "nameless.npz";
   const auto warnings = run_fid(options).json["warnings"];
-  CHECK(warnings[0].get<std::string>().find("does not tell which extractor") != std::string::npos);
+  CHECK(warnings[0].get<std::string>().find("does not say which extractor") != std::string::npos);
 
   statistics.provenance = R"({"extractor": "inception-v3/clean", "extractor_sha256": "abc"})";
   metrics::write_statistics(scratch / "other.npz", statistics);
@@ -243,7 +244,7 @@ TEST_CASE("fid: other sizes and counts of the reference are warned of", "[fid]")
   options.ref = scratch / "large";
   const auto warnings = run_fid(options).json["warnings"].dump();
   CHECK(warnings.find("of 16 px, the reference of 24 px") != std::string::npos);
-  CHECK(warnings.find("25 pictures against 30 of the reference") != std::string::npos);
+  CHECK(warnings.find("25 images against 30 of the reference") != std::string::npos);
   options.ref = scratch / "small";
   CHECK(run_fid(options).json["warnings"].dump().find("against") == std::string::npos);
 }
@@ -289,6 +290,135 @@ TEST_CASE("fid: a run drawn while it is scored scores as its pictures on disk do
         from_files.json["samples"]["checkpoint_sha256"]);
   options.images = sample.out;
   CHECK_THROWS_AS(run_fid(options), std::invalid_argument);  // both name what to score
+}
+
+namespace {
+
+void write_plain(const std::filesystem::path& path, int width, int height, int seed) {
+  std::filesystem::create_directories(path.parent_path());
+  torch::manual_seed(seed);
+  const auto pixels = torch::randint(256, {width * height * 3}).to(torch::kUInt8);
+  const auto* bytes = pixels.data_ptr<uint8_t>();
+  formats::write_png(path, {width, height, std::vector<uint8_t>(bytes, bytes + pixels.numel())});
+}
+
+std::string warnings_of(const FidResult& result) { return result.json["warnings"].dump(); }
+
+}  // namespace
+
+TEST_CASE("fid: which file sorts first changes nothing", "[fid]") {
+  const Scratch scratch;
+  // The same images under names that put a large, a small or a wide one first.
+  const int sizes[][2] = {{64, 64}, {8, 8}, {90, 20}, {33, 47}, {1, 1}, {32, 32}};
+  for (int turn = 0; turn < 3; ++turn)
+    for (int i = 0; i < 6; ++i)
+      write_plain(scratch / std::to_string(turn) / fmt::format("{}.png", (i + 2 * turn) % 6),
+                  sizes[i][0],
+                  sizes[i][1],
+                  i);
+  std::vector<double> values;
+  for (int turn = 0; turn < 3; ++turn) {
+    auto options = procedural(40, "procedural:1", "");
+    options.images = scratch / std::to_string(turn);
+    const auto result = run_fid(options);
+    values.push_back(result.value);
+    CHECK(result.json["image_size"] == 0);
+    CHECK(result.json["images"]["sizes"].size() == 6);
+    CHECK(result.json["images"]["fit"].get<std::string>().find("whole image") != std::string::npos);
+    CHECK(warnings_of(result).find("are not squares of one size (6 sizes") != std::string::npos);
+  }
+  // Another order of the same sums: 1e-16 in a covariance is 1e-8 in the roots of zero eigenvalues.
+  CHECK(values[1] == Approx(values[0]).epsilon(1e-5));
+  CHECK(values[2] == Approx(values[0]).epsilon(1e-5));
+}
+
+TEST_CASE("fid: a size that is asked for crops first, and the record says so", "[fid]") {
+  const Scratch scratch;
+  for (int i = 0; i < 4; ++i) write_plain(scratch / fmt::format("{}.png", i), 40, 20, i);
+  auto options = procedural(40, "procedural:1", "");
+  options.images = scratch.path();
+  const auto whole = run_fid(options);
+  options.dataset.image_size = 16;
+  const auto cropped = run_fid(options);
+  CHECK(whole.value != cropped.value);
+  CHECK(cropped.json["images"]["fit"].get<std::string>().rfind("centre crop, then resize to 16",
+                                                               0) == 0);
+  CHECK(cropped.json["image_size"] == 16);
+}
+
+TEST_CASE("fid: features of any width are scored without an extractor", "[fid]") {
+  const Scratch scratch;
+  torch::manual_seed(2);
+  const auto a = torch::randn({200, 5}, torch::kFloat64),
+             b = torch::randn({300, 5}, torch::kFloat64);
+  formats::write_npy(scratch / "a.npy", a);
+  formats::write_npz(scratch / "b.npz", {{"one", b}, {"two", b + 3}});
+  FidOptions options;
+  options.ref = scratch / "a.npy";
+  options.images = (scratch / "b.npz").string() + ":two";
+  options.metrics = "fd,kid,pr";
+  const auto result = run_fid(options);
+  CHECK(result.name == "FD (given features)");
+  // |mean difference|^2 + tr(S1 + S2 - 2 sqrt(S1 S2)); the second part is small, and never below 0
+  const double means = ((b + 3).mean(0) - a.mean(0)).square().sum().item<double>();
+  CHECK(result.value >= means);
+  CHECK(result.value < means + 0.2);
+  CHECK(result.json["metrics"][1]["name"] == "KD (given features)");
+  CHECK(result.json["images"]["recognised"].get<std::string>().find("features two") == 0);
+  options.images = scratch / "b.npz";
+  CHECK_THROWS_WITH(run_fid(options), Catch::Contains("2 arrays could be the features (one, two)"));
+  formats::write_npy(scratch / "c.npy", torch::randn({20, 6}));
+  options.images = scratch / "c.npy";
+  CHECK_THROWS_WITH(run_fid(options), Catch::Contains("5 features") && Catch::Contains("6"));
+}
+
+TEST_CASE("fid: a batch of statistics with images gives both, each where it is needed", "[fid]") {
+  const Scratch scratch;
+  torch::manual_seed(5);
+  const auto images = torch::randint(256, {30, 16, 16, 3}).to(torch::kUInt8);
+  formats::write_npz(scratch / "images.npz", {{"arr_0", images}});
+  auto options = procedural(40, "procedural:1", "");
+  options.metrics = "fd,pr";
+  options.ref = scratch / "images.npz";
+  options.images = "procedural:2";
+  const auto from_images = run_fid(options);
+
+  const auto d = metrics::kEmbeddedDimensions;
+  formats::write_npz(scratch / "batch.npz",
+                     {{"arr_0", images},
+                      {"mu", torch::zeros({d}, torch::kFloat64)},
+                      {"sigma", torch::eye(d, torch::kFloat64)}});
+  options.ref = scratch / "batch.npz";
+  const auto from_batch = run_fid(options);
+  CHECK(from_batch.value != from_images.value);  // of mu and sigma as they are
+  CHECK(from_batch.json["metrics"][1] == from_images.json["metrics"][1]);  // precision, of arr_0
+  CHECK(from_batch.json["reference"]["recognised"].get<std::string>().find("images arr_0") !=
+        std::string::npos);
+  formats::write_npz(scratch / "other.npz",
+                     {{"arr_0", images}, {"mu", torch::zeros({7})}, {"sigma", torch::eye(7)}});
+  options.ref = scratch / "other.npz";
+  CHECK_THROWS_WITH(run_fid(options), Catch::Contains(":arr_0 to score its images"));
+}
+
+TEST_CASE("fid: an unfinished folder of samples is warned of", "[fid]") {
+  const Scratch scratch;
+  write_samples(scratch / "samples", 25, 16);
+  auto options = procedural(50, "procedural:1", "");
+  options.images = scratch / "samples";
+  CHECK(warnings_of(run_fid(options)).find("not finished") == std::string::npos);
+  formats::write_json(scratch / "samples" / "samples.json",
+                      {{"sampler", "ddpm"}, {"finished", false}, {"missing", "25-29"}});
+  CHECK(warnings_of(run_fid(options)).find("not finished (missing: 25-29)") != std::string::npos);
+}
+
+TEST_CASE("fid: files left out of a source are warned of", "[fid]") {
+  const Scratch scratch;
+  for (int i = 0; i < 4; ++i) write_plain(scratch / fmt::format("{}.png", i), 16, 16, i);
+  std::filesystem::copy_file(scratch / "0.png", scratch / "4.tif");
+  auto options = procedural(40, "procedural:1", "");
+  options.images = scratch.path();
+  CHECK(warnings_of(run_fid(options)).find("1 file left out (.tif is not read): 4.tif") !=
+        std::string::npos);
 }
 
 TEST_CASE("train-features: writes a network that fid takes, and tells how good it is", "[fid]") {

@@ -46,8 +46,8 @@ Step step_of(const StepLayout& layout, torch::Dtype compute) {
   state.model->set_compute_dtype(compute);
   state.model->train();
   Step step;
-  step.loss = add_gradients(
-      *make_objective(config), *state.model, state.parameters, batch_of(11), layout);
+  step.loss =
+      add_gradients(*make_objective(config), *state.model, state.parameters, batch_of(11), layout);
   for (const auto& p : state.parameters) step.gradients.push_back(p.grad());
   return step;
 }
@@ -106,8 +106,7 @@ TEST_CASE("an example's loss depends on its position, not on the batch around it
   CHECK(loss(elsewhere) != loss(batch.slice(0, 1)));
 }
 
-TEST_CASE("a batch is cut where every thread gets images enough and the gradients fit",
-          "[step]") {
+TEST_CASE("a batch is cut where every thread gets images enough and the gradients fit", "[step]") {
   const Threads threads(3);
   CHECK(choose_shards(0, 12, 1000, torch::kCPU) == 3);
   CHECK(choose_shards(0, 11, 1000, torch::kCPU) == 1);              // fewer than 4 images each

@@ -7,7 +7,7 @@
 #include "app/commands/sample.h"
 #include "app/options/options.h"
 #include "app/runs/run_dir.h"
-#include "app/sampling/draw.h"
+#include "app/sampling/generate.h"
 #include "app/training/adamw.h"
 #include "app/training/image_snapshots.h"
 #include "app/training/train_state.h"
@@ -159,16 +159,6 @@ TEST_CASE("options written as TOML read back to the same options", "[options]") 
   read_toml(scratch / "a.toml", again);
   CHECK(to_toml(again) == text);
   CHECK(again.optimizer.lr == options.optimizer.lr);
-}
-
-TEST_CASE("seeds are numbers and ranges, each once, in their order", "[sample]") {
-  CHECK(parse_seeds("0-3,100,2") == std::vector<uint64_t>{0, 1, 2, 3, 100});
-  for (const auto* bad : {"", "x", "3-1", "1,,2", "-", "1-"})
-    CHECK_THROWS_AS(parse_seeds(bad), std::invalid_argument);
-  // LibTorch's generator keeps 32 bits: 4294967297 would be picture 1 again.
-  CHECK(parse_seeds("4294967295") == std::vector<uint64_t>{4294967295});
-  for (const auto* bad : {"4294967296", "18446744073709551615"})
-    CHECK_THROWS_WITH(parse_seeds(bad), Catch::Contains("end at 4294967295"));
 }
 
 TEST_CASE("the latest weights are those of most images, whatever their number of digits",

@@ -2,11 +2,14 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
 #include <stdexcept>
 
+#include "data/formats/mapped_file.h"
+#include "data/formats/output_file.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
 #include "tests/support/skip.h"
@@ -29,7 +32,6 @@ TEST_CASE("atomic file: the final name shows nothing until commit", "[atomic_fil
   AtomicFile file(scratch / "a.txt");
   file.write("new content", 11);
   CHECK(read_file(scratch / "a.txt") == "old");
-  CHECK(file.temporary_path().parent_path() == scratch.path());
   file.commit();
   CHECK(read_file(scratch / "a.txt") == "new content");
   CHECK(files_in(scratch.path()) == 1);
@@ -43,15 +45,6 @@ TEST_CASE("atomic file: one that is not committed vanishes", "[atomic_file]") {
     CHECK(files_in(scratch.path()) == 1);
   }
   CHECK(files_in(scratch.path()) == 0);
-}
-
-TEST_CASE("atomic file: a library may replace the temporary file", "[atomic_file]") {
-  const uvic::test::Scratch scratch;
-  AtomicFile file(scratch / "a.txt");
-  std::ofstream(scratch / "other") << "by a library";
-  fs::rename(scratch / "other", file.temporary_path());
-  file.commit();
-  CHECK(read_file(scratch / "a.txt") == "by a library");
 }
 
 TEST_CASE("atomic file: writing through a link changes what it points to", "[atomic_file]") {
@@ -77,6 +70,8 @@ TEST_CASE("atomic file: failures name the final path and the reason", "[atomic_f
   CHECK_THROWS_WITH(write_file_atomically(scratch / "none" / "a.txt", "x"),
                     Contains("none/a.txt: can't create: No such file or directory"));
   CHECK_THROWS_WITH(write_file_atomically(scratch.path(), "x"), Contains("Is a directory"));
+  CHECK_THROWS_AS(write_file_atomically("-", "x"), std::invalid_argument);
+  CHECK_THROWS_AS(write_file_atomically("--report", "x"), std::invalid_argument);
   write_file_atomically(scratch / "file", "x");
   CHECK_THROWS_WITH(write_file_atomically(scratch / "file" / "a.txt", "x"),
                     Contains("file/a.txt: can't create: Not a directory"));
@@ -104,7 +99,7 @@ TEST_CASE("atomic file: a full disk is told under the final name and leaves the 
   const int full = open("/dev/full", O_WRONLY);
   struct stat wanted {
   }, seen{};
-  REQUIRE(stat(file.temporary_path().c_str(), &wanted) == 0);
+  REQUIRE(stat((scratch / "a.txt.uvic.tmp").c_str(), &wanted) == 0);
   for (int descriptor = 3; descriptor < full; ++descriptor) {
     if (fstat(descriptor, &seen) == 0 && seen.st_ino == wanted.st_ino &&
         seen.st_dev == wanted.st_dev) {
@@ -114,4 +109,106 @@ TEST_CASE("atomic file: a full disk is told under the final name and leaves the 
   close(full);
   CHECK_THROWS_WITH(file.write("new", 3), Catch::Contains("a.txt: can't write: No space left"));
   CHECK(read_file(scratch / "a.txt") == "old");
+}
+
+TEST_CASE("atomic file: what a killed writer left is removed by the next of that name alone",
+          "[atomic_file]") {
+  const uvic::test::Scratch scratch;
+  const auto child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    AtomicFile file(scratch / "a");
+    file.write("half", 4);
+    _exit(0);  // as a kill: no destructor runs
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  const auto left = scratch / "a.uvic.tmp";
+  REQUIRE(fs::exists(left));
+  write_file_atomically(scratch / "b", "other");
+  CHECK(fs::exists(left));
+  write_file_atomically(scratch / "a", "whole");
+  CHECK_FALSE(fs::exists(left));
+  CHECK(read_file(scratch / "a") == "whole");
+  CHECK(files_in(scratch.path()) == 2);
+}
+
+TEST_CASE("atomic file: files of others and of living writers are no leftovers", "[atomic_file]") {
+  const uvic::test::Scratch scratch;
+  write_file_atomically(scratch / "precious", "mine");
+  SECTION("a file that only has the name") {
+    std::ofstream(scratch / "a.uvic.tmp") << "mine";
+    write_file_atomically(scratch / "a", "whole");
+    CHECK(read_file(scratch / "a.uvic.tmp") == "mine");
+  }
+  SECTION("a second name of another file") {
+    REQUIRE(chmod((scratch / "precious").c_str(), 0200) == 0);
+    fs::create_hard_link(scratch / "precious", scratch / "a.uvic.tmp");
+    write_file_atomically(scratch / "a", "whole");
+    REQUIRE(chmod((scratch / "precious").c_str(), 0600) == 0);
+    CHECK(fs::exists(scratch / "a.uvic.tmp"));
+  }
+  SECTION("a link") {
+    fs::create_symlink(scratch / "precious", scratch / "a.uvic.tmp");
+    write_file_atomically(scratch / "a", "whole");
+    CHECK(fs::is_symlink(scratch / "a.uvic.tmp"));
+  }
+  SECTION("two writers at once") {
+    AtomicFile one(scratch / "a"), two(scratch / "a");
+    one.write("one", 3), two.write("two", 3);
+    two.commit();
+    CHECK(read_file(scratch / "a") == "two");
+    one.commit();
+    CHECK(read_file(scratch / "a") == "one");
+    CHECK(files_in(scratch.path()) == 2);
+    return;
+  }
+  CHECK(read_file(scratch / "precious") == "mine");
+  CHECK(read_file(scratch / "a") == "whole");
+}
+
+TEST_CASE("atomic file: a name of 255 bytes has room for the temporary one", "[atomic_file]") {
+  const uvic::test::Scratch scratch;
+  const std::string name(255, 'n');
+  write_file_atomically(scratch / name, "x");
+  CHECK(read_file(scratch / name) == "x");
+  CHECK(files_in(scratch.path()) == 1);
+}
+
+TEST_CASE("atomic file: a device is written into and stays", "[atomic_file]") {
+  write_file_atomically("/dev/null", "x");
+  CHECK(fs::is_character_file("/dev/null"));
+  if (access("/dev/full", W_OK) != 0) UVIC_SKIP("no /dev/full");
+  CHECK_THROWS_WITH(write_file_atomically("/dev/full", "x"), Catch::Contains("No space left"));
+  CHECK(fs::is_character_file("/dev/full"));
+}
+
+TEST_CASE("atomic file: FIFOs and sockets", "[atomic_file]") {
+  const uvic::test::Scratch scratch;
+  REQUIRE(mkfifo((scratch / "fifo").c_str(), 0600) == 0);
+  CHECK_THROWS_WITH(write_file_atomically(scratch / "fifo", "x"), Catch::Contains("nobody reads"));
+  const int reader = open((scratch / "fifo").c_str(), O_RDONLY | O_NONBLOCK);
+  write_file_atomically(scratch / "fifo", "text");
+  char text[5] = {};
+  CHECK(read(reader, text, sizeof text) == 4);
+  CHECK(std::string(text) == "text");
+  close(reader);
+  CHECK_THROWS_WITH(read_file(scratch / "fifo"), Catch::Contains("is a FIFO"));
+  CHECK_THROWS_WITH(MappedFile::open(scratch / "fifo"), Catch::Contains("is a FIFO"));
+
+  REQUIRE(mknod((scratch / "socket").c_str(), S_IFSOCK | 0600, 0) == 0);
+  CHECK_THROWS_WITH(write_file_atomically(scratch / "socket", "x"), Catch::Contains("a socket"));
+  CHECK_THROWS_WITH(check_output_file(scratch / "socket", true), Catch::Contains("a socket"));
+  CHECK_NOTHROW(check_writable_file(scratch / "fifo"));
+}
+
+TEST_CASE("atomic file: asking whether a file can be written leaves nothing", "[atomic_file]") {
+  const uvic::test::Scratch scratch;
+  std::ofstream(scratch / "a.probe") << "mine";
+  check_writable_file(scratch / "a");
+  CHECK(files_in(scratch.path()) == 1);
+  CHECK(read_file(scratch / "a.probe") == "mine");
+  CHECK_THROWS_WITH(check_writable_file(scratch / "none" / "a"), Catch::Contains("no folder"));
+  CHECK_THROWS_WITH(check_output_file(scratch / "a.probe", false),
+                    Catch::Contains("already exists; pass --overwrite"));
 }

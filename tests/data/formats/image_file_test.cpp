@@ -79,29 +79,33 @@ TEST_CASE("image: BMP from bottom or top and JPEG, baseline or progressive, deco
   }
 }
 
-TEST_CASE("image: what is no picture is named", "[image]") {
+TEST_CASE("image: what is no image is named", "[image]") {
   const uvic::test::Scratch scratch;
   write_file_atomically(scratch / "a.png", "this is text");
   CHECK_THROWS_WITH(read_image(scratch / "a.png"),
-                    Contains("a.png: not a PNG, JPEG or BMP picture"));
+                    Contains("a.png: not a PNG, JPEG, WebP or BMP image"));
   write_file_atomically(scratch / "b.png", "");
   CHECK_THROWS_WITH(read_image(scratch / "b.png"), Contains("b.png: not a PNG"));
   CHECK_THROWS_WITH(read_image(scratch / "none.png"), Contains("none.png: No such file"));
 }
 
-TEST_CASE("image: a picture cut anywhere is refused, and damage never crashes", "[image]") {
+TEST_CASE("image: an image cut anywhere is refused, and damage never crashes", "[image]") {
   for (const char* name : {"rgb.png",
                            "palette.png",
                            "interlaced.png",
                            "rgb.bmp",
                            "flat.jpg",
-                           "flat_progressive.jpg"}) {
+                           "flat_progressive.jpg",
+                           "restarts.jpg",
+                           "separate.jpg",
+                           "lossless.webp",
+                           "lossy.webp"}) {
     INFO(name);
     CHECK(uvic::test::survive_damage(golden(name), decode_file) == 0);
   }
 }
 
-TEST_CASE("image: a small file that claims a huge picture costs nothing", "[image]") {
+TEST_CASE("image: a small file that claims a huge image costs nothing", "[image]") {
   const auto sized = [](const std::string& width, const std::string& height) {
     std::string png = golden("rgb.png");
     png.replace(16, 8, width + height);
@@ -110,8 +114,11 @@ TEST_CASE("image: a small file that claims a huge picture costs nothing", "[imag
     return png;
   };
   const std::string side("\0\0\x40\0", 4);  // 16384
-  CHECK_THROWS_WITH(decode(sized(side, side)), Contains("can't hold the 16384x16384 picture"));
+  CHECK_THROWS_WITH(decode(sized(side, side)), Contains("the image is 16384x16384 px"));
   CHECK_THROWS_AS(decode(sized(std::string("\0\1\0\0", 4), side)), std::runtime_error);
+  const std::string within("\0\0\x20\0", 4);  // 8192: 67 million pixels
+  CHECK_THROWS_WITH(decode(sized(within, within)), Contains("can't hold the 8192x8192 image"));
+  CHECK_THROWS_WITH(decode(sized(side, within)), Contains("100 million in all"));
 }
 
 TEST_CASE("image: a PNG whose checksum fails is damaged, even where it still decodes", "[image]") {
@@ -128,7 +135,43 @@ TEST_CASE("image: a JPEG whose Huffman table holds more than 256 codes is refuse
   CHECK_THROWS_WITH(decode(jpeg), Contains("truncated or damaged"));  // 16 * 17 = 272 codes
 }
 
-TEST_CASE("image: encode_png refuses a picture whose size and bytes disagree", "[image]") {
+TEST_CASE("image: encode_png refuses an image whose size and bytes disagree", "[image]") {
   CHECK_THROWS_AS(encode_png({2, 2, std::vector<uint8_t>(11)}), std::invalid_argument);
   CHECK_THROWS_AS(encode_png({0, 0, {}}), std::invalid_argument);
+}
+
+TEST_CASE("image: WebP decodes, lossless to the bit, alpha is dropped", "[image]") {
+  const std::vector<uint8_t> expected = {0, 0, 0, 128, 128, 128, 255, 255, 255, 255, 0, 0};
+  for (const char* name : {"lossless.webp", "alpha.webp"}) {
+    INFO(name);
+    const Image image = decode(golden(name));
+    REQUIRE(image.width == 2);
+    CHECK(image.rgb == expected);
+  }
+  const Image lossy = decode(golden("lossy.webp"));
+  REQUIRE(lossy.width == 16);
+  for (size_t i = 0; i < lossy.rgb.size(); i += 3) {
+    CHECK(std::abs(lossy.rgb[i] - 200) <= 4);  // a flat (200, 100, 50) at quality 90
+    CHECK(std::abs(lossy.rgb[i + 1] - 100) <= 4);
+    CHECK(std::abs(lossy.rgb[i + 2] - 50) <= 4);
+  }
+  CHECK_THROWS_WITH(decode(golden("animated.webp")), Contains("the-file: an animated WebP"));
+}
+
+TEST_CASE("image: the size is known from the header alone", "[image]") {
+  const auto size = [](const std::string& name) {
+    const auto bytes = golden(name);
+    return image_size(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), name);
+  };
+  CHECK(size("rgb.png") == ImageSize{2, 2});
+  CHECK(size("rgb.bmp") == ImageSize{2, 2});
+  CHECK(size("restarts.jpg") == ImageSize{64, 64});
+  CHECK(size("lossy.webp") == ImageSize{16, 16});
+}
+
+TEST_CASE("image: a PNG whose data inflate past its header's size is refused early", "[image]") {
+  // 2 x 2 px whose compressed rows go on for 64 MiB: stored as 65 KiB by deflate's best ratio.
+  const auto png = golden("bomb.png");
+  REQUIRE(png.size() < 100000);
+  CHECK_THROWS_WITH(decode(png), Contains("the-file: can't decode the image"));
 }

@@ -85,7 +85,7 @@ def read_safetensors(name):
         else:
             array = np.frombuffer(raw, types[row["dtype"]])
         arrays[key] = array.reshape(row["shape"])
-    assert bf16 > 0 and metadata == {"step": "3"}, (bf16, metadata)
+    assert bf16 > 0 and metadata["step"] == "3", (bf16, metadata)
     return arrays
 
 

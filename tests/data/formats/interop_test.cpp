@@ -5,7 +5,7 @@
 #include "data/formats/npy.h"
 #include "data/formats/safetensors.h"
 #include "data/formats/torch_pickle.h"
-#include "data/formats/zip_archive.h"
+#include "data/formats/zip_writer.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
 #include "tests/support/skip.h"

@@ -102,7 +102,7 @@ TEST_CASE("npy: arrays read back as written, without the file being read whole",
 TEST_CASE("npy: what can't be read is told by name", "[npy]") {
   const std::string data(64, '\0');
   CHECK_THROWS_WITH(parse("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", data),
-                    Contains("the-file: not a valid .npy array: its dtype '|O' is not supported"));
+                    Contains("the-file: not a valid .npy array: it is a pickled Python object"));
   CHECK_THROWS_WITH(parse("{'descr': '<U5', 'fortran_order': False, 'shape': (1,), }", data),
                     Contains("'<U5'"));
   CHECK_THROWS_WITH(
@@ -122,6 +122,18 @@ TEST_CASE("npy: what can't be read is told by name", "[npy]") {
                     Contains("does not begin as one"));
   CHECK(parse("{'descr': '<f8', 'fortran_order': False, 'shape': (0, 4294967296), }", "").numel() ==
         0);
+}
+
+TEST_CASE("npz: a changed byte of a stored array fails its CRC", "[npy]") {
+  const uvic::test::Scratch scratch;
+  write_npz(scratch / "a.npz", {{"mu", torch::ones({64}, torch::kFloat64)}});
+  auto bytes = read_file(scratch / "a.npz");
+  const auto at = bytes.find(std::string("\x3f\0\0", 3), 200);  // inside a 1.0
+  REQUIRE(at != std::string::npos);
+  bytes[at] ^= 1;
+  const NpzFile file(MappedFile::from_bytes(bytes, "the-file"));
+  CHECK_NOTHROW(file.info("mu"));
+  CHECK_THROWS_WITH(file.read("mu"), Contains("the-file: mu.npy: damaged: its CRC"));
 }
 
 TEST_CASE("npz: a zip of other things is told by its entry", "[npy]") {

@@ -1,8 +1,10 @@
 #include "data/formats/safetensors.h"
 
+#include <fmt/format.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <fstream>
 #include <stdexcept>
 
@@ -108,14 +110,14 @@ TEST_CASE("safetensors: bytes of a bool above 1 are true", "[safetensors]") {
   CHECK(torch::equal(file.tensors.at("b"), torch::tensor({false, true, true})));
 }
 
-TEST_CASE("safetensors: faults are told by name", "[safetensors]") {
+TEST_CASE("safetensors: faults are reported by name", "[safetensors]") {
   const std::string four(4, '\0');
   CHECK_THROWS_WITH(parse("[]", ""), Contains("its header is no JSON object"));
   CHECK_THROWS_WITH(parse("{", ""), Contains("not valid JSON"));
   CHECK_THROWS_WITH(parse(R"({"x":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]}})", four),
                     Contains("x has dtype F8_E4M3; known are F64"));
   CHECK_THROWS_WITH(parse(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", four),
-                    Contains("x stands at bytes 0 to 8 of 4; truncated?"));
+                    Contains("x is at bytes 0 to 8 of 4; truncated?"));
   CHECK_THROWS_WITH(parse(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", four),
                     Contains("x is \"F32\" [2] but has 4 bytes"));
   CHECK_THROWS_WITH(parse(R"({"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", four),
@@ -162,6 +164,73 @@ TEST_CASE("safetensors: a file cut anywhere is refused, and damage never crashes
       {{{"x", torch::ones({2, 2})}, {"y", torch::ones({3}, torch::kBool)}}, {{"step", "1"}}});
   const auto read = [](const std::shared_ptr<const MappedFile>& file) { read_safetensors(file); };
   CHECK(uvic::test::survive_damage(read_file(scratch / "a"), read) == 0);
+}
+
+TEST_CASE("safetensors: every changed byte of a file of ours is noticed", "[safetensors]") {
+  const uvic::test::Scratch scratch;
+  const auto path = scratch / "a";
+  write_safetensors(path,
+                    {{{"x", torch::arange(12).view({3, 4})}, {"y", torch::ones({3}, torch::kHalf)}},
+                     {{"uvic.step", "17"}, {"note", "text"}}});
+  const auto whole = read_file(path);
+  CHECK(whole.find("\"uvic.checksum\":\"xxh64:") != std::string::npos);
+  const auto length = load_little_endian<uint64_t>(whole.data());
+  size_t unnoticed = 0;
+  for (size_t i = 0; i < whole.size(); ++i) {
+    auto broken = whole;
+    broken[i] = static_cast<char>(broken[i] ^ 1);
+    try {
+      const auto file = read_safetensors(MappedFile::from_bytes(broken, "the-file"));
+      ++unnoticed;
+      // The name of the checksum itself, its kind, and blanks after the header: no content.
+      INFO(i);
+      CHECK(i < 8 + length);
+      CHECK(torch::equal(file.tensors.at("x"), torch::arange(12).view({3, 4})));
+      CHECK(file.metadata.at("uvic.step") == "17");
+    } catch (const std::runtime_error&) {
+    }
+  }
+  CHECK(unnoticed < 40);
+  auto damaged = whole;
+  damaged.back() = static_cast<char>(damaged.back() ^ 64);
+  CHECK_THROWS_WITH(read_safetensors(MappedFile::from_bytes(damaged, "the-file")),
+                    Contains("the-file: damaged: its checksum is xxh64:"));
+  CHECK_NOTHROW(
+      read_safetensors(MappedFile::from_bytes(damaged, "the-file"), Checksum::kUnchecked));
+}
+
+TEST_CASE("safetensors: the checksum is made anew by each writer and no metadata of the user",
+          "[safetensors]") {
+  const uvic::test::Scratch scratch;
+  write_safetensors(scratch / "a", {{{"x", torch::ones({2})}}, {{"uvic.checksum", "xxh64:0"}}});
+  auto file = read_safetensors(scratch / "a");
+  CHECK(file.metadata.empty());
+  file.tensors["x"] = torch::zeros({2});
+  write_safetensors(scratch / "b", file);
+  CHECK(read_safetensors(scratch / "b").tensors.at("x").sum().item<float>() == 0);
+}
+
+TEST_CASE("safetensors: forty thousand tensors open in seconds", "[safetensors]") {
+  std::string header = "{";
+  for (int i = 0; i < 40'000; ++i)
+    header += fmt::format(R"({}"t{}":{{"dtype":"U8","shape":[1],"data_offsets":[{},{}]}})",
+                          i ? "," : "",
+                          i,
+                          i,
+                          i + 1);
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK(parse(header + "}", std::string(40'000, '\0')).tensors.size() == 40'000);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
+}
+
+TEST_CASE("safetensors: sizes whose product is beyond 64 bits are refused", "[safetensors]") {
+  for (const auto* shape : {"[9223372036854775807,9223372036854775807]",
+                            "[9223372036854775807,2]",
+                            "[4611686018427387904,4]"})
+    CHECK_THROWS_AS(
+        parse(fmt::format(R"({{"x":{{"dtype":"U8","shape":{},"data_offsets":[0,0]}}}})", shape),
+              ""),
+        std::runtime_error);
 }
 
 TEST_CASE(

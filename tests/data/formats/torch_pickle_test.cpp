@@ -5,7 +5,7 @@
 #include "data/formats/atomic_file.h"
 #include "data/formats/little_endian.h"
 #include "data/formats/npy.h"
-#include "data/formats/zip_archive.h"
+#include "data/formats/zip_writer.h"
 #include "tests/data/formats/broken_file.h"
 #include "tests/support/all_close.h"
 #include "tests/support/catch.h"
@@ -215,8 +215,8 @@ TEST_CASE("pth: code is refused by name and never run", "[torch_pickle]") {
   CHECK_THROWS_WITH(read_pickle("\x80\x04" + text("os") + text("system") + "\x93."),
                     Contains("os.system"));
   CHECK_THROWS_WITH(read_pickle("\x80\x02\x82\x01."), Contains("refused: opcode EXT1"));
-  CHECK_THROWS_WITH(read_pickle("\x80\x04" + text("a\x1b[2Jb") + text("c") + "\x93."),
-                    Contains("a?[2Jb.c"));
+  CHECK_THROWS_WITH(read_pickle("\x80\x04" + text("os") + text("a\x1b[2Jb") + "\x93."),
+                    Contains("os.a?[2Jb"));
   CHECK_THROWS_WITH(read_pickle("\x80\x02]]R."), Contains("calls what is no global"));
 }
 
@@ -296,7 +296,7 @@ TEST_CASE("pth: a path that two tensors claim is refused", "[torch_pickle]") {
   one = one.substr(2, one.size() - 3);
   const std::string both =
       "\x80\x02}(" + text("a.b") + one + text("a") + "}" + text("b") + one + "su.";
-  CHECK_THROWS_WITH(read_pickle(both, std::string(4, '\0')), Contains("a.b: stands there twice"));
+  CHECK_THROWS_WITH(read_pickle(both, std::string(4, '\0')), Contains("a.b: is there twice"));
 }
 
 TEST_CASE("pth: what is written reads back, sharing and strides included", "[torch_pickle]") {

@@ -1,6 +1,8 @@
 #include "data/formats/zip_archive.h"
+#include "data/formats/zip_writer.h"
 
 #include <atomic>
+#include <cstring>
 #include <stdexcept>
 #include <thread>
 
@@ -134,6 +136,42 @@ TEST_CASE("zip: an entry that leaves the archive is refused by name", "[zip]") {
   CHECK_NOTHROW(writer.add("a..b/..c", "dots in a name are fine"));
 }
 
+TEST_CASE("zip: names with a NUL or of more than 4095 bytes are refused", "[zip]") {
+  const uvic::test::Scratch scratch;
+  ZipWriter writer(scratch / "a.zip");
+  CHECK_THROWS_AS(writer.add(std::string(4096, 'n'), "x"), std::invalid_argument);
+  writer.add(std::string(4095, 'n'), "x");
+  writer.add("innocent", "y");
+  writer.commit();
+  const auto whole = read_file(scratch / "a.zip");
+  CHECK(ZipReader(in_memory(whole)).entries().size() == 2);
+
+  auto cut = whole;
+  for (size_t at; (at = cut.find("innocent")) != std::string::npos;)
+    cut.replace(at, 8, std::string("in\0ocent", 8));
+  CHECK_THROWS_WITH(ZipReader(in_memory(cut)), Contains("entry 1 holds a NUL"));
+
+  // One byte longer: the lengths in both headers, and what follows them.
+  auto longer = whole;
+  const std::string name(4095, 'n');
+  for (size_t at = 0; (at = longer.find(name, at)) != std::string::npos; at += 4096) {
+    longer.insert(at, "n");
+    const bool is_central = at >= 46 && longer.compare(at - 46, 4, "PK\1\2") == 0;
+    const uint16_t length = 4096;
+    std::memcpy(longer.data() + at - (is_central ? 18 : 4), &length, 2);
+  }
+  CHECK_THROWS_AS(ZipReader(in_memory(longer)), std::runtime_error);
+}
+
+TEST_CASE("zip: the beginning of an entry is unpacked alone", "[zip]") {
+  for (const char* name : {"stored.zip", "deflated.zip"}) {
+    const ZipReader reader(in_memory(golden(name)));
+    const auto index = *reader.find("folder/text.txt");
+    CHECK(reader.read_beginning(index, 10) == reader.read(index).substr(0, 10));
+    CHECK(reader.read_beginning(index, 1 << 20) == reader.read(index));
+  }
+}
+
 TEST_CASE("zip: wrong bytes under a right name fail their CRC", "[zip]") {
   for (const char* name : {"stored.zip", "deflated.zip"}) {
     std::string bytes = golden(name);
@@ -143,6 +181,9 @@ TEST_CASE("zip: wrong bytes under a right name fail their CRC", "[zip]") {
       bytes[*at + 5] ^= 1;
       CHECK_THROWS_WITH(ZipReader(in_memory(bytes)).read(index),
                         Contains("folder/text.txt: damaged"));
+      CHECK_THROWS_WITH(ZipReader(in_memory(bytes)).verified_at(index),
+                        Contains("folder/text.txt: damaged"));
+      CHECK(ZipReader(in_memory(bytes)).stored_at(index));
     }
   }
 }

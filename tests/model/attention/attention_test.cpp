@@ -29,11 +29,11 @@ torch::Tensor row(std::vector<double> x) {
 
 AttentionInput random_input(int64_t queries, int64_t keys, int64_t width, torch::Dtype dtype) {
   AttentionInput in;
-  const auto draw = [&](int64_t n) {
+  const auto random_rows = [&](int64_t n) {
     return torch::randn({2, 3, n, width}, torch::kFloat64).to(dtype).set_requires_grad(true);
   };
-  in.q = draw(queries), in.k = draw(keys), in.v = draw(keys);
-  in.v_previous = draw(keys).detach();
+  in.q = random_rows(queries), in.k = random_rows(keys), in.v = random_rows(keys);
+  in.v_previous = random_rows(keys).detach();
   in.scale = 1 / std::sqrt(static_cast<double>(width));
   return in;
 }
@@ -59,7 +59,7 @@ TEST_CASE("cog: opposite keys get opposite weights", "[attention]") {
   CHECK_THAT(cog_attention(in), AllClose(row({-1, -3}), 0, 1e-12));
 }
 
-TEST_CASE("cog: a zero score weighs nothing, but its e^0 stays in the denominator", "[attention]") {
+TEST_CASE("cog: a zero score has weight 0, but its e^0 is in the denominator", "[attention]") {
   // s = log 3, 0: |weights| 3/4 and 1/4, the second with sign 0
   const auto in = one_head({std::log(3.0), 0}, {1, 0, 0, 1}, {4, 0, 100, 100});
   CHECK_THAT(cog_attention(in), AllClose(row({3, 0}), 0, 1e-12));
@@ -80,7 +80,7 @@ TEST_CASE("expressive: weights are s^2 / (1 + s^2) over their sum, whatever the 
   CHECK_THAT(expressive_attention(in), AllClose(row({5, 9}), 0, 1e-12));
 }
 
-TEST_CASE("expressive: a query orthogonal to every key gets nothing, and finite gradients",
+TEST_CASE("expressive: a query orthogonal to every key gives 0 and finite gradients",
           "[attention]") {
   auto in = one_head({1, 0}, {0, 1, 0, 2}, {1, 2, 3, 4});
   in.q.set_requires_grad(true);
@@ -194,7 +194,8 @@ TEST_CASE("self_attention: reads qkv as (K H D) and agrees with attention on the
 
 TEST_CASE("attention: an unknown kind is refused with the list of kinds", "[attention]") {
   CHECK(refusal([] { attention_kind("sofmax"); }) ==
-        "model.attention: unknown value \"sofmax\"; give one of softmax, cog, expressive, elliptical");
+        "model.attention: unknown value \"sofmax\"; give one of softmax, cog, expressive, "
+        "elliptical");
 }
 
 TEST_CASE("attention: shapes and dtypes that disagree are refused with both", "[attention]") {

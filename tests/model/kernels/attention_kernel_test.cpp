@@ -219,7 +219,7 @@ TEST_CASE("fused attention: scores of any size give finite weights", "[attention
 }
 
 TEST_CASE(
-    "fused cog: a zero score weighs nothing, passes no gradient, and still counts in the "
+    "fused cog: a zero score has weight 0 and no gradient, and still counts in the "
     "denominator",
     "[attention_kernel]") {
   for (const Isa isa : available_isas()) {
@@ -242,7 +242,7 @@ TEST_CASE(
       for (const auto& grad : {q.grad(), k.grad(), v.grad()})
         CHECK(torch::equal(grad, torch::zeros_like(grad)));
 
-      // One score of ln 3 beside one of 0: weight 3 / (3 + 1).
+      // One score of ln 3 and one of 0: weight 3 / (3 + 1).
       const auto mixed = torch::tensor({1., 0., 0., 1.}).view({1, 1, 2, 2}).to(dtype);
       const auto steep =
           fused_attention(ScoreKind::cog, q.detach(), mixed, v.detach(), std::log(3.0));

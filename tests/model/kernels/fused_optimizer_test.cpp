@@ -72,7 +72,7 @@ TEST_CASE("fused AdamW: the average and the bf16 copy follow the new parameter",
     CHECK_THAT(t.ema, AllClose(0.9 * before + 0.1 * t.param.to(torch::kFloat64), 2e-7, 1e-7));
     CHECK(torch::equal(t.narrow, t.param.to(torch::kBFloat16)));
 
-    // Without a gradient the parameter stays, and its average goes on towards it.
+    // Without a gradient the parameter stays, and its average approaches it.
     auto still = make_tensors(10);
     still.grad = torch::Tensor();
     const auto kept = still.param.clone();

@@ -55,7 +55,7 @@ void for_each_case(F&& f) {
     const WithIsa with(isa);
     for (const auto source : {ProductSource::ours, ProductSource::library}) {
       if (source == ProductSource::library && isa != Isa::portable)
-        continue;  // the library's know nothing of our choice
+        continue;  // the products of the library do not depend on our choice
       const WithProducts products(source);
       for (const auto dtype : {torch::kFloat32, torch::kBFloat16})
         for (const auto& [rows, in, out] : {std::tuple<int64_t, int64_t, int64_t>(1, 1, 1),

@@ -96,7 +96,7 @@ TEST_CASE("uvit: fresh weights follow the published initialisation", "[uvit]") {
   }
 }
 
-TEST_CASE("uvit: scaled fresh weights keep a product's variance and tell every patch its place",
+TEST_CASE("uvit: scaled initial weights keep the variance of a product and encode every position",
           "[uvit]") {
   UViTConfig config;
   config.img_size = 32;
@@ -289,8 +289,7 @@ TEST_CASE("config: contradictions are refused with both values", "[uvit]") {
         "model: img_size 33 is not a multiple of patch_size 2; change one of them");
   CHECK(refused([](auto& c) { c.num_heads = 5; }) ==
         "model: embed_dim 32 is not a multiple of num_heads 5; change one of them");
-  CHECK(refused([](auto& c) { c.depth = 3; }) ==
-        "model: depth is 3; give an even number");
+  CHECK(refused([](auto& c) { c.depth = 3; }) == "model: depth is 3; give an even number");
   CHECK(refused([](auto& c) { c.patch_size = 0; }) ==
         "--model.patch_size 0: give a number from 1 to 65536");
   CHECK(refused([](auto& c) { c.embed_dim = int64_t{1} << 40; }) ==

@@ -1,0 +1,153 @@
+#include "app/commands/inspect_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "base/tensor_text.h"
+#include "base/text_format.h"
+#include "model/network_config.h"
+
+namespace uvic::app {
+namespace {
+
+using nlohmann::json;
+
+std::string text_of(const json& value) {
+  return base::printable_text(value.is_string()
+                                  ? value.get<std::string>()
+                                  : value.dump(-1, ' ', false, json::error_handler_t::replace));
+}
+
+void print_line(const std::string& key, const std::string& value) {
+  fmt::print("{:<12} {}\n", base::printable_text(key), value);
+}
+
+std::string cut_to(std::string text, size_t most) {
+  if (text.size() <= most) return text;
+  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xc0) == 0x80) --most;
+  return text.substr(0, most) + "...";
+}
+
+/// "embed_dim 512, depth 12": in the order of the struct, as TOML has it, not in the alphabet's.
+std::string config_line(const json& config) {
+  std::string text;
+  model::NetworkConfig order;
+  order.fields([&](const char* name, auto&, const base::Field&) {
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, text_of(config[name]));
+  });
+  return text;
+}
+
+void print_pictures(const char* key, const json& pictures) {
+  const auto& classes = pictures["classes"];
+  print_line(key,
+             fmt::format("{} of {}, {}",
+                         pictures["count"].get<int64_t>(),
+                         pictures["image_size"] == 0
+                             ? text_of(pictures["sizes"])
+                             : fmt::format("{} px", pictures["image_size"].get<int64_t>()),
+                         pictures["labels"].get<bool>() ? fmt::format("{} classes", classes.size())
+                                                        : "no labels"));
+  for (const auto& note : pictures.value("notes", json::array())) print_line("", text_of(note));
+  constexpr size_t kShown = 100;
+  for (size_t i = 0; i < std::min(classes.size(), kShown); ++i)
+    print_line(
+        "",
+        fmt::format("{:>8}  {}", classes[i]["count"].get<int64_t>(), text_of(classes[i]["name"])));
+  if (classes.size() > kShown) print_line("", fmt::format("... {} more", classes.size() - kShown));
+}
+
+void print_tensors(const json& tensors) {
+  size_t widest = 4, shape = 5;
+  std::vector<std::string> names, shapes;
+  for (const auto& row : tensors) {
+    names.push_back(text_of(row["name"]));
+    shapes.push_back(base::shape_text(row["shape"].get<std::vector<int64_t>>()));
+    widest = std::max(widest, names.back().size());
+    shape = std::max(shape, shapes.back().size());
+  }
+  fmt::print("\n{:<{}}  {:<10}  {:<{}}  {:>9}\n", "name", widest, "dtype", "shape", shape, "size");
+  for (size_t i = 0; i < names.size(); ++i)
+    fmt::print("{:<{}}  {:<10}  {:<{}}  {:>9}\n",
+               names[i],
+               widest,
+               tensors[i]["dtype"].get<std::string>(),
+               shapes[i],
+               shape,
+               base::bytes_text(tensors[i]["bytes"].get<double>()));
+}
+
+void print_network(const json& network) {
+  if (network.contains("prefix")) print_line("network", "under " + text_of(network["prefix"]));
+  if (network.contains("fault")) print_line("config", text_of(network["fault"]));
+  if (!network.contains("config")) return;
+  print_line("config", config_line(network["config"]));
+  print_line("", text_of(network["origin"]));
+  for (const auto& assumed : network["assumed"]) print_line("", "assumed: " + text_of(assumed));
+  if (network.contains("notes"))
+    for (const auto& note : network["notes"]) print_line("note", text_of(note));
+}
+
+}  // namespace
+
+void print_inspection(const json& report) {
+  fmt::print("{}\n", text_of(report["path"]));
+  print_line("kind", text_of(report["kind"]));
+  print_line("size",
+             fmt::format("{} ({} bytes)",
+                         base::bytes_text(report["size_bytes"].get<double>()),
+                         report["size_bytes"].get<int64_t>()));
+  if (report.contains("note")) print_line("note", text_of(report["note"]));
+  if (report.contains("weights")) print_line("weights", text_of(report["weights"]));
+  for (const auto* key : {"parameters", "elements"})
+    if (report.contains(key))
+      print_line(
+          key,
+          fmt::format(
+              "{} ({})", base::si_number(report[key].get<double>()), report[key].get<int64_t>()));
+  if (report.contains("step")) print_line("step", text_of(report["step"]));
+  if (report.contains("images_seen")) print_line("images seen", text_of(report["images_seen"]));
+  if (report.contains("network"))
+    print_network(report["network"]);
+  else if (report.contains("config"))
+    print_line("config", config_line(report["config"]["model"]));
+  if (report.contains("picture"))
+    print_line("picture",
+               fmt::format("{} x {} px",
+                           report["picture"]["width"].get<int>(),
+                           report["picture"]["height"].get<int>()));
+  if (report.contains("pictures")) print_pictures("pictures", report["pictures"]);
+  if (report.contains("test_pictures")) print_pictures("test", report["test_pictures"]);
+  if (report.contains("run"))
+    for (const auto& [key, value] : report["run"].items())
+      print_line(key,
+                 key == "checkpoints" || key == "scores"
+                     ? fmt::format("{}{}",
+                                   value.size(),
+                                   value.empty() ? "" : ", the last " + text_of(value.back()))
+                     : text_of(value));
+  for (const auto* key : {"metadata", "values", "other_values", "content"})
+    if (report.contains(key) && !report[key].empty()) {
+      if (!report[key].is_object()) {
+        print_line(key, cut_to(text_of(report[key]), 200));
+        continue;
+      }
+      size_t shown = 0;
+      for (const auto& [name, value] : report[key].items()) {
+        if (++shown > 40) {
+          print_line("", fmt::format("... {} more; --json prints all", report[key].size() - 40));
+          break;
+        }
+        print_line(shown == 1 ? key : "",
+                   fmt::format("{}{}",
+                               name.empty() ? "" : base::printable_text(name) + " = ",
+                               cut_to(text_of(value), 120)));
+      }
+    }
+  if (report.contains("tensors") && !report["tensors"].empty()) print_tensors(report["tensors"]);
+}
+
+}  // namespace uvic::app

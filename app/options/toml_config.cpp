@@ -1,0 +1,225 @@
+// TOML files as a source of option values.
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <sstream>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+
+#include "app/options/options.h"
+#include "app/options/suggestion.h"
+
+namespace uvic::app {
+namespace {
+
+// Our configs have 1 KiB and two levels. Each level uses stack here and in toml++, whose parser
+// limits nested brackets but not dots.
+constexpr std::streamsize kLargestConfig = 1 << 15;
+constexpr int kDeepestSection = 16;
+
+struct Leaf {
+  std::string name;  // dotted
+  const toml::node* node;
+};
+
+void collect_leaves(const toml::table& table,
+                    const std::string& prefix,
+                    std::vector<Leaf>& leaves,
+                    int depth = 1) {
+  for (const auto& [key, node] : table) {
+    auto name = prefix + std::string(key.str());
+    std::replace(name.begin(), name.end(), '-', '_');
+    if (const auto* inner = node.as_table()) {
+      if (depth == kDeepestSection)
+        throw std::length_error(
+            fmt::format("sections are nested more than {} deep", kDeepestSection));
+      collect_leaves(*inner, name + ".", leaves, depth + 1);
+    } else
+      leaves.push_back({name, &node});
+  }
+}
+
+/// The line (from 1) of the first byte beyond ASCII outside strings and comments, or 0 if there is
+/// none. TOML does not allow such bytes. In a key they cause undefined behaviour in toml++ 3.3
+/// (is_non_ascii_horizontal_whitespace). For valid text this scan agrees with the parser.
+int64_t foreign_letter_line(std::string_view text) {
+  int64_t line = 1;
+  size_t at = text.substr(0, 3) == "\xef\xbb\xbf" ? 3 : 0;  // a byte order mark
+  const auto starts = [&](std::string_view what) { return text.substr(at, what.size()) == what; };
+  while (at < text.size()) {
+    const char c = text[at];
+    if (static_cast<unsigned char>(c) >= 0x80) return line;
+    std::string_view quote;
+    for (const std::string_view mark : {R"(""")", "'''", R"(")", "'"})
+      if (quote.empty() && starts(mark)) quote = mark;
+    if (c == '#') {
+      at = std::min(text.find('\n', at), text.size());
+    } else if (!quote.empty()) {
+      for (at += quote.size(); at < text.size() && !starts(quote); ++at) {
+        line += text[at] == '\n';
+        if (text[at] == '\\' && quote[0] == '"') ++at;
+      }
+      at += quote.size();
+    } else {
+      line += c == '\n';
+      ++at;
+    }
+  }
+  return 0;
+}
+
+// The words that this value has on the command line, for CLI11.
+std::vector<std::string> words(const toml::node& node, const std::string& where) {
+  if (const auto* array = node.as_array()) {
+    std::vector<std::string> all;
+    for (const auto& element : *array) {
+      const auto inner = words(element, where);
+      all.insert(all.end(), inner.begin(), inner.end());
+    }
+    return all;
+  }
+  if (const auto* s = node.as_string()) return {s->get()};
+  if (const auto* i = node.as_integer()) return {fmt::format("{}", i->get())};
+  if (const auto* f = node.as_floating_point()) return {fmt::format("{}", f->get())};
+  if (const auto* b = node.as_boolean()) return {b->get() ? "true" : "false"};
+  throw CLI::ConfigError(where + ": dates and times are not used here",
+                         CLI::ExitCodes::InvalidError);
+}
+
+const char* type_of(const toml::node& node) {
+  if (node.is_string()) return "a string";
+  if (node.is_integer()) return "an integer";
+  if (node.is_floating_point()) return "a number";
+  if (node.is_boolean()) return "a boolean";
+  if (node.is_array()) return "an array";
+  return "a date or time";
+}
+
+// The type that the option needs, or nullptr if the value has it.
+const char* wanted_instead(const CLI::Option& option, const toml::node& node) {
+  if (option.get_expected_min() == 0) return node.is_boolean() ? nullptr : "true or false";
+  const auto type = option.get_type_name();
+  if (type == "INT" || type == "UINT") return node.is_integer() ? nullptr : "an integer";
+  if (type == "FLOAT") return node.is_number() ? nullptr : "a number";
+  if (option.get_expected_max() > 1) return nullptr;
+  return node.is_string() ? nullptr : "a string in quotes";
+}
+
+class TomlConfig : public CLI::Config {
+ public:
+  /// `name` appears in messages; empty: the file name of the option --config.
+  explicit TomlConfig(const CLI::App* app, bool keep_unknown = false, std::string name = "")
+      : app_(app), keep_unknown_(keep_unknown), name_(std::move(name)) {}
+
+  std::string to_config(const CLI::App*, bool, bool, std::string) const override {
+    throw std::logic_error("to_toml() writes the record of a run");
+  }
+
+  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    const auto* option = app_->get_config_ptr();
+    const auto file = !name_.empty()               ? name_
+                      : option && !option->empty() ? option->results().back()
+                                                   : std::string("config");
+    std::string text(kLargestConfig + 1, '\0');
+    input.read(text.data(), kLargestConfig + 1);
+    if (input.gcount() > kLargestConfig)
+      throw CLI::ConfigError(
+          fmt::format("{}: longer than {} bytes; is this a config?", file, kLargestConfig),
+          CLI::ExitCodes::ConfigError);
+    text.resize(static_cast<size_t>(input.gcount()));
+    if (const auto line = foreign_letter_line(text))
+      throw error(file,
+                  static_cast<toml::source_index>(line),
+                  "a letter that is not ASCII; put it in quotes");
+    toml::table table;
+    try {
+      table = toml::parse(text, file);
+    } catch (const toml::parse_error& e) {
+      throw error(file, e.source().begin.line, std::string(e.description()));
+    }
+    const auto called = app_->get_subcommands();
+    const CLI::App& target = called.empty() ? *app_ : *called.front();
+    std::vector<Leaf> leaves;
+    try {
+      collect_leaves(table, "", leaves);
+    } catch (const std::length_error& e) {
+      throw error(file, table.source().begin.line, e.what());
+    }
+    std::vector<CLI::ConfigItem> items;
+    for (const auto& [name, node] : leaves) {
+      const auto line = node->source().begin.line;
+      const auto* known = target.get_option_no_throw("--" + name);
+      if (!known || !known->get_configurable()) {
+        if (keep_unknown_) continue;
+        std::vector<std::string> names;
+        for (const auto* o : target.get_options())
+          if (o->get_configurable() && !o->get_lnames().empty())
+            names.push_back(o->get_lnames().front());
+        const auto near = nearest(name, names);
+        throw error(file, line, "unknown key " + name + suggestion(near, ""));
+      }
+      if (const char* wanted = wanted_instead(*known, *node))
+        throw error(file, line, fmt::format("{} must be {}, got {}", name, wanted, type_of(*node)));
+      CLI::ConfigItem item;
+      if (&target != app_) item.parents = {target.get_name()};
+      item.name = name;
+      item.inputs = words(*node, fmt::format("{}:{}: {}", file, line, name));
+      items.push_back(std::move(item));
+    }
+    return items;
+  }
+
+ private:
+  static CLI::ConfigError error(const std::string& file,
+                                toml::source_index line,
+                                const std::string& what) {
+    return {fmt::format("{}:{}: {}", file, line, what), CLI::ExitCodes::ConfigError};
+  }
+
+  const CLI::App* app_;
+  bool keep_unknown_;
+  std::string name_;
+};
+
+}  // namespace
+
+void enable_config_file(CLI::App& app,
+                        const std::function<std::filesystem::path(const std::string&)>& find_file) {
+  app.set_config("--config",
+                 "",
+                 "TOML file of options, or the name of a shipped one; flags on the command line "
+                 "win over it")
+      ->transform([find_file](std::string name) { return find_file(name).string(); });
+  app.config_formatter(std::make_shared<TomlConfig>(&app));
+}
+
+void read_toml_into(CLI::App& app, const std::filesystem::path& path, bool keep_unknown) {
+  std::error_code ignored;
+  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
+    throw std::invalid_argument(fmt::format("{}: not a regular file", path.string()));
+  app.set_config("--config", "", "", true);
+  app.config_formatter(std::make_shared<TomlConfig>(&app, keep_unknown));
+  try {
+    app.parse(std::vector<std::string>{path.string(), "--config"});  // CLI11 reads from the back
+  } catch (const CLI::FileError&) {
+    throw std::invalid_argument(fmt::format("{}: no such config file", path.string()));
+  } catch (const CLI::ParseError& e) {
+    throw std::invalid_argument(e.what());
+  }
+}
+
+void read_toml_text_into(CLI::App& app,
+                         const std::string& text,
+                         const std::string& name,
+                         bool keep_unknown) {
+  app.config_formatter(std::make_shared<TomlConfig>(&app, keep_unknown, name));
+  std::istringstream stream(text);
+  try {
+    app.parse_from_stream(stream);
+  } catch (const CLI::ParseError& e) {
+    throw std::invalid_argument(e.what());
+  }
+}
+
+}  // namespace uvic::app

@@ -1,0 +1,63 @@
+#include "app/scoring/memorisation.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <utility>
+
+#include "app/scoring/extractors.h"
+#include "app/scoring/kept_result.h"
+#include "base/process.h"
+#include "data/formats/make_folder.h"
+#include "metrics/image_source.h"
+
+namespace uvic::app {
+namespace fs = std::filesystem;
+using nlohmann::json;
+namespace {
+
+constexpr int64_t kQueries = 1000;
+
+}  // namespace
+
+Memorisation::Memorisation(const RunConfig& training,
+                           const data::Dataset* held_out,
+                           fs::path folder)
+    : training_(training), held_out_(held_out), folder_(std::move(folder)) {
+  training_.dataset.image_size = training_.model.input().size;
+}
+
+json Memorisation::of(const fs::path& samples, const std::string& name) {
+  formats::make_folder(folder_);
+  const auto sheet = folder_ / (name + ".png");
+  if (!images_) images_ = data::open_dataset(training_.data, training_.dataset);
+  const json key = {{"samples", sample_identity(samples)},
+                    {"training", images_->fingerprint()},
+                    {"flip", training_.flip},
+                    {"queries", kQueries},
+                    {"extractor", training_.score_extractor},
+                    {"held_out", held_out_ ? held_out_->fingerprint() : ""}};
+  const auto file = folder_ / (name + ".json");
+  if (!fs::exists(sheet)) fs::remove(file);  // half an answer
+  auto found = kept_or_new(file, key, [&] {
+    fmt::print(stderr, "compare: nearest training images of {}\n", name);
+    load();
+    const auto generated = metrics::open_images(samples.string(), training_.dataset);
+    json value = features_->compare(*generated.images, kQueries, sheet);
+    if (held_out_)
+      value["held_out_median_distance"] =
+          features_->compare(*held_out_, kQueries).at("median_distance");
+    return value;
+  });
+  found["sheet"] = sheet.string();
+  return found;
+}
+
+void Memorisation::load() {
+  if (features_) return;
+  extractor_ = open_extractor({training_.score_extractor, {}, training_.inception},
+                              base::choose_device(training_.device));
+  features_ = std::make_unique<TrainingFeatures>(*images_, *extractor_, training_.flip);
+}
+
+}  // namespace uvic::app

@@ -1,0 +1,140 @@
+#include "app/training/resume.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "app/runs/run_parts.h"
+#include "app/training/trainer.h"
+#include "base/check.h"
+#include "base/precision.h"
+
+namespace uvic::app {
+namespace {
+
+/// Options that change nothing of the numbers: where, how fast, how often it is reported. They are
+/// not recorded as changes of the run.
+bool is_harmless(const std::string& key) {
+  for (const auto* harmless : {"data",
+                               "out",
+                               "init_optimizer",
+                               "device",
+                               "threads",
+                               "workers",
+                               "log_images",
+                               "grid_images",
+                               "checkpoint_images",
+                               "checkpoint_minutes",
+                               "keep_states",
+                               "grid_count",
+                               "score_images",
+                               "score_ref",
+                               "score_count",
+                               "score_extractor",
+                               "inception",
+                               "dry_run",
+                               "memory",
+                               "total_images",
+                               "guidance_scale",
+                               "guidance_t_low",
+                               "guidance_t_high",
+                               "model.use_checkpoint",
+                               "model.init"})
+    if (key == harmless) return true;
+  return key.rfind("sample.", 0) == 0 || key == "dataset.memory_limit_mib";
+}
+
+/// Whether nothing about the rate but the length of the run was changed.
+bool same_rate_options(const OptimizerConfig& a, const OptimizerConfig& b) {
+  return a.lr == b.lr && a.lr_decay == b.lr_decay && a.lr_decay_images == b.lr_decay_images &&
+         a.lr_min == b.lr_min && a.warmup_images == b.warmup_images;
+}
+
+void check_decay(const RunConfig& before,
+                 const RunConfig& now,
+                 const RunDir& run,
+                 int64_t images_seen,
+                 ResumeCheck& check) {
+  if (images_seen >= now.total_images) return;
+  const int64_t last_step = std::max<int64_t>(0, images_seen - before.batch_size);
+  const double last = learning_rate(before.optimizer, last_step, before.total_images),
+               next = learning_rate(now.optimizer, images_seen, now.total_images);
+  const bool decayed =
+      before.optimizer.lr_decay != "none" && images_seen > before.optimizer.warmup_images;
+  if (decayed && next > 2 * last && same_rate_options(before.optimizer, now.optimizer))
+    throw std::invalid_argument(fmt::format(
+        "{}: the learning rate had decayed to {:.4g} at {} images; with --total_images {} alone it "
+        "would jump to {:.4g}. Choose: --optimizer.lr_decay_images {} --optimizer.lr_min {:.4g} "
+        "stays at its final rate; --optimizer.lr_decay_images {} spreads the decay over the new "
+        "length",
+        run.path().string(),
+        last,
+        images_seen,
+        now.total_images,
+        next,
+        images_seen,
+        last,
+        now.total_images));
+  if (decayed && next != last && before.total_images != now.total_images)
+    check.notes.push_back(
+        fmt::format("the learning rate was {:.4g}, is {:.4g} from here on", last, next));
+  if (next == 0 && images_seen >= now.optimizer.warmup_images)
+    check.notes.push_back(
+        "the learning rate is 0 from here on; give --optimizer.lr_decay_images or "
+        "--optimizer.lr_min");
+}
+
+}  // namespace
+
+ResumeCheck check_resume(const RunConfig& before,
+                         const RunConfig& now,
+                         const RunDir& run,
+                         torch::Device device,
+                         int64_t images_seen) {
+  ResumeCheck check;
+  const auto difference = difference_of_meaning(before, now);
+  base::require(difference.empty(),
+                "{}: the state was trained as another network or to predict something else: {}; "
+                "choose another --out",
+                run.path().string(),
+                difference);
+  base::require(now.init.empty() || now.init == before.init,
+                "{}: the run started from {}, not from --init {}; choose another --out",
+                run.path().string(),
+                before.init.empty() ? "fresh weights" : before.init,
+                now.init);
+  const auto texts = option_texts(before);
+  for (const auto& [key, value] : option_texts(now)) {
+    if (texts.at(key) == value || key == "out" || key == "memory" || key == "dry_run") continue;
+    if (key == "init") continue;  // left out: that of the run
+    check.changed[key] = {texts.at(key), value};
+    const bool ends_the_decay = key == "total_images" && now.optimizer.lr_decay != "none" &&
+                                now.optimizer.lr_decay_images == 0;
+    if (is_harmless(key) && !ends_the_decay) continue;
+    if (key == "precision" && base::resolve_precision(before.precision, device) ==
+                                  base::resolve_precision(now.precision, device))
+      continue;  // auto, and what auto is here
+    check.notes.push_back(fmt::format("{} was {}, is {}{}",
+                                      key,
+                                      texts.at(key),
+                                      value,
+                                      images_seen < now.total_images
+                                          ? "; from here on this is another run"
+                                          : "; the run is finished and stays what it was"));
+  }
+  check_decay(before, now, run, images_seen, check);
+  return check;
+}
+
+bool same_images(const std::string& fingerprint, const std::string& other) {
+  // "image folder images=... listing=...": the container's kind comes first.
+  const auto listing = [](const std::string& text) {
+    const auto at = text.find(" images=");
+    const bool is_container =
+        text.rfind("image folder", 0) == 0 || text.rfind("zip archive", 0) == 0;
+    return at == std::string::npos || !is_container ? text : text.substr(at);
+  };
+  return listing(fingerprint) == listing(other);
+}
+
+}  // namespace uvic::app

@@ -1,0 +1,403 @@
+#include "data/image_listing.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string_view>
+#include <unordered_map>
+
+#include "data/formats/file_error.h"
+#include "data/formats/image_file.h"
+#include "data/formats/json.h"
+
+namespace uvic::data {
+namespace {
+
+constexpr int64_t kMaxClasses = int64_t{1} << 20;
+constexpr size_t kNamed = 3;  // files that a note names
+
+/// Image files that are known by their ending and not read.
+constexpr std::string_view kOtherImages[] = {
+    "tif", "tiff", "gif", "heic", "heif", "avif", "jxl", "jp2", "j2k", "ppm", "pgm",
+    "pbm", "pnm",  "psd", "svg",  "ico",  "tga",  "exr", "hdr", "raw", "dng", "cr2"};
+
+std::string ending_of(std::string_view path) {
+  const auto name = path.substr(path.rfind('/') + 1);  // npos + 1 is 0
+  const auto dot = name.rfind('.');
+  if (dot == std::string_view::npos) return "";
+  std::string ending(name.substr(dot + 1));
+  for (char& c : ending)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return ending;
+}
+
+bool is_readable_image(const std::string& ending) {
+  const auto& endings = formats::image_endings();
+  return std::find(endings.begin(), endings.end(), ending) != endings.end();
+}
+
+bool is_other_image(const std::string& ending) {
+  return std::find(std::begin(kOtherImages), std::end(kOtherImages), ending) !=
+         std::end(kOtherImages);
+}
+
+/// Files that systems leave behind: .DS_Store, ._a.png, __MACOSX/.
+bool is_hidden(std::string_view path) {
+  for (size_t begin = 0; begin < path.size();) {
+    const auto end = std::min(path.find('/', begin), path.size());
+    const auto part = path.substr(begin, end - begin);
+    if (part.substr(0, 1) == "." || part == "__MACOSX") return true;
+    begin = end + 1;
+  }
+  return false;
+}
+
+/// Files that are no images of the set, by reason: how many, and the first few by name.
+class LeftOut {
+ public:
+  void add(const std::string& reason, const std::string& path) {
+    auto& files = reasons_[reason];
+    ++files.count;
+    files.first.insert(path);
+    if (files.first.size() > kNamed) files.first.erase(std::prev(files.first.end()));
+  }
+
+  std::vector<std::string> notes() const {
+    std::vector<std::string> notes;
+    for (const auto& [reason, files] : reasons_)
+      notes.push_back(fmt::format("{} file{} left out ({}): {}{}",
+                                  files.count,
+                                  files.count == 1 ? "" : "s",
+                                  reason,
+                                  fmt::join(files.first, ", "),
+                                  files.count > files.first.size() ? ", ..." : ""));
+    return notes;
+  }
+
+ private:
+  struct Files {
+    size_t count = 0;
+    std::set<std::string> first;
+  };
+  std::map<std::string, Files> reasons_;
+};
+
+/// The folders that all paths begin with: "data/train/" of data/train/a/1.png and
+/// data/train/b/2.png.
+std::string common_folder(const std::vector<std::string_view>& paths) {
+  std::string_view common = paths.front();
+  for (const auto path : paths) {
+    const auto end = std::mismatch(common.begin(), common.end(), path.begin(), path.end());
+    common = common.substr(0, static_cast<size_t>(end.first - common.begin()));
+  }
+  const auto slash = common.rfind('/');
+  return std::string(slash == std::string_view::npos ? "" : common.substr(0, slash + 1));
+}
+
+std::optional<int64_t> number(std::string_view digits) {
+  int64_t value = -1;
+  const auto* end = digits.data() + digits.size();
+  const auto result = std::from_chars(digits.data(), end, value);
+  if (result.ec != std::errc() || result.ptr != end || value < 0) return std::nullopt;
+  return value;
+}
+
+/// Whether image 12345 is in folder 12: 012/012345.png of uvic sample, 00012/img00012345.png of
+/// EDM's tools.
+bool is_in_folder_of_thousand(const std::string& folder, const std::string& path) {
+  const auto name = std::string_view(path).substr(path.rfind('/') + 1);
+  const auto first = std::min(name.find_first_of("0123456789"), name.size());
+  const auto image = number(name.substr(first, name.rfind('.') - first)), of = number(folder);
+  return folder.size() >= 3 && image && of && *of == *image / 1000;
+}
+
+/// Everything in a container, sorted by what it is for.
+struct Contents {
+  std::vector<StoredFile> images;
+  std::vector<std::string> other_images;                     // paths; of kinds that are not read
+  std::set<std::string> folders;                             // that hold anything, or nothing
+  std::map<std::string, std::string> folders_left_out;       // and why
+  std::unordered_map<std::string, StoredFile> dataset_json;  // by path
+  LeftOut left_out;
+};
+
+Contents sort_contents(const FileContainer& container) {
+  Contents contents;
+  for (auto& file : container.list()) {
+    if (file.path.empty()) continue;
+    const auto& path = file.path;
+    const auto ending = ending_of(path);
+    if (is_hidden(path)) {
+      if (path.back() != '/') contents.left_out.add("hidden", path);
+      continue;
+    }
+    if (!file.left_out.empty()) {
+      contents.left_out.add(file.left_out, path);
+      if (path.back() == '/') contents.folders_left_out[path] = file.left_out;
+    }
+    for (auto slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1))
+      contents.folders.insert(path.substr(0, slash + 1));
+    if (!file.left_out.empty() || path.back() == '/') continue;
+    if (is_readable_image(ending)) {
+      contents.images.push_back(std::move(file));
+    } else if (path == "dataset.json" ||
+               (path.size() > 13 && path.substr(path.size() - 13) == "/dataset.json")) {
+      contents.dataset_json.emplace(path, file);
+    } else {
+      if (is_other_image(ending)) contents.other_images.push_back(path);
+      contents.left_out.add(ending.empty() ? "no ending" : "." + ending + " is not read", path);
+    }
+  }
+  std::sort(contents.images.begin(), contents.images.end(), [](const auto& a, const auto& b) {
+    return a.path < b.path;
+  });
+  const auto twice = std::adjacent_find(
+      contents.images.begin(), contents.images.end(), [](const auto& a, const auto& b) {
+        return a.path == b.path;
+      });
+  if (twice != contents.images.end())
+    throw formats::file_error(container.name(),
+                              fmt::format("holds {} twice; pack it again", twice->path));
+  return contents;
+}
+
+void refuse_no_images(const FileContainer& container, const Contents& contents) {
+  std::vector<std::string> endings;
+  for (const auto& ending : formats::image_endings()) endings.push_back("." + ending);
+  const auto notes = contents.left_out.notes();
+  throw std::runtime_error(
+      fmt::format("{}: no images in this {}; looked for {} in it and its subfolders{}{}",
+                  container.name(),
+                  container.kind(),
+                  fmt::join(endings, ", "),
+                  notes.empty() ? "" : "; ",
+                  fmt::join(notes, "; ")));
+}
+
+/// The note where numbered class folders have other indices than their numbers' order gives.
+void note_numbered_classes(Listing& listing) {
+  std::vector<int64_t> numbers;
+  for (const auto& name : listing.class_names) {
+    const auto value = number(name);
+    if (!value) return;
+    numbers.push_back(*value);
+  }
+  const auto out_of_order = std::is_sorted_until(numbers.begin(), numbers.end());
+  if (out_of_order == numbers.end()) return;
+  const auto index = out_of_order - numbers.begin();
+  listing.notes.push_back(
+      fmt::format("class folders are numbered in the order of their names, as torchvision does: "
+                  "folder {} is class {}",
+                  listing.class_names[index],
+                  index));
+}
+
+/// Throws where a folder next to the class folders has no image that can be read.
+void check_class_folders(const FileContainer& container,
+                         const Contents& contents,
+                         const std::string& common,
+                         const std::set<std::string>& classes) {
+  for (const auto& folder : contents.folders) {
+    if (folder.size() <= common.size() || folder.compare(0, common.size(), common) != 0) continue;
+    const auto name = folder.substr(common.size(), folder.size() - common.size() - 1);
+    if (name.find('/') != std::string::npos || classes.count(name)) continue;
+    std::string why;
+    const auto reason = contents.folders_left_out.find(folder);
+    if (reason != contents.folders_left_out.end()) why = fmt::format(" ({})", reason->second);
+    for (const auto& path : contents.other_images)
+      if (why.empty() && path.compare(0, folder.size(), folder) == 0)
+        why = fmt::format(" (it has {})", path);
+    throw formats::file_error(
+        container.name(),
+        fmt::format("{} is a folder next to the class folders without an image that can be "
+                    "read{}; without it the classes after it would be renumbered: convert its "
+                    "images, or move it away",
+                    folder,
+                    why));
+  }
+}
+
+void label_by_folder(const FileContainer& container,
+                     const Contents& contents,
+                     const std::string& common,
+                     Listing& listing) {
+  const auto folder_of = [&](const StoredFile& file) {
+    const auto slash = file.path.find('/', common.size());
+    return slash == std::string::npos ? std::string()
+                                      : file.path.substr(common.size(), slash - common.size());
+  };
+  std::set<std::string> names;
+  const StoredFile *outside = nullptr, *inside = nullptr;
+  bool only_thousands = true;
+  for (const auto& file : listing.files) {
+    const auto folder = folder_of(file);
+    if (folder.empty()) {
+      outside = &file;
+      continue;
+    }
+    names.insert(folder), inside = &file;
+    only_thousands = only_thousands && is_in_folder_of_thousand(folder, file.path);
+  }
+  if (only_thousands) return;
+  if (outside && inside)
+    throw formats::file_error(
+        container.name(),
+        fmt::format("{} is in a subfolder and {} is not; make every subfolder a class with its "
+                    "images inside, or put all images into one folder",
+                    inside->path,
+                    outside->path));
+  check_class_folders(container, contents, common, names);
+  listing.class_names.assign(names.begin(), names.end());
+  for (const auto& file : listing.files) {
+    const auto at =
+        std::lower_bound(listing.class_names.begin(), listing.class_names.end(), folder_of(file));
+    listing.labels.push_back(static_cast<int32_t>(at - listing.class_names.begin()));
+  }
+  note_numbered_classes(listing);
+}
+
+/// [file, class] pairs by file. Throws std::runtime_error beginning with `name`.
+std::unordered_map<std::string_view, int32_t> read_pairs(const nlohmann::json& labels,
+                                                         const std::string& name) {
+  const auto fail = [&](const std::string& what) { throw formats::file_error(name, what); };
+  if (!labels.is_array())
+    fail(fmt::format("labels is of type {}, want a list of [file, class] pairs or null",
+                     labels.type_name()));
+  std::unordered_map<std::string_view, int32_t> classes;
+  for (const auto& pair : labels) {
+    if (!pair.is_array() || pair.size() != 2 || !pair[0].is_string())
+      fail(fmt::format("labels holds {}, want [file, class] pairs",
+                       formats::format_json(pair).substr(0, 60)));
+    const auto& file = pair[0].get_ref<const std::string&>();
+    if (!pair[1].is_number_integer())
+      fail(
+          fmt::format("the class of {} is of type {}, want an integer", file, pair[1].type_name()));
+    if (pair[1] < 0 || pair[1] >= kMaxClasses)
+      fail(fmt::format(
+          "the class of {} is {}, want 0 to {}", file, pair[1].dump(), kMaxClasses - 1));
+    if (!classes.emplace(file, pair[1].get<int32_t>()).second)
+      fail(fmt::format("labels names {} twice", file));
+  }
+  return classes;
+}
+
+/// Numbers, or "class_names" where dataset.json has them.
+std::vector<std::string> names_of_classes(const nlohmann::json& json,
+                                          int32_t highest,
+                                          const std::string& name) {
+  std::vector<std::string> result;
+  for (int32_t c = 0; c <= highest; ++c) result.push_back(std::to_string(c));
+  const auto names = json.find("class_names");
+  if (names == json.end() || !names->is_array()) return result;
+  if (names->size() <= static_cast<size_t>(highest) ||
+      names->size() > static_cast<size_t>(kMaxClasses))
+    throw formats::file_error(
+        name, fmt::format("{} class_names for the classes 0 to {}", names->size(), highest));
+  result.resize(names->size());
+  for (size_t c = 0; c < names->size(); ++c)
+    result[c] = (*names)[c].is_string() ? (*names)[c].get<std::string>() : std::to_string(c);
+  return result;
+}
+
+void label_by_json(const FileContainer& container, const StoredFile& json_file, Listing& listing) {
+  const std::string name = container.name() + "/" + json_file.path;
+  const size_t prefix = json_file.path.size() - std::strlen("dataset.json");
+  // Before it is unpacked.
+  if (const formats::JsonLimits limits; json_file.size_bytes > limits.bytes)
+    throw formats::file_error(
+        name, fmt::format("JSON of {} bytes, the limit is {}", json_file.size_bytes, limits.bytes));
+  const auto json = formats::parse_json(container.read(json_file), name);
+  if (!json.is_object()) throw formats::file_error(name, "want an object with \"labels\"");
+  const auto labels = json.find("labels");
+  if (labels == json.end() || labels->is_null()) return;
+  auto classes = read_pairs(*labels, name);
+  int32_t highest = 0;
+  for (const auto& file : listing.files) {
+    const auto found = classes.find(std::string_view(file.path).substr(prefix));
+    if (found == classes.end())
+      throw formats::file_error(name, fmt::format("labels lacks {}", file.path.substr(prefix)));
+    listing.labels.push_back(found->second);
+    highest = std::max(highest, found->second);
+    classes.erase(found);
+  }
+  listing.class_names = names_of_classes(json, highest, name);
+  if (classes.empty()) return;
+  const auto first =
+      std::min_element(classes.begin(), classes.end(), [](const auto& a, const auto& b) {
+        return a.first < b.first;
+      });
+  listing.notes.push_back(
+      fmt::format("dataset.json has labels of {} file{} that {} not there: {}{}",
+                  classes.size(),
+                  classes.size() == 1 ? "" : "s",
+                  classes.size() == 1 ? "is" : "are",
+                  first->first,
+                  classes.size() > 1 ? ", ..." : ""));
+}
+
+/// The folder that holds the class folders, given the one that all readable images share: a folder
+/// next to it with images of kinds that are not read is a class too.
+std::string with_unread_classes(const std::string& shared,
+                                const std::vector<std::string>& other_images) {
+  std::string common = shared;
+  for (const auto& path : other_images) {
+    const auto both = common_folder({shared, path});
+    if (both.size() < common.size() && path.find('/', both.size()) != std::string::npos)
+      common = both;
+  }
+  return common;
+}
+
+/// Notes of files that are no images of the set, and of folders without any.
+void note_left_out(const Contents& contents, Listing& listing) {
+  const auto notes = contents.left_out.notes();
+  listing.notes.insert(listing.notes.end(), notes.begin(), notes.end());
+  std::set<std::string> without = contents.folders;
+  for (const auto& file : listing.files)
+    for (auto slash = file.path.rfind('/'); slash != std::string::npos && slash > 0;
+         slash = file.path.rfind('/', slash - 1))
+      if (without.erase(file.path.substr(0, slash + 1)) == 0)
+        break;  // the folders above are gone too
+  if (without.empty()) return;
+  listing.notes.push_back(fmt::format("{} folder{} without an image: {}{}",
+                                      without.size(),
+                                      without.size() == 1 ? "" : "s",
+                                      *without.begin(),
+                                      without.size() > 1 ? ", ..." : ""));
+}
+
+}  // namespace
+
+Listing list_images(const FileContainer& container) {
+  auto contents = sort_contents(container);
+  if (contents.images.empty()) refuse_no_images(container, contents);
+  Listing listing;
+  listing.files = std::move(contents.images);
+
+  std::vector<std::string_view> paths;
+  for (const auto& file : listing.files) paths.push_back(file.path);
+  const auto shared = common_folder(paths);
+  const auto common = with_unread_classes(shared, contents.other_images);
+  for (size_t length = 0;; length = shared.find('/', length) + 1) {
+    const auto json_file = contents.dataset_json.find(shared.substr(0, length) + "dataset.json");
+    if (json_file != contents.dataset_json.end()) {
+      label_by_json(container, json_file->second, listing);
+      break;
+    }
+    if (length == shared.size()) {
+      label_by_folder(container, contents, common, listing);
+      break;
+    }
+  }
+  note_left_out(contents, listing);
+  return listing;
+}
+
+}  // namespace uvic::data

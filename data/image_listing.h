@@ -1,0 +1,62 @@
+// Which files of a folder or archive are the images of a set, and what their classes are.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace uvic::data {
+
+/// One file of a container, or a folder in it.
+struct StoredFile {
+  std::string path;         ///< inside the container, '/' between its parts; a folder ends in '/'
+  uint64_t size_bytes = 0;  ///< unpacked
+  int64_t entry = 0;        ///< the container's own number for it
+  std::string left_out;     ///< not empty: the container leaves it out, and why
+};
+
+/// Whatever holds files: a folder, an archive.
+class FileContainer {
+ public:
+  virtual ~FileContainer() = default;
+  virtual std::string kind() const = 0;              ///< "image folder", "zip archive"
+  virtual std::string name() const = 0;              ///< as the user gave it, for messages
+  virtual std::vector<StoredFile> list() const = 0;  ///< every file and folder, in any order
+  /// The unpacked bytes. Safe to call from several threads. Throws std::runtime_error naming the
+  /// file.
+  virtual std::string read(const StoredFile& file) const = 0;
+  /// A number that changes with the content, cheaper than read. Safe to call from several threads.
+  virtual uint32_t checksum(const StoredFile& file) const = 0;
+  virtual bool knows_checksums() const = 0;  ///< checksum() reads nothing
+};
+
+/// The images of a container in the order of their paths (byte by byte), with their classes.
+struct Listing {
+  std::vector<StoredFile> files;
+  std::vector<int32_t> labels;  ///< empty: unlabelled
+  std::vector<std::string> class_names;
+  /// What a user should know: files that are no part of the set (counted, the first few named),
+  /// labels without a file, numbered class folders whose index is not their number. A line each.
+  std::vector<std::string> notes;
+};
+
+/// Finds images by the endings of formats::image_endings(), in any case; hidden files and folders
+/// (".x", "__MACOSX") are left out, and so are folders that all images share. Classes come from,
+/// first that applies:
+///
+/// 1. dataset.json as EDM's dataset_tool writes it, {"labels": [["00000/img00000000.png", 6],
+/// ...]},
+///    labels null for an unlabelled set; our writer adds "class_names", a list that others ignore;
+/// 2. the subfolders that hold the images, in the order of their names byte by byte, as
+///    torchvision's ImageFolder has them (so "10" comes before "2", which a note says), where there
+///    are at least two;
+/// 3. none: images in one folder are an unlabelled set, and so are those in folders of a thousand
+///    (012/012345.png), which need not hold all of them.
+///
+/// No class vanishes: a subfolder among the class folders without an image that can be read is an
+/// error that names it. Throws std::runtime_error for that, if there are no images, if some are in
+/// subfolders and some outside, if a path occurs twice, or if dataset.json lacks an image, gives it
+/// anything but a class 0 .. 1048575, or has fewer class names than classes.
+Listing list_images(const FileContainer& container);
+
+}  // namespace uvic::data

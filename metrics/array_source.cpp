@@ -1,0 +1,310 @@
+#include "metrics/array_source.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "base/tensor_text.h"
+#include "data/formats/npy.h"
+#include "data/formats/sha256.h"
+#include "data/resize.h"
+
+namespace uvic::metrics {
+namespace {
+
+namespace fs = std::filesystem;
+using Arrays = std::map<std::string, formats::ArrayInfo>;
+
+constexpr double kAsymmetry = 1e-5;  // of a covariance, in units of its largest variance
+const char* const kOnlyArray = "-";  // of a .npy
+
+struct Pair {
+  const char *mean, *covariance;
+};
+constexpr Pair kStatistics[] = {
+    {"mu", "sigma"}, {"m", "s"}, {"mean", "cov"}, {"mean", "covariance"}, {"mean", "sigma"}};
+constexpr Pair kSpatialStatistics = {"mu_s", "sigma_s"};
+
+bool is_npy(const std::string& path) { return fs::path(path).extension() == ".npy"; }
+
+bool is_images(const formats::ArrayInfo& info) {
+  const auto& shape = info.shape;
+  return info.dtype == torch::kUInt8 && shape.size() == 4 && (shape[3] == 3 || shape[1] == 3);
+}
+bool is_features(const formats::ArrayInfo& info) {
+  return torch::isFloatingType(info.dtype) && info.shape.size() == 2;
+}
+bool is_square(const formats::ArrayInfo& info) {
+  return is_features(info) && info.shape[0] == info.shape[1];
+}
+bool is_labels_of(const formats::ArrayInfo& labels, const formats::ArrayInfo& images) {
+  return torch::isIntegralType(labels.dtype, /*includeBool=*/false) && labels.shape.size() == 1 &&
+         labels.shape[0] == images.shape[0];
+}
+
+std::string array_text(const std::string& name, const formats::ArrayInfo& info) {
+  return fmt::format("{} {} {}",
+                     name,
+                     base::dtype_text(info.dtype),
+                     base::shape_text(at::IntArrayRef(info.shape)));
+}
+
+[[noreturn]] void refuse(const std::string& path, const std::string& what, const Arrays& arrays) {
+  std::vector<std::string> texts;
+  for (const auto& [name, info] : arrays) texts.push_back(array_text(name, info));
+  throw std::runtime_error(fmt::format("{}: {}; it holds {}", path, what, fmt::join(texts, ", ")));
+}
+
+Arrays list_arrays(const std::string& path) {
+  if (is_npy(path)) return {{kOnlyArray, formats::read_npy_info(path)}};
+  Arrays arrays;
+  const formats::NpzFile file(path);
+  for (const auto& name : file.names())
+    if (auto info = file.known_info(name)) arrays.emplace(name, *info);
+  if (arrays.empty())
+    throw std::runtime_error(fmt::format(
+        "{}: none of its arrays can be read; it holds {}", path, fmt::join(file.names(), ", ")));
+  return arrays;
+}
+
+/// Whether the file has a mean [D] and a covariance [D, D] under these names.
+bool has_pair(const Arrays& arrays, const Pair& pair) {
+  const auto mean = arrays.find(pair.mean), covariance = arrays.find(pair.covariance);
+  return mean != arrays.end() && covariance != arrays.end() && mean->second.shape.size() == 1 &&
+         is_square(covariance->second) && covariance->second.shape[0] == mean->second.shape[0];
+}
+
+/// Whether a square array is a covariance rather than N = D features.
+bool looks_like_covariance(const std::string& path, const std::string& name, const Arrays& arrays) {
+  const auto& info = arrays.at(name);
+  for (const auto& pair : kStatistics)
+    if (name == pair.covariance && name != kOnlyArray) return true;
+  if (!is_square(info)) return false;
+  for (const auto& [other, of] : arrays)
+    if (of.shape.size() == 1 && torch::isFloatingType(of.dtype) && of.shape[0] == info.shape[0])
+      return true;
+  if (info.shape[0] < 2) return false;
+  const auto values = read_array({path, ""}, name).to(torch::kFloat64);
+  const double largest = values.diagonal().max().item<double>();
+  return values.diagonal().min().item<double>() >= 0 &&
+         (values - values.t()).abs().max().item<double>() <= kAsymmetry * largest;
+}
+
+void add_text(ArrayRoles& roles, const std::string& text) {
+  roles.text += (roles.text.empty() ? "" : "; ") + text;
+}
+
+void take_statistics(const Arrays& arrays, const Pair& pair, ArrayRoles& roles) {
+  roles.mean = pair.mean;
+  roles.covariance = pair.covariance;
+  add_text(
+      roles,
+      fmt::format(
+          "statistics {}, {} [{}]", pair.mean, pair.covariance, arrays.at(pair.mean).shape[0]));
+  if (std::string(pair.mean) == "mu" && has_pair(arrays, kSpatialStatistics)) {
+    roles.spatial_mean = kSpatialStatistics.mean;
+    roles.spatial_covariance = kSpatialStatistics.covariance;
+    add_text(roles,
+             fmt::format("spatial statistics mu_s, sigma_s [{}]", arrays.at("mu_s").shape[0]));
+  }
+}
+
+void take_images(const Arrays& arrays, const std::string& name, ArrayRoles& roles) {
+  roles.images = name;
+  add_text(roles, "images " + array_text(name, arrays.at(name)));
+  std::vector<std::string> labels;
+  for (const auto& [other, info] : arrays)
+    if (is_labels_of(info, arrays.at(name))) labels.push_back(other);
+  if (labels.size() != 1) return;
+  roles.labels = labels[0];
+  add_text(roles, "labels " + labels[0]);
+}
+
+void take_features(const Arrays& arrays, const std::string& name, ArrayRoles& roles) {
+  roles.features = name;
+  add_text(roles, "features " + array_text(name, arrays.at(name)));
+  for (auto [part, role] : {std::pair("spatial", &roles.spatial), {"logits", &roles.logits}}) {
+    const auto found = arrays.find(part);
+    if (name != "features" || found == arrays.end()) continue;
+    if (!is_features(found->second))
+      throw std::runtime_error(fmt::format("{} is no floating array [N, D]", part));
+    *role = part;
+    add_text(roles, array_text(part, found->second));
+  }
+}
+
+ArrayRoles recognise_named(const ArrayPath& source, const Arrays& arrays) {
+  ArrayRoles roles;
+  const auto found = arrays.find(source.name);
+  if (found == arrays.end()) refuse(source.path, "no array " + source.name, arrays);
+  for (const auto& pair : kStatistics)
+    if (has_pair(arrays, pair) && source.name == pair.mean) {
+      take_statistics(arrays, pair, roles);
+      return roles;
+    }
+  if (is_images(found->second))
+    take_images(arrays, source.name, roles);
+  else if (is_features(found->second))
+    take_features(arrays, source.name, roles);
+  else
+    refuse(source.path,
+           source.name +
+               " is neither images (uint8 [N, H, W, 3]), nor features (float [N, D]), nor the mean "
+               "of statistics",
+           arrays);
+  return roles;
+}
+
+/// The one of `names`, "" if there is none. Throws where there are several.
+std::string only_one(const std::string& path,
+                     const std::vector<std::string>& names,
+                     const char* what,
+                     const Arrays& arrays) {
+  if (names.size() > 1)
+    refuse(path,
+           fmt::format("{} arrays could be the {} ({}); choose one, as {}:{}",
+                       names.size(),
+                       what,
+                       fmt::join(names, ", "),
+                       path,
+                       names[0]),
+           arrays);
+  return names.empty() ? "" : names[0];
+}
+
+}  // namespace
+
+ArrayPath array_path(const std::string& source) {
+  const auto is_array_file = [](const std::string& path) {
+    const auto ending = fs::path(path).extension();
+    std::error_code ignored;
+    return (ending == ".npy" || ending == ".npz") && fs::is_regular_file(path, ignored);
+  };
+  if (is_array_file(source)) return {source, ""};
+  const auto colon = source.rfind(':');
+  if (colon != std::string::npos && is_array_file(source.substr(0, colon)))
+    return {source.substr(0, colon), source.substr(colon + 1)};
+  return {};
+}
+
+ArrayRoles recognise_arrays(const ArrayPath& source) {
+  const auto& path = source.path;
+  const auto arrays = list_arrays(path);
+  if (!source.name.empty()) return recognise_named(source, arrays);
+
+  ArrayRoles roles;
+  for (const auto& pair : kStatistics)
+    if (!roles.is_statistics() && has_pair(arrays, pair)) take_statistics(arrays, pair, roles);
+
+  std::vector<std::string> images, features, covariances;
+  const bool is_ours = arrays.count("features") && is_features(arrays.at("features"));
+  for (const auto& [name, info] : arrays) {
+    if (name == roles.covariance || name == roles.spatial_covariance) continue;
+    if (is_images(info)) images.push_back(name);
+    if (!is_features(info) || (is_ours && (name == "spatial" || name == "logits"))) continue;
+    (looks_like_covariance(path, name, arrays) ? covariances : features).push_back(name);
+  }
+  const auto image = only_one(path, images, "images", arrays);
+  const auto feature = only_one(path, features, "features", arrays);
+  if (!image.empty() && !feature.empty())
+    refuse(path,
+           fmt::format(
+               "images ({0}) and features ({1}); choose one, as {2}:{1}", image, feature, path),
+           arrays);
+  if (!image.empty()) take_images(arrays, image, roles);
+  if (!feature.empty()) take_features(arrays, feature, roles);
+  if (roles.text.empty() && !covariances.empty())
+    refuse(path,
+           fmt::format("{} looks like a covariance, not like features (a row an image); statistics "
+                       "are read as mu and sigma, m and s, mean and cov, with a mean [D] for a "
+                       "matrix [D, D]; if it is features after all, {}:{}",
+                       covariances[0],
+                       path,
+                       covariances[0]),
+           arrays);
+  if (roles.text.empty())
+    refuse(path,
+           "holds neither statistics (mu, sigma), nor images (uint8 [N, H, W, 3]), nor features "
+           "(float [N, D])",
+           arrays);
+  return roles;
+}
+
+torch::Tensor read_array(const ArrayPath& source, const std::string& name) {
+  if (is_npy(source.path)) return formats::read_npy(source.path);
+  return formats::NpzFile(source.path).read(name);
+}
+
+namespace {
+
+/// uint8 images in one array, [N, H, W, 3] or [N, 3, H, W].
+class ArrayImages : public data::Dataset {
+ public:
+  ArrayImages(const ArrayPath& source, const ArrayRoles& roles, int64_t image_size)
+      : source_(source), images_(read_array(source, roles.images)), image_size_(image_size) {
+    if (images_.size(3) == 3) images_ = images_.permute({0, 3, 1, 2});
+    if (roles.labels.empty()) return;
+    labels_ = read_array(source, roles.labels).to(torch::kInt64).contiguous();
+    if (labels_.numel() == 0) return;
+    const auto least = labels_.min().item<int64_t>(), most = labels_.max().item<int64_t>();
+    if (least < 0 || most >= int64_t{1} << 20)
+      throw std::runtime_error(fmt::format(
+          "{}: labels {} run from {} to {}; want 0 to 1048575, or choose the images alone",
+          source.path,
+          roles.labels,
+          least,
+          most));
+    for (int64_t c = 0; c <= most; ++c) names_.push_back(std::to_string(c));
+  }
+
+  int64_t size() const override { return images_.size(0); }
+  int64_t image_size() const override {
+    return image_size_ > 0 ? image_size_ : std::min(images_.size(2), images_.size(3));
+  }
+  const std::vector<std::string>& class_names() const override { return names_; }
+  std::string describe() const override {
+    return fmt::format("{}: an array of {} images", source_.path, size());
+  }
+  std::string fingerprint() const override {
+    return "array " + formats::sha256_file(source_.path) +
+           (source_.name.empty() ? "" : ":" + source_.name);
+  }
+
+  int64_t read(int64_t index, uint8_t* planes) const override {
+    data::fit_square(data::image_of_planes(read_whole(index)), image_size(), planes);
+    return names_.empty() ? -1 : labels_[index].item<int64_t>();
+  }
+  torch::Tensor read_whole(int64_t index) const override {
+    if (index < 0 || index >= size())
+      throw std::out_of_range(fmt::format("{}: image {} of {}", source_.path, index, size()));
+    return images_[index].contiguous();
+  }
+  formats::ImageSize own_size(int64_t) const override {
+    return {static_cast<int>(images_.size(3)), static_cast<int>(images_.size(2))};
+  }
+
+ private:
+  ArrayPath source_;
+  torch::Tensor images_;  // [N, 3, H, W]
+  torch::Tensor labels_;  // int64 [N]
+  int64_t image_size_;
+  std::vector<std::string> names_;
+};
+
+}  // namespace
+
+std::unique_ptr<data::Dataset> open_array_images(const ArrayPath& source, int64_t image_size) {
+  const auto roles = recognise_arrays(source);
+  if (roles.images.empty())
+    throw std::runtime_error(fmt::format("{}: no images ({})", source.path, roles.text));
+  return std::make_unique<ArrayImages>(source, roles, image_size);
+}
+
+}  // namespace uvic::metrics

@@ -1,0 +1,56 @@
+// What .npy and .npz files hold: statistics, features or images, recognised as a whole.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "data/dataset.h"
+
+namespace uvic::metrics {
+
+/// Names of the arrays of a file by their part; empty where there is none. In a .npy the one array
+/// has the name "-".
+struct ArrayRoles {
+  std::string mean, covariance;                  ///< [D], [D, D]
+  std::string spatial_mean, spatial_covariance;  ///< of sFID's features, as ADM writes them
+  std::string features;                          ///< floating [N, D]
+  std::string spatial, logits;                   ///< next to `features`, as write_features has them
+  std::string images;                            ///< uint8 [N, H, W, 3] or [N, 3, H, W]
+  std::string labels;                            ///< integers [N], of `images`
+  std::string text;  ///< in one line, as "statistics mu, sigma [2048]; images arr_0 [50000, ...]"
+
+  bool is_statistics() const { return !mean.empty(); }
+};
+
+/// PATH or PATH:NAME, where NAME is an array of the file at PATH.
+struct ArrayPath {
+  std::string path, name;  ///< name: "" unless given
+};
+
+/// `source` as the path of an .npy or .npz file that exists; an empty path where it is none.
+ArrayPath array_path(const std::string& source);
+
+/// Recognises the arrays of a file by name, dtype and shape, without reading them.
+///
+/// Statistics are a pair (mu, sigma), (m, s), (mean, cov), (mean, covariance) or (mean, sigma),
+/// [D] and [D, D]; mu_s and sigma_s next to them are those of spatial features. Images are
+/// uint8 with a colour axis, features floating [N, D]. A file may hold statistics together with the
+/// images or features that they are of (ADM's reference batches; write_features). Of several arrays
+/// that could be the features or the images none is taken: PATH:NAME chooses.
+///
+/// Throws std::runtime_error listing the arrays where nothing fits or several do; where a matrix
+/// [D, D] next to a vector [D], or a symmetric matrix alone, would have to be taken for features;
+/// and for a pickled object.
+ArrayRoles recognise_arrays(const ArrayPath& source);
+
+/// The array of that name. Throws std::runtime_error that lists the names there are.
+torch::Tensor read_array(const ArrayPath& source, const std::string& name);
+
+/// The images of a file, with their labels where it has some. image_size 0: the shorter side
+/// of the array's images; read() crops and resizes as an image folder does, read_whole() does not.
+std::unique_ptr<data::Dataset> open_array_images(const ArrayPath& source, int64_t image_size);
+
+}  // namespace uvic::metrics

@@ -1,0 +1,92 @@
+#include "app/training/resume.h"
+
+#include "app/training/trainer.h"
+#include "tests/support/catch.h"
+#include "tests/support/scratch.h"
+
+using namespace uvic::app;
+using Catch::Matchers::Contains;
+using uvic::test::Scratch;
+
+namespace {
+
+ResumeCheck check(const RunConfig& before, const RunConfig& now, int64_t images_seen) {
+  const Scratch scratch;
+  return check_resume(before, now, RunDir(scratch.path()), torch::kCPU, images_seen);
+}
+
+}  // namespace
+
+TEST_CASE("resume: changed options are recorded, those that matter are noted", "[resume]") {
+  RunConfig before, now;
+  now.optimizer.lr = 1e-3;
+  now.log_images = 5;
+  now.out = "elsewhere";
+  const auto result = check(before, now, 100);
+  CHECK(result.changed["optimizer.lr"] == nlohmann::json({"0.0002", "0.001"}));
+  CHECK(result.changed.contains("log_images"));
+  CHECK_FALSE(result.changed.contains("out"));
+  REQUIRE(result.notes.size() == 1);
+  CHECK_THAT(result.notes[0], Contains("optimizer.lr was 0.0002, is 0.001"));
+  CHECK(check(before, before, 100).changed.empty());
+}
+
+TEST_CASE("resume: another network, prediction or starting point is refused", "[resume]") {
+  RunConfig before, now;
+  now.model.uvit.attention = "softmax";
+  CHECK_THROWS_WITH(check(before, now, 100),
+                    Contains("model.attention") && Contains("another --out"));
+  now = before, now.diffusion.prediction = "v";
+  CHECK_THROWS_WITH(check(before, now, 100), Contains("diffusion.prediction"));
+  now = before, now.model.uvit.use_checkpoint = true;  // memory alone
+  CHECK_NOTHROW(check(before, now, 100));
+  now = before, now.init = "w.pth";
+  CHECK_THROWS_WITH(check(before, now, 100), Contains("started from fresh weights"));
+  before.init = "w.pth";
+  CHECK_NOTHROW(check(before, now, 100));
+  now.init.clear();  // left out on the command line
+  CHECK(check(before, now, 100).notes.empty());
+}
+
+TEST_CASE("resume: a decayed rate never jumps without a choice", "[resume]") {
+  RunConfig before;
+  before.total_images = 1000, before.batch_size = 10;
+  before.optimizer.warmup_images = 0, before.optimizer.lr = 1;
+  before.optimizer.lr_decay = "linear";
+  auto now = before;
+  now.total_images = 2000;
+  // The last step began at 990 images, at a rate of 0.01; 1000 of 2000 is 0.5.
+  CHECK_THROWS_WITH(check(before, now, 1000),
+                    Contains("decayed to 0.01") && Contains("jump to 0.5") &&
+                        Contains("--optimizer.lr_decay_images 1000 --optimizer.lr_min 0.01") &&
+                        Contains("--optimizer.lr_decay_images 2000"));
+  auto stays = now;
+  stays.optimizer.lr_decay_images = 1000, stays.optimizer.lr_min = 0.01;
+  CHECK_NOTHROW(check(before, stays, 1000));
+  CHECK(learning_rate(stays.optimizer, 1000, 2000) == 0.01);
+  CHECK(learning_rate(stays.optimizer, 1990, 2000) == 0.01);
+  auto stretched = now;
+  stretched.optimizer.lr_decay_images = 2000;
+  CHECK_THAT(check(before, stretched, 1000).notes.back(), Contains("was 0.01, is 0.5"));
+  // Early on the rate hardly changes: said, not refused.
+  CHECK_THAT(check(before, now, 100).notes.back(), Contains("was 0.91, is 0.95"));
+  before.optimizer.lr_decay = now.optimizer.lr_decay = "none";
+  CHECK(check(before, now, 1000).notes.empty());
+}
+
+TEST_CASE("resume: a folder and its zip are the same images", "[resume]") {
+  const std::string listing = " images=3 size=32 classes=0 listing=0123";
+  CHECK(same_images("image folder" + listing, "zip archive" + listing));
+  CHECK_FALSE(same_images("image folder" + listing, "zip archive images=4 size=32"));
+  CHECK_FALSE(same_images("procedural images=3", "zip archive images=3"));
+}
+
+TEST_CASE("learning rate: a decay ends where lr_decay_images says, not below lr_min", "[resume]") {
+  OptimizerConfig config;
+  config.lr = 2, config.warmup_images = 0, config.lr_decay = "cosine", config.lr_decay_images = 500;
+  CHECK(learning_rate(config, 250, 1000) == Approx(1.0));
+  CHECK(learning_rate(config, 700, 1000) == 0.0);
+  config.lr_min = 0.25;
+  CHECK(learning_rate(config, 700, 1000) == 0.25);
+  CHECK(learning_rate(config, 0, 1000) == 2.0);
+}

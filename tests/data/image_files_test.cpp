@@ -1,0 +1,465 @@
+#include "data/image_files.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <thread>
+
+#include "data/formats/zip_archive.h"
+#include "data/formats/zip_writer.h"
+#include "data/image_folder.h"
+#include "data/loader.h"
+#include "tests/data/exif_bytes.h"
+#include "tests/data/pictures.h"
+#include "tests/support/catch.h"
+#include "tests/support/scratch.h"
+#include "tests/support/skip.h"
+
+using namespace uvic;
+using data::DatasetOptions;
+using data::open_dataset;
+using test::grey_png;
+using test::holds;
+using test::labels;
+using test::Scratch;
+using test::shades;
+using test::write_grey;
+using test::write_text;
+namespace fs = std::filesystem;
+
+namespace {
+
+DatasetOptions at_8px(int64_t memory_limit_mib = 64, bool skip_bad = false) {
+  DatasetOptions options;
+  options.image_size = 8;
+  options.memory_limit_mib = memory_limit_mib;
+  options.skip_bad = skip_bad;
+  return options;
+}
+
+std::unique_ptr<data::Dataset> open_at_8px(const fs::path& path) {
+  return open_dataset(path.string(), at_8px());
+}
+
+/// Entries of a zip archive, in the order given.
+void write_zip(const fs::path& path,
+               const std::vector<std::pair<std::string, std::string>>& entries) {
+  formats::ZipWriter zip(path);
+  for (const auto& [name, content] : entries) zip.add(name, content);
+  zip.commit();
+}
+
+/// Ten pictures 0.png .. 9.png of shades 0, 10, .. 90; those of `bad` are text.
+void write_ten(const fs::path& folder, const std::vector<int>& bad = {}) {
+  for (int i = 0; i < 10; ++i) {
+    const auto path = folder / (std::to_string(i) + ".png");
+    if (std::count(bad.begin(), bad.end(), i))
+      write_text(path, "this is no picture");
+    else
+      write_grey(path, static_cast<uint8_t>(10 * i));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("image folder: subfolders are classes in alphabetical order", "[folder]") {
+  const Scratch scratch;
+  write_grey(scratch / "cat/2.png", 30);
+  write_grey(scratch / "cat/10.png", 20);  // byte by byte: "10" < "2"
+  write_grey(scratch / "ant/z.png", 10);
+  write_grey(scratch / "dog/deep/er/1.png", 40);
+  const auto dataset = open_at_8px(scratch.path());
+  CHECK(dataset->class_names() == std::vector<std::string>{"ant", "cat", "dog"});
+  CHECK(shades(*dataset) == std::vector<int>{10, 20, 30, 40});
+  CHECK(labels(*dataset) == std::vector<int>{0, 1, 1, 2});
+  CHECK_THAT(dataset->describe(), holds("4 images at 8 px, 3 classes"));
+}
+
+TEST_CASE("image folder: of samples only the pictures named by seed count", "[folder]") {
+  const Scratch scratch;
+  write_text(scratch / "samples.json", "{}");
+  write_grey(scratch / "000000.png", 10);
+  write_grey(scratch / "000001.png", 20);
+  write_grey(scratch / "000001_trajectory.png", 30);
+  write_grey(scratch / "grid.png", 40);
+  CHECK(shades(*open_at_8px(scratch.path())) == std::vector<int>{10, 20});
+}
+
+TEST_CASE("image folder: pictures side by side are unlabelled", "[folder]") {
+  const Scratch scratch;
+  write_ten(scratch.path());
+  const auto dataset = open_at_8px(scratch.path());
+  CHECK(dataset->class_names().empty());
+  CHECK(labels(*dataset) == std::vector<int>(10, -1));
+  CHECK_THAT(dataset->describe(), holds("unlabelled"));
+}
+
+TEST_CASE("image folder: folders that hold everything are no classes", "[folder]") {
+  const Scratch flat, classes;
+  write_ten(flat / "celeba/img_align");
+  CHECK(open_at_8px(flat.path())->class_names().empty());
+  write_grey(classes / "data/train/b/1.png", 1);
+  write_grey(classes / "data/train/bc/1.png", 2);
+  CHECK(open_at_8px(classes.path())->class_names() == std::vector<std::string>{"b", "bc"});
+}
+
+TEST_CASE("image folder: folders of a thousand, numbered alike, are no classes", "[folder]") {
+  const Scratch samples, edm, digits;
+  write_grey(samples / "000042.png",
+             1);  // as uvic sample leaves them: the first ten thousand outside
+  write_grey(samples / "010/010000.png", 2);
+  write_grey(samples / "012/012345.png", 3);
+  CHECK(open_at_8px(samples.path())->class_names().empty());
+  CHECK(shades(*open_at_8px(samples.path())) == std::vector<int>{1, 2, 3});
+  write_grey(edm / "00000/img00000999.png", 1);
+  write_grey(edm / "00001/img00001000.png", 2);
+  CHECK(open_at_8px(edm.path())->class_names().empty());
+  write_grey(digits / "0/000.png", 1);
+  write_grey(digits / "1/001.png", 2);
+  CHECK(open_at_8px(digits.path())->class_names() == std::vector<std::string>{"0", "1"});
+  write_grey(edm / "00001/img00003000.png", 2);
+  CHECK(open_at_8px(edm.path())->class_names() == std::vector<std::string>{"00000", "00001"});
+}
+
+TEST_CASE("image folder: the format is told by content, the size is brought to the set's",
+          "[folder]") {
+  const Scratch scratch;
+  // A BMP of 2 x 1 px, 24 bits, bottom up, rows padded to 4 bytes; blue, green, red.
+  std::string bmp("BM\x3e\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\2\0\0\0\1\0\0\0\1\0\x18\0", 30);
+  bmp += std::string(24, '\0') + std::string("\x1e\x14\x0a\x1e\x14\x0a\0\0", 8);
+  write_text(scratch / "a.JPG", bmp);
+  write_text(scratch / "b.jpeg", grey_png(77, 100));
+  write_text(scratch / "notes.txt", "left out");
+  write_text(scratch / ".hidden.png", "left out");
+  write_text(scratch / ".git/x.png", "left out");
+  const auto dataset = open_at_8px(scratch.path());
+  REQUIRE(dataset->size() == 2);
+  const auto a = test::read_picture(*dataset, 0).planes;
+  CHECK(a[0] == 10);
+  CHECK(a[64] == 20);
+  CHECK(a[128 + 63] == 30);
+  CHECK(test::read_picture(*dataset, 1).planes == std::vector<uint8_t>(192, 77));
+}
+
+TEST_CASE("image folder: what is wrong is told by name", "[folder]") {
+  const Scratch scratch;
+  const auto path = scratch.path().string();
+  CHECK_THROWS_WITH(
+      open_at_8px(scratch.path()),
+      holds(path + ": no images") && holds(".png, .jpg, .jpeg, .jpe, .jfif, .webp, .bmp"));
+  CHECK_THROWS_WITH(open_at_8px(scratch / "absent"),
+                    holds("absent: no such file or folder") && holds("procedural"));
+
+  write_grey(scratch / "cat/1.png", 1);
+  write_grey(scratch / "dog/1.png", 1);
+  write_grey(scratch / "stray.png", 1);
+  CHECK_THROWS_WITH(open_at_8px(scratch.path()), holds("stray.png") && holds("dog/1.png"));
+}
+
+TEST_CASE("image folder: a text file named .png is an error that names it", "[folder][bad]") {
+  const Scratch scratch;
+  write_ten(scratch.path(), {3, 7});
+  const auto bad = (scratch / "3.png").string();
+  CHECK_THROWS_WITH(open_at_8px(scratch.path()),
+                    holds(bad + ": not a PNG"));  // at once where small
+  const auto streamed = open_dataset(scratch.path().string(), at_8px(0));
+  CHECK(test::read_picture(*streamed, 2).planes[0] == 20);
+  CHECK_THROWS_WITH(test::read_picture(*streamed, 3), holds(bad));
+  CHECK_THROWS_WITH(test::read_picture(*streamed, 3), holds(bad));
+  CHECK(streamed->skipped() == 0);
+}
+
+TEST_CASE("skip_bad: a bad file gives way to the next good one, and is counted once", "[bad]") {
+  const Scratch scratch;
+  write_ten(scratch.path(), {3, 4, 9});
+  const std::vector<int> expected = {0, 10, 20, 50, 50, 50, 60, 70, 80, 0};
+  for (const int64_t memory : {64, 0}) {
+    CAPTURE(memory);
+    const auto dataset = open_dataset(scratch.path().string(), at_8px(memory, true));
+    CHECK(shades(*dataset) == expected);
+    CHECK(shades(*dataset) == expected);
+    CHECK(dataset->skipped() == 3);
+    CHECK_THAT(dataset->describe(), holds("3 skipped"));
+  }
+}
+
+TEST_CASE("skip_bad: the replacement brings its own class", "[bad]") {
+  const Scratch scratch;
+  write_text(scratch / "a/1.png", "bad");
+  write_grey(scratch / "b/1.png", 50);
+  const auto dataset = open_dataset(scratch.path().string(), at_8px(64, true));
+  CHECK(labels(*dataset) == std::vector<int>{1, 1});
+}
+
+TEST_CASE("skip_bad: a set without a good picture is an error", "[bad]") {
+  const Scratch scratch;
+  write_text(scratch / "1.png", "bad");
+  write_text(scratch / "2.png", "");
+  const auto path = scratch.path().string();
+  CHECK_THROWS_WITH(open_dataset(path, at_8px(64, true)), holds("none of its 2 images"));
+  const auto streamed = open_dataset(path, at_8px(0, true));
+  CHECK_THROWS_WITH(test::read_picture(*streamed, 1), holds("none of its 2 images"));
+}
+
+TEST_CASE("picture files: memory changes nothing that is read", "[folder]") {
+  const Scratch scratch;
+  for (int i = 0; i < 300; ++i)
+    write_grey(scratch / fmt::format("{}/{:03}.png", i % 3, i), static_cast<uint8_t>(i % 251), 11);
+  const auto kept = open_at_8px(scratch.path());
+  const auto streamed = open_dataset(scratch.path().string(), at_8px(0));
+  CHECK_THAT(kept->describe(), holds("in memory"));
+  CHECK_THAT(streamed->describe(), holds("streamed"));
+  CHECK(kept->fingerprint() == streamed->fingerprint());
+  data::LoaderOptions options;
+  options.batch_size = 50;
+  options.workers = 3;
+  data::Loader a(*kept, options), b(*streamed, options);
+  for (int i = 0; i < 12; ++i) {
+    const auto x = a.next(), y = b.next();
+    CHECK(torch::equal(x.images, y.images));
+    CHECK(torch::equal(x.labels, y.labels));
+  }
+}
+
+TEST_CASE("picture files: pictures kept as they are first read are the same for all threads",
+          "[folder]") {
+  // A sparse file of 257 MiB makes the set too large to be decoded at once; it is bad, and skipped.
+  const Scratch scratch;
+  write_ten(scratch.path());
+  write_text(scratch / "huge.png", "x");
+  fs::resize_file(scratch / "huge.png", uint64_t{257} << 20);
+  const auto dataset = open_dataset(scratch.path().string(), at_8px(64, true));
+  CHECK_THAT(dataset->describe(), holds("in memory"));
+  CHECK(dataset->skipped() == 0);
+  std::vector<std::thread> threads;
+  std::vector<std::vector<int>> seen(4);
+  for (auto& result : seen) threads.emplace_back([&] { result = shades(*dataset); });
+  for (auto& thread : threads) thread.join();
+  for (const auto& result : seen)
+    CHECK(result == std::vector<int>{0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 0});
+  CHECK(dataset->skipped() == 1);
+}
+
+TEST_CASE("fingerprint: changes with listing, label, size and content, not with the place",
+          "[folder]") {
+  const Scratch a, b;
+  for (const auto* scratch : {&a, &b}) {
+    write_grey(*scratch / "x/1.png", 1);
+    write_grey(*scratch / "y/2.png", 2);
+  }
+  const auto print = open_at_8px(a.path())->fingerprint();
+  CHECK(open_at_8px(b.path())->fingerprint() == print);
+  auto larger = at_8px();
+  larger.image_size = 16;
+  CHECK(open_dataset(b.path().string(), larger)->fingerprint() != print);
+  auto upright = at_8px();
+  upright.exif = "apply";
+  CHECK(open_dataset(b.path().string(), upright)->fingerprint() != print);
+  fs::rename(b / "y/2.png", b / "y/3.png");
+  CHECK(open_at_8px(b.path())->fingerprint() != print);
+  write_grey(a / "y/3.png", 2);
+  CHECK(open_at_8px(a.path())->fingerprint() != print);
+}
+
+TEST_CASE("fingerprint: other content under the same name and size is other data", "[folder]") {
+  const Scratch scratch;
+  for (int i = 0; i < 2; ++i) {
+    const auto name = std::to_string(i);
+    const std::string first = i == 0 ? "same" : "also", text(5000, 'x');
+    write_text(scratch / name / "1.png", grey_png(10 + i) + text + first + text);
+    write_zip(scratch / (name + ".zip"), {{"1.png", grey_png(10 + i)}});
+  }
+  CHECK(fs::file_size(scratch / "0/1.png") == fs::file_size(scratch / "1/1.png"));
+  CHECK(fs::file_size(scratch / "0.zip") == fs::file_size(scratch / "1.zip"));
+  for (const char* ending : {"", ".zip"}) {
+    const auto a = open_at_8px(scratch / (std::string("0") + ending)),
+               b = open_at_8px(scratch / (std::string("1") + ending));
+    CHECK(a->fingerprint() != b->fingerprint());
+    CHECK(a->fingerprint_of_listing() == b->fingerprint_of_listing());
+    CHECK(data::is_same_data(*a, a->fingerprint()));
+    CHECK_FALSE(data::is_same_data(*a, b->fingerprint()));
+    // A run from before contents were seen goes on: its record is compared in its own form.
+    CHECK_THAT(a->fingerprint_of_listing(), holds(" listing="));
+    CHECK(data::is_same_data(*a, b->fingerprint_of_listing()));
+    CHECK_FALSE(data::is_same_data(*a, "image folder images=1 size=8 classes=0 listing=00"));
+  }
+}
+
+TEST_CASE("exif: an orientation is noted, and applied on demand", "[folder][exif]") {
+  const Scratch scratch;
+  const auto jpeg = formats::read_file(UVIC_GOLDEN_DIR "/formats/restarts.jpg");
+  write_text(scratch / "a.jpg", jpeg);
+  write_text(scratch / "b.jpg", test::with_exif(jpeg, 6));
+  for (const char* exif : {"ignore", "apply"}) {
+    auto options = at_8px();
+    options.image_size = 64;
+    options.exif = exif;
+    const auto dataset = open_dataset(scratch.path().string(), options);
+    const auto stored = dataset->read_whole(0), turned = dataset->read_whole(1);
+    CHECK(turned.equal(exif == std::string("apply") ? stored.rot90(-1, {1, 2}) : stored));
+    REQUIRE(dataset->notes().size() == 1);
+    CHECK_THAT(dataset->notes()[0], holds("1 images") && holds("EXIF"));
+    CHECK_THAT(dataset->describe(), holds("EXIF"));
+  }
+}
+
+TEST_CASE("image files: read_whole gives each image at its own size", "[folder]") {
+  const Scratch scratch;
+  for (int i = 0; i < 3; ++i)
+    write_text(scratch / fmt::format("{}.png", i), [&] {
+      const auto png = formats::encode_png(test::plain_picture(
+          3 + i, 5, {static_cast<uint8_t>(i), 20, static_cast<uint8_t>(30 + i)}));
+      return std::string(png.begin(), png.end());
+    }());
+  write_text(scratch / "3.png", "bad");
+  for (const int64_t memory : {64, 0}) {
+    const auto dataset = open_dataset(scratch.path().string(), at_8px(memory, true));
+    for (int i = 0; i < 3; ++i) {
+      const auto image = dataset->read_whole(i);
+      REQUIRE(image.sizes() == at::IntArrayRef({3, 5, 3 + i}));
+      CHECK((image[0] == i).all().item<bool>());
+      CHECK((image[2] == 30 + i).all().item<bool>());
+      CHECK(dataset->own_size(i) == formats::ImageSize{3 + i, 5});
+    }
+    CHECK(dataset->read_whole(3).equal(dataset->read_whole(0)));  // skip_bad
+    CHECK(dataset->skipped() == 1);
+    CHECK_THROWS(dataset->own_size(3));
+  }
+}
+
+TEST_CASE("image zip: class folders read as from a folder, in the order of paths", "[zip]") {
+  const Scratch scratch;
+  write_zip(scratch / "set.data",  // recognised by content, not by its name
+            {{"dog/b.png", grey_png(40)},
+             {"__MACOSX/dog/._b.png", "resource fork"},
+             {"cat/b.png", grey_png(20)},
+             {"cat/a.png", grey_png(10)},
+             {"readme.txt", "left out"}});
+  const auto dataset = open_at_8px(scratch / "set.data");
+  CHECK(dataset->class_names() == std::vector<std::string>{"cat", "dog"});
+  CHECK(shades(*dataset) == std::vector<int>{10, 20, 40});
+  CHECK(labels(*dataset) == std::vector<int>{0, 0, 1});
+}
+
+TEST_CASE("image zip: deflated entries written by zip tools are read by several threads", "[zip]") {
+  const Scratch scratch;
+  for (int i = 0; i < 60; ++i) {  // BMP, which deflates well
+    std::string bmp("BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\1\0\0\0\1\0\0\0\1\0\x18\0", 30);
+    bmp += std::string(24, '\0') + std::string(3, static_cast<char>(i)) + std::string(1, '\0');
+    write_text(scratch / fmt::format("set/{:02}.bmp", i), bmp);
+  }
+  const auto command = fmt::format(
+      "cd '{}' && python3 -c \"import shutil; shutil.make_archive('set', 'zip', 'set')\"",
+      scratch.path().string());
+  if (std::system(command.c_str()) != 0) UVIC_SKIP("python3 is not there to write the archive");
+  formats::ZipReader zip(scratch / "set.zip");
+  REQUIRE(std::any_of(
+      zip.entries().begin(), zip.entries().end(), [](const auto& e) { return !e.is_stored; }));
+  const auto dataset = open_dataset((scratch / "set.zip").string(), at_8px(0));
+  const auto batch = data::read_range(*dataset, 0, 60, 4);
+  for (int i = 0; i < 60; ++i) CHECK(batch.images[i][0][0][0].item<int>() == i);
+}
+
+TEST_CASE("image zip: a bad picture is named with its archive", "[zip][bad]") {
+  const Scratch scratch;
+  write_zip(scratch / "set.zip", {{"a.png", grey_png(1)}, {"b.png", "text"}});
+  CHECK_THROWS_WITH(open_at_8px(scratch / "set.zip"),
+                    holds((scratch / "set.zip").string() + "/b.png"));
+  CHECK(shades(*open_dataset((scratch / "set.zip").string(), at_8px(64, true))) ==
+        std::vector<int>{1, 1});
+}
+
+TEST_CASE("image zip: one without pictures says what was looked for", "[zip]") {
+  const Scratch scratch;
+  write_zip(scratch / "set.zip", {{"a.tif", "II*"}, {"notes/b.txt", "text"}});
+  CHECK_THROWS_WITH(open_at_8px(scratch / "set.zip"),
+                    holds("no images") && holds(".jpeg") && holds(".tif is not read): a.tif"));
+}
+
+TEST_CASE("dataset.json: EDM's labels stand before folders, in zips and folders", "[zip][edm]") {
+  const Scratch scratch;
+  const std::string json =
+      R"({"labels": [["00000/img00000000.png", 2], ["00001/img00000001.png", 0], ["gone.png", 7]]})";
+  write_zip(scratch / "set.zip",
+            {{"00000/img00000000.png", grey_png(1)},
+             {"00001/img00000001.png", grey_png(2)},
+             {"dataset.json", json}});
+  write_grey(scratch / "set/00000/img00000000.png", 1);
+  write_grey(scratch / "set/00001/img00000001.png", 2);
+  write_text(scratch / "set/dataset.json", json);
+  for (const char* name : {"set.zip", "set"}) {
+    const auto dataset = open_at_8px(scratch / name);
+    CHECK(labels(*dataset) == std::vector<int>{2, 0});
+    CHECK(dataset->class_names() == std::vector<std::string>{"0", "1", "2"});
+    CHECK_THAT(dataset->describe(), holds("labels of 1 file that is not there: gone.png"));
+  }
+}
+
+TEST_CASE("dataset.json: null or absent labels are an unlabelled set", "[edm]") {
+  const Scratch scratch;
+  write_grey(scratch / "00000/img00000000.png", 1);
+  write_grey(scratch / "00001/img00000001.png", 2);
+  for (const char* json : {R"({"labels": null})", "{}"}) {
+    write_text(scratch / "dataset.json", json);
+    CHECK(open_at_8px(scratch.path())->class_names().empty());
+  }
+}
+
+TEST_CASE("dataset.json: it is found beside the pictures of a wrapped archive", "[edm]") {
+  const Scratch scratch;
+  write_zip(
+      scratch / "set.zip",
+      {{"set/00000/a.png", grey_png(1)},
+       {"set/dataset.json", R"({"labels": [["00000/a.png", 1]], "class_names": ["cat", "dog"]})"}});
+  const auto dataset = open_at_8px(scratch / "set.zip");
+  CHECK(labels(*dataset) == std::vector<int>{1});
+  CHECK(dataset->class_names() == std::vector<std::string>{"cat", "dog"});
+}
+
+TEST_CASE("dataset.json: wrong labels are told with the file they are for", "[edm]") {
+  const Scratch scratch;
+  write_grey(scratch / "a.png", 1);
+  write_grey(scratch / "b.png", 2);
+  const auto told = [&](const char* json, const std::string& what) {
+    CAPTURE(json);
+    write_text(scratch / "dataset.json", json);
+    CHECK_THROWS_WITH(open_at_8px(scratch.path()), holds("dataset.json: ") && holds(what));
+  };
+  told(R"({"labels": [["a.png", 0]]})", "labels lacks b.png");
+  told(R"({"labels": [["a.png", 0], ["b.png", -1]]})", "class of b.png is -1, want 0 to");
+  told(R"({"labels": [["a.png", 0], ["b.png", 99999999999]]})", "class of b.png is 99999999999");
+  told(R"({"labels": [["a.png", 0], ["b.png", 1.5]]})", "class of b.png is of type number");
+  told(R"({"labels": [["a.png", 0], ["b.png", [0, 1]]]})", "class of b.png is of type array");
+  told(R"({"labels": [["a.png", 0], ["b.png", 1], ["b.png", 1]]})", "names b.png twice");
+  told(R"({"labels": [["a.png", 0], ["b.png"]]})", "want [file, class] pairs");
+  told(R"({"labels": [["a.png", 0], ["b.png", 2]], "class_names": ["x", "y"]})",
+       "2 class_names for the classes 0 to 2");
+  told(R"({"labels": {"a.png": 0}})", "labels is of type object");
+  told("[]", "want an object");
+  told("{", "dataset.json");
+}
+
+TEST_CASE("real pictures: the CIFAR-10 test zip has ten classes of a thousand", "[zip][real]") {
+  const auto path = test::test_images("cifar10-test.zip");
+  if (!path) UVIC_SKIP("UVIC_TEST_IMAGES has no cifar10-test.zip");
+  DatasetOptions options;
+  const auto dataset = open_dataset(path->string(), options);
+  REQUIRE(dataset->size() == 10000);
+  CHECK(dataset->class_names() == std::vector<std::string>{"airplane",
+                                                           "automobile",
+                                                           "bird",
+                                                           "cat",
+                                                           "deer",
+                                                           "dog",
+                                                           "frog",
+                                                           "horse",
+                                                           "ship",
+                                                           "truck"});
+  const auto batch = data::read_range(*dataset, 0, 10000);
+  CHECK(torch::equal(batch.labels.bincount(), torch::full({10}, 1000, torch::kInt64)));
+  const auto mean = batch.images.to(torch::kFloat64).mean(at::IntArrayRef{0, 2, 3}) / 255;
+  // The published mean of CIFAR-10's test part; JPEG moves it by little.
+  CHECK(mean[0].item<double>() == Approx(0.4942).margin(0.002));
+  CHECK(mean[1].item<double>() == Approx(0.4851).margin(0.002));
+  CHECK(mean[2].item<double>() == Approx(0.4504).margin(0.002));
+}
