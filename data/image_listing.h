@@ -44,9 +44,8 @@ struct Listing {
 /// (".x", "__MACOSX") are left out, and so are folders that all images share. Classes come from,
 /// first that applies:
 ///
-/// 1. dataset.json as EDM's dataset_tool writes it, {"labels": [["00000/img00000000.png", 6],
-/// ...]},
-///    labels null for an unlabelled set; our writer adds "class_names", a list that others ignore;
+/// 1. dataset.json as EDM's dataset_tool writes it, {"labels": [["00000/a.png", 6], ...]}, labels
+///    null for an unlabelled set; our writer adds "class_names", a list that others ignore;
 /// 2. the subfolders that hold the images, in the order of their names byte by byte, as
 ///    torchvision's ImageFolder has them (so "10" comes before "2", which a note says), where there
 ///    are at least two;

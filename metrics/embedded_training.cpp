@@ -30,8 +30,8 @@ void standardise(EmbeddedWeights& weights, const data::Dataset& dataset) {
     rows.push_back(weights.net->describe(embedded_input(images)).features);
   const auto features = torch::cat(rows).to(torch::kFloat64);
   const auto variance = features.var(0, false);
-  // A unit that hardly ever moved on the training pictures would swamp the others on any other
-  // picture: none is scaled up beyond five times what the root mean square of its group would be.
+  // A unit that hardly ever moved on the training images would swamp the others on any other
+  // image: none is scaled up beyond five times what the root mean square of its group would be.
   auto std = torch::empty_like(variance);
   int64_t begin = 0;
   for (const int64_t size : kEmbeddedGroups) {
@@ -44,6 +44,57 @@ void standardise(EmbeddedWeights& weights, const data::Dataset& dataset) {
   weights.feature_std = std.to(torch::kFloat32);
 }
 
+/// Untrained, with the classes of the set. Throws std::invalid_argument for fewer than two.
+EmbeddedWeights new_classifier(const data::Dataset& dataset) {
+  if (dataset.class_names().size() < 2)
+    throw std::invalid_argument(
+        fmt::format("train-features: {} has {} classes; a classifier needs at least 2",
+                    dataset.describe(),
+                    dataset.class_names().size()));
+  EmbeddedWeights weights;
+  weights.class_names = dataset.class_names();
+  weights.trained_on = dataset.describe();
+  weights.net = EmbeddedNet(static_cast<int64_t>(weights.class_names.size()));
+  return weights;
+}
+
+/// Sums of loss and hits since the last report, which is due every two seconds.
+class Progress {
+ public:
+  void add(int64_t images, double loss, int64_t hits) {
+    images_seen_ += images;
+    loss_ += loss;
+    hits_ += hits;
+    ++steps_;
+    images_ += images;
+  }
+
+  bool is_due() const { return Clock::now() - last_report_ >= std::chrono::seconds(2); }
+
+  /// The means since the last call. Throws std::runtime_error if the loss is not finite.
+  EmbeddedTrainingProgress take() {
+    EmbeddedTrainingProgress progress;
+    progress.images_seen = images_seen_;
+    progress.loss = loss_ / static_cast<double>(steps_);
+    progress.accuracy = static_cast<double>(hits_) / static_cast<double>(images_);
+    if (!std::isfinite(progress.loss))
+      throw std::runtime_error(
+          fmt::format("train-features: the loss is {} after {} images; lower learning_rate",
+                      progress.loss,
+                      progress.images_seen));
+    loss_ = 0;
+    hits_ = steps_ = images_ = 0;
+    last_report_ = Clock::now();
+    return progress;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point last_report_ = Clock::now();
+  double loss_ = 0;
+  int64_t images_seen_ = 0, hits_ = 0, steps_ = 0, images_ = 0;
+};
+
 }  // namespace
 
 void EmbeddedTrainingOptions::validate() const { base::check_fields(*this, "training."); }
@@ -52,16 +103,8 @@ EmbeddedWeights train_embedded(const data::Dataset& dataset,
                                const EmbeddedTrainingOptions& options,
                                const std::function<void(const EmbeddedTrainingProgress&)>& report) {
   options.validate();
-  if (dataset.class_names().size() < 2)
-    throw std::invalid_argument(
-        fmt::format("train-features: {} has {} classes; a classifier needs at least 2",
-                    dataset.describe(),
-                    dataset.class_names().size()));
   torch::manual_seed(options.seed);
-  EmbeddedWeights weights;
-  weights.class_names = dataset.class_names();
-  weights.trained_on = dataset.describe();
-  weights.net = EmbeddedNet(static_cast<int64_t>(weights.class_names.size()));
+  auto weights = new_classifier(dataset);
   torch::optim::AdamW optimizer(
       weights.net->parameters(),
       torch::optim::AdamWOptions(options.learning_rate).weight_decay(options.weight_decay));
@@ -71,10 +114,7 @@ EmbeddedWeights train_embedded(const data::Dataset& dataset,
   loading.seed = static_cast<uint64_t>(options.seed);
   data::Loader loader(dataset, loading);
 
-  using Clock = std::chrono::steady_clock;
-  auto last_report = Clock::now();
-  EmbeddedTrainingProgress progress;
-  int64_t steps_since = 0, images_since = 0;
+  Progress progress;
   const int64_t steps = (options.images + options.batch_size - 1) / options.batch_size;
   for (int64_t step = 0; step < steps; ++step) {
     const double factor =
@@ -85,7 +125,7 @@ EmbeddedWeights train_embedded(const data::Dataset& dataset,
     const auto batch = loader.next();
     if (batch.labels.min().item<int64_t>() < 0)
       throw std::invalid_argument(
-          fmt::format("train-features: {} has pictures without a class", dataset.describe()));
+          fmt::format("train-features: {} has images without a class", dataset.describe()));
     const auto logits = weights.net->forward(embedded_input(batch.images));
     const auto loss = torch::nn::functional::cross_entropy(
         logits,
@@ -95,23 +135,12 @@ EmbeddedWeights train_embedded(const data::Dataset& dataset,
     loss.backward();
     optimizer.step();
 
-    progress.images_seen += batch.images.size(0);
-    progress.loss += loss.item<double>();
-    progress.accuracy += logits.argmax(1).eq(batch.labels).sum().item<double>();
-    ++steps_since;
-    images_since += batch.images.size(0);
-    if (step + 1 < steps && Clock::now() - last_report < std::chrono::seconds(2)) continue;
-    progress.loss /= static_cast<double>(steps_since);
-    progress.accuracy /= static_cast<double>(images_since);
-    if (!std::isfinite(progress.loss))
-      throw std::runtime_error(
-          fmt::format("train-features: the loss is {} after {} pictures; lower learning_rate",
-                      progress.loss,
-                      progress.images_seen));
-    if (report) report(progress);
-    progress = {progress.images_seen, 0, 0};
-    steps_since = images_since = 0;
-    last_report = Clock::now();
+    progress.add(batch.images.size(0),
+                 loss.item<double>(),
+                 logits.argmax(1).eq(batch.labels).sum().item<int64_t>());
+    if (step + 1 < steps && !progress.is_due()) continue;
+    const auto now = progress.take();
+    if (report) report(now);
   }
 
   torch::NoGradGuard no_grad;

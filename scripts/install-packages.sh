@@ -8,7 +8,7 @@ packages=(g++ cmake ninja-build libtorch-dev libopenblas0-openmp libopencv-core-
           libstb-dev libcli11-dev libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libzip-dev libwebp-dev)
 for group in "$@"; do
   case "$group" in
-    tests) packages+=(catch2) ;;
+    tests) packages+=(catch2 python3) ;;
     checks) packages+=(clang-format) ;;
     lint) packages+=(clang-tidy python3) ;;
     coverage) packages+=(gcovr) ;;

@@ -9,12 +9,12 @@
 
 using namespace uvic::test;
 
-TEST_CASE("options that contradict each other are one line and exit code 2", "[edit]") {
-  const Scratch scratch;
-  formats::write_png(scratch / "given.png", some_picture());
-  formats::write_png(scratch / "black.png", plain(0));
-  const auto given = (scratch / "given.png").string(), black = (scratch / "black.png").string();
-  const std::vector<std::pair<Words, std::string>> wrong = {
+namespace {
+
+/// Options of uvic sample, and what the refusal of each says. `black` is a mask of nothing.
+std::vector<std::pair<Words, std::string>> contradictions(const std::string& given,
+                                                          const std::string& black) {
+  return {
       {{"--init", given, "--invert", given}, "give one of them"},
       {{"--init", given, "--interpolate", "1-2"}, "give one of them"},
       {{"--invert", given, "--interpolate", "1-2"}, "give one of them"},
@@ -64,7 +64,16 @@ TEST_CASE("options that contradict each other are one line and exit code 2", "[e
       {{"--seeds", "0-4294967296"}, "seeds end at 4294967295"},
       {{"--interpolate", "1-4294967296"}, "seeds end at 4294967295"},
   };
-  for (const auto& [words, what] : wrong) {
+}
+
+}  // namespace
+
+TEST_CASE("options that contradict each other are one line and exit code 2", "[edit]") {
+  const Scratch scratch;
+  formats::write_png(scratch / "given.png", some_picture());
+  formats::write_png(scratch / "black.png", plain(0));
+  const auto given = (scratch / "given.png").string(), black = (scratch / "black.png").string();
+  for (const auto& [words, what] : contradictions(given, black)) {
     CAPTURE(words);
     check_refused(run_uvic(sampling(scratch / "out", words)), 2, what);
     CHECK_FALSE(fs::exists(scratch / "out"));

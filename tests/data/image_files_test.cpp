@@ -2,52 +2,31 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <thread>
 
-#include "data/formats/zip_archive.h"
-#include "data/formats/zip_writer.h"
 #include "data/image_folder.h"
 #include "data/loader.h"
 #include "tests/data/exif_bytes.h"
 #include "tests/data/pictures.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
-#include "tests/support/skip.h"
 
 using namespace uvic;
 using data::DatasetOptions;
 using data::open_dataset;
+using test::at_8px;
 using test::grey_png;
 using test::holds;
 using test::labels;
+using test::open_at_8px;
 using test::Scratch;
 using test::shades;
 using test::write_grey;
 using test::write_text;
+using test::write_zip;
 namespace fs = std::filesystem;
 
 namespace {
-
-DatasetOptions at_8px(int64_t memory_limit_mib = 64, bool skip_bad = false) {
-  DatasetOptions options;
-  options.image_size = 8;
-  options.memory_limit_mib = memory_limit_mib;
-  options.skip_bad = skip_bad;
-  return options;
-}
-
-std::unique_ptr<data::Dataset> open_at_8px(const fs::path& path) {
-  return open_dataset(path.string(), at_8px());
-}
-
-/// Entries of a zip archive, in the order given.
-void write_zip(const fs::path& path,
-               const std::vector<std::pair<std::string, std::string>>& entries) {
-  formats::ZipWriter zip(path);
-  for (const auto& [name, content] : entries) zip.add(name, content);
-  zip.commit();
-}
 
 /// Ten pictures 0.png .. 9.png of shades 0, 10, .. 90; those of `bad` are text.
 void write_ten(const fs::path& folder, const std::vector<int>& bad = {}) {
@@ -325,141 +304,4 @@ TEST_CASE("image files: read_whole gives each image at its own size", "[folder]"
     CHECK(dataset->skipped() == 1);
     CHECK_THROWS(dataset->own_size(3));
   }
-}
-
-TEST_CASE("image zip: class folders read as from a folder, in the order of paths", "[zip]") {
-  const Scratch scratch;
-  write_zip(scratch / "set.data",  // recognised by content, not by its name
-            {{"dog/b.png", grey_png(40)},
-             {"__MACOSX/dog/._b.png", "resource fork"},
-             {"cat/b.png", grey_png(20)},
-             {"cat/a.png", grey_png(10)},
-             {"readme.txt", "left out"}});
-  const auto dataset = open_at_8px(scratch / "set.data");
-  CHECK(dataset->class_names() == std::vector<std::string>{"cat", "dog"});
-  CHECK(shades(*dataset) == std::vector<int>{10, 20, 40});
-  CHECK(labels(*dataset) == std::vector<int>{0, 0, 1});
-}
-
-TEST_CASE("image zip: deflated entries written by zip tools are read by several threads", "[zip]") {
-  const Scratch scratch;
-  for (int i = 0; i < 60; ++i) {  // BMP, which deflates well
-    std::string bmp("BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\1\0\0\0\1\0\0\0\1\0\x18\0", 30);
-    bmp += std::string(24, '\0') + std::string(3, static_cast<char>(i)) + std::string(1, '\0');
-    write_text(scratch / fmt::format("set/{:02}.bmp", i), bmp);
-  }
-  const auto command = fmt::format(
-      "cd '{}' && python3 -c \"import shutil; shutil.make_archive('set', 'zip', 'set')\"",
-      scratch.path().string());
-  if (std::system(command.c_str()) != 0) UVIC_SKIP("python3 is not there to write the archive");
-  formats::ZipReader zip(scratch / "set.zip");
-  REQUIRE(std::any_of(
-      zip.entries().begin(), zip.entries().end(), [](const auto& e) { return !e.is_stored; }));
-  const auto dataset = open_dataset((scratch / "set.zip").string(), at_8px(0));
-  const auto batch = data::read_range(*dataset, 0, 60, 4);
-  for (int i = 0; i < 60; ++i) CHECK(batch.images[i][0][0][0].item<int>() == i);
-}
-
-TEST_CASE("image zip: a bad picture is named with its archive", "[zip][bad]") {
-  const Scratch scratch;
-  write_zip(scratch / "set.zip", {{"a.png", grey_png(1)}, {"b.png", "text"}});
-  CHECK_THROWS_WITH(open_at_8px(scratch / "set.zip"),
-                    holds((scratch / "set.zip").string() + "/b.png"));
-  CHECK(shades(*open_dataset((scratch / "set.zip").string(), at_8px(64, true))) ==
-        std::vector<int>{1, 1});
-}
-
-TEST_CASE("image zip: one without pictures says what was looked for", "[zip]") {
-  const Scratch scratch;
-  write_zip(scratch / "set.zip", {{"a.tif", "II*"}, {"notes/b.txt", "text"}});
-  CHECK_THROWS_WITH(open_at_8px(scratch / "set.zip"),
-                    holds("no images") && holds(".jpeg") && holds(".tif is not read): a.tif"));
-}
-
-TEST_CASE("dataset.json: EDM's labels stand before folders, in zips and folders", "[zip][edm]") {
-  const Scratch scratch;
-  const std::string json =
-      R"({"labels": [["00000/img00000000.png", 2], ["00001/img00000001.png", 0], ["gone.png", 7]]})";
-  write_zip(scratch / "set.zip",
-            {{"00000/img00000000.png", grey_png(1)},
-             {"00001/img00000001.png", grey_png(2)},
-             {"dataset.json", json}});
-  write_grey(scratch / "set/00000/img00000000.png", 1);
-  write_grey(scratch / "set/00001/img00000001.png", 2);
-  write_text(scratch / "set/dataset.json", json);
-  for (const char* name : {"set.zip", "set"}) {
-    const auto dataset = open_at_8px(scratch / name);
-    CHECK(labels(*dataset) == std::vector<int>{2, 0});
-    CHECK(dataset->class_names() == std::vector<std::string>{"0", "1", "2"});
-    CHECK_THAT(dataset->describe(), holds("labels of 1 file that is not there: gone.png"));
-  }
-}
-
-TEST_CASE("dataset.json: null or absent labels are an unlabelled set", "[edm]") {
-  const Scratch scratch;
-  write_grey(scratch / "00000/img00000000.png", 1);
-  write_grey(scratch / "00001/img00000001.png", 2);
-  for (const char* json : {R"({"labels": null})", "{}"}) {
-    write_text(scratch / "dataset.json", json);
-    CHECK(open_at_8px(scratch.path())->class_names().empty());
-  }
-}
-
-TEST_CASE("dataset.json: it is found beside the pictures of a wrapped archive", "[edm]") {
-  const Scratch scratch;
-  write_zip(
-      scratch / "set.zip",
-      {{"set/00000/a.png", grey_png(1)},
-       {"set/dataset.json", R"({"labels": [["00000/a.png", 1]], "class_names": ["cat", "dog"]})"}});
-  const auto dataset = open_at_8px(scratch / "set.zip");
-  CHECK(labels(*dataset) == std::vector<int>{1});
-  CHECK(dataset->class_names() == std::vector<std::string>{"cat", "dog"});
-}
-
-TEST_CASE("dataset.json: wrong labels are told with the file they are for", "[edm]") {
-  const Scratch scratch;
-  write_grey(scratch / "a.png", 1);
-  write_grey(scratch / "b.png", 2);
-  const auto told = [&](const char* json, const std::string& what) {
-    CAPTURE(json);
-    write_text(scratch / "dataset.json", json);
-    CHECK_THROWS_WITH(open_at_8px(scratch.path()), holds("dataset.json: ") && holds(what));
-  };
-  told(R"({"labels": [["a.png", 0]]})", "labels lacks b.png");
-  told(R"({"labels": [["a.png", 0], ["b.png", -1]]})", "class of b.png is -1, want 0 to");
-  told(R"({"labels": [["a.png", 0], ["b.png", 99999999999]]})", "class of b.png is 99999999999");
-  told(R"({"labels": [["a.png", 0], ["b.png", 1.5]]})", "class of b.png is of type number");
-  told(R"({"labels": [["a.png", 0], ["b.png", [0, 1]]]})", "class of b.png is of type array");
-  told(R"({"labels": [["a.png", 0], ["b.png", 1], ["b.png", 1]]})", "names b.png twice");
-  told(R"({"labels": [["a.png", 0], ["b.png"]]})", "want [file, class] pairs");
-  told(R"({"labels": [["a.png", 0], ["b.png", 2]], "class_names": ["x", "y"]})",
-       "2 class_names for the classes 0 to 2");
-  told(R"({"labels": {"a.png": 0}})", "labels is of type object");
-  told("[]", "want an object");
-  told("{", "dataset.json");
-}
-
-TEST_CASE("real pictures: the CIFAR-10 test zip has ten classes of a thousand", "[zip][real]") {
-  const auto path = test::test_images("cifar10-test.zip");
-  if (!path) UVIC_SKIP("UVIC_TEST_IMAGES has no cifar10-test.zip");
-  DatasetOptions options;
-  const auto dataset = open_dataset(path->string(), options);
-  REQUIRE(dataset->size() == 10000);
-  CHECK(dataset->class_names() == std::vector<std::string>{"airplane",
-                                                           "automobile",
-                                                           "bird",
-                                                           "cat",
-                                                           "deer",
-                                                           "dog",
-                                                           "frog",
-                                                           "horse",
-                                                           "ship",
-                                                           "truck"});
-  const auto batch = data::read_range(*dataset, 0, 10000);
-  CHECK(torch::equal(batch.labels.bincount(), torch::full({10}, 1000, torch::kInt64)));
-  const auto mean = batch.images.to(torch::kFloat64).mean(at::IntArrayRef{0, 2, 3}) / 255;
-  // The published mean of CIFAR-10's test part; JPEG moves it by little.
-  CHECK(mean[0].item<double>() == Approx(0.4942).margin(0.002));
-  CHECK(mean[1].item<double>() == Approx(0.4851).margin(0.002));
-  CHECK(mean[2].item<double>() == Approx(0.4504).margin(0.002));
 }

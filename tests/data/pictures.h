@@ -5,12 +5,15 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "data/dataset.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/image_file.h"
+#include "data/formats/zip_writer.h"
 #include "tests/support/catch.h"
 
 namespace uvic::test {
@@ -87,6 +90,26 @@ inline std::vector<int> labels(const data::Dataset& dataset) {
   for (int64_t i = 0; i < dataset.size(); ++i)
     result.push_back(static_cast<int>(read_picture(dataset, i).label));
   return result;
+}
+
+inline data::DatasetOptions at_8px(int64_t memory_limit_mib = 64, bool skip_bad = false) {
+  data::DatasetOptions options;
+  options.image_size = 8;
+  options.memory_limit_mib = memory_limit_mib;
+  options.skip_bad = skip_bad;
+  return options;
+}
+
+inline std::unique_ptr<data::Dataset> open_at_8px(const std::filesystem::path& path) {
+  return data::open_dataset(path.string(), at_8px());
+}
+
+/// Entries of a zip archive, in the order given.
+inline void write_zip(const std::filesystem::path& path,
+                      const std::vector<std::pair<std::string, std::string>>& entries) {
+  formats::ZipWriter zip(path);
+  for (const auto& [name, content] : entries) zip.add(name, content);
+  zip.commit();
 }
 
 }  // namespace uvic::test

@@ -58,24 +58,16 @@ inline torch::Tensor rule_images(int64_t n, int64_t height, int64_t width) {
   return pictures;
 }
 
-/// Every tensor of pt_inception-2015-12-05-6726825d.pth that the network reads, by name.
-inline std::map<std::string, torch::Tensor> rule_inception() {
+/// The layers of the network, which fill a map of weights.
+struct RuleInception {
   std::map<std::string, torch::Tensor> weights;
-  const auto conv = [&](const std::string& name,
-                        int64_t in,
-                        int64_t out,
-                        int64_t height,
-                        int64_t width) {
+
+  void conv(const std::string& name, int64_t in, int64_t out, int64_t height, int64_t width) {
     weights[name + ".conv.weight"] = rule_weights(name + ".conv.weight", {out, in, height, width});
     for (const char* part : {".bn.weight", ".bn.bias", ".bn.running_mean", ".bn.running_var"})
       weights[name + part] = rule_weights(name + part, {out});
-  };
-  conv("Conv2d_1a_3x3", 3, 32, 3, 3);
-  conv("Conv2d_2a_3x3", 32, 32, 3, 3);
-  conv("Conv2d_2b_3x3", 32, 64, 3, 3);
-  conv("Conv2d_3b_1x1", 64, 80, 1, 1);
-  conv("Conv2d_4a_3x3", 80, 192, 3, 3);
-  const auto a = [&](const std::string& name, int64_t in, int64_t pool) {
+  }
+  void mixed_a(const std::string& name, int64_t in, int64_t pool) {
     conv(name + ".branch1x1", in, 64, 1, 1);
     conv(name + ".branch5x5_1", in, 48, 1, 1);
     conv(name + ".branch5x5_2", 48, 64, 5, 5);
@@ -83,15 +75,8 @@ inline std::map<std::string, torch::Tensor> rule_inception() {
     conv(name + ".branch3x3dbl_2", 64, 96, 3, 3);
     conv(name + ".branch3x3dbl_3", 96, 96, 3, 3);
     conv(name + ".branch_pool", in, pool, 1, 1);
-  };
-  a("Mixed_5b", 192, 32);
-  a("Mixed_5c", 256, 64);
-  a("Mixed_5d", 288, 64);
-  conv("Mixed_6a.branch3x3", 288, 384, 3, 3);
-  conv("Mixed_6a.branch3x3dbl_1", 288, 64, 1, 1);
-  conv("Mixed_6a.branch3x3dbl_2", 64, 96, 3, 3);
-  conv("Mixed_6a.branch3x3dbl_3", 96, 96, 3, 3);
-  const auto c = [&](const std::string& name, int64_t width) {
+  }
+  void mixed_c(const std::string& name, int64_t width) {
     conv(name + ".branch1x1", 768, 192, 1, 1);
     conv(name + ".branch7x7_1", 768, width, 1, 1);
     conv(name + ".branch7x7_2", width, width, 1, 7);
@@ -102,18 +87,8 @@ inline std::map<std::string, torch::Tensor> rule_inception() {
     conv(name + ".branch7x7dbl_4", width, width, 7, 1);
     conv(name + ".branch7x7dbl_5", width, 192, 1, 7);
     conv(name + ".branch_pool", 768, 192, 1, 1);
-  };
-  c("Mixed_6b", 128);
-  c("Mixed_6c", 160);
-  c("Mixed_6d", 160);
-  c("Mixed_6e", 192);
-  conv("Mixed_7a.branch3x3_1", 768, 192, 1, 1);
-  conv("Mixed_7a.branch3x3_2", 192, 320, 3, 3);
-  conv("Mixed_7a.branch7x7x3_1", 768, 192, 1, 1);
-  conv("Mixed_7a.branch7x7x3_2", 192, 192, 1, 7);
-  conv("Mixed_7a.branch7x7x3_3", 192, 192, 7, 1);
-  conv("Mixed_7a.branch7x7x3_4", 192, 192, 3, 3);
-  const auto e = [&](const std::string& name, int64_t in) {
+  }
+  void mixed_e(const std::string& name, int64_t in) {
     conv(name + ".branch1x1", in, 320, 1, 1);
     conv(name + ".branch3x3_1", in, 384, 1, 1);
     conv(name + ".branch3x3_2a", 384, 384, 1, 3);
@@ -123,11 +98,38 @@ inline std::map<std::string, torch::Tensor> rule_inception() {
     conv(name + ".branch3x3dbl_3a", 384, 384, 1, 3);
     conv(name + ".branch3x3dbl_3b", 384, 384, 3, 1);
     conv(name + ".branch_pool", in, 192, 1, 1);
-  };
-  e("Mixed_7b", 1280);
-  e("Mixed_7c", 2048);
-  weights["fc.weight"] = rule_weights("fc.weight", {1008, 2048});
-  return weights;
+  }
+};
+
+/// Every tensor of pt_inception-2015-12-05-6726825d.pth that the network reads, by name.
+inline std::map<std::string, torch::Tensor> rule_inception() {
+  RuleInception net;
+  net.conv("Conv2d_1a_3x3", 3, 32, 3, 3);
+  net.conv("Conv2d_2a_3x3", 32, 32, 3, 3);
+  net.conv("Conv2d_2b_3x3", 32, 64, 3, 3);
+  net.conv("Conv2d_3b_1x1", 64, 80, 1, 1);
+  net.conv("Conv2d_4a_3x3", 80, 192, 3, 3);
+  net.mixed_a("Mixed_5b", 192, 32);
+  net.mixed_a("Mixed_5c", 256, 64);
+  net.mixed_a("Mixed_5d", 288, 64);
+  net.conv("Mixed_6a.branch3x3", 288, 384, 3, 3);
+  net.conv("Mixed_6a.branch3x3dbl_1", 288, 64, 1, 1);
+  net.conv("Mixed_6a.branch3x3dbl_2", 64, 96, 3, 3);
+  net.conv("Mixed_6a.branch3x3dbl_3", 96, 96, 3, 3);
+  net.mixed_c("Mixed_6b", 128);
+  net.mixed_c("Mixed_6c", 160);
+  net.mixed_c("Mixed_6d", 160);
+  net.mixed_c("Mixed_6e", 192);
+  net.conv("Mixed_7a.branch3x3_1", 768, 192, 1, 1);
+  net.conv("Mixed_7a.branch3x3_2", 192, 320, 3, 3);
+  net.conv("Mixed_7a.branch7x7x3_1", 768, 192, 1, 1);
+  net.conv("Mixed_7a.branch7x7x3_2", 192, 192, 1, 7);
+  net.conv("Mixed_7a.branch7x7x3_3", 192, 192, 7, 1);
+  net.conv("Mixed_7a.branch7x7x3_4", 192, 192, 3, 3);
+  net.mixed_e("Mixed_7b", 1280);
+  net.mixed_e("Mixed_7c", 2048);
+  net.weights["fc.weight"] = rule_weights("fc.weight", {1008, 2048});
+  return net.weights;
 }
 
 }  // namespace uvic::test

@@ -1,0 +1,40 @@
+// What uvic inspect says of files of tensors.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <type_traits>
+
+#include "base/field.h"
+#include "data/formats/json.h"
+#include "data/formats/mapped_file.h"
+
+namespace uvic::app {
+
+/// A struct with fields() as an object, the structs inside it as objects inside.
+template <class Config>
+nlohmann::json fields_json(Config& config) {
+  auto result = nlohmann::json::object();
+  config.fields([&](const char* name, auto& field, const base::Field&) {
+    if constexpr (base::has_fields<std::decay_t<decltype(field)>>::value)
+      result[name] = fields_json(field);
+    else
+      result[name] = field;
+  });
+  return result;
+}
+
+/// Adds "network", "parameters" ("elements" where they are no network's), "step" and "images_seen"
+/// of the weights at `path`. Weights that are of several networks, or of none, are a "fault" in
+/// "network", not an exception.
+void describe_network(const std::filesystem::path& path, nlohmann::json& report);
+
+/// Each adds "tensors" (rows of name, dtype, shape, bytes), what the file holds besides, and the
+/// network where there is one. Throws std::runtime_error naming a file that can't be read.
+void inspect_safetensors(const std::shared_ptr<const formats::MappedFile>& file,
+                         nlohmann::json& report);
+void inspect_pth(const std::shared_ptr<const formats::MappedFile>& file, nlohmann::json& report);
+void inspect_npy(const std::filesystem::path& path, nlohmann::json& report);
+void inspect_npz(const std::shared_ptr<const formats::MappedFile>& file, nlohmann::json& report);
+
+}  // namespace uvic::app
