@@ -1,4 +1,5 @@
 // The bodies of stb_image and stb_image_write; image_file.cpp is their only caller.
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 
@@ -7,21 +8,13 @@
 namespace {
 
 thread_local size_t most_bytes = SIZE_MAX;
-thread_local uint8_t fill_byte = 0;
 
-void* stb_allocate(size_t bytes) {
-  if (bytes > most_bytes) return nullptr;
-  if (fill_byte == 0) return std::calloc(bytes, 1);
-  void* memory = std::malloc(bytes);
-  if (memory) std::memset(memory, fill_byte, bytes);
-  return memory;
-}
+void* stb_allocate(size_t bytes) { return bytes > most_bytes ? nullptr : std::calloc(bytes, 1); }
 
 void* stb_reallocate(void* memory, size_t before, size_t bytes) {
   if (bytes > most_bytes) return nullptr;
   void* larger = std::realloc(memory, bytes);
-  if (larger && bytes > before)
-    std::memset(static_cast<char*>(larger) + before, fill_byte, bytes - before);
+  if (larger && bytes > before) std::memset(static_cast<char*>(larger) + before, 0, bytes - before);
   return larger;
 }
 
@@ -45,17 +38,8 @@ void* stb_reallocate(void* memory, size_t before, size_t bytes) {
 
 namespace uvic::formats {
 
-StbMemory::StbMemory(size_t most) : StbMemory(most, fill_byte) {}
+StbMemory::StbMemory(size_t most) : most_bytes_before_(most_bytes) { most_bytes = most; }
 
-StbMemory::StbMemory(size_t most, uint8_t fill)
-    : most_bytes_before_(most_bytes), fill_before_(fill_byte) {
-  most_bytes = most;
-  fill_byte = fill;
-}
-
-StbMemory::~StbMemory() {
-  most_bytes = most_bytes_before_;
-  fill_byte = fill_before_;
-}
+StbMemory::~StbMemory() { most_bytes = most_bytes_before_; }
 
 }  // namespace uvic::formats

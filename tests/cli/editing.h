@@ -10,6 +10,7 @@
 #include "data/formats/atomic_file.h"
 #include "data/formats/image_file.h"
 #include "tests/cli/program.h"
+#include "tests/cli/refusal.h"
 #include "tests/support/catch.h"
 
 namespace uvic::test {
@@ -60,13 +61,6 @@ inline double rmse(const formats::Image& a, const formats::Image& b) {
   for (size_t i = 0; i < a.rgb.size(); ++i)
     sum += (double(a.rgb[i]) - b.rgb[i]) * (double(a.rgb[i]) - b.rgb[i]);
   return std::sqrt(sum / static_cast<double>(a.rgb.size()));
-}
-
-inline void check_refused(const Outcome& outcome, int exit_code, const std::string& what) {
-  CAPTURE(outcome.err);
-  CHECK(outcome.exit_code == exit_code);
-  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
-  CHECK_THAT(outcome.err, Contains(what));
 }
 
 }  // namespace uvic::test

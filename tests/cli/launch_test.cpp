@@ -9,6 +9,7 @@
 #include "data/formats/safetensors.h"
 #include "data/formats/zip_archive.h"
 #include "tests/cli/program.h"
+#include "tests/cli/refusal.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
 
@@ -34,12 +35,6 @@ bool same(const formats::TensorFile& a, const formats::TensorFile& b) {
   for (const auto& [name, tensor] : a.tensors)
     if (!b.tensors.count(name) || !torch::equal(tensor, b.tensors.at(name))) return false;
   return true;
-}
-
-void check_refused(const Outcome& outcome, int exit_code, const std::string& what) {
-  CAPTURE(outcome.err);
-  CHECK(outcome.exit_code == exit_code);
-  CHECK_THAT(outcome.err, Contains(what));
 }
 
 }  // namespace
@@ -80,7 +75,7 @@ TEST_CASE("weights without a state are not trained over, but may be started from
   REQUIRE(run_uvic(quick(run, 160)).exit_code == 0);
   fs::remove(run / "state.safetensors");
   const auto before = weights(run, "000000160");
-  check_refused(run_uvic(quick(run, 320)), 2, "--init");
+  check_refused_after_notes(run_uvic(quick(run, 320)), 2, "--init");
   CHECK(same(before, weights(run, "000000160")));
   CHECK_FALSE(fs::exists(run / "weights" / "000000320.safetensors"));
 
@@ -118,7 +113,8 @@ TEST_CASE("weights without a state are not trained over, but may be started from
   CHECK(again.exit_code == 0);
   CHECK_THAT(again.err, Contains("resumed at 32 images") && !Contains("started from"));
   CHECK(weights(tuned, "000000064").metadata.count("uvic.init") == 1);
-  check_refused(run_uvic({"train", "--out", tuned.string(), "--init", run.string()}), 2, "--init");
+  check_refused_after_notes(
+      run_uvic({"train", "--out", tuned.string(), "--init", run.string()}), 2, "--init");
 }
 
 TEST_CASE("a run that diverges says how to go back, and goes back bit for bit", "[launch]") {
@@ -128,7 +124,7 @@ TEST_CASE("a run that diverges says how to go back, and goes back bit for bit", 
   const auto whole = weights(run, "000000320");
   const auto diverged =
       run_uvic({"train", "--out", run.string(), "--total_images", "960", "--optimizer.lr", "1000"});
-  check_refused(diverged, 1, "no longer finite");
+  check_refused_after_notes(diverged, 1, "no longer finite");
   CHECK_THAT(diverged.err,
              Contains("--resume_from 320") && !Contains("is nan") && !Contains("is -nan"));
   const auto back = run_uvic({"train",
@@ -145,21 +141,23 @@ TEST_CASE("a run that diverges says how to go back, and goes back bit for bit", 
   CHECK_THAT(back.err, Contains("back at 160 images"));
   CHECK(same(whole, weights(run, "000000320")));
   CHECK(same(whole, formats::read_safetensors(run / "abandoned/1/weights/000000320.safetensors")));
-  check_refused(run_uvic({"train", "--out", run.string(), "--resume_from", "17"}), 2, "kept are");
+  check_refused_after_notes(
+      run_uvic({"train", "--out", run.string(), "--resume_from", "17"}), 2, "kept are");
   // An older state that is put back by hand is noticed.
   fs::copy_file(run / "state-000000160.safetensors",
                 run / "state.safetensors",
                 fs::copy_options::overwrite_existing);
-  check_refused(run_uvic({"train", "--out", run.string()}), 1, "--resume_from 160");
-  check_refused(run_uvic({"sample", "--run", run.string(), "--out", (scratch / "s").string()}),
-                1,
-                "000000320");
+  check_refused_after_notes(run_uvic({"train", "--out", run.string()}), 1, "--resume_from 160");
+  check_refused_after_notes(
+      run_uvic({"sample", "--run", run.string(), "--out", (scratch / "s").string()}),
+      1,
+      "000000320");
 }
 
 TEST_CASE("a folder of other files is no place for a run", "[launch]") {
   const Scratch scratch;
   std::ofstream(scratch / "thesis.tex") << "x";
-  check_refused(run_uvic(quick(scratch.path(), 32)), 2, "thesis.tex");
+  check_refused_after_notes(run_uvic(quick(scratch.path(), 32)), 2, "thesis.tex");
   CHECK_FALSE(fs::exists(scratch / "config.toml"));
 }
 
@@ -170,20 +168,21 @@ TEST_CASE("convert onto a run moves all of it aside; the parts of two runs never
   REQUIRE(run_uvic(quick(softmax, 48) + Words{"--model.attention", "softmax"}).exit_code == 0);
   const Words convert = {
       "convert", (cog / "weights/000000032.safetensors").string(), softmax.string()};
-  check_refused(run_uvic(convert), 2, "already holds a run");
+  check_refused_after_notes(run_uvic(convert), 2, "already holds a run");
   REQUIRE(run_uvic(convert + Words{"--overwrite"}).exit_code == 0);
   CHECK(fs::exists(softmax / "abandoned/1/state.safetensors"));
   CHECK_FALSE(fs::exists(softmax / "state.safetensors"));
   CHECK_FALSE(fs::exists(softmax / "weights/000000048.safetensors"));
-  check_refused(
+  check_refused_after_notes(
       run_uvic({"train", "--out", softmax.string(), "--total_images", "64"}), 2, "--init");
   // A config of another network next to the weights is noticed in sampling.
   fs::copy_file(softmax / "abandoned/1/config.toml",
                 softmax / "config.toml",
                 fs::copy_options::overwrite_existing);
-  check_refused(run_uvic({"sample", "--run", softmax.string(), "--out", (scratch / "s").string()}),
-                2,
-                "model.attention");
+  check_refused_after_notes(
+      run_uvic({"sample", "--run", softmax.string(), "--out", (scratch / "s").string()}),
+      2,
+      "model.attention");
 }
 
 TEST_CASE("exported weights say their run and images, and hold no path", "[launch]") {
@@ -232,7 +231,7 @@ TEST_CASE("the same images as a zip continue a run, others only when asked to", 
   const auto zipped = launch("a.zip", "64", {});
   CAPTURE(zipped.err);
   CHECK(zipped.exit_code == 0);
-  check_refused(launch("b.zip", "96", {}), 2, "--allow_other_data");
+  check_refused_after_notes(launch("b.zip", "96", {}), 2, "--allow_other_data");
   CHECK(launch("b.zip", "96", {"--allow_other_data"}).exit_code == 0);
   const auto record = formats::read_json(scratch / "run/run.json");
   CHECK(record["launches"].back()["changed"].contains("data_fingerprint"));

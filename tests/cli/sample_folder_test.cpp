@@ -11,6 +11,7 @@
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
 #include "tests/cli/program.h"
+#include "tests/cli/refusal.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
 
@@ -35,13 +36,6 @@ Words sampling(const fs::path& out, const std::string& seeds, const std::string&
           steps};
 }
 
-void check_refused(const Words& words, const std::string& name) {
-  const auto outcome = run_uvic(words);
-  CAPTURE(outcome.err);
-  CHECK(outcome.exit_code == 2);
-  CHECK_THAT(outcome.err, Contains(name) && Contains("--overwrite"));
-}
-
 }  // namespace
 
 TEST_CASE("files that uvic sample did not write are not replaced", "[sample_folder]") {
@@ -52,7 +46,9 @@ TEST_CASE("files that uvic sample did not write are not replaced", "[sample_fold
   CAPTURE(name);
   std::ofstream(out / name) << "somebody's";
   const auto command = sampling(out, "0-2") + Words{"--trajectory"};
-  check_refused(command, name);
+  const auto refused = run_uvic(command);
+  check_refused(refused, 2, name);
+  CHECK_THAT(refused.err, Contains("--overwrite"));
   CHECK(formats::read_file(out / name) == "somebody's");
   CHECK(run_uvic(command + Words{"--overwrite"}).exit_code == 0);
   CHECK(formats::read_file(out / name) != "somebody's");
@@ -63,7 +59,9 @@ TEST_CASE("a grid.png that came after samples without one is somebody's", "[samp
   const auto out = scratch / "s";
   REQUIRE(run_uvic(sampling(out, "0") + Words{"--grid=false"}).exit_code == 0);
   std::ofstream(out / "grid.png") << "somebody's";
-  check_refused(sampling(out, "0-1"), "grid.png");
+  const auto refused = run_uvic(sampling(out, "0-1"));
+  check_refused(refused, 2, "grid.png");
+  CHECK_THAT(refused.err, Contains("--overwrite"));
   CHECK(run_uvic(sampling(out, "0-1") + Words{"--grid=false"}).exit_code == 0);
   CHECK(formats::read_file(out / "grid.png") == "somebody's");
 }

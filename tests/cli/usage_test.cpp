@@ -9,6 +9,7 @@
 
 #include "data/formats/atomic_file.h"
 #include "tests/cli/program.h"
+#include "tests/cli/refusal.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
 #include "tests/support/skip.h"
@@ -22,14 +23,6 @@ namespace {
 using Words = std::vector<std::string>;
 
 void write(const fs::path& path, const std::string& text) { std::ofstream(path) << text; }
-
-// One line on stderr, nothing that looks like a stack trace, and the exit code.
-void check_refused(const Outcome& outcome, int exit_code, const std::string& what) {
-  CAPTURE(outcome.err);
-  CHECK(outcome.exit_code == exit_code);
-  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
-  CHECK_THAT(outcome.err, Contains(what));
-}
 
 }  // namespace
 

@@ -10,6 +10,7 @@
 #include "data/formats/json.h"
 #include "data/formats/npy.h"
 #include "tests/cli/program.h"
+#include "tests/cli/refusal.h"
 #include "tests/support/all_close.h"
 #include "tests/support/scratch.h"
 
@@ -24,17 +25,6 @@ using Words = std::vector<std::string>;
 
 const fs::path kGolden = fs::path(UVIC_GOLDEN_DIR) / "app";
 const Words kHints = {"--num-heads", "2", "--num-clip-token", "3", "--attention", "cog"};
-
-// One line on stderr after those that say what a config assumes, and the exit code.
-void check_refused(const Outcome& outcome, int exit_code, const std::string& what) {
-  CAPTURE(outcome.err);
-  CHECK(outcome.exit_code == exit_code);
-  const auto begin = outcome.err.rfind("uvic: ");
-  REQUIRE(begin != std::string::npos);
-  const auto refusal = outcome.err.substr(begin);
-  CHECK(std::count(refusal.begin(), refusal.end(), '\n') == 1);
-  CHECK_THAT(refusal, Contains(what));
-}
 
 }  // namespace
 
@@ -63,9 +53,10 @@ TEST_CASE("weights of the official code, converted, give the official output", "
   REQUIRE(predicted.exit_code == 0);
   CHECK_THAT(predicted.out, Contains("float32 [2, 4, 8, 8]"));
   CHECK(relative_l2(formats::read_npy(scratch / "out.npy"), official.read("output")) < 1e-5);
-  check_refused(run_uvic(predict), 2, "--context: needed");
-  check_refused(run_uvic(predict + Words{"--context", at("x.npy")}), 2, "want [2, 3, 6]");
-  check_refused(run_uvic({"predict"}), 2, "--weights: needed");
+  check_refused_after_notes(run_uvic(predict), 2, "--context: needed");
+  check_refused_after_notes(
+      run_uvic(predict + Words{"--context", at("x.npy")}), 2, "want [2, 3, 6]");
+  check_refused_after_notes(run_uvic({"predict"}), 2, "--weights: needed");
 
   const auto inspected = run_uvic({"inspect", at("w.safetensors"), "--json"});
   REQUIRE(inspected.exit_code == 0);
@@ -99,9 +90,10 @@ TEST_CASE("a trained run, converted to .pth, draws the very pictures", "[weights
     CHECK(formats::read_file(out + "/000003.png") == formats::read_file(scratch / "a/000003.png"));
   }
   fs::rename(scratch / "w.pth", scratch / "bare.pth");
-  check_refused(run_uvic(Words{"sample", "--weights", at("bare.pth")} + drawing + Words{at("c")}),
-                2,
-                "pass --config");
+  check_refused_after_notes(
+      run_uvic(Words{"sample", "--weights", at("bare.pth")} + drawing + Words{at("c")}),
+      2,
+      "pass --config");
   CHECK(report["kind"] == "run folder");
   CHECK(report["images_seen"] == 160);
   CHECK(report["step"] == 10);
@@ -111,17 +103,20 @@ TEST_CASE("what can't be converted or inspected is one line", "[weights]") {
   const Scratch scratch;
   const auto at = [&](const std::string& name) { return (scratch / name).string(); };
   std::ofstream(scratch / "text.pth") << "not a checkpoint";
-  check_refused(run_uvic({"convert", at("text.pth"), at("w.safetensors")}), 1, "text.pth");
-  check_refused(run_uvic({"convert", at("nowhere.pth"), at("w.safetensors")}), 1, "nowhere.pth");
-  check_refused(run_uvic({"convert", at("text.pth")}), 2, "OUT");
-  check_refused(
+  check_refused_after_notes(
+      run_uvic({"convert", at("text.pth"), at("w.safetensors")}), 1, "text.pth");
+  check_refused_after_notes(
+      run_uvic({"convert", at("nowhere.pth"), at("w.safetensors")}), 1, "nowhere.pth");
+  check_refused_after_notes(run_uvic({"convert", at("text.pth")}), 2, "OUT");
+  check_refused_after_notes(
       run_uvic({"convert", (kGolden / "20.ckpt").string(), at("w.safetensors")}), 2, "--num_heads");
-  check_refused(run_uvic({"convert", (kGolden / "20.ckpt").string(), at("w.xyz")}), 2, "w.xyz");
-  check_refused(run_uvic({"inspect", at("nowhere")}), 1, "nowhere");
-  check_refused(run_uvic({"inspect", at("text.pth")}), 1, "text.pth");
-  check_refused(run_uvic({"inspect"}), 2, "FILE");
+  check_refused_after_notes(
+      run_uvic({"convert", (kGolden / "20.ckpt").string(), at("w.xyz")}), 2, "w.xyz");
+  check_refused_after_notes(run_uvic({"inspect", at("nowhere")}), 1, "nowhere");
+  check_refused_after_notes(run_uvic({"inspect", at("text.pth")}), 1, "text.pth");
+  check_refused_after_notes(run_uvic({"inspect"}), 2, "FILE");
   const auto evil = fs::path(UVIC_GOLDEN_DIR) / "formats" / "evil.zip.pth";
-  check_refused(run_uvic({"convert", evil.string(), at("w.safetensors")}), 1, "system");
+  check_refused_after_notes(run_uvic({"convert", evil.string(), at("w.safetensors")}), 1, "system");
   CHECK_FALSE(fs::exists(scratch / "w.safetensors"));
 }
 
@@ -135,8 +130,8 @@ TEST_CASE("dataset: the zip trains, and Ctrl-C leaves no half file", "[weights]"
   auto training = tiny_training(scratch / "run", 32);
   training[2] = at("set.zip");
   CHECK(run_uvic(training).exit_code == 0);
-  check_refused(run_uvic({"dataset", "procedural", at("set.zip")}), 2, "--overwrite");
-  check_refused(run_uvic({"dataset", at("nowhere"), at("b.zip")}), 1, "nowhere");
+  check_refused_after_notes(run_uvic({"dataset", "procedural", at("set.zip")}), 2, "--overwrite");
+  check_refused_after_notes(run_uvic({"dataset", at("nowhere"), at("b.zip")}), 1, "nowhere");
 
   fs::create_directory(scratch / "out");
   Running run({"dataset", "procedural", at("out/set.zip"), "--num_images", "1000000"});

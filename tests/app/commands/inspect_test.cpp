@@ -5,8 +5,7 @@
 #include <fstream>
 
 #include "data/formats/torch_pickle.h"
-#include "model/uvit/uvit.h"
-#include "model/weights.h"
+#include "tests/app/small_uvit.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
 
@@ -14,22 +13,12 @@ using namespace uvic;
 using namespace uvic::app;
 using Catch::Matchers::Contains;
 using test::Scratch;
+using test::small_uvit;
 namespace fs = std::filesystem;
 
 namespace {
 
 const fs::path kGolden = fs::path(UVIC_GOLDEN_DIR) / "app";
-
-/// A class-conditional network of two heads of 64 channels, as a state_dict.
-model::NamedTensors small_uvit() {
-  model::UViTConfig config;
-  config.img_size = 8, config.embed_dim = 128, config.depth = 2, config.num_heads = 2;
-  config.num_classes = 5, config.attention = "softmax", config.placement = "none";
-  model::UViT network(config);
-  auto tensors = model::named_weights(*network);
-  for (auto& [name, tensor] : tensors) tensor = tensor.clone();
-  return tensors;
-}
 
 }  // namespace
 

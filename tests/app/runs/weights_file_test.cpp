@@ -11,6 +11,7 @@
 #include "data/formats/safetensors.h"
 #include "data/formats/torch_pickle.h"
 #include "model/uvit/uvit.h"
+#include "tests/app/small_uvit.h"
 #include "tests/support/all_close.h"
 #include "tests/support/scratch.h"
 
@@ -19,6 +20,7 @@ using namespace uvic::app;
 using Catch::Matchers::Contains;
 using test::relative_l2;
 using test::Scratch;
+using test::small_uvit;
 namespace fs = std::filesystem;
 
 namespace {
@@ -68,17 +70,6 @@ PredictOptions official_prediction(const fs::path& folder, const fs::path& weigh
   options.context = folder / "context.npy";
   options.output = folder / "out.npy";
   return options;
-}
-
-/// A class-conditional network of two heads of 64 channels, as a state_dict.
-model::NamedTensors small_uvit() {
-  model::UViTConfig config;
-  config.img_size = 8, config.embed_dim = 128, config.depth = 2, config.num_heads = 2;
-  config.num_classes = 5, config.attention = "softmax", config.placement = "none";
-  model::UViT network(config);
-  auto tensors = model::named_weights(*network);
-  for (auto& [name, tensor] : tensors) tensor = tensor.clone();
-  return tensors;
 }
 
 }  // namespace
