@@ -30,9 +30,12 @@ void set_up(CLI::App& app) {
   uvic::app::use_option_groups(app);
   uvic::app::enable_config_file(app, uvic::app::find_config);
   uvic::app::add_commands(app);
-  for (auto* command : app.get_subcommands([](CLI::App*) { return true; }))
-    if (!command->get_option_no_throw("--config"))  // sample's own describes a network
-      command->footer("--config FILE or NAME: these options from a TOML file; see uvic --help");
+  for (auto* command : app.get_subcommands([](CLI::App*) { return true; })) {
+    const bool has_own_config = command->get_option_no_throw("--config");  // of a network
+    command->footer(has_own_config
+                        ? ""
+                        : "--config FILE or NAME: these options from a TOML file; see uvic --help");
+  }
 }
 
 /// What CLI11 asks to print for --help, --help_all and --version.
