@@ -52,7 +52,9 @@ std::string Field::text() const {
   auto text = help_;
   if (!choices_.empty()) {
     std::vector<std::string> names;
-    for (const auto& choice : choices_) names.push_back(choice.name);
+    for (const auto& choice : choices_)
+      if (!choice.name.empty())
+        names.push_back(choice.name);  // help_ says what an empty word means
     text += fmt::format("{}{}", text.empty() ? "" : ": ", fmt::join(names, " | "));
   }
   // Bounds that only keep nonsense out are for errors, not for help.
