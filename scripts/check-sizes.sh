@@ -5,8 +5,9 @@
 set -euo pipefail
 cd "${1:-$(dirname "$0")/..}"
 
-# Files that may be longer: kernels, and code that emulates them.
+# Files that may be longer: kernels, code that emulates them, and generated tables.
 files='
+data/html_entity_tables.cpp
 model/kernels/cpu/attention_tiles.h
 model/kernels/cuda/cuda_block_host.cpp
 '

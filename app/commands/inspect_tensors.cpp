@@ -7,6 +7,7 @@
 #include <string>
 #include <variant>
 
+#include "app/commands/inspect_clip.h"
 #include "app/runs/run_parts.h"
 #include "app/runs/weights_file.h"
 #include "base/tensor_text.h"
@@ -49,6 +50,7 @@ void describe_network(const fs::path& path, json& report) {
   int64_t parameters = 0;
   for (const auto& [name, tensor] : file.tensors) parameters += tensor.numel();
   report[file.is_network ? "parameters" : "elements"] = parameters;
+  if (!file.is_network) describe_clip_text(file.path, file.tensors, report);
   if (file.step) report["step"] = *file.step;
   if (const auto seen = file.metadata.find("uvic.images_seen"); seen != file.metadata.end())
     report["images_seen"] = std::atoll(seen->second.c_str());

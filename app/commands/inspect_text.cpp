@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "app/commands/inspect_clip.h"
 #include "base/tensor_text.h"
 #include "base/text_format.h"
 #include "model/network_config.h"
@@ -110,6 +111,9 @@ void print_inspection(const json& report) {
               "{} ({})", base::si_number(report[key].get<double>()), report[key].get<int64_t>()));
   if (report.contains("step")) print_line("step", text_of(report["step"]));
   if (report.contains("images_seen")) print_line("images seen", text_of(report["images_seen"]));
+  if (report.contains("text_encoder"))
+    for (const auto& [label, text] : clip_text_lines(report["text_encoder"]))
+      print_line(label, text);
   if (report.contains("network"))
     print_network(report["network"]);
   else if (report.contains("config"))

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "app/commands/predict_text.h"
 #include "app/options/options.h"
 #include "base/check.h"
 #include "base/process.h"
@@ -167,9 +168,18 @@ void PredictOptions::validate() const {
   base::require(gradients.empty() || !target.empty(),
                 "--gradients: of which loss? give --target too, an array shaped as the input");
   base::require(labels.empty() || context.empty(), "predict: --labels or --context, not both");
+  for (const auto& [flag, value] : {std::pair("tokenizer", &tokenizer),
+                                    std::pair("captions", &captions),
+                                    std::pair("tokens_output", &tokens_output)})
+    base::require(value->empty(),
+                  "--{} {}: {} holds no text encoder, which alone takes text",
+                  flag,
+                  *value,
+                  weights);
 }
 
 PredictResult run_predict(const PredictOptions& options) {
+  if (weights_are_clip_text(options)) return predict_text(options);
   options.validate();
   base::set_up_process(options.threads);
   model::use_fused_kernels(options.kernels == "fused");

@@ -20,6 +20,9 @@ struct PredictOptions {
   std::string timesteps;
   std::string labels;
   std::string context;
+  std::string tokenizer;
+  std::string captions;
+  std::string tokens_output;
   std::string output;
   std::string target;
   std::string gradients;
@@ -39,7 +42,10 @@ struct PredictOptions {
           prefix,
           Field{"Which network of a file that holds several, as model or ema; empty: the average"}
               .advanced());
-    visit("input", input, Field{"Floats [batch, in_chans, img_size, img_size], .npy"});
+    visit("input",
+          input,
+          Field{"Floats [batch, in_chans, img_size, img_size]; of a text encoder, tokens: integers "
+                "[batch, tokens]; .npy"});
     visit(
         "timesteps",
         timesteps,
@@ -50,6 +56,17 @@ struct PredictOptions {
         "context",
         context,
         Field{"Floats [batch, num_clip_token, clip_dim], for a context-conditional network; .npy"});
+    visit("tokenizer",
+          tokenizer,
+          Field{"Tokenizer of a text encoder: bpe_simple_vocab_16e6.txt.gz, vocab.json, "
+                "tokenizer.json, or their folder"});
+    visit(
+        "captions",
+        captions,
+        Field{"Captions for a text encoder: a JSON list of texts, or a text file with one a line"});
+    visit("tokens_output",
+          tokens_output,
+          Field{"Where the tokens of the captions are written, int64 [captions, tokens]; .npy"});
     visit("output", output, Field{"Where the prediction is written, floats as the input; .npy"});
     visit("target",
           target,
