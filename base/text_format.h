@@ -14,4 +14,9 @@ std::string with_error(double value,
 std::string duration_text(double seconds);       ///< "1 h 02 min", "3 min 20 s", "4.1 s"
 std::string escape_html(std::string_view text);  ///< & < > " ' as entities
 
+/// Whether the last characters of text are `ending`.
+inline bool ends_with(std::string_view text, std::string_view ending) {
+  return text.size() >= ending.size() && text.substr(text.size() - ending.size()) == ending;
+}
+
 }  // namespace uvic::base

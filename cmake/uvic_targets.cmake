@@ -9,9 +9,21 @@ add_library(uvic_flags INTERFACE)
 target_compile_features(uvic_flags INTERFACE cxx_std_17)
 target_include_directories(uvic_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_include_directories(uvic_flags SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS} ${STB_INCLUDE_DIR})
+# Newer wheels of PyTorch carry the headers of another fmt next to LibTorch's own, and those are found first. Then they are
+# the whole of it: no library of theirs exists to link.
+set(UVIC_FMT fmt::fmt)
+get_target_property(fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+foreach(folder ${TORCH_INCLUDE_DIRS})
+  if(EXISTS ${folder}/fmt/format-inl.h AND NOT folder IN_LIST fmt_include)
+    set(UVIC_FMT "")
+    target_compile_definitions(uvic_flags INTERFACE FMT_HEADER_ONLY=1)
+    message(STATUS "fmt: LibTorch's headers in ${folder}")
+    break()
+  endif()
+endforeach()
 # OpenMP everywhere: at::parallel_for is compiled in our files, and without it runs in one thread, silently.
 target_link_libraries(uvic_flags INTERFACE
-  ${TORCH_LIBRARIES} fmt::fmt nlohmann_json::nlohmann_json OpenMP::OpenMP_CXX Threads::Threads)
+  ${TORCH_LIBRARIES} ${UVIC_FMT} nlohmann_json::nlohmann_json OpenMP::OpenMP_CXX Threads::Threads)
 if(UVIC_SANITIZE)
   target_compile_options(uvic_flags INTERFACE -fsanitize=${UVIC_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(uvic_flags INTERFACE -fsanitize=${UVIC_SANITIZE})

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "base/text_format.h"
 #include "data/cifar10.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/file_kind.h"
@@ -19,11 +20,6 @@ namespace uvic::data {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool ends_with(const std::string& text, const std::string& ending) {
-  return text.size() >= ending.size() &&
-         text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
-}
 
 bool is_there(const fs::path& path) {
   std::error_code error;  // a name too long, a folder closed to us: reported as absent
@@ -58,7 +54,7 @@ struct PathAndPart {
 PathAndPart split_part(const std::string& source) {
   PathAndPart split{source, ""};
   for (const char* name : {"train", "test"}) {
-    if (is_there(split.path) || !ends_with(source, std::string(":") + name)) continue;
+    if (is_there(split.path) || !base::ends_with(source, std::string(":") + name)) continue;
     split.part = name;
     split.path = source.substr(0, source.size() - split.part.size() - 1);
   }

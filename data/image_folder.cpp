@@ -10,6 +10,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/text_format.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/crc32.h"
 #include "data/formats/file_error.h"
@@ -25,16 +26,11 @@ bool is_named_by_seed(const fs::path& path) {
          std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isdigit(c); });
 }
 
-bool ends_with(const std::string& text, const std::string& ending) {
-  return text.size() >= ending.size() &&
-         text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
-}
-
 /// What uvic sample writes next to the images.
 bool belongs_to_samples(const fs::path& path) {
   const auto name = path.filename().string();
-  return name == "samples.json" || name == "grid.png" || ends_with(name, "_trajectory.png") ||
-         ends_with(name, ".safetensors");
+  return name == "samples.json" || name == "grid.png" || base::ends_with(name, "_trajectory.png") ||
+         base::ends_with(name, ".safetensors");
 }
 
 /// A walk over a folder and all below it.

@@ -4,6 +4,7 @@
 
 #include "model/kernel_choice.h"
 #include "model/kernels/cpu/fused_block.h"
+#include "model/kernels/cuda/block_cuda_binding.h"
 
 namespace uvic::model {
 namespace {
@@ -98,12 +99,13 @@ torch::Tensor BlockImpl::forward(torch::Tensor x,
                                  torch::Tensor* values,
                                  torch::Dtype compute) {
   const auto score = attn->kind().score;
-  if (score && !values && fused_kernels() && fused_block_serves(x, norm1->weight, compute))
-    return fused_block(x,
-                       skip,
-                       fused_parameters(*this),
-                       {attn->num_heads(), attn->scale(), *score, kNormEpsilon},
-                       compute);
+  if (score && !values && fused_kernels()) {
+    const BlockShape shape{attn->num_heads(), attn->scale(), *score, kNormEpsilon};
+    if (fused_block_serves(x, norm1->weight, compute))
+      return fused_block(x, skip, fused_parameters(*this), shape, compute);
+    if (cuda_block_serves(x, norm1->weight, shape, compute))
+      return cuda_block(x, skip, fused_parameters(*this), shape);
+  }
 
   const auto residual = x.scalar_type();
   if (skip_linear)

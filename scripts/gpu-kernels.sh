@@ -18,7 +18,7 @@ if [ -z "$nvcc" ]; then
   echo "skipped: no nvcc in CUDACXX, on the PATH or in /usr/local/cuda/bin"
   exit 77
 fi
-sources=(model/kernels/cuda/attention_cuda.cu model/kernels/cuda/attention_cuda_grad.cu model/kernels/cuda/optimizer_cuda.cu)
+sources=(model/kernels/cuda/{attention_cuda,attention_cuda_grad,optimizer_cuda,row_cuda}.cu)
 options=(-std=c++17 -O3 -I. --Werror all-warnings)
 
 if [ $quick = 1 ]; then

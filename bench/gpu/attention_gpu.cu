@@ -20,6 +20,7 @@
 #include <limits>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/kernels/cuda/attention_cuda.h"
@@ -249,6 +250,9 @@ std::string json(double x) {
 }
 
 const char* name(ScoreKind kind) { return kind == ScoreKind::cog ? "cog" : "softmax"; }
+const char* name(KernelFamily family) {
+  return family == KernelFamily::ampere ? "ampere" : "automatic";
+}
 const char* name(HalfType type) { return type == HalfType::bf16 ? "bf16" : "fp16"; }
 
 }  // namespace
@@ -263,12 +267,22 @@ int main(int argc, char** argv) {
   must(cudaGetDeviceProperties(&device, 0), "cudaGetDeviceProperties");
   std::printf("{\"device\": \"%s\",\n \"correct\": [", device.name);
   bool first = true, right = true;
-  std::vector<int64_t> lengths = {1, 17, 65, 257};
+  std::vector<int64_t> lengths = {1, 17, 65, 128, 257, 334};
   if (quick) lengths = {65};
+  // Every width by the kernels that serve it here, and those of attention_hopper_tiles.cuh by the others too.
+  struct Checked {
+    KernelFamily family;
+    int64_t width;
+  };
+  std::vector<Checked> checked;
+  for (const int64_t width : {32, 40, 64, 72, 96, 128})
+    checked.push_back({KernelFamily::automatic, width});
+  for (const int64_t width : {40, 64}) checked.push_back({KernelFamily::ampere, width});
   for (const auto kind : {ScoreKind::softmax, ScoreKind::cog})
     for (const auto type : {HalfType::bf16, HalfType::fp16})
-      for (const int64_t width : {32, 40, 64, 72, 96, 128})
+      for (const auto& [family, width] : checked)
         for (const int64_t tokens : lengths) {
+          choose_kernels(family);
           Tensors t({kind, type, 2, 2, tokens, width}, static_cast<unsigned>(tokens + width));
           attention_forward(t.forward(), nullptr);
           attention_backward(t.backward(), nullptr);
@@ -277,9 +291,11 @@ int main(int argc, char** argv) {
           const bool good = d.worst() < (type == HalfType::bf16 ? 6e-3 : 8e-4);
           right = right && good;
           std::printf(
-              "%s\n  {\"weights\": \"%s\", \"type\": \"%s\", \"tokens\": %d, \"width\": %d, "
+              "%s\n  {\"kernels\": \"%s\", \"weights\": \"%s\", \"type\": \"%s\", \"tokens\": %d, "
+              "\"width\": %d, "
               "\"out\": %s, \"q\": %s, \"k\": %s, \"v\": %s, \"right\": %s}",
               first ? "" : ",",
+              name(family),
               name(kind),
               name(type),
               static_cast<int>(tokens),
@@ -306,7 +322,12 @@ int main(int argc, char** argv) {
                              {64, 8, 257, 128}};
   if (quick) sizes.clear();
   for (const auto& size : sizes)
-    for (const auto kind : {ScoreKind::softmax, ScoreKind::cog}) {
+    for (const auto& [family, kind] : std::vector<std::pair<KernelFamily, ScoreKind>>{
+             {KernelFamily::automatic, ScoreKind::softmax},
+             {KernelFamily::automatic, ScoreKind::cog},
+             {KernelFamily::ampere, ScoreKind::cog}}) {
+      if (family == KernelFamily::ampere && size.width != 64) continue;
+      choose_kernels(family);
       const Shape shape{kind, HalfType::bf16, size.batch, size.heads, size.tokens, size.width};
       Tensors a(shape, 1), b(shape, 2), c(shape, 3);
       const Tensors* sets[] = {&a, &b, &c};
@@ -317,9 +338,11 @@ int main(int argc, char** argv) {
       const double products =
           4.0 * size.batch * size.heads * size.tokens * size.tokens * size.width;
       std::printf(
-          "%s\n  {\"weights\": \"%s\", \"shape\": [%d, %d, %d, %d], \"forward_ms\": %.4f, "
+          "%s\n  {\"kernels\": \"%s\", \"weights\": \"%s\", \"shape\": [%d, %d, %d, %d], "
+          "\"forward_ms\": %.4f, "
           "\"backward_ms\": %.4f, \"forward_tflops\": %.1f, \"backward_tflops\": %.1f}",
           first ? "" : ",",
+          name(family),
           name(kind),
           static_cast<int>(size.batch),
           static_cast<int>(size.heads),

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""What PyTorch does on this GPU: the training step of a plain U-ViT and U-ViC, and attention in all its backends.
+"""What PyTorch does on this GPU: training and sampling with a plain U-ViT and U-ViC, attention in all its backends, and
+pytorch-fid's network.
 
 The networks are bench/peer/cpu_peer.py's, written from the papers for comparison alone.
 
-    python3 bench/peer/gpu_peer.py --out gpu_peer.json [--parts ceilings,attention,step] [--batch_size 256]
+    python3 bench/peer/gpu_peer.py --out gpu_peer.json [--parts ceilings,attention,step,sampling,features] [--batch_size 256]
 
 Times are medians over CUDA events after a warm-up, over several sets of inputs in turn. Each entry is measured by itself: one that
 fails is written with its error and the others go on. The file is written anew after every entry, and what matters most is measured
@@ -160,10 +161,83 @@ def steps(options, keep):
             keep(found)
 
 
+def recorded(run):
+    """A CUDA graph of run(); its inputs and outputs keep their places."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            run()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    return graph
+
+
+def sampling(options, keep):
+    """50 evaluations a batch, each one replay of a recorded graph, with a first-order update between them."""
+    found = []
+    evaluations, batch = 50, options.batch_size
+    for compiled in (False, True):
+        for kind in ("softmax", "cog"):
+            entry = {"attention": kind, "way": ("torch.compile" if compiled else "eager") + " in a CUDA graph",
+                     "batch_size": batch, "evaluations": evaluations}
+            try:
+                network = Network(kind).cuda().eval()
+                forward = torch.compile(network, dynamic=False) if compiled else network
+                x = torch.randn(batch, 3, 32, 32, device="cuda")
+                t = torch.full((batch,), 500.0, device="cuda")
+
+                def evaluate():
+                    with torch.no_grad(), torch.autocast("cuda", torch.bfloat16):
+                        x.mul_(0.999).add_(forward(x, t).float(), alpha=-1e-3)
+
+                graph = recorded(evaluate)
+
+                def sample(_):
+                    for i in range(evaluations):
+                        t.fill_(999 - 999 * i / evaluations)
+                        graph.replay()
+
+                ms = median_ms(sample, calls=5, warm_up=1)
+                entry["images_per_sec"] = batch / ms * 1e3
+                del graph, network, forward
+            except Exception as error:
+                entry["error"] = "".join(traceback.format_exception_only(error))[:2000]
+            torch.cuda.empty_cache()
+            found.append(entry)
+            keep(found)
+
+
+def features(_, keep):
+    """pytorch-fid's extraction from uint8 images that are on the GPU already: its resize, torchvision's Inception (whose
+    operations and shapes are those of the FID network), features to the CPU. PyTorch's defaults: TF32 in convolutions."""
+    import torchvision
+
+    torch.backends.cudnn.allow_tf32 = True
+    network = torchvision.models.inception_v3(num_classes=1008, aux_logits=False, weights=None, init_weights=False)
+    network.fc = torch.nn.Identity()
+    network = network.cuda().eval()
+    found = []
+    for batch in (50, 256):
+        for side in (32, 256):
+            images = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8, device="cuda")
+
+            def extract(_):
+                with torch.no_grad():
+                    x = F.interpolate(images.float() / 255, size=(299, 299), mode="bilinear", align_corners=False)
+                    return network(2 * x - 1).cpu()
+
+            ms = median_ms(extract, calls=10, warm_up=3)
+            found.append({"batch_size": batch, "side": side, "images_per_sec": batch / ms * 1e3})
+            keep(found)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True)
-    parser.add_argument("--parts", default="ceilings,attention,step")
+    parser.add_argument("--parts", default="ceilings,attention,step,sampling,features")
     parser.add_argument("--batch_size", type=int, default=256)
     options = parser.parse_args()
     if not torch.cuda.is_available():
@@ -179,7 +253,8 @@ def main():
         os.replace(options.out + ".new", options.out)
 
     for part in options.parts.split(","):
-        measure = {"ceilings": ceilings, "attention": attention, "step": steps}[part]
+        measure = {"ceilings": ceilings, "attention": attention, "step": steps, "sampling": sampling,
+                   "features": features}[part]
         try:
             measure(options, lambda value: keep(part, value))
         except Exception as error:

@@ -7,6 +7,7 @@
 #include <cctype>
 #include <vector>
 
+#include "base/text_format.h"
 #include "data/formats/little_endian.h"
 #include "data/formats/zip_archive.h"
 
@@ -14,10 +15,6 @@ namespace uvic::formats {
 namespace {
 
 constexpr size_t kCifarRecordBytes = 3073;
-
-bool ends_with(std::string_view text, std::string_view ending) {
-  return text.size() >= ending.size() && text.substr(text.size() - ending.size()) == ending;
-}
 
 bool begins(const FileHead& head, std::string_view magic) {
   return head.bytes.substr(0, magic.size()) == magic;
@@ -52,7 +49,7 @@ FileKind kind_of_zip(const std::shared_ptr<const MappedFile>& file) {
   if (holds("data.pkl")) return holds("constants.pkl") ? FileKind::kTorchScript : FileKind::kPth;
   const bool arrays =
       !entries.empty() && std::all_of(entries.begin(), entries.end(), [](const auto& entry) {
-        return ends_with(entry.name, ".npy");
+        return base::ends_with(entry.name, ".npy");
       });
   return arrays ? FileKind::kNpz : FileKind::kImageZip;
 }

@@ -31,9 +31,7 @@ bool leaves_archive(const std::string& name) {
 
 namespace {
 
-constexpr uint64_t kDeflateRatio = 1032;  // a match of 258 bytes takes two bits at least
-constexpr uint32_t kNone32 = 0xffffffff;  // "see the zip64 field"
-constexpr uint16_t kNone16 = 0xffff;
+constexpr uint64_t kDeflateRatio = 1032;    // a match of 258 bytes takes two bits at least
 constexpr size_t kPiece = size_t{1} << 24;  // bytes unpacked at once
 
 /// The end-of-directory record, from its zip64 form where that stands.
@@ -46,7 +44,7 @@ std::optional<Directory> find_directory(const MappedFile& file) {
   if (file.size() < kRecord) return std::nullopt;
   const uint8_t* bytes = file.data();
   const size_t last = file.size() - kRecord;
-  const size_t first = last > kNone16 ? last - kNone16 : 0;
+  const size_t first = last > kZipNone16 ? last - kZipNone16 : 0;
   for (size_t at = last + 1; at-- > first;) {
     if (load_little_endian<uint32_t>(bytes + at) != 0x06054b50) continue;
     const uint64_t comment = load_little_endian<uint16_t>(bytes + at + 20);
@@ -95,12 +93,12 @@ std::vector<uint64_t> local_headers(const MappedFile& file,
       return {};
     }
     uint64_t header = load_little_endian<uint32_t>(next + 42);
-    if (header == kNone32) {
+    if (header == kZipNone32) {
       // The zip64 field holds, in this order, those of size, packed size and offset that did not
       // fit.
       size_t skip = 0;
       for (const size_t field : {24, 20}) {
-        if (load_little_endian<uint32_t>(next + field) == kNone32) skip += 8;
+        if (load_little_endian<uint32_t>(next + field) == kZipNone32) skip += 8;
       }
       const uint8_t* block = next + kFixed + name;
       const uint8_t* const blocks_end = block + extra;

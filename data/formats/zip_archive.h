@@ -15,6 +15,10 @@
 
 namespace uvic::formats {
 
+/// Values of the 32-bit and 16-bit fields of a zip file that refer to its zip64 fields.
+constexpr uint32_t kZipNone32 = 0xffffffff;
+constexpr uint16_t kZipNone16 = 0xffff;
+
 struct ZipEntry {
   std::string name;         ///< with '/' between folders; a folder's own entry ends in '/'
   uint64_t size_bytes = 0;  ///< unpacked

@@ -11,8 +11,6 @@
 namespace uvic::formats {
 namespace {
 
-constexpr uint32_t kNone32 = 0xffffffff;  // "see the zip64 field"
-constexpr uint16_t kNone16 = 0xffff;
 constexpr uint16_t kVersion = 45;          // zip64
 constexpr uint16_t kUtf8 = 1 << 11;        // names are UTF-8
 constexpr uint16_t kTime = 0, kDate = 33;  // 1980-01-01: equal content gives equal archives
@@ -24,8 +22,12 @@ std::string packed(T... values) {
   return out;
 }
 
-uint32_t low32(uint64_t value) { return value >= kNone32 ? kNone32 : static_cast<uint32_t>(value); }
-uint16_t low16(uint64_t value) { return value >= kNone16 ? kNone16 : static_cast<uint16_t>(value); }
+uint32_t low32(uint64_t value) {
+  return value >= kZipNone32 ? kZipNone32 : static_cast<uint32_t>(value);
+}
+uint16_t low16(uint64_t value) {
+  return value >= kZipNone16 ? kZipNone16 : static_cast<uint16_t>(value);
+}
 
 }  // namespace
 
@@ -41,7 +43,7 @@ void ZipWriter::add(const std::string& name, std::string_view content, size_t al
     throw std::invalid_argument(fmt::format("ZipWriter: '{}' is no name for an entry", name));
   }
   const Written entry{name, content.size(), at_, crc32(content)};
-  const bool is_large = content.size() >= kNone32;
+  const bool is_large = content.size() >= kZipNone32;
   std::string extra;
   if (is_large) {
     extra = packed<uint16_t, uint16_t, uint64_t, uint64_t>(1, 16, content.size(), content.size());
@@ -57,7 +59,7 @@ void ZipWriter::add(const std::string& name, std::string_view content, size_t al
   put(packed<uint32_t, uint16_t, uint16_t, uint16_t, uint16_t, uint16_t>(
           0x04034b50, kVersion, kUtf8, /*stored*/ 0, kTime, kDate) +
       packed<uint32_t, uint32_t, uint32_t>(
-          entry.crc32, is_large ? kNone32 : low32(content.size()), low32(content.size())) +
+          entry.crc32, is_large ? kZipNone32 : low32(content.size()), low32(content.size())) +
       packed<uint16_t, uint16_t>(static_cast<uint16_t>(name.size()),
                                  static_cast<uint16_t>(extra.size())) +
       name + extra);
@@ -70,8 +72,8 @@ void ZipWriter::commit() {
   const uint64_t directory_at = at_;
   for (const auto& entry : written_) {
     std::string wide;
-    if (entry.size_bytes >= kNone32) wide += packed(entry.size_bytes, entry.size_bytes);
-    if (entry.header_at >= kNone32) wide += packed(entry.header_at);
+    if (entry.size_bytes >= kZipNone32) wide += packed(entry.size_bytes, entry.size_bytes);
+    if (entry.header_at >= kZipNone32) wide += packed(entry.header_at);
     const std::string extra =
         wide.empty() ? ""
                      : packed<uint16_t, uint16_t>(1, static_cast<uint16_t>(wide.size())) + wide;
@@ -85,7 +87,7 @@ void ZipWriter::commit() {
         packed(low32(entry.header_at)) + entry.name + extra);
   }
   const uint64_t size = at_ - directory_at, count = written_.size();
-  if (count >= kNone16 || size >= kNone32 || directory_at >= kNone32) {
+  if (count >= kZipNone16 || size >= kZipNone32 || directory_at >= kZipNone32) {
     const uint64_t record_at = at_;
     put(packed<uint32_t, uint64_t, uint16_t, uint16_t>(0x06064b50, 44, kVersion, kVersion) +
         packed<uint32_t, uint32_t>(0, 0) + packed(count, count, size, directory_at));

@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <limits>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "model/kernels/cuda/attention_cuda.h"
 #include "model/kernels/cuda/cuda_block.cuh"
+#include "tests/support/catch.h"
 
 namespace uvic::model::cuda {
 
@@ -211,6 +213,30 @@ inline Doubles gradient(Case& c, int part) {
         for (int64_t d = 0; d < c.p.width; ++d)
           all.push_back(c.grad_qkv.get(c.at(part, b, h, t) + d));
   return all;
+}
+
+/// A few roundings to 8 (bf16) or 11 bits (fp16) on the way: weights, score gradients, the result.
+inline double tolerance(HalfType type) { return type == HalfType::bf16 ? 6e-3 : 8e-4; }
+
+inline std::string name_of(const Problem& p) {
+  return std::string(p.kind == ScoreKind::cog ? "cog" : "softmax") +
+         (p.type == HalfType::bf16 ? " bf16" : " fp16") + " batch " + std::to_string(p.batch) +
+         " heads " + std::to_string(p.heads) + " queries " + std::to_string(p.queries) + " keys " +
+         std::to_string(p.keys) + " width " + std::to_string(p.width);
+}
+
+inline void check_against_definition(const Problem& p, double slack = 1) {
+  INFO(name_of(p));
+  Case c(p, 7 + p.queries + p.width);
+  c.run();
+  const auto right = answers(c);
+  const double allowed = tolerance(p.type) * slack;
+  CHECK(distance(elements(c.out), right.out) < allowed);
+  CHECK(distance(gradient(c, 0), right.q) < allowed);
+  CHECK(distance(gradient(c, 1), right.k) < allowed);
+  CHECK(distance(gradient(c, 2), right.v) < allowed);
+  CHECK(c.out.fences_stand());
+  CHECK(c.grad_qkv.fences_stand());
 }
 
 }  // namespace uvic::model::cuda

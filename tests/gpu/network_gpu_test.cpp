@@ -1,11 +1,14 @@
 // The network and its training step on a GPU against the CPU's.
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 #include "app/sampling/cuda_graph.h"
 #include "app/training/cuda_step.h"
 #include "base/position_random.h"
+#include "model/kernel_choice.h"
 #include "model/uvit/uvit.h"
 #include "tests/gpu/skip.h"
 #include "tests/support/all_close.h"
@@ -105,6 +108,74 @@ TEST_CASE("gpu: what waits for the host is not recorded, and all else goes on", 
     good.replay();
     CHECK(torch::equal(noise.cpu(), (torch::cuda::manual_seed(5), torch::randn_like(x)).cpu()));
   }
+}
+
+TEST_CASE("gpu: U-ViT-S/2 and U-ViC-S/2 predict on the GPU as on the CPU", "[gpu]") {
+  UVIC_NEEDS_GPU();
+  for (const char* attention : {"softmax", "cog"}) {
+    INFO(attention);
+    torch::manual_seed(2);
+    model::UViTConfig config;
+    config.img_size = 32, config.patch_size = 2, config.embed_dim = 512, config.num_heads = 8;
+    config.depth = 12, config.attention = attention;
+    model::UViT network(config);
+    const auto x = torch::randn({2, 3, 32, 32});
+    const auto cpu = predict(network, x, torch::kFloat32, torch::kCPU);
+    const double fp32 = test::relative_l2(predict(network, x, torch::kFloat32, torch::kCUDA), cpu);
+    const double bf16 = test::relative_l2(predict(network, x, torch::kBFloat16, torch::kCUDA), cpu);
+    network->to(torch::kFloat64);
+    const auto exact =
+        predict(network, x.to(torch::kFloat64), torch::kFloat64, torch::kCPU).to(torch::kFloat32);
+    const double own = test::relative_l2(cpu, exact);
+    std::printf("%s S/2: GPU against CPU, fp32 %.2e, bf16 %.2e; CPU in fp32 against fp64 %.2e\n",
+                attention,
+                fp32,
+                bf16,
+                own);
+    // Cog jumps where a score changes its sign, so that rounding alone moves fresh weights further.
+    CHECK(fp32 < std::max(1e-5, 4 * own));
+    CHECK(bf16 < 1e-2);
+  }
+}
+
+/// All gradients of one loss in one row.
+torch::Tensor gradients(model::UViT& network,
+                        const torch::Tensor& x,
+                        torch::Dtype dtype,
+                        torch::Device device) {
+  network->to(device);
+  network->set_compute_dtype(dtype);
+  network->train();
+  network->zero_grad();
+  const auto out = network->forward(x.to(device), torch::full({x.size(0)}, 500.f, device));
+  (out.to(torch::kFloat32) - x.to(device)).square().mean().backward();
+  std::vector<torch::Tensor> rows;
+  for (const auto& p : network->parameters())
+    if (p.grad().defined()) rows.push_back(p.grad().detach().cpu().flatten());
+  return torch::cat(rows);
+}
+
+TEST_CASE("gpu: gradients of fused blocks are as near to fp32 as those of plain ones", "[gpu]") {
+  UVIC_NEEDS_GPU();
+  for (const char* attention : {"softmax", "cog"})
+    for (const bool qkv_bias : {false, true}) {
+      INFO(attention << ", bias of qkv " << qkv_bias);
+      torch::manual_seed(5);
+      auto config = small(attention);
+      config.qkv_bias = qkv_bias;
+      model::UViT network(config);
+      const auto x = torch::randn({5, 3, 32, 32});
+      const auto exact = gradients(network, x, torch::kFloat32, torch::kCPU);
+      const double fused =
+          test::relative_l2(gradients(network, x, torch::kBFloat16, torch::kCUDA), exact);
+      model::use_fused_kernels(false);
+      const double plain =
+          test::relative_l2(gradients(network, x, torch::kBFloat16, torch::kCUDA), exact);
+      model::use_fused_kernels(true);
+      std::printf("%s: gradients against fp32, fused %.2e, plain %.2e\n", attention, fused, plain);
+      CHECK(fused < 2e-2);
+      CHECK(fused < 1.5 * plain);
+    }
 }
 
 struct Trained {

@@ -1,6 +1,9 @@
 // The choice of the instance for a forward call, and the checks of forward and backward calls.
+#include <atomic>
+
 #include "model/kernels/cuda/attention_cuda_dispatch.cuh"
 #include "model/kernels/cuda/attention_cuda_forward.cuh"
+#include "model/kernels/cuda/attention_hopper_forward.cuh"
 
 namespace uvic::model::cuda {
 namespace {
@@ -23,10 +26,21 @@ bool aligned(const TokenRows<Void>& x) {
   return aligned(x.data) && x.batch % 8 == 0 && x.head % 8 == 0 && x.token % 8 == 0;
 }
 
+std::atomic<KernelFamily> chosen_family{KernelFamily::automatic};
+
 /// Offsets inside a tile are 32 bits wide.
 bool near(int64_t token_stride) { return token_stride >= 0 && token_stride < (1 << 23); }
 
 }  // namespace
+
+void choose_kernels(KernelFamily family) { chosen_family = family; }
+
+bool use_hopper(const AttentionForward& call) {
+  const KernelFamily family = chosen_family;
+  if (family == KernelFamily::ampere || call.width < kNarrowestHopper || call.width > kWidestHopper)
+    return false;
+  return family == KernelFamily::hopper || has_warpgroups();
+}
 
 const char* refusal(const AttentionForward& call) {
   if (call.width < 8 || call.width > 128 || call.width % 8 != 0)
@@ -54,12 +68,24 @@ const char* refusal(const AttentionBackward& call) {
   return nullptr;
 }
 
-void attention_forward(const AttentionForward& call, void* stream) {
-  refuse(refusal(call));
+void attention_forward(const AttentionForward& whole, void* stream) {
+  refuse(refusal(whole));
+  AttentionForward call = whole;
+  call.owned_from = use_hopper(call) ? hopper_rows(call.queries) : 0;
+  if (call.owned_from > 0)
+    with_type_and_kind(call, [&](auto type, auto kind) {
+      using H = Hopper<decltype(type), kind.value>;
+      launch(hopper_forward_kernel<H>,
+             Grid{row_blocks<H>(call.owned_from), call.heads, call.batch},
+             H::kThreads,
+             HopperForwardMemory<H>::kBytes,
+             stream,
+             call);
+    });
   with_instance(call, [&](auto type, auto kind, auto width) {
     using S = ForwardShape<decltype(type), kind.value, width.value>;
     launch(attention_forward_kernel<S>,
-           Grid{row_blocks<S>(call.queries), call.heads, call.batch},
+           Grid{row_blocks<S>(call.queries - call.owned_from), call.heads, call.batch},
            S::kThreads,
            ForwardMemory<S>::kBytes,
            stream,

@@ -26,8 +26,9 @@ struct AttentionForward {
   float scale;  ///< above 0
   TokenRows<const void> q, k, v;
   TokenRows<void> out;
-  float* row_stats;  ///< [batch, heads, queries, 2] or null: m = the largest |q k^T| of a row
-                     ///< (softmax: q k^T), and log2 of the sum of e^(scale (|q k^T| - m))
+  float* row_stats;    ///< [batch, heads, queries, 2] or null: m = the largest |q k^T| of a row
+                       ///< (softmax: q k^T), and log2 of the sum of e^(scale (|q k^T| - m))
+  int64_t owned_from;  ///< 0; inside a call: the first row that is left to these kernels
 };
 
 /// The gradients of the same call; `out` and `row_stats` are results of the forward pass.
@@ -40,6 +41,13 @@ struct AttentionBackward {
   TokenRows<void> grad_q, grad_k, grad_v;
   float* row_facts;  ///< scratch, [batch, heads, queries, 4], a multiple of 16 bytes
 };
+
+/// Which kernels serve a call. automatic: those for compute capability 9.0 (attention_hopper_tiles.cuh),
+/// where the device has it and the head is 40 to 64 wide, else those for 8.0. In the emulation,
+/// those for 8.0.
+enum class KernelFamily : int { automatic, ampere, hopper };
+/// For tests and measurements; holds for all later calls of the process.
+void choose_kernels(KernelFamily family);
 
 /// The reason why the kernels do not support this call, or null if they do.
 const char* refusal(const AttentionForward& call);

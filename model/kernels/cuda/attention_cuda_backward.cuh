@@ -8,42 +8,53 @@
 
 namespace uvic::model::cuda {
 
-/// The values of a query that the gradients read: {m, log2 of the sum, rowsum(grad_out * out), 0}.
+/// The values of a query that the gradients read: {m, log2 of the sum l, rowsum(grad_out * out),
+/// m c + l}.
 struct FactsCall {
   AttentionBackward backward;
 };
 
 constexpr int kFactThreads = 128;
+constexpr int kFactLanes = 8;  // of a query; each reads 16 bytes at a time
 
-/// One warp for each query.
-UVIC_KERNEL(kFactThreads, 1) row_facts_kernel(const FactsCall facts) {
+template <class Type>
+UVIC_DEVICE float dot_of_words(const Words& x, const Words& y) {
+  float sum = 0;
+  UVIC_UNROLL
+  for (int i = 0; i < 4; ++i)
+    sum +=
+        Type::low(x.word[i]) * Type::low(y.word[i]) + Type::high(x.word[i]) * Type::high(y.word[i]);
+  return sum;
+}
+
+UVIC_KERNEL(kFactThreads, 8) row_facts_kernel(const FactsCall facts) {
   const AttentionBackward& call = facts.backward;
   const AttentionForward& forward = call.forward;
   const BlockIndex block = block_index();
-  const int lane = thread_index() % kLanes;
-  const int64_t query = int64_t{block.x} * (kFactThreads / kLanes) + thread_index() / kLanes;
-  if (query >= forward.queries) return;
-  const uint16_t* out = rows_at(
-      TokenRows<const void>{
-          forward.out.data, forward.out.batch, forward.out.head, forward.out.token},
-      block,
-      query);
-  const uint16_t* grad = rows_at(call.grad_out, block, query);
+  const int lane = thread_index() % kFactLanes;
+  const int64_t query =
+      int64_t{block.x} * (kFactThreads / kFactLanes) + thread_index() / kFactLanes;
   float sum = 0;
-  for (int i = lane * 2; i < forward.width; i += 2 * kLanes) {
-    const uint32_t o = *reinterpret_cast<const uint32_t*>(out + i),
-                   g = *reinterpret_cast<const uint32_t*>(grad + i);
-    if (forward.type == HalfType::bf16)
-      sum += Bf16::low(o) * Bf16::low(g) + Bf16::high(o) * Bf16::high(g);
-    else
-      sum += Fp16::low(o) * Fp16::low(g) + Fp16::high(o) * Fp16::high(g);
+  if (query < forward.queries) {
+    const uint16_t* out = rows_at(
+        TokenRows<const void>{
+            forward.out.data, forward.out.batch, forward.out.head, forward.out.token},
+        block,
+        query);
+    const uint16_t* grad = rows_at(call.grad_out, block, query);
+    for (int i = lane * 8; i < forward.width; i += 8 * kFactLanes) {
+      const Words o = *reinterpret_cast<const Words*>(out + i),
+                  g = *reinterpret_cast<const Words*>(grad + i);
+      sum += forward.type == HalfType::bf16 ? dot_of_words<Bf16>(o, g) : dot_of_words<Fp16>(o, g);
+    }
   }
   UVIC_UNROLL
-  for (int mask = 16; mask > 0; mask /= 2) sum += shuffle_xor(sum, mask);
-  if (lane > 0) return;
+  for (int mask = kFactLanes / 2; mask > 0; mask /= 2) sum += shuffle_xor(sum, mask);
+  if (lane > 0 || query >= forward.queries) return;
   const int64_t at = (block.z * forward.heads + block.y) * forward.queries + query;
   const Pair stats = reinterpret_cast<const Pair*>(forward.row_stats)[at];
-  reinterpret_cast<Four*>(call.row_facts)[at] = {stats.a, stats.b, sum, 0};
+  reinterpret_cast<Four*>(call.row_facts)[at] = {
+      stats.a, stats.b, sum, stats.a * (forward.scale * kLog2E) + stats.b};
 }
 
 /// P and ds of one score, from its product x = q k^T and g = grad_out v^T.
@@ -53,8 +64,13 @@ struct ScoreGradient {
 
 template <class S>
 UVIC_DEVICE ScoreGradient score_gradient(float x, float g, const Four& facts, float c) {
-  const float finite = fabsf(x) > kLargestFloat ? with_sign_of(kLargestFloat, x) : x;  // NaN stays
-  float p = exp2_fast(((S::kCog ? fabsf(finite) : finite) - facts.a) * c - facts.b);
+  float p;
+  if (fabsf(facts.d) < 1e30f) {
+    p = exp2_fast(multiply_plus(S::kCog ? fabsf(x) : x, c, -facts.d));
+  } else {  // m c may be beyond float32, and so may x; NaN stays
+    const float finite = fabsf(x) > kLargestFloat ? with_sign_of(kLargestFloat, x) : x;
+    p = exp2_fast(((S::kCog ? fabsf(finite) : finite) - facts.a) * c - facts.b);
+  }
   if (S::kCog && x == 0) p = 0;
   return {p, p * (g - (S::kCog ? with_sign_of(facts.c, x) : facts.c))};
 }
@@ -230,7 +246,7 @@ UVIC_DEVICE void query_gradients(const AttentionBackward& call, const OwnedRows&
 template <class S>
 UVIC_KERNEL(S::kThreads, 2)
 query_gradient_kernel(const AttentionBackward call) {
-  const OwnedRows own = owned_rows<S>(call.forward.queries);
+  const OwnedRows own = owned_rows<S>(call.forward.owned_from, call.forward.queries);
   with_fitting_rows<S>(own.count, [&](auto granules, auto split) {
     query_gradients<S, granules.value, split.value>(call, own);
   });
@@ -333,7 +349,7 @@ UVIC_DEVICE void key_gradients(const AttentionBackward& call, const OwnedRows& o
 template <class S>
 UVIC_KERNEL(S::kThreads, 2)
 key_gradient_kernel(const AttentionBackward call) {
-  const OwnedRows own = owned_rows<S>(call.forward.keys);
+  const OwnedRows own = owned_rows<S>(call.forward.owned_from, call.forward.keys);
   with_fitting_rows<S>(own.count, [&](auto granules, auto split) {
     key_gradients<S, granules.value, split.value>(call, own);
   });

@@ -139,33 +139,54 @@ struct PackedCudaAttention : torch::autograd::Function<PackedCudaAttention> {
   static Tensor forward(
       AutogradContext* ctx, Tensor qkv, int64_t heads, int64_t kind, double scale) {
     qkv = qkv.contiguous();
-    const auto in = heads_of(qkv, heads);
-    const auto out = torch::empty({qkv.size(0), qkv.size(1), qkv.size(2) / 3}, qkv.options());
-    const auto stats = floats_by_row(in.q, 2);
-    run_forward(static_cast<ScoreKind>(kind), in, by_head(out, heads), scale, stats);
-    ctx->save_for_backward({qkv, out, stats});
+    const auto attended = cuda_attention_rows(static_cast<ScoreKind>(kind), qkv, heads, scale);
+    ctx->save_for_backward({qkv, attended.out, attended.row_stats});
     ctx->saved_data["heads"] = heads;
     ctx->saved_data["kind"] = kind;
     ctx->saved_data["scale"] = scale;
-    return out;
+    return attended.out;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grad_out) {
     const auto saved = ctx->get_saved_variables();
-    const auto heads = ctx->saved_data["heads"].toInt();
-    const auto grad_qkv = torch::empty_like(saved[0]);
-    run_backward(static_cast<ScoreKind>(ctx->saved_data["kind"].toInt()),
-                 heads_of(saved[0], heads),
-                 by_head(saved[1], heads),
-                 ctx->saved_data["scale"].toDouble(),
-                 saved[2],
-                 by_head(grad_out[0], heads),
-                 heads_of(grad_qkv, heads));
+    const auto grad_qkv =
+        cuda_attention_rows_grad(static_cast<ScoreKind>(ctx->saved_data["kind"].toInt()),
+                                 saved[0],
+                                 ctx->saved_data["heads"].toInt(),
+                                 ctx->saved_data["scale"].toDouble(),
+                                 {saved[1], saved[2]},
+                                 grad_out[0]);
     return {grad_qkv, Tensor(), Tensor(), Tensor()};
   }
 };
 
 }  // namespace
+
+CudaAttended cuda_attention_rows(ScoreKind kind, const Tensor& qkv, int64_t heads, double scale) {
+  const auto in = heads_of(qkv, heads);
+  CudaAttended attended;
+  attended.out = torch::empty({qkv.size(0), qkv.size(1), qkv.size(2) / 3}, qkv.options());
+  attended.row_stats = floats_by_row(in.q, 2);
+  run_forward(kind, in, by_head(attended.out, heads), scale, attended.row_stats);
+  return attended;
+}
+
+Tensor cuda_attention_rows_grad(ScoreKind kind,
+                                const Tensor& qkv,
+                                int64_t heads,
+                                double scale,
+                                const CudaAttended& attended,
+                                const Tensor& grad_out) {
+  const auto grad_qkv = torch::empty_like(qkv);
+  run_backward(kind,
+               heads_of(qkv, heads),
+               by_head(attended.out, heads),
+               scale,
+               attended.row_stats,
+               by_head(grad_out, heads),
+               heads_of(grad_qkv, heads));
+  return grad_qkv;
+}
 
 bool cuda_attention_serves(const Tensor& x, int64_t width, double scale) {
   if (!x.is_cuda() || (x.scalar_type() != torch::kBFloat16 && x.scalar_type() != torch::kHalf))

@@ -26,4 +26,21 @@ torch::Tensor cuda_attention(ScoreKind kind,
 /// The packed form: qkv [B, L, 3 H D] in the order (K H D) -> [B, L, H D].
 torch::Tensor cuda_attention(ScoreKind kind, const torch::Tensor& qkv, int64_t heads, double scale);
 
+/// The two passes of the packed form alone, outside autograd.
+struct CudaAttended {
+  torch::Tensor out;        ///< [B, L, H D]
+  torch::Tensor row_stats;  ///< what the backward pass reads, [B, H, L, 2] float32
+};
+CudaAttended cuda_attention_rows(ScoreKind kind,
+                                 const torch::Tensor& qkv,
+                                 int64_t heads,
+                                 double scale);
+/// The gradient of qkv.
+torch::Tensor cuda_attention_rows_grad(ScoreKind kind,
+                                       const torch::Tensor& qkv,
+                                       int64_t heads,
+                                       double scale,
+                                       const CudaAttended& attended,
+                                       const torch::Tensor& grad_out);
+
 }  // namespace uvic::model

@@ -40,6 +40,24 @@ void with_instance(const AttentionForward& call, const Body& body) {
     with_kind(Fp16());
 }
 
+/// Whether the kernels of attention_hopper_tiles.cuh serve this call on the present device.
+bool use_hopper(const AttentionForward& call);
+
+/// body(element type, score kind)
+template <class Body>
+void with_type_and_kind(const AttentionForward& call, const Body& body) {
+  const auto with_kind = [&](auto type) {
+    if (call.kind == ScoreKind::cog)
+      body(type, KindValue<ScoreKind::cog>());
+    else
+      body(type, KindValue<ScoreKind::softmax>());
+  };
+  if (call.type == HalfType::bf16)
+    with_kind(Bf16());
+  else
+    with_kind(Fp16());
+}
+
 inline void refuse(const char* reason) {
   if (reason) throw std::invalid_argument(std::string("CUDA attention: ") + reason);
 }

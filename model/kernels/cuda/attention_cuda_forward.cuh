@@ -32,11 +32,6 @@ UVIC_DEVICE float magnitude(float s) {
   return S::kCog ? fabsf(s) : s;
 }
 
-/// Score j of the row of a half, in a tile with `valid` columns.
-UVIC_DEVICE bool exists(int j, int e, int valid) {
-  return j * 8 + thread_index() % 4 * 2 + e < valid;
-}
-
 /// Converts the scores of one row to rounded weights with their signs. kZeros: some score is 0; it
 /// adds e^0 to the sum, and its weight is 0.
 template <class S, int kStep, bool kMasked, bool kZeros, int kGranules>
@@ -254,7 +249,7 @@ UVIC_DEVICE void attend_rows(const AttentionForward& call, const OwnedRows& own)
 template <class S>
 UVIC_KERNEL(S::kThreads, 2)
 attention_forward_kernel(const AttentionForward call) {
-  const OwnedRows own = owned_rows<S>(call.queries);
+  const OwnedRows own = owned_rows<S>(call.owned_from, call.queries);
   with_fitting_rows<S>(own.count, [&](auto granules, auto split) {
     attend_rows<S, granules.value, split.value>(call, own);
   });

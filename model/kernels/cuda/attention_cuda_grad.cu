@@ -1,6 +1,7 @@
 // The choice of the instances for a backward call.
 #include "model/kernels/cuda/attention_cuda_backward.cuh"
 #include "model/kernels/cuda/attention_cuda_dispatch.cuh"
+#include "model/kernels/cuda/attention_hopper_backward.cuh"
 
 namespace uvic::model::cuda {
 namespace {
@@ -30,7 +31,7 @@ using KeyShape = Shape<Type,
 void attention_backward(const AttentionBackward& call, void* stream) {
   refuse(refusal(call));
   const AttentionForward& forward = call.forward;
-  constexpr int64_t kQueriesOfBlock = kFactThreads / kLanes;
+  constexpr int64_t kQueriesOfBlock = kFactThreads / kFactLanes;
   launch(
       row_facts_kernel,
       Grid{(forward.queries + kQueriesOfBlock - 1) / kQueriesOfBlock, forward.heads, forward.batch},
@@ -38,21 +39,41 @@ void attention_backward(const AttentionBackward& call, void* stream) {
       0,
       stream,
       FactsCall{call});
+  const bool hopper = use_hopper(forward);
+  AttentionBackward of_keys = call, of_queries = call;
+  of_keys.forward.owned_from = hopper ? hopper_rows(forward.keys) : 0;
+  of_queries.forward.owned_from = hopper ? hopper_rows(forward.queries) : 0;
+  with_type_and_kind(forward, [&](auto type, auto kind) {
+    using H = Hopper<decltype(type), kind.value>;
+    const auto start = [&](auto kernel, const AttentionBackward& part) {
+      if (part.forward.owned_from > 0)
+        launch(kernel,
+               Grid{row_blocks<H>(part.forward.owned_from), forward.heads, forward.batch},
+               H::kThreads,
+               HopperBackwardMemory<H>::kBytes,
+               stream,
+               part);
+    };
+    start(hopper_key_kernel<H>, of_keys);
+    start(hopper_query_kernel<H>, of_queries);
+  });
+  const int64_t keys = forward.keys - of_keys.forward.owned_from,
+                queries = forward.queries - of_queries.forward.owned_from;
   with_instance(forward, [&](auto type, auto kind, auto width) {
     using Keys = KeyShape<decltype(type), kind.value, width.value>;
     launch(key_gradient_kernel<Keys>,
-           Grid{row_blocks<Keys>(forward.keys), forward.heads, forward.batch},
+           Grid{row_blocks<Keys>(keys), forward.heads, forward.batch},
            Keys::kThreads,
            BackwardMemory<Keys>::kBytes,
            stream,
-           call);
+           of_keys);
     using Queries = QueryShape<decltype(type), kind.value, width.value>;
     launch(query_gradient_kernel<Queries>,
-           Grid{row_blocks<Queries>(forward.queries), forward.heads, forward.batch},
+           Grid{row_blocks<Queries>(queries), forward.heads, forward.batch},
            Queries::kThreads,
            BackwardMemory<Queries>::kBytes,
            stream,
-           call);
+           of_queries);
   });
 }
 

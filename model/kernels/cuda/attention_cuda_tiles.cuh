@@ -48,14 +48,15 @@ struct Shape {
   static_assert(kWidth % 16 == 0 && kStreamRows % (kStep * kGranule) == 0, "whole steps");
 };
 
-/// Owned rows of a block, from block_index().x.
+/// Owned rows of a block, from block_index().x. Those before `from` belong to other kernels.
 struct OwnedRows {
   int first, count;  ///< count > 0: rows that exist
 };
 
 template <class S>
-UVIC_DEVICE OwnedRows owned_rows(int64_t all_rows) {
-  const int first = block_index().x * S::kOwnRows, left = static_cast<int>(all_rows) - first;
+UVIC_DEVICE OwnedRows owned_rows(int64_t from, int64_t all_rows) {
+  const int first = static_cast<int>(from) + block_index().x * S::kOwnRows,
+            left = static_cast<int>(all_rows) - first;
   return {first, left < S::kOwnRows ? left : S::kOwnRows};
 }
 
@@ -236,6 +237,11 @@ struct Weights {
   uint32_t word[kGranules][2 * kStep]
                [2];  ///< [..][j][half]: rows g + 8 half, columns 8 j + 2t 2t+1
 };
+
+/// Score j of the row of a half, in a tile with `valid` columns.
+UVIC_DEVICE bool exists(int j, int e, int valid) {
+  return j * 8 + thread_index() % 4 * 2 + e < valid;
+}
 
 /// sum [granules][16 rows, width] += weights [16 rows, kStep * 16] rows [kStep * 16, width].
 template <class S, int kGranules, int kStep>

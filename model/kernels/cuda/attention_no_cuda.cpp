@@ -1,7 +1,8 @@
-// attention_cuda_binding.h and optimizer_cuda_binding.h in a build without CUDA kernels.
+// attention_cuda_binding.h, block_cuda_binding.h and optimizer_cuda_binding.h in a build without CUDA kernels.
 #include <stdexcept>
 
 #include "model/kernels/cuda/attention_cuda_binding.h"
+#include "model/kernels/cuda/block_cuda_binding.h"
 #include "model/kernels/cuda/optimizer_cuda_binding.h"
 
 namespace uvic::model {
@@ -21,6 +22,19 @@ torch::Tensor cuda_attention(
 }
 torch::Tensor cuda_attention(ScoreKind, const torch::Tensor&, int64_t, double) {
   refuse("cuda_attention");
+}
+
+bool cuda_block_serves(const torch::Tensor&,
+                       const torch::Tensor&,
+                       const BlockShape&,
+                       torch::Dtype) {
+  return false;
+}
+torch::Tensor cuda_block(const torch::Tensor&,
+                         const torch::Tensor&,
+                         const BlockParameters&,
+                         const BlockShape&) {
+  refuse("cuda_block");
 }
 
 struct CudaAdamw::Tables {};

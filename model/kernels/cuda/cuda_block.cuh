@@ -17,10 +17,28 @@
 //   load_matrices_transposed(r, at)           is row l % 8 of matrix l / 8
 //   multiply_add<T>(c, a, b0, b1)             c [16, 8] += a [16, 16] b [16, 8]: mma.m16n8k16, with
 //                                             sums in fp32
+//   multiply_plus(a, b, c)                    a b + c, rounded once
 //   exp2_fast(x)  log2_fast(x)                to 2 units in the last place; exp2 flushes denormals
 //                                             to 0
+//   normal_cdf(x)                             Phi(x), absolute error below 1e-6
 //   Bf16, Fp16: pack(low, high)  low(word)  high(word)
 //   launch(kernel, Grid, threads, shared_bytes, stream, argument)
+//
+// Of a warpgroup (128 threads that start at a multiple of 128), where UVIC_HOPPER_CODE is defined:
+//
+//   publish_shared()                          this thread's writes to shared memory, before the barrier
+//                                             that lets a product of a warpgroup read them
+//   group_fence()                             before the first product after its registers changed
+//   group_multiply_add<T, transposed>(c, a, b, add)
+//                                             c [64, 8 chunks] (+)= a [64, 16] b: wgmma. a and c as in
+//                                             mma, warp w of the group holds rows 16 w. b: byte offset
+//                                             of rows of 128 bytes in the 128-byte swizzle, a multiple
+//                                             of 1024 plus the offset of the first of 16 inner indices;
+//                                             b's rows are c's columns, or (transposed) the inner index
+//   group_commit()  group_wait()              the products since the last commit; waits for all
+//   settle(c)                                 after group_wait(), before c is read
+//
+//   has_warpgroups()                          host: whether the present device and this build have them
 //
 // Fragments (lane l, group g = l / 4, t = l % 4), as in PTX ISA 8.x, "Matrix fragments for
 // mma.m16n8k16":

@@ -14,7 +14,7 @@
 
 namespace uvic::model::cuda {
 
-extern __shared__ __align__(16) unsigned char shared_bytes[];
+extern __shared__ __align__(1024) unsigned char shared_bytes[];
 
 UVIC_DEVICE int thread_index() { return static_cast<int>(threadIdx.x); }
 UVIC_DEVICE BlockIndex block_index() {
@@ -126,11 +126,26 @@ UVIC_DEVICE float exp2_fast(float x) {
   return y;
 }
 UVIC_DEVICE float log2_fast(float x) { return __log2f(x); }
+UVIC_DEVICE float multiply_plus(float a, float b, float c) { return fmaf(a, b, c); }
 UVIC_DEVICE float root(float x) { return __fsqrt_rn(x); }
+UVIC_DEVICE float normal_cdf(float x) { return fmaf(0.5f, erff(x * 0.70710678f), 0.5f); }
 
 inline void check(cudaError_t status, const char* what) {
   if (status != cudaSuccess)
     throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(status));
+}
+
+/// Whether the present device runs products of warpgroups, and this build has them.
+inline bool has_warpgroups() {
+#if defined(UVIC_CUDA_HOPPER)
+  int device = 0, major = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+        "cudaDeviceGetAttribute");
+  return major == 9;
+#else
+  return false;
+#endif
 }
 
 template <class Argument>
@@ -151,3 +166,5 @@ void launch(void (*kernel)(Argument),
 }
 
 }  // namespace uvic::model::cuda
+
+#include "model/kernels/cuda/cuda_block_warpgroup.cuh"

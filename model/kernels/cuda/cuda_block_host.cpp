@@ -97,7 +97,8 @@ struct Thread {
   Fiber fiber;
   bool done = false;
   bool at_barrier = false;
-  std::vector<Copy> open;                ///< copies of the group that is not closed yet
+  int barrier_of = 0;      ///< threads that the barrier waits for; 0: all of the block
+  std::vector<Copy> open;  ///< copies of the group that is not closed yet
   std::deque<std::vector<Copy>> groups;  ///< closed groups that are unfinished
 };
 

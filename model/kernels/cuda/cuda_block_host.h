@@ -125,6 +125,41 @@ inline void multiply_add<Fp16>(float (&c)[4], const uint32_t (&a)[4], uint32_t b
   multiply_add_fp16(c, a, b0, b1);
 }
 
+#define UVIC_HOPPER_CODE 1
+
+inline void group_fence() {}
+inline void group_commit() {}
+inline void group_wait() {}
+inline void publish_shared() {}
+
+/// Where byte `at` of rows of 128 bytes is in the 128-byte swizzle.
+inline uint32_t swizzled(uint32_t at) { return at ^ (at >> 7 & 7u) << 4; }
+
+/// The rows of a warp in a product of a warpgroup: chunk by chunk of eight columns.
+template <class T, bool kTransposed, int kChunks>
+void group_multiply_add(float (&c)[kChunks][4], const uint32_t (&a)[4], uint32_t b, bool add) {
+  const auto lane = static_cast<uint32_t>(thread_index() % 32), g = lane / 4, t = lane % 4 * 2;
+  for (uint32_t j = 0; j < kChunks; ++j) {
+    uint32_t words[2];
+    for (uint32_t half = 0; half < 2; ++half) {
+      const uint32_t inner = t + 8 * half, column = 8 * j + g;
+      if (kTransposed) {
+        const auto element = [&](uint32_t row) {
+          const uint32_t at = b + row * 128 + column * 2;
+          return shared_load<uint32_t>(swizzled(at & ~3u)) >> 8 * (at % 4) & 0xffffu;
+        };
+        words[half] = element(inner) | element(inner + 1) << 16;
+      } else {
+        words[half] = shared_load<uint32_t>(swizzled(b + column * 128 + inner * 2));
+      }
+    }
+    if (!add) c[j][0] = c[j][1] = c[j][2] = c[j][3] = 0;
+    multiply_add<T>(c[j], a, words[0], words[1]);
+  }
+}
+template <int kChunks>
+void settle(float (&)[kChunks][4]) {}
+
 inline uint32_t packed_signs(float low, float high) {
   return (bits_of(low) >> 16 & 0x8000u) | (bits_of(high) & 0x80000000u);
 }
@@ -137,7 +172,12 @@ inline float exp2_fast(float x) {
   return y < 1.17549435e-38f ? 0.f : y;  // NaN stays
 }
 inline float log2_fast(float x) { return std::log2(x); }
+inline float multiply_plus(float a, float b, float c) { return std::fma(a, b, c); }
 inline float root(float x) { return std::sqrt(x); }
+inline float normal_cdf(float x) { return 0.5f * std::erf(x * 0.70710678f) + 0.5f; }
+
+/// Tests ask for them (choose_kernels() in attention_cuda.h).
+inline bool has_warpgroups() { return false; }
 
 template <class Argument>
 void launch(void (*kernel)(Argument),
