@@ -13,6 +13,7 @@
 #include "data/formats/file_kind.h"
 #include "data/image_files.h"
 #include "data/image_folder.h"
+#include "data/image_tars.h"
 #include "data/image_zip.h"
 #include "data/procedural.h"
 
@@ -40,7 +41,7 @@ std::unique_ptr<FileContainer> open_file(const fs::path& path) {
   const auto head = formats::read_beginning(path, 512);
   if (head.rfind("PK\3\4", 0) == 0 || head.rfind("PK\5\6", 0) == 0) return open_image_zip(path);
   const auto kind = formats::content_text(head);
-  throw std::runtime_error(fmt::format("{}: neither a zip archive nor a folder of images{}",
+  throw std::runtime_error(fmt::format("{}: neither a zip or tar archive nor a folder of images{}",
                                        path.string(),
                                        kind.empty() ? "" : ": it is " + kind));
 }
@@ -98,6 +99,12 @@ std::unique_ptr<Dataset> open_folder(const std::string& source, const DatasetOpt
   return std::make_unique<ImageFiles>(open_image_folder(split.path), options);
 }
 
+std::unique_ptr<Dataset> open_tars(const std::string& source, const DatasetOptions& options) {
+  const auto tars = find_tars(source);
+  if (tars.empty()) return nullptr;
+  return std::make_unique<ImageFiles>(open_image_tars(source, tars), options);
+}
+
 std::unique_ptr<Dataset> open_zip(const std::string& source, const DatasetOptions& options) {
   const auto split = split_part(source);
   if (!is_there(split.path) || is_folder(split.path)) return nullptr;
@@ -123,6 +130,12 @@ base::Table<DataSource>& data_sources() {
            "a folder of PNG, JPEG, WebP or BMP files, a subfolder for each class or none",
            /*labelled=*/true,
            open_folder},
+          {"tar",
+           "a tar archive or a brace range of them (train-{0000..0146}.tar) as WebDataset packs "
+           "them, "
+           "classes in KEY.cls",
+           /*labelled=*/true,
+           open_tars},
           {"zip",
            "a zip archive of the same, or with EDM's dataset.json",
            /*labelled=*/true,
@@ -159,8 +172,8 @@ std::unique_ptr<Dataset> open_dataset(const std::string& source, const DatasetOp
   for (const auto& kind : data_sources())
     if (auto dataset = kind.open(source, options)) return dataset;
   throw std::runtime_error(
-      fmt::format("{}: no such file or folder; give a folder or zip archive of images, the folder "
-                  "of CIFAR-10's binary version, or the word procedural",
+      fmt::format("{}: no such file or folder; give a folder, zip or tar archive of images, the "
+                  "folder of CIFAR-10's binary version, or the word procedural",
                   split_part(source).path.string()));
 }
 

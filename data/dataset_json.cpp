@@ -16,8 +16,6 @@
 namespace uvic::data {
 namespace {
 
-constexpr int64_t kMaxClasses = int64_t{1} << 20;
-
 /// [file, class] pairs by file. Throws std::runtime_error beginning with `name`.
 std::unordered_map<std::string_view, int32_t> read_pairs(const nlohmann::json& labels,
                                                          const std::string& name) {

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "data/class_files.h"
 #include "data/dataset_json.h"
 #include "data/formats/file_error.h"
 #include "data/formats/image_file.h"
@@ -123,6 +124,7 @@ struct Contents {
   std::set<std::string> folders;                             // that hold anything, or nothing
   std::map<std::string, std::string> folders_left_out;       // and why
   std::unordered_map<std::string, StoredFile> dataset_json;  // by path
+  std::unordered_map<std::string, StoredFile> classes;       // .cls files, by path without ending
   LeftOut left_out;
 };
 
@@ -148,6 +150,8 @@ Contents sort_contents(const FileContainer& container) {
     } else if (path == "dataset.json" ||
                (path.size() > 13 && path.substr(path.size() - 13) == "/dataset.json")) {
       contents.dataset_json.emplace(path, file);
+    } else if (ending == "cls") {
+      contents.classes.emplace(path_key(path), file);
     } else {
       if (is_other_image(ending)) contents.other_images.push_back(path);
       contents.left_out.add(ending.empty() ? "no ending" : "." + ending + " is not read", path);
@@ -294,6 +298,16 @@ void note_left_out(const Contents& contents, Listing& listing) {
 
 }  // namespace
 
+bool is_image_path(std::string_view path) {
+  return !is_hidden(path) && is_readable_image(ending_of(path));
+}
+
+std::string_view path_key(std::string_view path, bool last_dot) {
+  const auto name_at = path.rfind('/') + 1;  // npos + 1 is 0
+  const auto dot = last_dot ? path.rfind('.') : path.find('.', name_at);
+  return dot == std::string_view::npos || dot < name_at ? path : path.substr(0, dot);
+}
+
 Listing list_images(const FileContainer& container) {
   auto contents = sort_contents(container);
   if (contents.images.empty()) refuse_no_images(container, contents);
@@ -311,6 +325,7 @@ Listing list_images(const FileContainer& container) {
       break;
     }
     if (length == shared.size()) {
+      if (label_by_class_files(container, contents.classes, listing)) break;
       label_by_folder(container, contents, common, listing);
       break;
     }

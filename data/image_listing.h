@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace uvic::data {
@@ -30,6 +31,15 @@ class FileContainer {
   virtual bool knows_checksums() const = 0;  ///< checksum() reads nothing
 };
 
+/// Whether the path is that of an image that can be read: by its ending, and neither hidden (".x",
+/// "__MACOSX") nor in a hidden folder.
+bool is_image_path(std::string_view path);
+
+/// A path without the ending of its file: "a/b" of a/b.c.jpg, or "a/b.c" with `last_dot`.
+std::string_view path_key(std::string_view path, bool last_dot = false);
+
+constexpr int64_t kMaxClasses = int64_t{1} << 20;
+
 /// The images of a container in the order of their paths (byte by byte), with their classes.
 struct Listing {
   std::vector<StoredFile> files;
@@ -46,16 +56,18 @@ struct Listing {
 ///
 /// 1. dataset.json as EDM's dataset_tool writes it, {"labels": [["00000/a.png", 6], ...]}, labels
 ///    null for an unlabelled set; our writer adds "class_names", a list that others ignore;
-/// 2. the subfolders that hold the images, in the order of their names byte by byte, as
+/// 2. a file KEY.cls next to each image KEY.jpg, whose text is its class, as WebDataset has it;
+/// 3. the subfolders that hold the images, in the order of their names byte by byte, as
 ///    torchvision's ImageFolder has them (so "10" comes before "2", which a note says), where there
 ///    are at least two;
-/// 3. none: images in one folder are an unlabelled set, and so are those in folders of a thousand
+/// 4. none: images in one folder are an unlabelled set, and so are those in folders of a thousand
 ///    (012/012345.png), which need not hold all of them.
 ///
 /// No class vanishes: a subfolder among the class folders without an image that can be read is an
 /// error that names it. Throws std::runtime_error for that, if there are no images, if some are in
 /// subfolders and some outside, if a path occurs twice, or if dataset.json lacks an image, gives it
-/// anything but a class 0 .. 1048575, or has fewer class names than classes.
+/// anything but a class 0 .. 1048575, if an image lacks its .cls among others that have one or it
+/// holds something else, or has fewer class names than classes.
 Listing list_images(const FileContainer& container);
 
 }  // namespace uvic::data

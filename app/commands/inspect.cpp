@@ -20,6 +20,7 @@
 #include "data/formats/image_file.h"
 #include "data/formats/json.h"
 #include "data/image_folder.h"
+#include "data/image_tars.h"
 #include "data/image_zip.h"
 
 namespace uvic::app {
@@ -101,6 +102,12 @@ void inspect_file(const fs::path& path, json& report) {
       break;
     }
     case formats::FileKind::kUnknown:
+      if (const auto tars = data::find_tars(path.string()); !tars.empty()) {
+        report["kind"] = "tar archive of images";
+        report["pictures"] =
+            images_json(*data::open_image_tars(path.string(), tars), path.string());
+        break;
+      }
       refuse_unknown(*file);
   }
 }

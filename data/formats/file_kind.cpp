@@ -172,7 +172,7 @@ base::Table<FileKindRow>& file_kinds() {
           {"tar",
            "a tar archive",
            K::kUnknown,
-           "unpack it, or make a zip of it",
+           "it may be a set of images; else unpack it",
            [](const FileHead& h) { return has_at(h, 257, "ustar"); },
            nullptr},
           {"xz",

@@ -42,7 +42,7 @@ class ClipText {
  public:
   /// Opens every published form, safetensors or torch.save, one file or shards with their index:
   /// Hugging Face's names (text_model.*, text encoder alone or the whole of CLIP), OpenAI's
-  /// (transformer.resblocks.*, also TorchScript), those of a whole Stable Diffusion checkpoint
+  /// (transformer.resblocks.*), those of a whole Stable Diffusion checkpoint
   /// (cond_stage_model.*). A folder stands for its only file of weights, the folder of a diffusers
   /// pipeline for text_encoder/. Other tensors of the file are passed over.
   ///

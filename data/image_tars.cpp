@@ -1,0 +1,131 @@
+#include "data/image_tars.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <string_view>
+#include <unordered_set>
+
+#include "base/thread_loop.h"
+#include "data/brace_range.h"
+#include "data/formats/atomic_file.h"
+#include "data/formats/crc32.h"
+#include "data/formats/tar_archive.h"
+
+namespace uvic::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
+class ImageTars : public FileContainer {
+ public:
+  ImageTars(std::string name, const std::vector<fs::path>& paths)
+      : name_(std::move(name)), archives_(paths.size()) {
+    // Each header is another place of the file: several are waited for at once.
+    base::parallel_for(static_cast<int64_t>(paths.size()), 0, [&](int64_t i) {
+      archives_[static_cast<size_t>(i)] =
+          std::make_unique<formats::TarReader>(paths[static_cast<size_t>(i)]);
+    });
+    for (const auto& archive : archives_)
+      for (const auto& entry : archive->entries())
+        if (entry.is_file) places_.push_back({archive.get(), &entry});
+    has_twins_ = count_twins();
+  }
+
+  std::string kind() const override {
+    return archives_.size() == 1 ? "tar archive"
+                                 : fmt::format("set of {} tar archives", archives_.size());
+  }
+  std::string name() const override { return name_; }
+
+  std::vector<StoredFile> list() const override {
+    std::vector<StoredFile> files;
+    files.reserve(places_.size());
+    for (size_t i = 0; i < places_.size(); ++i)
+      files.push_back(
+          {path_of(places_[i]), places_[i].entry->size_bytes, static_cast<int64_t>(i), {}});
+    return files;
+  }
+
+  std::string read(const StoredFile& file) const override { return std::string(bytes(file)); }
+
+  /// CRC-32 of three blocks of a KiB: the first, the middle, the last.
+  uint32_t checksum(const StoredFile& file) const override {
+    constexpr size_t kBlock = 1024;
+    const auto all = bytes(file);
+    uint32_t sum = 0;
+    const size_t last = all.size() > kBlock ? all.size() - kBlock : 0;
+    for (const size_t at : {size_t{0}, last / 2, last}) {
+      sum = formats::crc32(all.substr(at, kBlock), sum);
+      if (all.size() <= kBlock) break;
+    }
+    return sum;
+  }
+  bool knows_checksums() const override { return false; }
+
+ private:
+  struct Place {
+    const formats::TarReader* archive;
+    const formats::TarEntry* entry;
+  };
+
+  std::string_view bytes(const StoredFile& file) const {
+    const auto& place = places_[static_cast<size_t>(file.entry)];
+    return place.archive->bytes(*place.entry);
+  }
+
+  bool count_twins() const {
+    if (archives_.size() == 1) return false;
+    std::unordered_set<std::string_view> seen;
+    for (const auto& place : places_)
+      if (!seen.insert(place.entry->name).second) return true;
+    return false;
+  }
+
+  std::string path_of(const Place& place) const {
+    const auto& path = place.entry->name;
+    if (!has_twins_) return path;
+    const auto slash = path.rfind('/');
+    const auto name_at = slash == std::string::npos ? 0 : slash + 1;
+    return path.substr(0, name_at) + fs::path(place.archive->name()).stem().string() + ":" +
+           path.substr(name_at);
+  }
+
+  std::string name_;
+  std::vector<std::unique_ptr<formats::TarReader>> archives_;
+  std::vector<Place> places_;
+  bool has_twins_ = false;
+};
+
+}  // namespace
+
+std::vector<fs::path> find_tars(const std::string& source) {
+  std::error_code error;
+  const bool is_name = is_there(source);
+  if (!is_name && source.find('{') == std::string::npos) return {};
+  const auto names = is_name ? std::vector<std::string>{source} : expand_braces(source);
+  if (fs::is_directory(names.front(), error)) return {};
+  std::vector<fs::path> paths, absent;
+  for (const auto& name : names) (is_there(name) ? paths : absent).emplace_back(name);
+  if (paths.empty() || !formats::is_tar(formats::read_beginning(paths.front(), 512))) return {};
+  if (!absent.empty())
+    throw std::runtime_error(fmt::format("{}: {} of {} archives are absent, the first is {}",
+                                         source,
+                                         absent.size(),
+                                         names.size(),
+                                         absent.front().string()));
+  return paths;
+}
+
+std::unique_ptr<FileContainer> open_image_tars(const std::string& source,
+                                               const std::vector<fs::path>& archives) {
+  return std::make_unique<ImageTars>(source, archives);
+}
+
+}  // namespace uvic::data
