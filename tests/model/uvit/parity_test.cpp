@@ -5,51 +5,17 @@
 #include <nlohmann/json.hpp>
 
 #include "model/uvit/uvit.h"
+#include "tests/model/golden_rule.h"
 #include "tests/support/all_close.h"
 
 using namespace uvic::model;
 using nlohmann::json;
+using uvic::test::golden_bits;
+using uvic::test::golden_uniform;
+using uvic::test::golden_weight;
 using uvic::test::relative_l2;
 
 namespace {
-
-/// The hash of make_uvit.py: the weights and inputs of both sides.
-std::vector<uint32_t> bits(const std::string& name, int64_t count) {
-  uint32_t seed = 2166136261u;
-  for (const unsigned char byte : name) seed = (seed ^ byte) * 16777619u;
-  std::vector<uint32_t> result(count);
-  for (int64_t i = 0; i < count; ++i) {
-    uint32_t h = static_cast<uint32_t>(i) * 0x9E3779B9u + seed;
-    h = (h ^ (h >> 16)) * 0x85EBCA6Bu;
-    h = (h ^ (h >> 13)) * 0xC2B2AE35u;
-    result[i] = h ^ (h >> 16);
-  }
-  return result;
-}
-
-int64_t product(const std::vector<int64_t>& shape, size_t from = 0) {
-  int64_t n = 1;
-  for (size_t i = from; i < shape.size(); ++i) n *= shape[i];
-  return n;
-}
-
-/// Multiples of 2^-23 in [-1, 1), float64.
-torch::Tensor uniform(const std::string& name, const std::vector<int64_t>& shape) {
-  const auto hashes = bits(name, product(shape));
-  auto u = torch::empty({static_cast<int64_t>(hashes.size())}, torch::kFloat64);
-  for (size_t i = 0; i < hashes.size(); ++i)
-    u.data_ptr<double>()[i] = (hashes[i] >> 8) / 8388608.0 - 1;
-  return u.view(shape);
-}
-
-torch::Tensor weight(const std::string& name, const std::vector<int64_t>& shape) {
-  const auto u = uniform(name, shape);
-  const bool norm =
-      name.find("norm") != std::string::npos && name.find("weight") != std::string::npos;
-  if (norm) return (1 + 0.2 * u).to(torch::kFloat32);
-  if (name == "pos_embed" || shape.size() == 1) return (0.3 * u).to(torch::kFloat32);
-  return (std::sqrt(3.0 / product(shape, 1)) * u).to(torch::kFloat32);
-}
 
 UViTConfig read_config(const json& given) {
   UViTConfig config;
@@ -72,7 +38,7 @@ Run run(const UViTConfig& config, int64_t batch, torch::Dtype dtype, torch::Dtyp
   {
     torch::NoGradGuard no_grad;
     for (auto& item : net->named_parameters())
-      item.value().copy_(weight(item.key(), item.value().sizes().vec()));
+      item.value().copy_(golden_weight(item.key(), item.value().sizes().vec()));
   }
   net->to(dtype);
   net->set_compute_dtype(compute);
@@ -80,17 +46,18 @@ Run run(const UViTConfig& config, int64_t batch, torch::Dtype dtype, torch::Dtyp
   torch::Tensor condition;
   if (config.num_classes > 0) {
     condition = torch::empty({batch}, torch::kInt64);
-    const auto hashes = bits("y", batch);
+    const auto hashes = golden_bits("y", batch);
     for (int64_t i = 0; i < batch; ++i)
       condition[i] = static_cast<int64_t>(hashes[i] % config.num_classes);
   }
   if (config.clip_dim > 0)
-    condition = uniform("context", {batch, config.num_clip_token, config.clip_dim}).to(dtype);
-  const auto t = (499.5 * (1 + uniform("t", {batch}))).to(torch::kFloat32);
+    condition =
+        golden_uniform("context", {batch, config.num_clip_token, config.clip_dim}).to(dtype);
+  const auto t = (499.5 * (1 + golden_uniform("t", {batch}))).to(torch::kFloat32);
 
   Run result;
-  const auto out = net->forward((2 * uniform("x", side)).to(dtype), t, condition);
-  (out - uniform("target", side).to(dtype)).square().mean().backward();
+  const auto out = net->forward((2 * golden_uniform("x", side)).to(dtype), t, condition);
+  (out - golden_uniform("target", side).to(dtype)).square().mean().backward();
   result.output = out.detach();
   for (const auto& item : net->named_parameters())
     result.gradients[item.key()] = item.value().grad();
@@ -106,7 +73,7 @@ double gradient_distance(const std::map<std::string, torch::Tensor>& gradients,
   for (const auto& [name, gradient] : gradients) {
     const auto expected = official.at(name).get<std::vector<double>>();  // the norm, then the sums
     const auto flat = gradient.to(torch::kFloat64).flatten();
-    const auto sums = uniform("signs", {projections, flat.numel()}).sign().mv(flat);
+    const auto sums = golden_uniform("signs", {projections, flat.numel()}).sign().mv(flat);
     for (int64_t i = 0; i < projections; ++i)
       squares += std::pow(sums[i].item<double>() - expected[i + 1], 2) / projections;
     norms += expected[0] * expected[0];
