@@ -37,7 +37,7 @@ TEST_CASE("open_dataset: a file that is no archive says what it is", "[dataset]"
                     holds("cifar.tar.gz: neither a zip") && holds("a gzip file; unpack it"));
   write_text(scratch / "empty.zip", "");
   CHECK_THROWS_WITH(open_dataset((scratch / "empty.zip").string(), options),
-                    holds("empty.zip: neither a zip archive") && holds("an empty file"));
+                    holds("empty.zip: neither a zip or tar archive") && holds("an empty file"));
   write_text(scratch / "big.zip", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n");
   CHECK_THROWS_WITH(open_dataset((scratch / "big.zip").string(), options),
                     holds("big.zip") && holds("Git LFS pointer") && holds("git lfs pull"));
