@@ -5,23 +5,31 @@
 
 #include <cstdint>
 
+#include "base/parallel.h"
+
 namespace uvic::data {
 
 struct Batch {
-  torch::Tensor images;     ///< uint8 [B, 3, S, S]
-  torch::Tensor labels;     ///< int64 [B], -1 where unlabelled
-  torch::Tensor positions;  ///< int64 [B]: places in the endless sequence of training examples
+  torch::Tensor images;      ///< uint8 [B, 3, S, S], or moments of latents, float32 [B, 2 z, S, S]
+  torch::Tensor labels;      ///< int64 [B], -1 where unlabelled
+  torch::Tensor positions;   ///< int64 [B]: places in the endless sequence of training examples
+  torch::Tensor contexts{};  ///< float32 [B, L, D] context features, or undefined
+  torch::Tensor tokens{};    ///< int64 [B, L] of captions still to be encoded, or undefined
 
   int64_t size() const { return images.size(0); }
+  /// Calls f(tensor) for each tensor, the undefined ones too.
+  template <class F>
+  Batch map(F&& f) const {
+    return {f(images), f(labels), f(positions), f(contexts), f(tokens)};
+  }
   /// Examples begin .. end - 1, sharing memory.
   Batch slice(int64_t begin, int64_t end) const {
-    return {
-        images.slice(0, begin, end), labels.slice(0, begin, end), positions.slice(0, begin, end)};
+    return map([&](const torch::Tensor& t) { return base::slice_of(t, begin, end); });
   }
   Batch to(torch::Device device) const {
-    return {images.to(device, /*non_blocking=*/true),
-            labels.to(device, /*non_blocking=*/true),
-            positions.to(device, /*non_blocking=*/true)};
+    return map([&](const torch::Tensor& t) {
+      return t.defined() ? t.to(device, /*non_blocking=*/true) : t;
+    });
   }
 };
 

@@ -2,12 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <stdexcept>
-#include <system_error>
 
-#include "base/text_format.h"
 #include "data/cifar10.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/file_kind.h"
@@ -15,17 +14,14 @@
 #include "data/image_folder.h"
 #include "data/image_tars.h"
 #include "data/image_zip.h"
+#include "data/latents.h"
 #include "data/procedural.h"
+#include "data/source_path.h"
 
 namespace uvic::data {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool is_there(const fs::path& path) {
-  std::error_code error;  // a name too long, a folder closed to us: reported as absent
-  return fs::exists(path, error);
-}
 
 uint64_t parse_seed(const std::string& source) {
   const std::string digits = source.substr(source.find(':') + 1);
@@ -46,27 +42,6 @@ std::unique_ptr<FileContainer> open_file(const fs::path& path) {
                                        kind.empty() ? "" : ": it is " + kind));
 }
 
-/// PATH, and the part that ":train" or ":test" at its end names.
-struct PathAndPart {
-  fs::path path;
-  std::string part;
-};
-
-PathAndPart split_part(const std::string& source) {
-  PathAndPart split{source, ""};
-  for (const char* name : {"train", "test"}) {
-    if (is_there(split.path) || !base::ends_with(source, std::string(":") + name)) continue;
-    split.part = name;
-    split.path = source.substr(0, source.size() - split.part.size() - 1);
-  }
-  return split;
-}
-
-bool is_folder(const fs::path& path) {
-  std::error_code error;
-  return fs::is_directory(path, error);
-}
-
 std::unique_ptr<Dataset> open_procedural(const std::string& source, const DatasetOptions& options) {
   if (source != "procedural" && source.rfind("procedural:", 0) != 0) return nullptr;
   const bool has_seed = source.find(':') != std::string::npos;
@@ -74,6 +49,33 @@ std::unique_ptr<Dataset> open_procedural(const std::string& source, const Datase
       options.procedural_images,
       options.image_size,
       has_seed ? parse_seed(source) : static_cast<uint64_t>(options.procedural_seed));
+}
+
+/// "procedural-text", and after colons in any order a seed, a split (seen, unseen, all) and the
+/// attribute that labels say.
+std::unique_ptr<Dataset> open_procedural_text(const std::string& source,
+                                              const DatasetOptions& options) {
+  const std::string kind = "procedural-text";
+  if (source.rfind(kind, 0) != 0 || (source.size() > kind.size() && source[kind.size()] != ':'))
+    return nullptr;
+  auto seed = static_cast<uint64_t>(options.procedural_seed);
+  auto split = CaptionSplit::kSeen;
+  std::string label = "shape";
+  for (size_t at = kind.size(); at < source.size();) {
+    const auto end = std::min(source.find(':', at + 1), source.size());
+    const auto word = source.substr(at + 1, end - at - 1);
+    at = end;
+    if (!word.empty() && word.find_first_not_of("0123456789") == std::string::npos)
+      seed = parse_seed(":" + word);
+    else if (word == "seen" || word == "unseen" || word == "all")
+      split = word == "seen"     ? CaptionSplit::kSeen
+              : word == "unseen" ? CaptionSplit::kUnseen
+                                 : CaptionSplit::kAll;
+    else
+      label = word;
+  }
+  return std::make_unique<CaptionedProcedural>(
+      options.procedural_images, options.image_size, seed, split, label);
 }
 
 std::unique_ptr<Dataset> open_cifar10(const std::string& source, const DatasetOptions& options) {
@@ -122,10 +124,24 @@ base::Table<DataSource>& data_sources() {
            "ten classes of shapes on textured grounds, made on the fly (procedural:7 for seed 7)",
            /*labelled=*/true,
            open_procedural},
+          {"procedural-text",
+           "the same with captions, less some combinations of shape and colour "
+           "(procedural-text:unseen has those alone, procedural-text:colour labels by colour)",
+           /*labelled=*/true,
+           open_procedural_text},
           {"cifar10",
            "the folder of CIFAR-10's binary version (PATH:test for its test part)",
            /*labelled=*/true,
            open_cifar10},
+          {"latents",
+           "the folder of latents that uvic encode writes",
+           /*labelled=*/true,
+           open_latent_store},
+          {"features",
+           "a feature folder of the official code, ImageNet's or MS-COCO's (PATH:val for its "
+           "validation part)",
+           /*labelled=*/true,
+           open_feature_folder},
           {"folder",
            "a folder of PNG, JPEG, WebP or BMP files, a subfolder for each class or none",
            /*labelled=*/true,
@@ -159,6 +175,17 @@ torch::Tensor Dataset::read_whole(int64_t index) const {
 formats::ImageSize Dataset::own_size(int64_t) const {
   return {static_cast<int>(image_size()), static_cast<int>(image_size())};
 }
+
+int64_t Dataset::label(int64_t index) const {
+  std::vector<uint8_t> planes(static_cast<size_t>(3 * image_size() * image_size()));
+  return read(index, planes.data());
+}
+
+int64_t Dataset::read_example(int64_t index, uint64_t, const ExampleMemory& to) const {
+  return read(index, static_cast<uint8_t*>(to.image));
+}
+
+std::vector<std::string> Dataset::captions(int64_t) const { return {}; }
 
 bool is_same_data(const Dataset& dataset, const std::string& fingerprint) {
   for (const char* old : {" listing=", " first="})

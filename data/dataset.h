@@ -63,6 +63,22 @@ struct DatasetOptions {
   }
 };
 
+/// The shapes of one example, as Dataset::read_example() fills them.
+struct ExampleFormat {
+  bool is_latent = false;      ///< moments of a latent, float32; else an image, uint8
+  int64_t channels = 3;        ///< of images 3, of moments 2 z: the means, then the log variances
+  int64_t size = 32;           ///< height = width
+  int64_t context_tokens = 0;  ///< 0: no context
+  int64_t context_dim = 0;     ///< 0, with context_tokens: tokens of captions still to be encoded
+};
+
+/// Where an example is written to. Null: not wanted, or not there.
+struct ExampleMemory {
+  void* image = nullptr;      ///< [channels, size, size]
+  float* context = nullptr;   ///< [context_tokens, context_dim]
+  int64_t* tokens = nullptr;  ///< [context_tokens], where context_dim is 0
+};
+
 class Dataset {
  public:
   virtual ~Dataset() = default;
@@ -97,6 +113,22 @@ class Dataset {
   virtual torch::Tensor read_whole(int64_t index) const;
   /// The size that read_whole would give, without decoding. Throws as read does.
   virtual formats::ImageSize own_size(int64_t index) const;
+
+  /// The class that read() returns, without the pixels where the source knows it.
+  virtual int64_t label(int64_t index) const;
+
+  virtual ExampleFormat format() const { return {false, 3, image_size(), 0, 0}; }
+  /// Writes example `index` in the shapes of format(); returns its class, or -1. Of several
+  /// captions the one of number `choice` modulo their number. Safe to call from several threads;
+  /// throws as read does.
+  virtual int64_t read_example(int64_t index, uint64_t choice, const ExampleMemory& to) const;
+  /// The context that says nothing, for label_dropout: float32 [context_tokens, context_dim].
+  /// Undefined: the set has none.
+  virtual torch::Tensor empty_context() const { return {}; }
+  /// Classes of the labels that read() returns; 0: unlabelled.
+  virtual int64_t class_count() const { return static_cast<int64_t>(class_names().size()); }
+  /// Captions of image `index`; empty: the set has none, or their texts were not kept.
+  virtual std::vector<std::string> captions(int64_t index) const;
 };
 
 /// Whether a run that recorded `fingerprint` was trained on `dataset`: fingerprints are compared in

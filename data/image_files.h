@@ -37,6 +37,9 @@ class ImageFiles : public Dataset {
   std::string fingerprint_of_listing() const override;
   int64_t skipped() const override { return skipped_; }
   int64_t read(int64_t index, uint8_t* planes) const override;
+  int64_t label(int64_t index) const override {
+    return listing_.labels.empty() ? -1 : listing_.labels[static_cast<size_t>(index)];
+  }
   torch::Tensor read_whole(int64_t index) const override;
   formats::ImageSize own_size(int64_t index) const override;
 
@@ -47,9 +50,6 @@ class ImageFiles : public Dataset {
   bool read_file(int64_t index, uint8_t* planes) const;
   void mark_bad(int64_t index) const;
   formats::Image decode(int64_t index) const;
-  int64_t label(int64_t index) const {
-    return listing_.labels.empty() ? -1 : listing_.labels[index];
-  }
   std::string fingerprint_with(const char* key, const std::vector<uint32_t>* checksums) const;
   void check_index(int64_t index) const;
   [[noreturn]] void fail_all_bad() const;

@@ -22,11 +22,31 @@ namespace {
 // Words that keep the loader's uses of one seed apart.
 constexpr uint64_t kOrderStream = 0x6f72646572;  // "order"
 constexpr uint64_t kFlipStream = 0x666c6970;     // "flip"
+constexpr uint64_t kCaptionStream = 0x63617074;  // "capt"
 
-Batch empty_batch(int64_t pictures, int64_t side) {
-  return {torch::empty({pictures, 3, side, side}, torch::kUInt8),
-          torch::empty({pictures}, torch::kInt64),
-          torch::empty({pictures}, torch::kInt64)};
+Batch empty_batch(int64_t examples, const ExampleFormat& format) {
+  Batch batch{torch::empty({examples, format.channels, format.size, format.size},
+                           format.is_latent ? torch::kFloat32 : torch::kUInt8),
+              torch::empty({examples}, torch::kInt64),
+              torch::empty({examples}, torch::kInt64)};
+  if (format.context_dim > 0)
+    batch.contexts = torch::empty({examples, format.context_tokens, format.context_dim});
+  else if (format.context_tokens > 0)
+    batch.tokens = torch::empty({examples, format.context_tokens}, torch::kInt64);
+  return batch;
+}
+
+/// Where example i of the batch is.
+ExampleMemory memory_of(const Batch& batch, int64_t i) {
+  const auto row = [i](const torch::Tensor& t) {
+    return static_cast<char*>(t.data_ptr()) +
+           i * static_cast<int64_t>(t.nbytes() / static_cast<size_t>(t.size(0)));
+  };
+  ExampleMemory to;
+  to.image = row(batch.images);
+  if (batch.contexts.defined()) to.context = reinterpret_cast<float*>(row(batch.contexts));
+  if (batch.tokens.defined()) to.tokens = reinterpret_cast<int64_t*>(row(batch.tokens));
+  return to;
 }
 
 void flip_rows(uint8_t* planes, int64_t side) {
@@ -82,21 +102,24 @@ struct Loader::State {
   }
 
   Batch fill(int64_t number) const {
-    const int64_t side = dataset.image_size(), pictures = options.batch_size / options.world;
-    const int64_t begin = first + number * options.batch_size + options.rank * pictures;
-    auto batch = empty_batch(pictures, side);
-    uint8_t* planes = batch.images.data_ptr<uint8_t>();
+    const auto format = dataset.format();
+    const int64_t examples = options.batch_size / options.world;
+    const int64_t begin = first + number * options.batch_size + options.rank * examples;
+    auto batch = empty_batch(examples, format);
     int64_t* labels = batch.labels.data_ptr<int64_t>();
     int64_t* positions = batch.positions.data_ptr<int64_t>();
-    for (int64_t i = 0; i < pictures; ++i, planes += 3 * side * side) {
+    for (int64_t i = 0; i < examples; ++i) {
       const int64_t position = positions[i] = begin + i, epoch = position / dataset.size();
+      const auto at = static_cast<uint64_t>(position);
       const uint64_t key =
           base::hash2(base::hash2(options.seed, kOrderStream), static_cast<uint64_t>(epoch));
       const Permutation order(dataset.size(), key);
-      labels[i] = dataset.read(order(position % dataset.size()), planes);
-      const uint64_t coin =
-          base::hash2(base::hash2(options.seed, kFlipStream), static_cast<uint64_t>(position));
-      if (options.flip && (coin & 1)) flip_rows(planes, side);
+      const auto to = memory_of(batch, i);
+      const uint64_t caption = base::hash2(base::hash2(options.seed, kCaptionStream), at);
+      labels[i] = dataset.read_example(order(position % dataset.size()), caption, to);
+      const uint64_t coin = base::hash2(base::hash2(options.seed, kFlipStream), at);
+      if (options.flip && !format.is_latent && (coin & 1))
+        flip_rows(static_cast<uint8_t*>(to.image), format.size);
     }
     return batch;
   }
@@ -167,7 +190,7 @@ Batch read_range(const Dataset& dataset, int64_t begin, int64_t end, int64_t thr
     throw std::invalid_argument(
         fmt::format("read_range: {} to {} of {} pictures", begin, end, dataset.size()));
   const int64_t side = dataset.image_size();
-  auto batch = empty_batch(end - begin, side);
+  auto batch = empty_batch(end - begin, {false, 3, side, 0, 0});
   batch.positions = torch::arange(begin, end, torch::kInt64);
   uint8_t* planes = batch.images.data_ptr<uint8_t>();
   int64_t* labels = batch.labels.data_ptr<int64_t>();

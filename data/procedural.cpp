@@ -117,8 +117,7 @@ struct Flower {
   }
 };
 
-const std::vector<std::string> kClassNames = {
-    "circle", "square", "triangle", "star", "cross", "ring", "heart", "moon", "arrow", "flower"};
+const std::vector<std::string>& kClassNames = shape_words();
 
 // ---- Grounds: a quiet pattern in [-1, 1] that blends two muted colours ----
 
@@ -140,6 +139,7 @@ struct Scene {
   Colour ground_a, ground_b;
   float direction_x, direction_y, frequency, phase;
   std::array<float, 36> lattice;  // 6 x 6 values of the noise
+  ProceduralAttributes attributes;
 };
 
 /// Rotation by twice the arc tangent of `tangent`, plus `quarter` right angles, without sines.
@@ -164,11 +164,16 @@ constexpr std::array<Colour, 10> kVivid = {{{226, 38, 44},
                                             {148, 40, 176},
                                             {232, 44, 128}}};
 
-Scene sample_scene(uint64_t seed, uint64_t index) {
+/// `named`: sizes and colours are apart from each other, as their words are.
+Scene sample_scene(uint64_t seed, uint64_t index, bool named) {
   base::RandomStream random(seed, index);
   Scene scene;
-  scene.shape = static_cast<uint32_t>(index % kClassNames.size());
-  scene.radius = random.uniform(0.62f, 0.86f);
+  auto& attributes = scene.attributes;
+  scene.shape = attributes.shape = static_cast<uint32_t>(index % kClassNames.size());
+  attributes.size = named ? random.below(2) : 1;
+  scene.radius = !named            ? random.uniform(0.62f, 0.86f)
+                 : attributes.size ? random.uniform(0.70f, 0.86f)
+                                   : random.uniform(0.36f, 0.50f);
   const float room = 0.5f * (0.96f - scene.radius);
   scene.centre_x = random.uniform(-room, room);
   scene.centre_y = random.uniform(-room, room);
@@ -181,19 +186,22 @@ Scene sample_scene(uint64_t seed, uint64_t index) {
 
   const uint32_t hue = random.below(10);
   const auto& next = kVivid[(hue + 1) % 10];
-  const Colour vivid = mix(kVivid[hue], next, random.uniform());
+  const Colour vivid = mix(kVivid[hue], next, (named ? 0.25f : 1.0f) * random.uniform());
+  attributes.colour = hue;
   scene.top = mix(vivid, {255, 255, 255}, 0.22f);
   scene.bottom = mix(vivid, {0, 0, 0}, 0.16f);
 
   const Colour tint = kVivid[(hue + 4 + random.below(4)) % 10];  // never the shape's own hue
-  const bool dark = random.below(3) == 0;
+  const bool dark = named ? random.below(2) == 0 : random.below(3) == 0;
+  attributes.tone = dark ? 1 : 0;
   const Colour base = dark ? Colour{30, 34, 46} : Colour{236, 234, 228};
   const float strength = dark ? random.uniform(0.05f, 0.2f) : random.uniform(0.06f, 0.26f);
   const Colour ground = mix(base, tint, strength);
   scene.ground_a = mix(ground, {255, 255, 255}, dark ? 0.09f : 0.4f);
   scene.ground_b = mix(ground, {0, 0, 0}, dark ? 0.2f : 0.11f);
 
-  scene.texture = static_cast<Texture>(random.below(4));
+  attributes.texture = random.below(4);
+  scene.texture = static_cast<Texture>(attributes.texture);
   const float t = random.uniform(-1, 1), s = 1 / (1 + t * t);
   scene.direction_x = (1 - t * t) * s, scene.direction_y = 2 * t * s;
   scene.frequency = random.uniform(0.8f, 1.5f);
@@ -326,9 +334,15 @@ std::string ProceduralDataset::fingerprint() const {
 int64_t ProceduralDataset::read(int64_t index, uint8_t* planes) const {
   if (index < 0 || index >= size_)
     throw std::out_of_range(fmt::format("procedural: picture {} of {}", index, size_));
-  const Scene scene = sample_scene(seed_, static_cast<uint64_t>(index));
+  const Scene scene = sample_scene(seed_, static_cast<uint64_t>(index), /*named=*/false);
   kDraw[scene.shape](scene, image_size_, planes);
   return scene.shape;
+}
+
+ProceduralAttributes draw_named(uint64_t seed, uint64_t index, int64_t side, uint8_t* planes) {
+  const Scene scene = sample_scene(seed, index, /*named=*/true);
+  if (planes) kDraw[scene.shape](scene, side, planes);
+  return scene.attributes;
 }
 
 }  // namespace uvic::data

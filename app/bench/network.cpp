@@ -14,29 +14,6 @@
 #include "base/precision.h"
 
 namespace uvic::app {
-namespace {
-
-/// The loss is half the squared norm of the prediction for fixed inputs. For networks whose inputs
-/// cannot be loaded from a data set.
-class FixedInputs : public Objective {
- public:
-  FixedInputs(torch::Tensor x, torch::Tensor times, torch::Tensor condition)
-      : x_(std::move(x)), times_(std::move(times)), condition_(std::move(condition)) {}
-
-  int64_t count(const data::Batch& batch) const override { return batch.size(); }
-  torch::Tensor loss(model::Network& network, const data::Batch& batch) const override {
-    const auto& rows = batch.positions;
-    const auto prediction = network.forward(
-        x_.index_select(0, rows), times_.index_select(0, rows), condition_.index_select(0, rows));
-    return prediction.to(torch::kFloat32).square().flatten(1).mean(1).sum() / 2;
-  }
-
- private:
-  torch::Tensor x_, times_, condition_;
-};
-
-}  // namespace
-
 void wait_for(torch::Device device) {
   if (device.is_cuda()) torch::cuda::synchronize();
 }
@@ -58,14 +35,16 @@ BenchNetwork::BenchNetwork(std::string name, const RunConfig& options, torch::De
     condition_ = torch::randint(0, input.num_classes, {batch}, torch::kInt64).to(device);
   else if (input.takes_context())
     condition_ = torch::randn({batch, input.context_tokens, input.context_dim}).to(device);
-  if (input.takes_context())
-    objective_ = std::make_unique<FixedInputs>(x_, times_, condition_);
-  else
-    objective_ = make_objective(options_);
+  ObjectiveInputs inputs;
+  if (input.takes_context()) inputs.empty_context = torch::zeros_like(condition_[0]);
+  objective_ = make_objective(options_, inputs);
   on_gpu_ = make_cuda_step(options_, *objective_, *state_);
-  batch_ = {torch::randint(0, 256, {batch, input.channels, size, size}, torch::kUInt8),
+  batch_ = {options_.encoders.is_latent()
+                ? torch::randn({batch, 2 * input.channels, size, size})
+                : torch::randint(0, 256, {batch, input.channels, size, size}, torch::kUInt8),
             input.takes_classes() ? condition_.cpu() : torch::full({batch}, -1, torch::kInt64),
             torch::arange(batch, torch::kInt64)};
+  if (input.takes_context()) batch_.contexts = condition_.cpu();
 }
 
 void BenchNetwork::training_step() {
@@ -98,11 +77,13 @@ void BenchNetwork::generate(int64_t evaluations) {
   GenerationSettings settings;
   settings.diffusion = options_.diffusion;
   settings.sampler.steps = evaluations;
-  std::vector<uint64_t> seeds(static_cast<size_t>(options_.batch_size));
-  std::iota(seeds.begin(), seeds.end(), uint64_t{0});
-  std::vector<int64_t> labels;
-  if (options_.model.input().takes_classes()) labels.assign(seeds.size(), 0);
-  app::generate(*state_->ema, settings, seeds, labels);
+  GenerationRequest request;
+  request.seeds.resize(static_cast<size_t>(options_.batch_size));
+  std::iota(request.seeds.begin(), request.seeds.end(), uint64_t{0});
+  const auto input = options_.model.input();
+  if (input.takes_classes()) request.labels.assign(request.seeds.size(), 0);
+  if (input.takes_context()) request.contexts = condition_;
+  app::generate(*state_->ema, settings, request);
 }
 
 }  // namespace uvic::app

@@ -4,6 +4,7 @@
 #include "app/commands/compare.h"
 #include "app/commands/convert.h"
 #include "app/commands/dataset.h"
+#include "app/commands/encode.h"
 #include "app/commands/fid.h"
 #include "app/commands/inspect.h"
 #include "app/commands/predict.h"
@@ -28,6 +29,7 @@ void add_commands(CLI::App& app) {
   add_inspect_command(app);
   add_predict_command(app);
   add_dataset_command(app);
+  add_encode_command(app);
   add_train_features_command(app);
 }
 

@@ -13,14 +13,17 @@
 #include "app/options/assets.h"
 #include "app/options/options.h"
 #include "app/report/report.h"
+#include "app/runs/latent_space.h"
 #include "app/sampling/generate.h"
 #include "app/sampling/image_grid.h"
+#include "app/sampling/prompt_list.h"
 #include "app/sampling/real_images.h"
 #include "app/sampling/sample_folder.h"
 #include "app/scoring/comparison_scores.h"
 #include "app/scoring/memorisation.h"
 #include "app/training/image_snapshots.h"
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/process.h"
 #include "data/dataset.h"
 #include "data/formats/image_file.h"
@@ -69,11 +72,38 @@ std::string sample_seeds(const CompareOptions& options, int64_t count) {
   return fmt::format("{}-{}", options.first_sample_seed, options.first_sample_seed + count - 1);
 }
 
+/// What the samples of a network with text show: captions of --captions, of the held-out images, or
+/// of the training set, the same for every column.
+std::vector<std::string> prompts_of(const CompareOptions& options, const RunConfig& training) {
+  if (!training.model.input().takes_context()) return {};
+  const auto seed = static_cast<uint64_t>(options.first_sample_seed);
+  if (!options.captions.empty())
+    return choose_captions(options.captions, training.score_count, seed);
+  auto dataset_options = training.dataset;
+  dataset_options.image_size = image_size_of(training.encoders, training.model.input());
+  for (const auto& source : {options.held_out, training.data}) {
+    if (source.empty()) continue;
+    const auto images = data::open_dataset(source, dataset_options);
+    std::vector<std::vector<std::string>> captions;
+    const auto count = std::min(images->size(), std::max<int64_t>(1, training.score_count));
+    for (int64_t i = 0; i < count; ++i) {
+      captions.push_back(images->captions(base::spread_index(i, count, images->size())));
+      if (captions.back().empty()) break;
+    }
+    if (!captions.back().empty()) return choose_captions(captions, training.score_count, seed);
+  }
+  throw std::invalid_argument(
+      "compare: --captions is missing; the networks take text, and neither --held_out nor --data "
+      "has captions");
+}
+
 SampleOptions sample_options(const CompareOptions& options, const ComparedRun& run) {
   SampleOptions sample;
   sample.run = run.training.out;
   sample.out = run.samples.string();
   sample.seeds = sample_seeds(options, run.training.score_count);
+  sample.prompt = prompts_of(options, run.training);
+  sample.encoders = run.training.encoders;
   sample.guidance = run.training.guidance;
   sample.sample = run.training.sample;
   sample.batch_size = options.sample_batch_size;
@@ -138,7 +168,7 @@ std::vector<json> baselines_of(const ComparisonScores& scoring,
 void check_samples(const CompareOptions& options, const ComparedRun& run) {
   const auto file = run.samples / "samples.json";
   if (!fs::exists(file)) return;
-  const auto wanted = sample_options(options, run).seeds;
+  const auto wanted = sample_seeds(options, run.training.score_count);
   const auto there = formats::read_json(file).value("seeds", "");
   if (there.empty()) return;
   auto others = SeedList::parse(there).set();
@@ -159,7 +189,7 @@ std::string compare(const CompareOptions& options,
   const auto names = column_names(options);
   const auto title = options.title.empty() ? default_title(names) : options.title;
   auto held_out_options = first.dataset;
-  held_out_options.image_size = first.model.input().size;
+  held_out_options.image_size = image_size_of(first.encoders, first.model.input());
   // Opened before any training, so that a wrong path is reported at once.
   const auto held_out =
       options.held_out.empty() ? nullptr : data::open_dataset(options.held_out, held_out_options);
@@ -240,8 +270,10 @@ std::vector<ComparedRun> plan_comparison(
   std::vector<RunConfig> configs;
   for (const auto& config : options.config) {
     const auto training = read_config(options, config, override_with_flags);
-    const auto size = training.model.input().size;
-    const auto first = configs.empty() ? size : configs.front().model.input().size;
+    const auto size = image_size_of(training.encoders, training.model.input());
+    const auto first = configs.empty()
+                           ? size
+                           : image_size_of(configs.front().encoders, configs.front().model.input());
     base::require(size == first,
                   "{}: images of {} px, {} has {} px; compare equal sizes",
                   config,

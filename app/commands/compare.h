@@ -20,6 +20,7 @@ struct CompareOptions {
   std::string title;
   int64_t seeds_per_config = 1;
   std::string held_out;
+  std::string captions;
   std::string metrics = "fd";
   int64_t first_sample_seed = 0;
   int64_t sample_batch_size = 64;
@@ -44,6 +45,12 @@ struct CompareOptions {
     visit("held_out",
           held_out,
           Field{"Real images kept out of training: scored and shown as the baseline"});
+    visit(
+        "captions",
+        captions,
+        Field{
+            "Networks with text: file of the captions that samples show, as in uvic fid; default: "
+            "those of --held_out, or else of --data"});
     visit("metrics", metrics, Field{"As in uvic fid: fd, kid, pr, sfid, is, or all"});
     visit("first_sample_seed",
           first_sample_seed,

@@ -219,14 +219,13 @@ void print_result(const ConvertOptions& options, const ConvertResult& result) {
                result.resumes ? "to continue training" : "to generate images",
                result.resumes ? "train --data PATH --out" : "sample --out samples --run",
                base::shell_word(options.out));
-  else if (model.input().channels != 3 || model.input().context_dim > 0)
-    fmt::print("to evaluate it: uvic predict --weights {} --config {}\n",
-               base::shell_word(result.written[0].string()),
-               base::shell_word(result.written[1].string()));
   else
-    fmt::print("to generate images: uvic sample --weights {} --config {} --out samples\n",
-               base::shell_word(result.written[0].string()),
-               base::shell_word(result.written[1].string()));
+    fmt::print(
+        "to generate images: uvic sample --weights {} --config {} --out samples{}{}\n",
+        base::shell_word(result.written[0].string()),
+        base::shell_word(result.written[1].string()),
+        model.input().channels != 3 ? " --autoencoder FILE" : "",
+        model.input().takes_context() ? " --text_encoder FILE --tokenizer FILE --prompt TEXT" : "");
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "app/runs/run_config.h"
 #include "app/sampling/cuda_graph.h"
 #include "app/sampling/generate.h"
+#include "app/sampling/prompt_list.h"
 #include "app/sampling/sample_folder.h"
 #include "app/sampling/sample_output.h"
 #include "app/sampling/sample_record.h"
@@ -45,6 +46,7 @@ SubjectOptions subject_options(const SampleOptions& options) {
   subject.frames = options.frames;
   subject.strength = options.strength;
   subject.repeats = options.repeats;
+  subject.prompts = read_prompts(options.prompt, options.prompts);
   return subject;
 }
 
@@ -188,9 +190,14 @@ bool run_sample(const SampleOptions& options) {
   const torch::Device device(base::choose_device(options.device));
   const auto precision = base::resolve_precision(options.precision, device);
   const auto dtype = base::compute_dtype(precision);
-  const auto source = open_sample_source(options.run, options.weights, options.config);
-  const SampleSubject subject(subject_options(options), source);
-  auto settings = settings_of(options, source, subject.mode());
+  const auto source =
+      open_sample_source(options.run, options.weights, options.config, options.encoders);
+  const auto chosen = subject_options(options);
+  check_text(chosen, source.training.model.input());
+  auto settings = settings_of(options, source, mode_of(chosen));
+  const auto encoders = open_encoders(source, device, dtype, settings);
+  const SampleSubject subject(chosen, source, encoders.image_size, encoders.text);
+  keep_encoders(options.run, source.training.encoders);
   std::optional<SampleSource> guide;
   if (!options.guide.empty()) {
     guide = open_guide(options.guide, options.guide_config, source);
@@ -201,6 +208,7 @@ bool run_sample(const SampleOptions& options) {
 
   auto record = sample_record(source, guide, settings, precision);
   record["run"] = options.run;
+  if (encoders.text) record["text"] = encoders.text->record();
   subject.add_to(record);
   SampleFolder folder(options.out,
                       std::move(record),
@@ -263,6 +271,7 @@ void add_sample_command(CLI::App& app) {
     }
     if (!given->invert.empty()) options.guidance.guidance_scale = 1;
     apply_given(*command, options);
+    options.prompt = given->prompt;
     try {
       if (run_sample(options)) return;
     } catch (const base::StopRequested&) {

@@ -6,7 +6,9 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
+#include "app/runs/encoder_config.h"
 #include "base/field.h"
 #include "diffusion/guidance.h"
 #include "diffusion/sampler.h"
@@ -20,6 +22,9 @@ struct SampleOptions {
   std::string out;
   std::string seeds;
   std::string labels;
+  std::vector<std::string> prompt;
+  std::string prompts;
+  EncoderConfig encoders;
   diffusion::GuidanceConfig guidance;
   std::string guide;
   std::string guide_config;
@@ -71,6 +76,12 @@ struct SampleOptions {
           labels,
           Field{"Classes by number or name, as 3 or cat,dog, or none (the null class), assigned in "
                 "turn by seed; empty: all, or those of the images of --init and --invert"});
+    visit("prompt",
+          prompt,
+          Field{"What to show, for a network with text; once or several times, assigned in turn by "
+                "seed"});
+    visit("prompts", prompts, Field{"File of prompts, one a line, instead of --prompt"});
+    encoders.fields(visit);
     guidance.fields(visit);
     visit(
         "guide",

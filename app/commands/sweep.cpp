@@ -15,6 +15,7 @@
 #include "app/commands/sample.h"
 #include "app/options/options.h"
 #include "app/report/plot.h"
+#include "app/runs/latent_space.h"
 #include "app/runs/network_source.h"
 #include "app/runs/run_config.h"
 #include "app/runs/run_dir.h"
@@ -105,7 +106,7 @@ std::string reference_statistics(const SweepOptions& options, FidOptions fid) {
   if (metrics::source_kind(options.ref) == metrics::SourceKind::kStatistics) return options.ref;
   const auto training = read_run_config(RunDir(options.run));
   fid.images = options.ref;
-  fid.dataset.image_size = training.model.input().size;
+  fid.dataset.image_size = image_size_of(training.encoders, training.model.input());
   fid.num_images = options.num_ref > 0
                        ? options.num_ref
                        : std::min(kReferenceImages,

@@ -18,6 +18,7 @@
 #include "app/training/step.h"
 #include "app/training/train_state.h"
 #include "app/training/trainer.h"
+#include "app/training/training_data.h"
 #include "base/check.h"
 #include "base/precision.h"
 #include "base/process.h"
@@ -27,36 +28,6 @@
 
 namespace uvic::app {
 namespace {
-
-void check_data(const RunConfig& options, const data::Dataset& dataset) {
-  const auto classes = static_cast<int64_t>(dataset.class_names().size());
-  if (options.model.input().num_classes > 0) {
-    base::require(
-        classes > 0,
-        fmt::format(
-            "{}: no labels, but model.num_classes is {}; give a folder per class or set it to -1",
-            options.data,
-            options.model.input().num_classes));
-    const int64_t real = options.model.input().num_classes - (options.label_dropout > 0 ? 1 : 0);
-    base::require(
-        classes <= real,
-        fmt::format("{}: {} classes, but model.num_classes {} leaves room for {}{}",
-                    options.data,
-                    classes,
-                    options.model.input().num_classes,
-                    real,
-                    options.label_dropout > 0 ? " besides the null class of label_dropout" : ""));
-    if (classes < real)
-      fmt::print(stderr,
-                 "note: {} has {} classes, model.num_classes {} has room for {}; the rest is never "
-                 "trained nor sampled\n",
-                 options.data,
-                 classes,
-                 options.model.input().num_classes,
-                 real);
-  }
-  base::require(dataset.size() > 0, fmt::format("{}: holds no image", options.data));
-}
 
 std::string summary(const RunConfig& options) {
   return fmt::format("{} parameters, {:.3f} GFLOP an image forward, {} training",
@@ -81,6 +52,7 @@ struct Launch {
   LaunchOptions flags;
   torch::Device device;
   const data::Dataset& dataset;
+  const ObjectiveInputs& inputs;
   RunDir& run;
   TrainState& state;
   RunIdentity identity = {};
@@ -147,7 +119,7 @@ void check_same_data(Launch& launch, const std::string& trained_on) {
 
 /// Loads the latest state into launch.state, after every check.
 void resume(Launch& launch) {
-  auto& [options, flags, device, dataset, run, state, identity, changed, start] = launch;
+  auto& [options, flags, device, dataset, inputs, run, state, identity, changed, start] = launch;
   const auto latest = run.states().front().path;
   const auto saved = read_metadata(latest);
   RunConfig before;
@@ -191,14 +163,14 @@ void prepare(Launch& launch) {
 
 /// Trains, or makes what an earlier launch left out; returns whether there was anything to do.
 bool train_on(Launch& launch) {
-  auto& [options, flags, device, dataset, run, state, identity, changed, start] = launch;
+  auto& [options, flags, device, dataset, inputs, run, state, identity, changed, start] = launch;
   run.truncate_stats(state.images_seen);
   const bool goes_on = state.images_seen < options.total_images;
   if (!goes_on && !missing_snapshots(options, state, run).any()) return false;
   record(launch);
   if (goes_on) formats::write_file_atomically(run.config(), to_toml(options));
-  const auto objective = make_objective(options);
-  const ImageSnapshots snapshots(options, dataset, state, run, identity);
+  const auto objective = make_objective(options, inputs);
+  const ImageSnapshots snapshots(options, dataset, inputs, state, run, identity);
   train(options, dataset, *objective, snapshots, state, run);
   record_images(run, state.images_seen);
   return true;
@@ -220,7 +192,9 @@ void log_end(const Launch& launch) {
 
 }  // namespace
 
-TrainResult run_train(const RunConfig& options, const LaunchOptions& flags) {
+TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
+  auto options = given;
+  options.encoders.override_with(given.encoders);  // absolute paths: a run keeps them
   options.validate();
   GenerationSettings{options.diffusion, options.sample, options.guidance}.validate();
   check_grid(options);
@@ -239,21 +213,21 @@ TrainResult run_train(const RunConfig& options, const LaunchOptions& flags) {
   base::catch_stop_signals();
   const torch::Device device(base::choose_device(options.device));
 
-  auto dataset_options = options.dataset;
-  dataset_options.image_size = options.model.input().size;
-  const auto dataset = data::open_dataset(options.data, dataset_options);
-  check_data(options, *dataset);
+  const auto data = open_training_data(options, device);
+  const auto& dataset = data.dataset;
 
   RunDir run(options.out);
   run.open_for_training();
   TrainState state(options.model, options.optimizer, static_cast<uint64_t>(options.seed), device);
-  Launch launch{options, flags, device, *dataset, run, state};
+  Launch launch{options, flags, device, *dataset, data.inputs, run, state};
   prepare(launch);
   run.log(fmt::format("{}: {}; {} threads, {}",
                       dataset->describe(),
                       summary(options),
                       at::get_num_threads(),
                       base::resolve_precision(options.precision, device)));
+  if (options.encoders.is_latent() && !data.inputs.latent && options.grid_images > 0)
+    run.log("no sample grids: the network works on latents; --autoencoder decodes them");
   train_on(launch);
   log_end(launch);
   return {state.images_seen, state.images_seen >= options.total_images, state.elapsed_sec};

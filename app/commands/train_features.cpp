@@ -42,8 +42,10 @@ std::unique_ptr<data::Dataset> open_test_set(const TrainFeaturesOptions& options
 }  // namespace
 
 void TrainFeaturesOptions::validate() const {
-  if (out.empty())
+  if (out.empty() && weights.empty())
     throw std::invalid_argument("train-features: --out is missing; name the network's file");
+  if (!weights.empty() && (!out.empty() || test.empty()))
+    throw std::invalid_argument("--weights: tests a network; give --test, and no --out");
   base::check_fields(*this);
 }
 
@@ -57,6 +59,11 @@ TrainFeaturesResult run_train_features(const TrainFeaturesOptions& options) {
         fmt::format("{} and {} have different classes", dataset->describe(), test->describe()));
 
   TrainFeaturesResult result;
+  if (!options.weights.empty()) {
+    result.test_accuracy =
+        accuracy(*metrics::load_embedded_extractor(options.weights), *test, options.test_images);
+    return result;
+  }
   const auto begin = std::chrono::steady_clock::now();
   const auto weights = metrics::train_embedded(
       *dataset, options.training, [&](const metrics::EmbeddedTrainingProgress& p) {
@@ -85,6 +92,10 @@ void add_train_features_command(CLI::App& app) {
   add_fields(*command, *options);
   command->callback([options] {
     const auto result = run_train_features(*options);
+    if (result.train_accuracy < 0) {
+      fmt::print("{}: accuracy {:.1f} %\n", options->weights, 100 * result.test_accuracy);
+      return;
+    }
     fmt::print("{}: accuracy {:.1f} % in training", options->out, 100 * result.train_accuracy);
     if (result.test_accuracy >= 0)
       fmt::print(", {:.1f} % on held-out images", 100 * result.test_accuracy);

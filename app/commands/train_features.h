@@ -15,6 +15,7 @@ struct TrainFeaturesOptions {
   std::string data = "procedural";
   std::string test;
   std::string out;
+  std::string weights;
   int64_t test_images = 2000;
   int64_t threads = 0;
   metrics::EmbeddedTrainingOptions training;
@@ -32,6 +33,9 @@ struct TrainFeaturesOptions {
           Field{"Images of the same classes to test on; for procedural data, by default, another "
                 "seed of it"});
     visit("out", out, Field{"File of the network (.safetensors)"});
+    visit("weights",
+          weights,
+          Field{"A network of an earlier call, to be tested on --test instead of training one"});
     visit("test_images",
           test_images,
           Field{"Test on at most that many images", base::from(1, base::kMostCount)});
@@ -45,7 +49,7 @@ struct TrainFeaturesOptions {
 };
 
 struct TrainFeaturesResult {
-  double train_accuracy = 0;  ///< over the last report of training
+  double train_accuracy = -1;  ///< over the last report of training; -1: nothing was trained
   double test_accuracy = -1;  ///< -1: there was no test set
 };
 

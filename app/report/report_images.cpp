@@ -40,6 +40,15 @@ std::map<uint64_t, int64_t> labels_by_seed(const json& samples) {
   return labels;
 }
 
+std::map<uint64_t, std::string> prompts_by_seed(const json& samples) {
+  std::map<uint64_t, std::string> by_seed;
+  const auto& prompts = value_at(samples, "/prompts");
+  if (!prompts.is_array() || prompts.empty()) return by_seed;
+  for (const auto seed : sample_seeds(samples))
+    by_seed[seed] = prompts[seed % prompts.size()].get<std::string>();
+  return by_seed;
+}
+
 std::string class_name(const json& entry, int64_t label) {
   for (const auto* pointer : {"/samples/class_names", "/run/data/class_names"}) {
     const json::json_pointer path(pointer);
@@ -54,6 +63,7 @@ std::string class_name(const json& entry, int64_t label) {
 /// The sheet of one samples folder; nothing if all files are missing.
 std::optional<Image> sheet_of(const SheetPlan& plan, const fs::path& samples, bool labelled) {
   std::vector<Image> tiles;
+  std::vector<std::string> captions;
   size_t columns = 1;
   for (const auto& row : plan.rows) columns = std::max(columns, row.size());
   bool any = false;
@@ -62,11 +72,15 @@ std::optional<Image> sheet_of(const SheetPlan& plan, const fs::path& samples, bo
       const auto path = i < row.size() ? sample_path(samples, row[i]) : std::nullopt;
       tiles.push_back(path ? formats::read_image(*path) : Image{});
       any = any || path;
+      if (plan.prompts.empty()) continue;
+      const auto prompt = i < row.size() ? plan.prompts.find(row[i]) : plan.prompts.end();
+      captions.push_back(prompt == plan.prompts.end() ? "" : prompt->second);
     }
   if (!any) return std::nullopt;
   GridOptions options;
   options.columns = static_cast<int>(columns);
   if (labelled) options.row_labels = plan.labels;
+  options.captions = captions;
   return image_grid(tiles, options);
 }
 
@@ -113,6 +127,7 @@ std::vector<int64_t> film_moments(const std::vector<int64_t>& all) {
 SheetPlan plan_sheet(const json& entries) {
   std::optional<std::vector<uint64_t>> shared;
   std::optional<std::map<uint64_t, int64_t>> labels;
+  std::map<uint64_t, std::string> prompts;
   const json* first = nullptr;
   for (const auto& entry : entries) {
     const auto seeds = sample_seeds(entry["samples"]);
@@ -120,6 +135,7 @@ SheetPlan plan_sheet(const json& entries) {
     const auto own_labels = labels_by_seed(entry["samples"]);
     if (!first) {
       first = &entry, shared = seeds, labels = own_labels;
+      prompts = prompts_by_seed(entry["samples"]);
       continue;
     }
     const std::set<uint64_t> own(seeds.begin(), seeds.end());
@@ -128,8 +144,10 @@ SheetPlan plan_sheet(const json& entries) {
             shared->begin(), shared->end(), [&](uint64_t seed) { return !own.count(seed); }),
         shared->end());
     if (own_labels != *labels) labels->clear();
+    if (prompts_by_seed(entry["samples"]) != prompts) prompts.clear();
   }
   SheetPlan plan;
+  plan.prompts = prompts;
   if (!shared) return plan;
   std::map<int64_t, std::vector<uint64_t>> by_class;
   for (const uint64_t seed : *shared)

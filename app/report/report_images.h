@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -13,7 +14,8 @@ namespace uvic::app {
 /// The shown seeds in rows, and the label of each row.
 struct SheetPlan {
   std::vector<std::vector<uint64_t>> rows;
-  std::vector<std::string> labels;  ///< empty: unlabelled
+  std::vector<std::string> labels;            ///< empty: unlabelled
+  std::map<uint64_t, std::string> prompts{};  ///< of the seeds, where all entries have the same
 };
 
 /// The seeds that all entries with samples share. One row per class, if the labels of all entries

@@ -18,6 +18,7 @@
 #include "app/runs/run_parts.h"
 #include "app/runs/weights_file.h"
 #include "base/check.h"
+#include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
 
 namespace uvic::app {
@@ -106,7 +107,8 @@ RunConfig training_of_source(const std::string& run,
 
 SampleSource open_sample_source(const std::string& run,
                                 const std::string& weights,
-                                const std::string& config) {
+                                const std::string& config,
+                                const EncoderConfig& encoders) {
   SampleSource source;
   if (!run.empty()) source.training = training_of_source(run, weights, config);
   auto file = open_weights(weights.empty() ? RunDir(run).latest_weights() : fs::path(weights));
@@ -115,13 +117,24 @@ SampleSource open_sample_source(const std::string& run,
   else
     check_config_of_run(run, source.training, file);
   take_weights(std::move(file), source);
-  if (source.training.model.input().channels != 3)
-    throw std::invalid_argument(
-        fmt::format("{}: draws {} channels, pictures have 3; of a latent model uvic predict "
-                    "evaluates the network",
-                    source.weights.string(),
-                    source.training.model.input().channels));
+  auto& training = source.training;
+  training.encoders.override_with(encoders);
+  base::require(
+      training.encoders.is_latent() || training.model.input().channels == 3,
+      "{}: generates {} channels, images have 3; of a network on latents give "
+      "--latent_scale (0.18215 in the official ImageNet models, 0.2301 in those of MS-COCO)",
+      source.weights.string(),
+      training.model.input().channels);
   return source;
+}
+
+void keep_encoders(const std::string& run, const EncoderConfig& encoders) {
+  if (run.empty()) return;
+  const RunDir folder(run);
+  auto config = read_run_config(folder);
+  if (config.encoders == encoders) return;
+  config.encoders = encoders;
+  formats::write_file_atomically(folder.config(), to_toml(config));
 }
 
 SampleSource open_guide(const std::string& guide,
@@ -165,9 +178,9 @@ SampleSource open_guide(const std::string& guide,
 
 void check_guidance(const diffusion::GuidanceConfig& guidance, const RunConfig& training) {
   base::require(
-      guidance.guidance_scale == 1 || has_null_class(training),
+      guidance.guidance_scale == 1 || has_null_class(training) || has_empty_context(training),
       "--guidance_scale {}: the network was trained without label_dropout and has no null "
-      "class",
+      "class or empty context",
       guidance.guidance_scale);
 }
 

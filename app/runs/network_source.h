@@ -34,12 +34,16 @@ RunConfig training_of_source(const std::string& run,
                              const std::string& weights,
                              const std::string& config);
 
-/// The same with the weights, of any kind that open_weights() knows; with a run, empty `weights`
+/// The same with the weights and what `encoders` gives instead of the config's, of any kind that open_weights() knows; with a run, empty `weights`
 /// are its latest. Throws also std::invalid_argument where they don't fit the config or the network
 /// draws no pictures of 3 channels.
 SampleSource open_sample_source(const std::string& run,
                                 const std::string& weights,
-                                const std::string& config);
+                                const std::string& config,
+                                const EncoderConfig& encoders = {});
+
+/// Writes `encoders` into the config of the run where they are others than what it keeps.
+void keep_encoders(const std::string& run, const EncoderConfig& encoders);
 
 /// The network of --guide, a run folder or a weight file (of --guide_config, or else of the config
 /// that it carries, or else of that of what it guides), which must suit what it guides: another
@@ -55,7 +59,11 @@ std::vector<int64_t> chosen_classes(const std::string& text, const SampleSource&
 
 /// Whether the network was trained with a null class, the last.
 inline bool has_null_class(const RunConfig& training) {
-  return training.model.input().num_classes > 0 && training.label_dropout > 0;
+  return training.model.input().takes_classes() && training.label_dropout > 0;
+}
+/// Whether it was trained with the context of the empty caption.
+inline bool has_empty_context(const RunConfig& training) {
+  return training.model.input().takes_context() && training.label_dropout > 0;
 }
 
 /// Throws std::invalid_argument where guidance asks for a null class that the network lacks.

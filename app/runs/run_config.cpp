@@ -19,24 +19,30 @@ void RunConfig::validate() const {
   sample.validate();
   guidance.validate();
   const auto input = model.input();
+  const bool latent = encoders.is_latent();
   base::require(
-      dataset.image_size == 0 || dataset.image_size == input.size,
+      latent || dataset.image_size == 0 || dataset.image_size == input.size,
       fmt::format(
           "dataset.image_size {} differs from model.img_size {}", dataset.image_size, input.size));
-  base::require(input.channels == 3,
-                fmt::format("model.in_chans {}: images have 3", input.channels));
+  base::require(latent || input.channels == 3,
+                "model.in_chans {}: images have 3; a network on latents needs their --latent_scale "
+                "(0.18215 in the official ImageNet models, 0.2301 in those of MS-COCO)",
+                input.channels);
   base::require(
-      !input.takes_context(),
-      "model.clip_dim: training on context features needs a set of them, images have none");
+      score_images == 0 || !latent || (!encoders.autoencoder.empty() && !score_ref.empty()),
+      "--score_images: scores of a network on latents need --autoencoder, which decodes "
+      "its samples, and the images of --score_ref");
   base::require(accumulate <= batch_size,
                 fmt::format("--accumulate {}: give 1 to batch_size {}", accumulate, batch_size));
   base::require(
       shards <= batch_size,
       fmt::format("--shards {}: give 0 (automatic) to batch_size {}", shards, batch_size));
-  base::require(label_dropout == 0 || input.num_classes > 1,
-                "--label_dropout: needs model.num_classes, the classes plus one null class");
+  base::require(label_dropout == 0 || input.num_classes > 1 || input.takes_context(),
+                "--label_dropout: needs model.num_classes, the classes plus one null class, or a "
+                "context (model.clip_dim)");
   base::require(guidance.guidance_scale == 1 || label_dropout > 0,
-                "--guidance_scale: needs a null class; train with --label_dropout 0.1 or so");
+                "--guidance_scale: needs a null class or an empty context; train with "
+                "--label_dropout 0.1 or so");
   base::require(init_optimizer == "fresh" || !init.empty(),
                 "--init_optimizer keep: needs --init, a run whose state is kept");
   base::resolve_precision(precision, torch::kCPU);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "app/runs/encoder_config.h"
 #include "base/field.h"
 #include "data/dataset.h"
 #include "diffusion/diffusion_config.h"
@@ -97,6 +98,7 @@ struct RunConfig {
   double checkpoint_minutes = 10;
   int64_t keep_states = 2;
   int64_t grid_count = 64;
+  EncoderConfig encoders;
   diffusion::GuidanceConfig guidance;
   int64_t score_images = 0;
   std::string score_ref;
@@ -116,9 +118,12 @@ struct RunConfig {
     using base::Field;
     using base::from;
     constexpr double kMost = base::kMostCount;
-    visit("data",
-          data,
-          Field{"Training images: procedural, a folder, a zip, CIFAR-10's binary folder"});
+    visit(
+        "data",
+        data,
+        Field{
+            "Training images: procedural, a folder, a zip, CIFAR-10's binary folder; or latents: a "
+            "folder of uvic encode, a feature folder of the official code"});
     visit("out",
           out,
           Field{"Folder of the run; the same command, or --out alone, resumes what it holds"});
@@ -150,10 +155,13 @@ struct RunConfig {
           seed,
           Field{"Seed of initialisation, data order, noise and dropout", from(0, kMost)});
     visit("flip", flip, Field{"Mirror each image with probability 1/2"});
-    visit("label_dropout",
-          label_dropout,
-          Field{"Probability that a label becomes the null class (num_classes - 1), for guidance",
-                base::below(0, 1)});
+    visit(
+        "label_dropout",
+        label_dropout,
+        Field{
+            "Probability that a label becomes the null class (num_classes - 1), or a context that "
+            "of the empty caption, for guidance",
+            base::below(0, 1)});
     visit("ema_decay",
           ema_decay,
           Field{"Decay of the average of the weights, for each step", base::below(0, 1)});
@@ -188,6 +196,7 @@ struct RunConfig {
     visit("grid_count",
           grid_count,
           Field{"Samples in a grid, seeds 0, 1, ...", from(1, base::kMostAtOnce)}.advanced());
+    encoders.fields(visit);
     guidance.fields(visit);
     visit("score_images",
           score_images,

@@ -25,7 +25,7 @@ bool decides_on_meaning(const std::string& key) {
                            "time_offset",
                            "prediction"})
     if (key == std::string("diffusion.") + part) return true;
-  return false;
+  return key == "latent_scale" || key == "latent_shift";
 }
 
 std::string go_back_command(const RunDir& run, int64_t images) {

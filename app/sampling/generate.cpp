@@ -42,11 +42,32 @@ diffusion::ConditionalNetwork split_over_threads(diffusion::ConditionalNetwork n
   };
 }
 
-// The denoiser of the network for fixed labels, with classifier-free guidance if the scale is not
-// 1.
+// What a batch is conditioned on, and what its unconditional half is.
+struct Condition {
+  torch::Tensor value, null;  // [N, ...]; undefined: unconditional, or no unconditional half
+};
+
+Condition condition_of(const model::NetworkInput& input,
+                       const GenerationSettings& settings,
+                       const GenerationRequest& request,
+                       torch::Device device) {
+  if (input.takes_classes()) {
+    const auto labels = torch::tensor(request.labels, torch::kInt64).to(device);
+    return {labels, torch::full_like(labels, input.num_classes - 1)};
+  }
+  if (!input.takes_context()) return {};
+  const auto contexts = request.contexts.to(device);
+  return {contexts,
+          settings.empty_context.defined()
+              ? settings.empty_context.to(device).expand_as(contexts).contiguous()
+              : contexts};
+}
+
+// The denoiser of the network for a fixed condition, with classifier-free guidance if the scale is
+// not 1.
 diffusion::Denoiser denoiser_of(model::Network& network,
                                 const diffusion::DiffusionConfig& diffusion,
-                                const std::vector<int64_t>& labels,
+                                const Condition& condition,
                                 const diffusion::GuidanceConfig& guidance) {
   const std::shared_ptr<const diffusion::NoiseSchedule> schedule =
       diffusion::make_noise_schedule(diffusion);
@@ -57,15 +78,14 @@ diffusion::Denoiser denoiser_of(model::Network& network,
       };
   evaluate = device.is_cpu() ? split_over_threads(evaluate, network.is_batch_invariant())
                              : replayed(evaluate, device, &network);
-  const auto classes = network.input().num_classes;
-  if (classes <= 0)
+  // A guide may be a network without classes.
+  if (!network.input().takes_classes() && !network.input().takes_context())
     return diffusion::make_denoiser(
         [evaluate](const torch::Tensor& x, const torch::Tensor& t) { return evaluate(x, t, {}); },
         schedule,
         diffusion);
-  const auto condition = torch::tensor(labels, torch::kInt64).to(device);
   return diffusion::make_guided_denoiser(
-      evaluate, condition, torch::full_like(condition, classes - 1), schedule, diffusion, guidance);
+      evaluate, condition.value, condition.null, schedule, diffusion, guidance);
 }
 
 // The sampler of the mode: after an inversion, sampling ends at the start time of the inversion.
@@ -86,6 +106,7 @@ GenerationRequest part_of(const GenerationRequest& all, int64_t first, int64_t c
   };
   return {words(all.seeds),
           words(all.labels),
+          rows(all.contexts),
           rows(all.input_images),
           rows(all.mask),
           words(all.target_seeds),
@@ -95,11 +116,13 @@ GenerationRequest part_of(const GenerationRequest& all, int64_t first, int64_t c
 // The denoiser of the network, with the guidance of the settings.
 diffusion::Denoiser guided_denoiser(model::Network& network,
                                     const GenerationSettings& settings,
-                                    const std::vector<int64_t>& labels) {
-  if (!settings.guide) return denoiser_of(network, settings.diffusion, labels, settings.guidance);
+                                    const GenerationRequest& request) {
+  const auto condition = condition_of(network.input(), settings, request, network.device());
+  if (!settings.guide)
+    return denoiser_of(network, settings.diffusion, condition, settings.guidance);
   return diffusion::autoguide(
-      denoiser_of(network, settings.diffusion, labels, {}),
-      denoiser_of(*settings.guide->network, settings.guide->diffusion, labels, {}),
+      denoiser_of(network, settings.diffusion, condition, {}),
+      denoiser_of(*settings.guide->network, settings.guide->diffusion, condition, {}),
       settings.guidance);
 }
 
@@ -112,10 +135,10 @@ struct SamplerRun {
         input(network.input()),
         schedule(diffusion::make_noise_schedule(used.diffusion)),
         sampler(effective_sampler(used)),
-        denoiser(guided_denoiser(network, used, request.labels)),
+        denoiser(guided_denoiser(network, used, request)),
         noise(noise_of(request, network.device())),
-        input_images(on(network.device(), request.input_images)),
-        mask(on(network.device(), request.mask)) {}
+        input_images(encoded(on(network.device(), request.input_images))),
+        mask(in_cells(on(network.device(), request.mask))) {}
 
   // Returns x0. `inverted` is the noise of the input images, for kInvert.
   torch::Tensor sample(const torch::Tensor& inverted, const diffusion::Progress& step_done) {
@@ -149,7 +172,7 @@ struct SamplerRun {
   diffusion::SamplerConfig sampler;
   diffusion::Denoiser denoiser;
   diffusion::NoiseSource noise;
-  torch::Tensor input_images, mask;  // on the device, or undefined
+  torch::Tensor input_images, mask;  // of the network's channels and size, or undefined
 
  private:
   static diffusion::NoiseSource noise_of(const GenerationRequest& request, torch::Device device) {
@@ -158,6 +181,14 @@ struct SamplerRun {
   }
   static torch::Tensor on(torch::Device device, const torch::Tensor& tensor) {
     return tensor.defined() ? tensor.to(device) : tensor;
+  }
+  torch::Tensor encoded(const torch::Tensor& images) const {
+    return images.defined() && settings.latent ? settings.latent->encode(images) : images;
+  }
+  // A cell of the latent is generated where any of its pixels is.
+  torch::Tensor in_cells(const torch::Tensor& pixels) const {
+    if (!pixels.defined() || !settings.latent) return pixels;
+    return torch::max_pool2d(pixels, settings.latent->downsampling());
   }
   torch::Tensor initial_noise() {
     return diffusion::initial_noise(
@@ -170,6 +201,16 @@ struct SamplerRun {
     return diffusion::add_noise(*schedule, input_images, sampler.t_start, noise);
   }
 };
+
+// x0 as images; what an inpainting keeps has the given pixels.
+torch::Tensor decoded(const GenerationSettings& settings,
+                      const GenerationRequest& request,
+                      const torch::Tensor& x0) {
+  if (!settings.latent) return x0;
+  const auto images = settings.latent->decode(x0).cpu();
+  if (settings.mode != GenerationMode::kInpaint) return images;
+  return images * request.mask + request.input_images * (1 - request.mask);
+}
 
 // Generates a batch that is too large for the sampler in several parts.
 GeneratedImages generate_in_parts(model::Network& network,
@@ -281,7 +322,7 @@ GeneratedImages generate(model::Network& network,
 
   std::optional<TrajectoryRecorder> recorder;
   if (settings.trajectory_frames > 0) {
-    recorder.emplace(settings.trajectory_frames, run.schedule);
+    recorder.emplace(settings.trajectory_frames, run.schedule, settings.latent);
     run.denoiser = recorder->listen(run.denoiser);
   }
   const auto x0 = run.sample(inverted, [&](int64_t step, int64_t steps, const torch::Tensor&) {
@@ -294,15 +335,12 @@ GeneratedImages generate(model::Network& network,
         "the images are not finite: the weights contain NaN, or the times of the sampler are "
         "outside the noise schedule");
   if (recorder) generated.trajectories = recorder->finish(x0);
-  generated.images = data::to_bytes(x0);
+  generated.images = data::to_bytes(decoded(settings, request, x0));
   return generated;
 }
 
-torch::Tensor generate(model::Network& network,
-                       const GenerationSettings& settings,
-                       const std::vector<uint64_t>& seeds,
-                       const std::vector<int64_t>& labels) {
-  return generate(network, settings, GenerationRequest{seeds, labels}).images;
+int64_t generated_image_size(const model::NetworkInput& input, const LatentSpace* latent) {
+  return input.size * (latent ? latent->downsampling() : 1);
 }
 
 std::vector<int64_t> labels_in_turn(const std::vector<uint64_t>& seeds,

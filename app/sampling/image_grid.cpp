@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <opencv2/imgproc.hpp>
+#include <sstream>
 #include <stdexcept>
 
 namespace uvic::app {
@@ -13,9 +14,10 @@ using formats::Image;
 
 namespace {
 
-constexpr int kSmallestTile_px = 64;
+constexpr int kSmallestTile_px = 64, kSmallestCaptioned_px = 128;
 int scale_of(int tile_px, const GridOptions& options) {
-  return options.scale > 0 ? options.scale : (kSmallestTile_px + tile_px - 1) / tile_px;
+  const int smallest = options.captions.empty() ? kSmallestTile_px : kSmallestCaptioned_px;
+  return options.scale > 0 ? options.scale : (smallest + tile_px - 1) / tile_px;
 }
 
 constexpr int kLabelFont = cv::FONT_HERSHEY_SIMPLEX;
@@ -48,6 +50,49 @@ void put_text(cv::Mat& canvas, const Label& label, cv::Point bottom_left) {
   cv::putText(canvas, label.text, bottom_left, kLabelFont, label.font_scale, kInk, 1, cv::LINE_AA);
 }
 
+constexpr int kCaption_px = 11, kCaptionLine_px = 14, kMostCaptionLines = 4;
+
+/// The lines of a text that is `width_px` wide, broken at blanks; the last ends in "..." where more
+/// was left.
+std::vector<std::string> wrapped(const std::string& text, int width_px) {
+  std::vector<std::string> lines;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    const auto longer = lines.empty() ? word : lines.back() + " " + word;
+    if (!lines.empty() && measure(longer, kCaption_px).size_px.width <= width_px) {
+      lines.back() = longer;
+      continue;
+    }
+    if (static_cast<int>(lines.size()) == kMostCaptionLines) {
+      lines.back() += "...";
+      break;
+    }
+    lines.push_back(word);
+  }
+  return lines;
+}
+
+/// The captions of the tiles as lines, and the height that the longest takes.
+struct Captions {
+  Captions(const GridOptions& options, int tile_px) {
+    size_t most = 0;
+    for (const auto& text : options.captions) {
+      lines.push_back(wrapped(text, tile_px));
+      most = std::max(most, lines.back().size());
+    }
+    height_px = most == 0 ? 0 : static_cast<int>(most) * kCaptionLine_px + 4;
+  }
+  void put(cv::Mat& canvas, size_t tile, cv::Point below) const {
+    if (tile >= lines.size()) return;
+    for (const auto& line : lines[tile]) {
+      below.y += kCaptionLine_px;
+      put_text(canvas, measure(line, kCaption_px), below);
+    }
+  }
+  std::vector<std::vector<std::string>> lines;
+  int height_px = 0;
+};
+
 }  // namespace
 
 GridSize grid_size(int64_t tiles, int64_t tile_px, const GridOptions& options) {
@@ -75,11 +120,12 @@ Image image_grid(const std::vector<Image>& tiles, const GridOptions& options) {
     label_width = std::max(label_width, labels.back().size_px.width + 10);
   }
 
+  const Captions captions(options, tile.width);
+  const int row_height = tile.height + captions.height_px + gap;
   const int width = label_width + gap + columns * (tile.width + gap);
-  cv::Mat canvas(gap + rows * (tile.height + gap), width, CV_8UC3, kPaper);
+  cv::Mat canvas(gap + rows * row_height, width, CV_8UC3, kPaper);
   const auto corner = [&](int row, int column) {
-    return cv::Point(label_width + gap + column * (tile.width + gap),
-                     gap + row * (tile.height + gap));
+    return cv::Point(label_width + gap + column * (tile.width + gap), gap + row * row_height);
   };
   for (size_t i = 0; i < tiles.size(); ++i) {
     if (tiles[i].width == 0) continue;
@@ -94,6 +140,7 @@ Image image_grid(const std::vector<Image>& tiles, const GridOptions& options) {
     const int row = static_cast<int>(i) / columns, column = static_cast<int>(i) % columns;
     auto cell = canvas(cv::Rect(corner(row, column), tile));
     cv::resize(view(tiles[i]), cell, tile, 0, 0, cv::INTER_NEAREST);
+    captions.put(canvas, i, corner(row, column) + cv::Point(0, tile.height));
   }
   for (int row = 0; row < std::min<int>(rows, static_cast<int>(labels.size())); ++row) {
     const auto& label = labels[static_cast<size_t>(row)];

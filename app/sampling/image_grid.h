@@ -13,9 +13,11 @@ namespace uvic::app {
 struct GridOptions {
   int columns = 8;
   int scale =
-      0;  ///< nearest-neighbour factor; 0: the smallest that makes a tile at least 64 px wide
+      0;  ///< nearest-neighbour factor; 0: the smallest that makes a tile at least 64 px wide, with
+          ///< captions 128 px
   int gap_px = 2;                            ///< between tiles and around them
   std::vector<std::string> row_labels = {};  ///< text left of each row; empty: none
+  std::vector<std::string> captions = {};    ///< text below each tile, wrapped; empty: none
 };
 
 /// Width and height in px of a grid of square tiles.

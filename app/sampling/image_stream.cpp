@@ -8,7 +8,7 @@
 #include "app/sampling/cuda_graph.h"
 #include "app/sampling/generate.h"
 #include "app/sampling/sample_record.h"
-#include "app/sampling/seed_list.h"
+#include "app/sampling/sample_subject.h"
 #include "base/precision.h"
 #include "base/process.h"
 
@@ -17,32 +17,39 @@ namespace uvic::app {
 SampleStream open_sample_stream(const SampleStreamOptions& options) {
   const torch::Device device(base::choose_device(options.device));
   const auto precision = base::resolve_precision(options.precision, device);
-  const auto source = open_sample_source(options.run, options.weights, "");
-  const GenerationSettings settings{source.training.diffusion, options.sample, options.guidance};
+  const auto source = open_sample_source(options.run, options.weights, "", options.encoders);
+  GenerationSettings settings{source.training.diffusion, options.sample, options.guidance};
   settings.validate();
   check_guidance(options.guidance, source.training);
-  const auto classes = chosen_classes(options.labels, source);
-  const auto seeds = SeedList::parse(options.seeds);
+  SubjectOptions chosen;
+  chosen.seeds = options.seeds;
+  chosen.labels = options.labels;
+  chosen.prompts = options.prompts;
+  check_text(chosen, source.training.model.input());
+  const auto encoders = open_encoders(source, device, base::compute_dtype(precision), settings);
+  const auto subject =
+      std::make_shared<SampleSubject>(chosen, source, encoders.image_size, encoders.text);
 
   SampleStream samples;
-  samples.count = static_cast<int64_t>(seeds.size());
-  samples.image_size = source.training.model.input().size;
+  samples.count = static_cast<int64_t>(subject->ids().size());
+  samples.image_size = encoders.image_size;
   samples.record = sample_record(source, std::nullopt, settings, precision);
   samples.record["run"] = options.run;
-  samples.record["seeds"] = seeds.set().text();
-  samples.record["classes"] = classes;
+  samples.record["seeds"] = subject->ids().set().text();
+  subject->add_to(samples.record);
+  if (encoders.text) samples.record["text"] = encoders.text->record();
   samples.stream = [network = source.network(device, base::compute_dtype(precision)),
                     settings,
-                    seeds,
-                    classes,
+                    subject,
                     batch_size = static_cast<uint64_t>(options.batch_size),
                     keep_recordings = std::make_shared<KeepRecordings>(),
                     next = uint64_t{0}]() mutable -> torch::Tensor {
     if (base::stop_requested()) throw base::StopRequested();
-    if (next == seeds.size()) return {};
-    const auto batch = seeds.slice(next, next + batch_size);
+    const auto& ids = subject->ids();
+    if (next == ids.size()) return {};
+    const auto batch = ids.slice(next, next + batch_size);
     next += batch.size();
-    return generate(*network, settings, batch, labels_in_turn(batch, classes));
+    return generate(*network, settings, subject->request(batch)).images;
   };
   return samples;
 }

@@ -18,9 +18,13 @@ namespace {
 
 constexpr uint64_t kMostOnSheet = 100;
 
-formats::Image noise_image(const fs::path& path) {
-  const auto noise = formats::read_safetensors(path).tensors.at("noise");
-  return to_images(data::to_bytes(noise / noise.std()).unsqueeze(0))[0];
+/// The noise in `side` px; of a latent its first three channels, with larger cells.
+formats::Image noise_image(const fs::path& path, int64_t side) {
+  const auto noise = formats::read_safetensors(path).tensors.at("noise").slice(0, 0, 3);
+  const auto cell = std::max<int64_t>(1, side / noise.size(1));
+  const auto bytes =
+      data::to_bytes(noise / noise.std()).repeat_interleave(cell, 1).repeat_interleave(cell, 2);
+  return to_images(bytes.unsqueeze(0))[0];
 }
 
 /// Root of the mean squared difference of all bytes.
@@ -55,7 +59,9 @@ void write_sheet(const fs::path& folder, const SampleSubject& subject) {
   const auto sampled = [&](uint64_t id) { return formats::read_image(picture_path(folder, id)); };
   const auto given = [&](uint64_t id) { return subject.given(id); };
   const auto kept = [&](uint64_t id) { return subject.kept(id); };
-  const auto noise = [&](uint64_t id) { return noise_image(noise_path(folder, id)); };
+  const auto noise = [&](uint64_t id) {
+    return noise_image(noise_path(folder, id), given(id).width);
+  };
   std::vector<SheetRow> rows;
   switch (subject.mode()) {
     case GenerationMode::kFromNoise:
@@ -78,7 +84,9 @@ void write_sheet(const fs::path& folder, const SampleSubject& subject) {
                       : subject.mode() != GenerationMode::kFromNoise ? 10
                       : by_class ? static_cast<int>(subject.class_count())
                                  : 8;
-  formats::write_png(folder / "grid.png", sample_sheet(ids, columns, rows));
+  std::function<std::string(uint64_t)> prompt;
+  if (subject.has_prompts()) prompt = [&](uint64_t id) { return subject.prompt(id); };
+  formats::write_png(folder / "grid.png", sample_sheet(ids, columns, rows, prompt));
 }
 
 nlohmann::json reconstruction_errors(const SampleFolder& folder, const SampleSubject& subject) {

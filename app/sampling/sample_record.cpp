@@ -32,6 +32,7 @@ nlohmann::json sample_record(const SampleSource& source,
                            {"precision", precision},
                            {"version", UVIC_VERSION}};
   record.update(fields_of(settings.guidance));
+  if (settings.latent) record["latent"] = settings.latent->record();
   if (guide) {
     record["guide"] = guide->weights.string();
     record["guide_sha256"] = guide->weights_sha256;

@@ -18,10 +18,11 @@ struct SheetRow {
   std::function<formats::Image(uint64_t seed)> picture;
 };
 
-/// Seeds in reading order. With several rows, each band of `columns` seeds shows one below the
+/// Seeds in reading order. `caption`, if not empty, is the text below the last picture of a seed. With several rows, each band of `columns` seeds shows one below the
 /// other, labelled. At most 100 tiles in all.
 formats::Image sample_sheet(const std::vector<uint64_t>& seeds,
                             int columns,
-                            const std::vector<SheetRow>& rows);
+                            const std::vector<SheetRow>& rows,
+                            const std::function<std::string(uint64_t seed)>& caption = {});
 
 }  // namespace uvic::app

@@ -4,17 +4,20 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
+#include <map>
 #include <stdexcept>
 #include <utility>
 
 #include "app/sampling/image_grid.h"
 #include "base/check.h"
 #include "data/pixel_range.h"
+#include "model/latent/autoencoder_kl.h"
 
 namespace uvic::app {
 namespace {
 
-constexpr uint64_t kImagesByDefault = 64;
+constexpr uint64_t kImagesByDefault = 64, kImagesOfOnePrompt = 4;
 
 }  // namespace
 
@@ -40,30 +43,97 @@ SampleSubject::SeedPair SampleSubject::parse_interpolation(const std::string& te
   return pair;
 }
 
-SampleSubject::SampleSubject(SubjectOptions options, const SampleSource& source)
-    : options_(std::move(options)) {
+void check_text(const SubjectOptions& options, const model::NetworkInput& input) {
+  base::require(input.takes_context() || options.prompts.empty(),
+                "--prompt: the network takes no text (model.clip_dim is 0){}",
+                input.takes_classes() ? "; it has classes, see --labels" : "");
+  base::require(
+      !input.takes_context() || !options.prompts.empty(),
+      "--prompt: needed, the network is conditioned on text; --prompt \"\" is the empty one");
+}
+
+SampleEncoders open_encoders(const SampleSource& source,
+                             torch::Device device,
+                             torch::ScalarType compute,
+                             GenerationSettings& settings) {
   const auto input = source.training.model.input();
+  const auto& config = source.training.encoders;
+  SampleEncoders encoders;
+  settings.latent = open_latent_space(config, input, device, compute);
+  base::require(!settings.latent || settings.latent->shape().out_channels == 3,
+                "--autoencoder {}: gives images of {} channels, images have 3",
+                config.autoencoder,
+                settings.latent ? settings.latent->shape().out_channels : 0);
+  encoders.image_size = generated_image_size(input, settings.latent.get());
+  if (!input.takes_context()) return encoders;
+  encoders.text = open_text_encoder(config, input, device, compute);
+  settings.empty_context = encoders.text->encode(std::vector<std::string>{""})[0].clone();
+  return encoders;
+}
+
+SampleSubject::SampleSubject(SubjectOptions options,
+                             const SampleSource& source,
+                             int64_t image_size,
+                             std::shared_ptr<const TextEncoder> text)
+    : options_(std::move(options)), text_(std::move(text)) {
+  check_text(options_, source.training.model.input());
+  note_prompts();
   classes_ = chosen_classes(options_.labels, source);
   const auto& path = options_.invert.empty() ? options_.init : options_.invert;
   if (!path.empty()) {
-    base::require(
-        input.channels == 3, "{}: images have 3 channels, the network {}", path, input.channels);
-    given_.emplace(path, input.size);
+    given_.emplace(path, image_size);
     if (options_.labels.empty() && !classes_.empty()) take_classes_of_images(path, source);
   }
-  if (!options_.mask.empty()) read_masks(input.size);
+  if (!options_.mask.empty()) read_masks(image_size);
   if (!options_.interpolate.empty()) {
     ends_ = parse_interpolation(options_.interpolate);
     base::require(options_.labels.empty() || classes_.size() <= 1,
                   "--labels: all frames of --interpolate show one class");
+    base::require(options_.prompts.size() <= 1, "--prompt: all frames of --interpolate show one");
     if (!classes_.empty()) classes_ = {classes_[ends_->from % classes_.size()]};
   }
   ids_ = chosen_ids();
 }
 
+/// Says what a text encoder has to say of the prompts.
+void SampleSubject::note_prompts() const {
+  if (!text_) return;
+  constexpr size_t kMostNotes = 5;
+  size_t notes = 0;
+  for (const auto& prompt : options_.prompts) {
+    std::string note;
+    text_->tokenize(prompt, &note);
+    if (note.empty() || ++notes > kMostNotes) continue;
+    fmt::print(stderr, "note: {}\n", note);
+  }
+  if (notes > kMostNotes)
+    fmt::print(stderr, "note: and {} more prompts like these\n", notes - kMostNotes);
+}
+
+std::string SampleSubject::prompt(uint64_t id) const {
+  const auto& prompts = options_.prompts;
+  return prompts.empty() ? "" : prompts[id % prompts.size()];
+}
+
+/// [N, L, D]; a prompt that several images have is encoded once.
+torch::Tensor SampleSubject::contexts_of(const std::vector<uint64_t>& ids) const {
+  if (!text_) return {};
+  std::map<std::string, torch::Tensor> encoded;
+  std::vector<torch::Tensor> contexts;
+  for (const auto id : ids) {
+    auto& context = encoded[prompt(id)];
+    if (!context.defined()) context = text_->encode(std::vector<std::string>{prompt(id)})[0];
+    contexts.push_back(context);
+  }
+  return torch::stack(contexts);
+}
+
 SeedList SampleSubject::chosen_ids() const {
   if (ends_) return SeedList::first_numbers(static_cast<uint64_t>(options_.frames));
   if (!options_.seeds.empty()) return SeedList::parse(options_.seeds);
+  if (!given_ && has_prompts() && options_.prompts.size() < kImagesByDefault)
+    return SeedList::first_numbers(options_.prompts.size() == 1 ? kImagesOfOnePrompt
+                                                                : options_.prompts.size());
   return SeedList::first_numbers(
       given_ ? std::min<uint64_t>(kImagesByDefault, static_cast<uint64_t>(given_->size()))
              : kImagesByDefault);
@@ -80,6 +150,7 @@ GenerationRequest SampleSubject::request(const std::vector<uint64_t>& ids) const
                                   static_cast<double>(options_.frames - 1));
   }
   request.labels = labels_in_turn(ids, classes_);
+  request.contexts = contexts_of(ids);
   std::vector<torch::Tensor> images, masks;
   for (size_t i = 0; i < ids.size(); ++i) {
     if (given_) {
@@ -98,6 +169,7 @@ GenerationRequest SampleSubject::request(const std::vector<uint64_t>& ids) const
 void SampleSubject::add_to(nlohmann::json& record) const {
   record["classes"] = class_of_label_.empty() ? nlohmann::json(classes_)
                                               : nlohmann::json("those of the given pictures");
+  if (has_prompts()) record["prompts"] = options_.prompts;
   if (given_) {
     const bool inverts = mode() == GenerationMode::kInvert;
     const std::string name = inverts ? "invert" : "init";

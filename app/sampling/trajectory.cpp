@@ -18,8 +18,9 @@ int64_t step_of(int64_t j, int64_t frames, int64_t steps) {
 }  // namespace
 
 TrajectoryRecorder::TrajectoryRecorder(int64_t frames,
-                                       std::shared_ptr<const diffusion::NoiseSchedule> schedule)
-    : frames_(frames), schedule_(std::move(schedule)) {
+                                       std::shared_ptr<const diffusion::NoiseSchedule> schedule,
+                                       std::shared_ptr<const LatentSpace> latent)
+    : frames_(frames), schedule_(std::move(schedule)), latent_(std::move(latent)) {
   TORCH_INTERNAL_ASSERT(frames_ >= 2);
 }
 
@@ -30,14 +31,17 @@ bool TrajectoryRecorder::wanted() const {
   return false;
 }
 
+torch::Tensor TrajectoryRecorder::shown(const torch::Tensor& x) const {
+  return data::to_bytes(latent_ ? latent_->decode(x) : x);
+}
+
 diffusion::Denoiser TrajectoryRecorder::listen(diffusion::Denoiser denoiser) {
   return [this, denoiser = std::move(denoiser)](const torch::Tensor& x, double t) {
     const auto eps = denoiser(x, t);
     if (!std::exchange(step_begun_, true) && wanted()) {
       const double alpha = schedule_->alpha(t), sigma = schedule_->sigma(t);
-      kept_.push_back({step_,
-                       data::to_bytes(x / std::hypot(alpha, sigma)),
-                       data::to_bytes((x - sigma * eps) / alpha)});
+      kept_.push_back(
+          {step_, shown(x / std::hypot(alpha, sigma)), shown((x - sigma * eps) / alpha)});
     }
     return eps;
   };
@@ -50,7 +54,7 @@ void TrajectoryRecorder::step_done(int64_t step, int64_t steps) {
 }
 
 std::vector<Trajectory> TrajectoryRecorder::finish(const torch::Tensor& x0) const {
-  const auto last = data::to_bytes(x0);
+  const auto last = shown(x0);
   auto all = kept_;
   // An evaluation after the last step (last_step zero) recorded the state that the image replaces.
   while (!all.empty() && all.back().step >= step_) all.pop_back();

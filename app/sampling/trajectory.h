@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "app/runs/latent_space.h"
 #include "data/formats/image_file.h"
 #include "diffusion/denoiser.h"
 #include "diffusion/noise_schedule.h"
@@ -27,7 +28,10 @@ class TrajectoryRecorder {
  public:
   /// Records at most `frames` (2 or more) states, evenly spaced in the steps, with the first and
   /// the last.
-  TrajectoryRecorder(int64_t frames, std::shared_ptr<const diffusion::NoiseSchedule> schedule);
+  /// Latents are shown decoded, if `latent` is not null.
+  TrajectoryRecorder(int64_t frames,
+                     std::shared_ptr<const diffusion::NoiseSchedule> schedule,
+                     std::shared_ptr<const LatentSpace> latent = nullptr);
 
   /// The denoiser for the sampler. Its first call in each step records state and prediction. The
   /// recorder must outlive it.
@@ -45,9 +49,11 @@ class TrajectoryRecorder {
     torch::Tensor state, prediction;  // uint8 [B, C, S, S]
   };
   bool wanted() const;
+  torch::Tensor shown(const torch::Tensor& x) const;
 
   int64_t frames_;
   std::shared_ptr<const diffusion::NoiseSchedule> schedule_;
+  std::shared_ptr<const LatentSpace> latent_;
   std::vector<Frame> kept_;
   int64_t step_ = 0, steps_ = 0;
   bool step_begun_ = false;

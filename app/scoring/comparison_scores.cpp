@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "app/runs/latent_space.h"
 #include "app/scoring/extractors.h"
 #include "app/scoring/kept_result.h"
 #include "base/process.h"
@@ -28,7 +29,7 @@ ComparisonScores::ComparisonScores(ComparisonScoring options,
                                    const RunConfig& training,
                                    fs::path folder)
     : options_(std::move(options)), training_(training), folder_(std::move(folder)) {
-  training_.dataset.image_size = training_.model.input().size;
+  training_.dataset.image_size = image_size_of(training_.encoders, training_.model.input());
   formats::make_folder(folder_);
   prepare_reference();
 }
@@ -72,7 +73,7 @@ void ComparisonScores::make_noise_statistics(const fs::path& file) const {
                                         base::choose_device(training_.device));
   auto generator = at::detail::createCPUGenerator(/*seed=*/0);
   int64_t left = training_.score_count;
-  const auto size = training_.model.input().size;
+  const auto size = training_.dataset.image_size;
   const auto next = [&]() -> torch::Tensor {
     if (base::stop_requested()) throw base::StopRequested();
     const int64_t count = std::min(left, kNoiseBatch);

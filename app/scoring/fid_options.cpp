@@ -22,7 +22,17 @@ namespace {
 /// The first option not at its default that only the sampling from --run reads, or "".
 std::string option_of_run(FidOptions options) {
   const auto is_of_run = [](const std::string& name) {
-    for (const auto* prefix : {"sample", "guidance", "seeds", "labels", "run_weights"})
+    for (const auto* prefix : {"sample",
+                               "guidance",
+                               "seeds",
+                               "labels",
+                               "run_weights",
+                               "caption",
+                               "autoencoder",
+                               "latent",
+                               "tile",
+                               "text_encoder",
+                               "tokenizer"})
       if (name.rfind(prefix, 0) == 0) return true;
     return false;
   };

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "app/runs/encoder_config.h"
 #include "data/dataset.h"
 #include "diffusion/guidance.h"
 #include "diffusion/sampler.h"
@@ -20,6 +21,9 @@ struct FidOptions {
   std::string run_weights;
   std::string seeds = "0-9999";
   std::string labels;
+  std::string captions;
+  int64_t caption_seed = 0;
+  EncoderConfig encoders;
   int64_t sample_batch_size = 64;
   std::string sample_precision = "auto";
   diffusion::GuidanceConfig guidance;
@@ -69,6 +73,18 @@ struct FidOptions {
     visit("labels",
           labels,
           Field{"Classes of --run's images, as in uvic sample; empty: all in turn"});
+    visit(
+        "captions",
+        captions,
+        Field{"Captions for --run, a network with text: MS-COCO's captions_*.json, a JSON list of "
+              "texts, or a text file with one a line; as many as --seeds are chosen by "
+              "--caption_seed"});
+    visit("caption_seed",
+          caption_seed,
+          Field{"Chooses among --captions, none twice before all were chosen",
+                base::from(0, base::kMostCount)}
+              .advanced());
+    encoders.fields(visit);
     visit("sample_batch_size",
           sample_batch_size,
           Field{"Images of --run generated at once; changes speed and memory, never an image",

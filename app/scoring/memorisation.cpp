@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "app/runs/latent_space.h"
 #include "app/scoring/extractors.h"
 #include "app/scoring/kept_result.h"
 #include "base/process.h"
@@ -24,13 +25,14 @@ Memorisation::Memorisation(const RunConfig& training,
                            const data::Dataset* held_out,
                            fs::path folder)
     : training_(training), held_out_(held_out), folder_(std::move(folder)) {
-  training_.dataset.image_size = training_.model.input().size;
+  training_.dataset.image_size = image_size_of(training_.encoders, training_.model.input());
 }
 
 json Memorisation::of(const fs::path& samples, const std::string& name) {
+  if (!images_) images_ = data::open_dataset(training_.data, training_.dataset);
+  if (images_->format().is_latent) return json::object();  // there are no training images here
   formats::make_folder(folder_);
   const auto sheet = folder_ / (name + ".png");
-  if (!images_) images_ = data::open_dataset(training_.data, training_.dataset);
   const json key = {{"samples", sample_identity(samples)},
                     {"training", images_->fingerprint()},
                     {"flip", training_.flip},

@@ -11,6 +11,8 @@
 #include <utility>
 
 #include "app/sampling/image_stream.h"
+#include "app/sampling/prompt_list.h"
+#include "app/sampling/seed_list.h"
 #include "app/scoring/extractors.h"
 #include "base/progress_line.h"
 #include "base/tensor_text.h"
@@ -304,6 +306,11 @@ Side side_of_run(const FidOptions& options,
   live.weights = options.run_weights;
   live.seeds = options.seeds;
   live.labels = options.labels;
+  live.encoders = options.encoders;
+  if (!options.captions.empty())
+    live.prompts = choose_captions(options.captions,
+                                   static_cast<int64_t>(SeedList::parse(options.seeds).size()),
+                                   static_cast<uint64_t>(options.caption_seed));
   live.batch_size = options.sample_batch_size;
   live.precision = options.sample_precision;
   live.device = options.device;

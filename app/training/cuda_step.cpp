@@ -60,12 +60,15 @@ class RecordedStep : public CudaStep {
   /// waits for steps under way on the GPU, the host for nothing.
   void stage(const data::Batch& batch) {
     const auto copy = [&](torch::Tensor& to, const torch::Tensor& from) {
+      if (!from.defined()) return;
       if (!to.defined()) to = torch::empty_like(from, from.options().device(device_));
-      to.copy_(from.pin_memory(), /*non_blocking=*/true);
+      to.copy_(from.is_cuda() ? from : from.pin_memory(), /*non_blocking=*/true);
     };
     copy(batch_.images, batch.images);
     copy(batch_.labels, batch.labels);
     copy(batch_.positions, batch.positions);
+    copy(batch_.contexts, batch.contexts);
+    copy(batch_.tokens, batch.tokens);
   }
 
   void record() {

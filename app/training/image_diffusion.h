@@ -9,18 +9,28 @@
 namespace uvic::app {
 
 /// Sum over images of weight * mean over pixels of (prediction - target)^2 (diffusion/objective.h),
-/// with labels that become the null class with probability label_dropout.
+/// with labels that become the null class, or contexts that become the empty one, with probability
+/// label_dropout.
+///
+/// x0 is the image in [-1, 1], or of moments (Batch::images in float32) a latent sampled from them
+/// (model::sample_moments) with noise keyed by (seed, position).
 class ImageDiffusion : public Objective {
  public:
-  explicit ImageDiffusion(const RunConfig& config);
+  ImageDiffusion(const RunConfig& config, ObjectiveInputs inputs);
 
   int64_t count(const data::Batch& batch) const override { return batch.images.size(0); }
+  data::Batch prepare(const data::Batch& batch) const override;
   torch::Tensor loss(model::Network& network, const data::Batch& batch) const override;
 
  private:
+  torch::Tensor clean_images(const data::Batch& batch) const;
   torch::Tensor condition(const data::Batch& batch) const;
+  torch::Tensor dropped(const data::Batch& batch,
+                        const torch::Tensor& condition,
+                        const torch::Tensor& null_condition) const;
 
   RunConfig config_;
+  ObjectiveInputs inputs_;
   model::NetworkInput input_;
   std::shared_ptr<const diffusion::NoiseSchedule> schedule_;
 };

@@ -11,6 +11,7 @@
 #include "app/sampling/cuda_graph.h"
 #include "app/sampling/image_grid.h"
 #include "app/scoring/extractors.h"
+#include "base/hash.h"
 #include "base/process.h"
 #include "data/formats/image_file.h"
 #include "metrics/features.h"
@@ -38,14 +39,19 @@ struct ImageSnapshots::Scorer {
 
 ImageSnapshots::ImageSnapshots(const RunConfig& config,
                                const data::Dataset& dataset,
+                               const ObjectiveInputs& inputs,
                                const TrainState& state,
                                const RunDir& run,
                                const RunIdentity& identity)
     : Snapshots(state, run, run_metadata(config, dataset, identity), config.keep_states),
       config_(config),
+      dataset_(dataset),
+      inputs_(inputs),
       settings_{config.diffusion, config.sample, config.guidance},
       classes_(all_classes(config.model.input(), config.label_dropout > 0)) {
-  classes_.resize(std::min(classes_.size(), dataset.class_names().size()));
+  settings_.latent = inputs.latent;
+  settings_.empty_context = inputs.empty_context;
+  classes_.resize(std::min(classes_.size(), static_cast<size_t>(dataset.class_count())));
   if (config.score_images <= 0) return;
   scorer_ = std::make_unique<Scorer>();
   scorer_->extractor =
@@ -60,7 +66,8 @@ ImageSnapshots::ImageSnapshots(const RunConfig& config,
   std::unique_ptr<data::Dataset> other;
   if (!config.score_ref.empty()) {
     auto reference_options = config.dataset;
-    reference_options.image_size = dataset.image_size();
+    reference_options.image_size =
+        generated_image_size(config.model.input(), settings_.latent.get());
     other = data::open_dataset(config.score_ref, reference_options);
   }
   const data::Dataset& reference = other ? *other : dataset;
@@ -74,13 +81,40 @@ ImageSnapshots::ImageSnapshots(const RunConfig& config,
 
 ImageSnapshots::~ImageSnapshots() = default;
 
+torch::Tensor ImageSnapshots::contexts_of(const std::vector<uint64_t>& seeds) const {
+  const auto format = dataset_.format();
+  if (!config_.model.input().takes_context()) return {};
+  std::vector<torch::Tensor> contexts;
+  auto image = torch::empty({format.channels, format.size, format.size},
+                            format.is_latent ? torch::kFloat32 : torch::kUInt8);
+  for (const auto seed : seeds) {
+    const auto choice = base::mix64(seed);
+    data::ExampleMemory to;
+    to.image = image.data_ptr();
+    auto context = torch::empty({format.context_tokens, std::max<int64_t>(1, format.context_dim)});
+    auto tokens = torch::empty({format.context_tokens}, torch::kInt64);
+    if (format.context_dim > 0)
+      to.context = context.data_ptr<float>();
+    else
+      to.tokens = tokens.data_ptr<int64_t>();
+    const auto index = choice % static_cast<uint64_t>(dataset_.size());
+    dataset_.read_example(static_cast<int64_t>(index), choice >> 32, to);
+    contexts.push_back(to.context ? context : inputs_.text->encode(tokens.unsqueeze(0))[0]);
+  }
+  return torch::stack(contexts);
+}
+
 torch::Tensor ImageSnapshots::sample_seeds(int64_t first, int64_t count) const {
-  std::vector<uint64_t> seeds(static_cast<size_t>(count));
-  std::iota(seeds.begin(), seeds.end(), static_cast<uint64_t>(first));
-  return generate(*state_.ema, settings_, seeds, labels_in_turn(seeds, classes_));
+  GenerationRequest request;
+  request.seeds.resize(static_cast<size_t>(count));
+  std::iota(request.seeds.begin(), request.seeds.end(), static_cast<uint64_t>(first));
+  request.labels = labels_in_turn(request.seeds, classes_);
+  request.contexts = contexts_of(request.seeds);
+  return generate(*state_.ema, settings_, request).images;
 }
 
 void ImageSnapshots::sample_grid() const {
+  if (config_.encoders.is_latent() && !settings_.latent) return;
   GridOptions grid;
   grid.columns = grid_columns(classes_.size());
   formats::write_png(run_.grid(state_.images_seen),
@@ -116,8 +150,8 @@ void ImageSnapshots::score() const {
 void check_grid(const RunConfig& config) {
   if (config.grid_images == 0) return;
   const auto classes = all_classes(config.model.input(), config.label_dropout > 0).size();
-  const auto grid =
-      grid_size(config.grid_count, config.model.input().size, {grid_columns(classes)});
+  const auto side = image_size_of(config.encoders, config.model.input());
+  const auto grid = grid_size(config.grid_count, side, {grid_columns(classes)});
   if (std::max(grid.width, grid.height) > formats::kMostSide_px)
     throw std::invalid_argument(
         fmt::format("--grid_count {}: a grid of {} x {} px, a PNG here has at most {} a side",

@@ -9,30 +9,38 @@
 #include "app/runs/run_config.h"
 #include "app/runs/run_identity.h"
 #include "app/sampling/generate.h"
+#include "app/training/objective.h"
 #include "app/training/snapshots.h"
 #include "data/dataset.h"
 
 namespace uvic::app {
 
+/// Samples of a network with context are conditioned on captions of the training set, chosen by
+/// seed.
 class ImageSnapshots : public Snapshots {
  public:
   /// All but the identity outlive this object. Opens the scores' reference and extractor now, so
   /// that a wrong path is reported before hours of training.
   ImageSnapshots(const RunConfig& config,
                  const data::Dataset& dataset,
+                 const ObjectiveInputs& inputs,
                  const TrainState& state,
                  const RunDir& run,
                  const RunIdentity& identity);
   ~ImageSnapshots() override;
 
+  /// Nothing for a network on latents without an autoencoder.
   void sample_grid() const override;
   void score() const override;
 
  private:
   torch::Tensor sample_seeds(int64_t first, int64_t count) const;
+  torch::Tensor contexts_of(const std::vector<uint64_t>& seeds) const;
 
   struct Scorer;
   const RunConfig& config_;
+  const data::Dataset& dataset_;
+  ObjectiveInputs inputs_;
   GenerationSettings settings_;
   std::vector<int64_t> classes_;  ///< those that the images have
   std::unique_ptr<Scorer> scorer_;

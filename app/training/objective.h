@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <memory>
 
+#include "app/runs/latent_space.h"
 #include "app/runs/run_config.h"
+#include "app/runs/text_encoder.h"
 #include "data/batch.h"
 #include "model/network.h"
 
@@ -20,7 +22,11 @@ class Objective {
   /// How many terms the loss of `batch` sums over.
   virtual int64_t count(const data::Batch& batch) const = 0;
 
-  /// The summed loss with its graph, a float32 scalar on the network's device.
+  /// What depends on the batch alone and not on the weights, once before the batch is cut up: images
+  /// are encoded, and captions. `batch` is on any device; what is encoded, on the network's.
+  virtual data::Batch prepare(const data::Batch& batch) const { return batch; }
+
+  /// The summed loss of a prepared batch with its graph, a float32 scalar on the network's device.
   ///
   /// Every random number is a function of the run's seed and batch.positions: the losses of two
   /// halves of a batch add up to the loss of the whole. May be called by several threads at once,
@@ -28,7 +34,18 @@ class Objective {
   virtual torch::Tensor loss(model::Network& network, const data::Batch& batch) const = 0;
 };
 
-/// The objective of the run's task.
-std::unique_ptr<const Objective> make_objective(const RunConfig& config);
+/// What an objective needs besides config and batch.
+struct ObjectiveInputs {
+  /// [L, D]: what the context becomes with label_dropout. Undefined: there is no such context.
+  torch::Tensor empty_context{};
+  std::shared_ptr<const LatentSpace>
+      latent{};                               ///< encodes images; null: they are pixels or latents
+  std::shared_ptr<const TextEncoder> text{};  ///< encodes tokens; null: there are none
+};
+
+/// The objective of the run's task. Throws std::invalid_argument where label_dropout needs an empty
+/// context that `inputs` lack.
+std::unique_ptr<const Objective> make_objective(const RunConfig& config,
+                                                ObjectiveInputs inputs = {});
 
 }  // namespace uvic::app

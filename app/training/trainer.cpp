@@ -107,13 +107,14 @@ class Trainer {
                                       state_.images_seen + batch.size(),
                                       config_.batch_size);
     update.number = state_.step + 1;
+    const auto prepared = objective_.prepare(batch);
     if (on_gpu_) {
-      on_gpu_->run(batch, update);
+      on_gpu_->run(prepared, update);
     } else {
       const double loss = add_gradients(objective_,
                                         *state_.model,
                                         state_.parameters,
-                                        batch.to(device_),
+                                        prepared.to(device_),
                                         {config_.accumulate, config_.shards});
       require_finite(loss, state_.images_seen);
       try {

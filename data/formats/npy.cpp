@@ -221,20 +221,21 @@ torch::Tensor read_span(const Span& span) {
 
 Span whole(const std::shared_ptr<const MappedFile>& file) { return {file, 0, file->size(), ""}; }
 
-std::string header_of(const torch::Tensor& tensor) {
-  const auto* dtype = std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const Dtype& row) {
-    return row.type == tensor.scalar_type();
-  });
+}  // namespace
+
+std::string npy_header(torch::ScalarType type, at::IntArrayRef shape) {
+  const auto* dtype = std::find_if(
+      std::begin(kDtypes), std::end(kDtypes), [&](const Dtype& row) { return row.type == type; });
   if (dtype == std::end(kDtypes)) {
-    throw std::invalid_argument(fmt::format("write_npy: NumPy has no {}; convert to float32 first",
-                                            c10::toString(tensor.scalar_type())));
+    throw std::invalid_argument(
+        fmt::format("write_npy: NumPy has no {}; convert to float32 first", c10::toString(type)));
   }
-  const char order = tensor.element_size() > 1 ? '<' : '|';
+  const char order = c10::elementSize(type) > 1 ? '<' : '|';
   std::string text = fmt::format("{{'descr': '{}{}', 'fortran_order': False, 'shape': ({}{}), }}",
                                  order,
                                  dtype->code,
-                                 fmt::join(tensor.sizes(), ", "),
-                                 tensor.dim() == 1 ? "," : "");
+                                 fmt::join(shape, ", "),
+                                 shape.size() == 1 ? "," : "");
   const size_t fixed = kMagic.size() + 4;
   text.resize((fixed + text.size() + 1 + 63) / 64 * 64 - fixed, ' ');
   text.back() = '\n';
@@ -243,8 +244,6 @@ std::string header_of(const torch::Tensor& tensor) {
   append_little_endian<uint16_t>(header, static_cast<uint16_t>(text.size()));
   return header + text;
 }
-
-}  // namespace
 
 torch::Tensor read_npy(const std::filesystem::path& path) {
   return read_npy(MappedFile::open(path));
@@ -260,7 +259,7 @@ ArrayInfo read_npy_info(const std::filesystem::path& path) {
 
 void write_npy(const std::filesystem::path& path, const torch::Tensor& tensor) {
   const auto plain = tensor.detach().to(torch::kCPU).contiguous();
-  const std::string header = header_of(plain);
+  const std::string header = npy_header(plain.scalar_type(), plain.sizes());
   AtomicFile file(path);
   file.write(header.data(), header.size());
   file.write(plain.data_ptr(), plain.nbytes());
@@ -368,7 +367,7 @@ void write_npz(const std::filesystem::path& path,
   ZipWriter archive(path);
   for (const auto& [name, tensor] : arrays) {
     const auto plain = tensor.detach().to(torch::kCPU).contiguous();
-    std::string content = header_of(plain);
+    std::string content = npy_header(plain.scalar_type(), plain.sizes());
     content.append(static_cast<const char*>(plain.data_ptr()), plain.nbytes());
     archive.add(name + ".npy", content, /*alignment=*/64);
   }

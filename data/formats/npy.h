@@ -36,6 +36,10 @@ ArrayInfo read_npy_info(const std::filesystem::path& path);
 /// lacks (bfloat16).
 void write_npy(const std::filesystem::path& path, const torch::Tensor& tensor);
 
+/// The first bytes of a .npy of that type and shape in C order; the elements follow. Throws as
+/// write_npy does.
+std::string npy_header(torch::ScalarType dtype, at::IntArrayRef shape);
+
 /// An open .npz, stored or deflated; arrays are read when asked for and checked against their CRC,
 /// those stored by memory map.
 class NpzFile {

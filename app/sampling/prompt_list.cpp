@@ -1,0 +1,104 @@
+#include "app/sampling/prompt_list.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <sstream>
+#include <stdexcept>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "data/formats/atomic_file.h"
+#include "data/formats/json.h"
+#include "data/permutation.h"
+
+namespace uvic::app {
+namespace {
+
+using nlohmann::json;
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) {
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
+    if (!line.empty()) lines.push_back(line);
+  }
+  return lines;
+}
+
+/// Captions by image, in the order of the images' ids.
+std::vector<std::vector<std::string>> captions_of_coco(const json& file, const std::string& name) {
+  std::map<int64_t, std::vector<std::string>> by_image;
+  for (const auto& annotation : file.at("annotations")) {
+    if (!annotation.is_object() || !annotation.contains("image_id") ||
+        !annotation["image_id"].is_number_integer() || !annotation.contains("caption") ||
+        !annotation["caption"].is_string())
+      throw std::runtime_error(
+          fmt::format("{}: an annotation without image_id and caption; is this MS-COCO's "
+                      "captions_*.json?",
+                      name));
+    by_image[annotation["image_id"].get<int64_t>()].push_back(annotation["caption"]);
+  }
+  std::vector<std::vector<std::string>> captions;
+  for (auto& [id, own] : by_image) captions.push_back(std::move(own));
+  return captions;
+}
+
+std::vector<std::vector<std::string>> captions_of_file(const std::string& file) {
+  const auto text = formats::read_file(file);
+  std::vector<std::vector<std::string>> captions;
+  const auto first = text.find_first_not_of(" \t\r\n");
+  if (first != std::string::npos && (text[first] == '{' || text[first] == '[')) {
+    const auto parsed = formats::parse_json(text, file);
+    if (parsed.is_object() && parsed.contains("annotations") && parsed["annotations"].is_array())
+      return captions_of_coco(parsed, file);
+    if (parsed.is_array())
+      for (const auto& one : parsed)
+        if (one.is_string()) captions.push_back({one.get<std::string>()});
+    if (!parsed.is_array() || captions.size() != parsed.size())
+      throw std::runtime_error(fmt::format(
+          "{}: no captions; give MS-COCO's captions_*.json, a JSON list of texts, or a text file "
+          "with one a line",
+          file));
+    return captions;
+  }
+  for (auto& line : lines_of(text)) captions.push_back({std::move(line)});
+  return captions;
+}
+
+}  // namespace
+
+std::vector<std::string> read_prompts(const std::vector<std::string>& given,
+                                      const std::string& file) {
+  if (file.empty()) return given;
+  base::require(given.empty(), "--prompt, --prompts: give one of them");
+  auto prompts = lines_of(formats::read_file(file));
+  if (prompts.empty())
+    throw std::runtime_error(fmt::format("{}: no prompt in it; give one a line", file));
+  return prompts;
+}
+
+std::vector<std::string> choose_captions(const std::vector<std::vector<std::string>>& of_images,
+                                         int64_t count,
+                                         uint64_t seed) {
+  constexpr uint64_t kOrder = 0x6f72646572, kChoice = 0x63617074;  // "order", "capt"
+  std::vector<std::string> chosen;
+  const auto images = static_cast<int64_t>(of_images.size());
+  for (int64_t i = 0; i < count; ++i) {
+    const data::Permutation order(
+        images, base::hash2(base::hash2(seed, kOrder), static_cast<uint64_t>(i / images)));
+    const auto& captions = of_images[static_cast<size_t>(order(i % images))];
+    const auto choice = base::hash2(base::hash2(seed, kChoice), static_cast<uint64_t>(i));
+    chosen.push_back(captions[choice % captions.size()]);
+  }
+  return chosen;
+}
+
+std::vector<std::string> choose_captions(const std::string& file, int64_t count, uint64_t seed) {
+  const auto captions = captions_of_file(file);
+  if (captions.empty()) throw std::runtime_error(fmt::format("{}: no caption in it", file));
+  return choose_captions(captions, count, seed);
+}
+
+}  // namespace uvic::app

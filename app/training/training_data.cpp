@@ -1,0 +1,134 @@
+#include "app/training/training_data.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <utility>
+
+#include "base/check.h"
+#include "base/precision.h"
+#include "data/tokenized_captions.h"
+
+namespace uvic::app {
+namespace {
+
+/// Whether there are labels, and room for them.
+void check_labels(const RunConfig& options, const data::Dataset& dataset) {
+  const auto classes = dataset.class_count();
+  base::require(
+      classes > 0,
+      fmt::format(
+          "{}: no labels, but model.num_classes is {}; give a folder per class or set it to -1",
+          options.data,
+          options.model.input().num_classes));
+  const int64_t real = options.model.input().num_classes - (options.label_dropout > 0 ? 1 : 0);
+  base::require(
+      classes <= real,
+      fmt::format("{}: {} classes, but model.num_classes {} leaves room for {}{}",
+                  options.data,
+                  classes,
+                  options.model.input().num_classes,
+                  real,
+                  options.label_dropout > 0 ? " besides the null class of label_dropout" : ""));
+  if (classes < real)
+    fmt::print(stderr,
+               "note: {} has {} classes, model.num_classes {} has room for {}; the rest is never "
+               "trained nor sampled\n",
+               options.data,
+               classes,
+               options.model.input().num_classes,
+               real);
+}
+
+/// Whether examples have the shapes that the network takes.
+void check_format(const RunConfig& options, const data::ExampleFormat& format) {
+  const auto input = options.model.input();
+  base::require(
+      format.is_latent || !options.encoders.is_latent() || !options.encoders.autoencoder.empty(),
+      "{}: holds images, and the network works on latents; give --autoencoder, or encode "
+      "the images first with uvic encode",
+      options.data);
+  if (format.is_latent) {
+    base::require(options.encoders.is_latent(),
+                  "{}: holds latents; give the --latent_scale of the network (0.18215 in the "
+                  "official ImageNet models, 0.2301 in those of MS-COCO)",
+                  options.data);
+    base::require(format.channels == 2 * input.channels && format.size == input.size,
+                  "{}: latents of {} x {} x {}, the network takes {} x {} x {} (model.in_chans, "
+                  "model.img_size)",
+                  options.data,
+                  format.channels / 2,
+                  format.size,
+                  format.size,
+                  input.channels,
+                  input.size,
+                  input.size);
+    base::require(!options.flip,
+                  "--flip: the mirror image of a latent is not that of its image; pass --flip "
+                  "false and encode mirrored copies instead");
+  }
+  if (!input.takes_context()) return;
+  if (format.context_dim == 0 && format.context_tokens > 0) return;  // a text encoder makes them
+  base::require(
+      format.context_dim > 0,
+      "{}: no captions and no context features, but model.clip_dim is {}; give a set with "
+      "captions",
+      options.data,
+      input.context_dim);
+  base::require(
+      format.context_tokens == input.context_tokens && format.context_dim == input.context_dim,
+      "{}: contexts of {} x {}, the network takes {} x {} (model.num_clip_token, "
+      "model.clip_dim); the text encoder is another",
+      options.data,
+      format.context_tokens,
+      format.context_dim,
+      input.context_tokens,
+      input.context_dim);
+}
+
+void check_data(const RunConfig& options, const data::Dataset& dataset) {
+  base::require(dataset.size() > 0, "{}: holds no image", options.data);
+  check_format(options, dataset.format());
+  if (options.model.input().num_classes > 0) check_labels(options, dataset);
+}
+
+bool has_captions(const data::Dataset& dataset) {
+  return dataset.size() > 0 && dataset.format().context_tokens == 0 && !dataset.captions(0).empty();
+}
+
+/// The context of the empty caption: the set's, or else the text encoder's.
+torch::Tensor empty_context(const data::Dataset& dataset, const TextEncoder* text) {
+  const auto of_set = dataset.empty_context();
+  if (of_set.defined() || !text) return of_set;
+  return text->encode(std::vector<std::string>{""})[0].clone();
+}
+
+}  // namespace
+
+TrainingData open_training_data(const RunConfig& config, torch::Device device) {
+  TrainingData opened;
+  const auto input = config.model.input();
+  const auto compute = base::compute_dtype(base::resolve_precision(config.precision, device));
+  auto& inputs = opened.inputs;
+  if (!config.encoders.autoencoder.empty())
+    inputs.latent = open_latent_space(config.encoders, input, device, compute);
+  auto options = config.dataset;
+  options.image_size = image_size_of(config.encoders, input);
+  opened.dataset = data::open_dataset(config.data, options);
+
+  if (input.takes_context() && has_captions(*opened.dataset)) {
+    inputs.text = open_text_encoder(config.encoders, input, device, compute);
+    opened.dataset = std::make_unique<data::TokenizedCaptions>(
+        std::move(opened.dataset), input.context_tokens, [text = inputs.text](const auto& caption) {
+          return text->tokenize(caption);
+        });
+  }
+  check_data(config, *opened.dataset);
+  if (input.takes_context()) {
+    const auto empty = empty_context(*opened.dataset, inputs.text.get());
+    if (empty.defined()) inputs.empty_context = empty.to(device);
+  }
+  return opened;
+}
+
+}  // namespace uvic::app

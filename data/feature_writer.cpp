@@ -1,0 +1,110 @@
+#include "data/feature_writer.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/check.h"
+#include "data/feature_folders.h"
+#include "data/formats/atomic_file.h"
+#include "data/formats/json.h"
+#include "data/formats/make_folder.h"
+#include "data/formats/npy.h"
+#include "data/formats/npy_object.h"
+#include "data/latent_store_writer.h"
+#include "data/source_path.h"
+
+namespace uvic::data {
+namespace fs = std::filesystem;
+namespace {
+
+/// INDEX.npy and INDEX_K.npy, each whole or not at all. An example's latent is written last.
+class FolderWriter : public FeatureWriter {
+ public:
+  FolderWriter(fs::path folder, FeaturePlan plan)
+      : folder_(std::move(folder)), plan_(std::move(plan)) {
+    begin_plan(folder_, folder_ / "features.json", plan_.info.to_json());
+    while (done_ < plan_.info.images && is_there(feature_path(folder_, done_))) ++done_;
+  }
+
+  int64_t done() const override { return done_; }
+
+  void add(const torch::Tensor& moments, const torch::Tensor& contexts) override {
+    int64_t row = 0;
+    for (int64_t i = 0; i < moments.size(0); ++i, ++done_) {
+      const auto at = static_cast<size_t>(done_);
+      const auto captions = plan_.caption_counts.empty() ? 0 : plan_.caption_counts[at];
+      for (int64_t k = 0; k < captions; ++k)
+        formats::write_npy(context_feature_path(folder_, done_, k),
+                           contexts[row++].to(plan_.info.context_dtype));
+      const auto path = feature_path(folder_, done_);
+      if (plan_.labels.empty())
+        formats::write_npy(path, moments[i].to(plan_.info.moments_dtype));
+      else
+        formats::write_file_atomically(path, formats::npy_of_pair(moments[i], plan_.labels[at]));
+    }
+  }
+
+  void finish(const std::vector<std::string>&, const torch::Tensor& empty_context) override {
+    if (empty_context.defined())
+      formats::write_npy(folder_ / "empty_context.npy", empty_context.to(torch::kFloat32));
+    formats::write_json(folder_ / "features.json", plan_.info.to_json());
+    fs::remove(plan_path(folder_));
+  }
+
+ private:
+  fs::path folder_;
+  FeaturePlan plan_;
+  int64_t done_ = 0;
+};
+
+std::unique_ptr<FeatureWriter> open_store(const fs::path& folder, FeaturePlan plan) {
+  return std::make_unique<LatentStoreWriter>(folder, std::move(plan));
+}
+
+std::unique_ptr<FeatureWriter> open_folder(const fs::path& folder, FeaturePlan plan) {
+  base::require(plan.labels.empty() || plan.info.moments_dtype == torch::kFloat32,
+                "--moments_dtype: the official folders of ImageNet hold float32");
+  return std::make_unique<FolderWriter>(folder, std::move(plan));
+}
+
+}  // namespace
+
+base::Table<FeatureLayout>& feature_layouts() {
+  static base::Table<FeatureLayout> layouts(
+      "layout",
+      {{"store", "a few large memory-mapped files, for millions of images", open_store},
+       {"features",
+        "the official code's folders, a file for each latent and each caption: with labels those "
+        "of "
+        "ImageNet, with captions those of MS-COCO",
+        open_folder}});
+  return layouts;
+}
+
+fs::path plan_path(const fs::path& folder) { return folder / "plan.json"; }
+
+void begin_plan(const fs::path& folder, const fs::path& finished, const nlohmann::json& plan) {
+  formats::make_folder(folder);
+  base::require(!is_there(finished),
+                "{}: holds a finished set of latents; choose another --out",
+                folder.string());
+  if (!is_there(plan_path(folder))) {
+    base::require(fs::is_empty(folder),
+                  "{}: holds files of something else; choose another --out",
+                  folder.string());
+    formats::write_json(plan_path(folder), plan);
+    return;
+  }
+  const auto before = formats::read_json(plan_path(folder));
+  for (const auto& [key, value] : plan.items())
+    base::require(before.value(key, nlohmann::json()) == value,
+                  "{}: another uvic encode began here: \"{}\" was {}, is {}; choose another --out, "
+                  "or remove the folder",
+                  folder.string(),
+                  key,
+                  before.value(key, nlohmann::json()).dump(),
+                  value.dump());
+}
+
+}  // namespace uvic::data

@@ -1,0 +1,55 @@
+// Where encoded examples go: a store of latents or the official code's folders.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/table.h"
+#include "data/latent_store.h"
+
+namespace uvic::data {
+
+/// What a set of features holds besides its arrays: known before the first of them is computed.
+struct FeaturePlan {
+  LatentStoreInfo info;                 ///< `captions` and `labelled` follow from the lists
+  std::vector<int64_t> labels;          ///< one for each example; empty: unlabelled
+  std::vector<int64_t> caption_counts;  ///< one for each example; empty: no captions
+};
+
+class FeatureWriter {
+ public:
+  virtual ~FeatureWriter() = default;
+
+  /// Examples that are complete: the next to add.
+  virtual int64_t done() const = 0;
+
+  /// The next examples: moments [n, 2 z, S, S], and the contexts of all their captions [m, L, D].
+  virtual void add(const torch::Tensor& moments, const torch::Tensor& contexts) = 0;
+
+  /// After the last example. `texts`: one for each caption. `empty_context` [L, D] may be undefined.
+  virtual void finish(const std::vector<std::string>& texts,
+                      const torch::Tensor& empty_context) = 0;
+};
+
+/// A layout: its name, and how a writer of it begins or continues in a folder.
+struct FeatureLayout {
+  const char* name;
+  const char* help;
+  /// Throws std::invalid_argument where the folder holds a finished set, or one that another plan
+  /// began; std::runtime_error where it can't be written.
+  std::unique_ptr<FeatureWriter> (*open)(const std::filesystem::path& folder, FeaturePlan plan);
+};
+base::Table<FeatureLayout>& feature_layouts();
+
+/// plan.json records the plan until `finished` replaces it. Throws as FeatureLayout::open does.
+void begin_plan(const std::filesystem::path& folder,
+                const std::filesystem::path& finished,
+                const nlohmann::json& plan);
+std::filesystem::path plan_path(const std::filesystem::path& folder);
+
+}  // namespace uvic::data
