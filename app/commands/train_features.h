@@ -50,7 +50,7 @@ struct TrainFeaturesOptions {
 
 struct TrainFeaturesResult {
   double train_accuracy = -1;  ///< over the last report of training; -1: nothing was trained
-  double test_accuracy = -1;  ///< -1: there was no test set
+  double test_accuracy = -1;   ///< -1: there was no test set
 };
 
 TrainFeaturesResult run_train_features(const TrainFeaturesOptions& options);

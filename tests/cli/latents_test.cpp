@@ -13,6 +13,7 @@
 #include "model/latent/autoencoder_file.h"
 #include "tests/cli/editing.h"
 #include "tests/cli/program.h"
+#include "tests/cli/refusal.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
 

@@ -1,6 +1,8 @@
 // Image grids: the position of every tile, and errors.
 #include "app/sampling/image_grid.h"
 
+#include <array>
+
 #include "tests/support/catch.h"
 
 using namespace uvic::app;
@@ -93,4 +95,31 @@ TEST_CASE("shrinking keeps the shape and the mean", "[image_grid]") {
   CHECK(small.height == 20);
   CHECK(red(small, 20, 10) == 77);
   CHECK(at_most_wide(filled(30, 30, 5), 40).width == 30);
+}
+
+TEST_CASE("captions take lines below each tile and leave the tiles as they are", "[grid]") {
+  const Image red{32, 32, [] {
+                    std::vector<uint8_t> bytes;
+                    for (int i = 0; i < 32 * 32; ++i)
+                      for (const uint8_t value : {255, 0, 0}) bytes.push_back(value);
+                    return bytes;
+                  }()};
+  GridOptions options;
+  options.columns = 2;
+  options.scale = 4;
+  const auto plain = image_grid({red, red, red}, options);
+  options.captions = {"a small red star on a dark, striped ground", "", "short"};
+  const auto captioned = image_grid({red, red, red}, options);
+  CHECK(captioned.width == plain.width);
+  CHECK(captioned.height > plain.height + 2 * 14);
+  const auto at = [&](int x, int y) {
+    const auto* pixel = &captioned.rgb[static_cast<size_t>(3 * (y * captioned.width + x))];
+    return std::array<int, 3>{pixel[0], pixel[1], pixel[2]};
+  };
+  CHECK(at(2, 2) == std::array<int, 3>{255, 0, 0});
+  CHECK(at(2 + 127, 2 + 127) == std::array<int, 3>{255, 0, 0});
+  int ink = 0;
+  for (int x = 2; x < 130; ++x)
+    for (int y = 131; y < 145; ++y) ink += at(x, y)[0] < 128;
+  CHECK(ink > 20);  // the first line of the caption
 }
