@@ -40,7 +40,7 @@ std::string write_autoencoder(const std::string& name, int64_t latent_channels, 
   torch::manual_seed(seed);
   model::AutoencoderNet net(config);
   net->initialise();
-  model::save_autoencoder(path, *net, config, torch::kFloat32, {});
+  model::save_autoencoder(path, net, config, torch::kFloat32, {});
   return path.string();
 }
 
