@@ -5,9 +5,11 @@
 #include <map>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "data/caption_list.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
 #include "data/permutation.h"
@@ -47,23 +49,18 @@ std::vector<std::vector<std::string>> captions_of_coco(const json& file, const s
 
 std::vector<std::vector<std::string>> captions_of_file(const std::string& file) {
   const auto text = formats::read_file(file);
-  std::vector<std::vector<std::string>> captions;
   const auto first = text.find_first_not_of(" \t\r\n");
-  if (first != std::string::npos && (text[first] == '{' || text[first] == '[')) {
+  if (first != std::string::npos && text[first] == '{') {
     const auto parsed = formats::parse_json(text, file);
-    if (parsed.is_object() && parsed.contains("annotations") && parsed["annotations"].is_array())
-      return captions_of_coco(parsed, file);
-    if (parsed.is_array())
-      for (const auto& one : parsed)
-        if (one.is_string()) captions.push_back({one.get<std::string>()});
-    if (!parsed.is_array() || captions.size() != parsed.size())
+    if (!parsed.contains("annotations") || !parsed["annotations"].is_array())
       throw std::runtime_error(fmt::format(
           "{}: no captions; give MS-COCO's captions_*.json, a JSON list of texts, or a text file "
           "with one a line",
           file));
-    return captions;
+    return captions_of_coco(parsed, file);
   }
-  for (auto& line : lines_of(text)) captions.push_back({std::move(line)});
+  std::vector<std::vector<std::string>> captions;
+  for (auto& caption : data::read_caption_list(file)) captions.push_back({std::move(caption)});
   return captions;
 }
 
