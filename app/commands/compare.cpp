@@ -25,6 +25,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/process.h"
+#include "data/captioned_set.h"
 #include "data/dataset.h"
 #include "data/formats/image_file.h"
 #include "data/formats/json.h"
@@ -83,7 +84,7 @@ std::vector<std::string> prompts_of(const CompareOptions& options, const RunConf
   dataset_options.image_size = image_size_of(training.encoders, training.model.input());
   for (const auto& source : {options.held_out, training.data}) {
     if (source.empty()) continue;
-    const auto images = data::open_dataset(source, dataset_options);
+    const auto images = data::open_captioned_dataset(source, dataset_options);
     std::vector<std::vector<std::string>> captions;
     const auto count = std::min(images->size(), std::max<int64_t>(1, training.score_count));
     for (int64_t i = 0; i < count; ++i) {

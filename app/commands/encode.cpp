@@ -17,6 +17,7 @@
 #include "base/process.h"
 #include "base/progress_line.h"
 #include "base/thread_loop.h"
+#include "data/captioned_set.h"
 #include "data/formats/output_file.h"
 #include "data/pixel_range.h"
 #include "data/resize.h"
@@ -152,7 +153,9 @@ class Encoder {
     auto dataset = options.dataset;
     dataset.image_size = options.image_size;
     dataset.memory_limit_mib = 0;  // each image is read once
-    auto images = data::open_dataset(options.data, dataset);
+    auto images = options.encoders.text_encoder.empty()
+                      ? data::open_dataset(options.data, dataset)
+                      : data::open_captioned_dataset(options.data, dataset);
     base::require(!images->format().is_latent, "{}: holds latents already", options.data);
     for (const auto& note : images->notes()) fmt::print(stderr, "note: {}\n", note);
     return images;

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/precision.h"
+#include "data/captioned_set.h"
 #include "data/tokenized_captions.h"
 
 namespace uvic::app {
@@ -114,7 +115,8 @@ TrainingData open_training_data(const RunConfig& config, torch::Device device) {
     inputs.latent = open_latent_space(config.encoders, input, device, compute);
   auto options = config.dataset;
   options.image_size = image_size_of(config.encoders, input);
-  opened.dataset = data::open_dataset(config.data, options);
+  opened.dataset = input.takes_context() ? data::open_captioned_dataset(config.data, options)
+                                         : data::open_dataset(config.data, options);
 
   if (input.takes_context() && has_captions(*opened.dataset)) {
     inputs.text = open_text_encoder(config.encoders, input, device, compute);
