@@ -73,8 +73,8 @@ std::string sample_seeds(const CompareOptions& options, int64_t count) {
   return fmt::format("{}-{}", options.first_sample_seed, options.first_sample_seed + count - 1);
 }
 
-/// What the samples of a network with text show: captions of --captions, of the held-out images, or
-/// of the training set, the same for every column.
+/// What the samples of a network with text show: captions of --captions, or of the
+/// training set, the same for every column.
 std::vector<std::string> prompts_of(const CompareOptions& options, const RunConfig& training) {
   if (!training.model.input().takes_context()) return {};
   const auto seed = static_cast<uint64_t>(options.first_sample_seed);
@@ -82,20 +82,16 @@ std::vector<std::string> prompts_of(const CompareOptions& options, const RunConf
     return choose_captions(options.captions, training.score_count, seed);
   auto dataset_options = training.dataset;
   dataset_options.image_size = image_size_of(training.encoders, training.model.input());
-  for (const auto& source : {options.held_out, training.data}) {
-    if (source.empty()) continue;
-    const auto images = data::open_captioned_dataset(source, dataset_options);
-    std::vector<std::vector<std::string>> captions;
-    const auto count = std::min(images->size(), std::max<int64_t>(1, training.score_count));
-    for (int64_t i = 0; i < count; ++i) {
-      captions.push_back(images->captions(base::spread_index(i, count, images->size())));
-      if (captions.back().empty()) break;
-    }
-    if (!captions.back().empty()) return choose_captions(captions, training.score_count, seed);
+  const auto images = data::open_captioned_dataset(training.data, dataset_options);
+  std::vector<std::vector<std::string>> captions;
+  const auto count = std::min(images->size(), std::max<int64_t>(1, training.score_count));
+  for (int64_t i = 0; i < count; ++i) {
+    captions.push_back(images->captions(base::spread_index(i, count, images->size())));
+    if (captions.back().empty()) break;
   }
+  if (!captions.back().empty()) return choose_captions(captions, training.score_count, seed);
   throw std::invalid_argument(
-      "compare: --captions is missing; the networks take text, and neither --held_out nor --data "
-      "has captions");
+      "compare: --captions is missing; the networks take text, and --data has no captions");
 }
 
 SampleOptions sample_options(const CompareOptions& options, const ComparedRun& run) {

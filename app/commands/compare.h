@@ -50,7 +50,7 @@ struct CompareOptions {
         captions,
         Field{
             "Networks with text: file of the captions that samples show, as in uvic fid; default: "
-            "those of --held_out, or else of --data"});
+            "those of --data"});
     visit("metrics", metrics, Field{"As in uvic fid: fd, kid, pr, sfid, is, or all"});
     visit("first_sample_seed",
           first_sample_seed,
