@@ -187,7 +187,7 @@ int64_t Dataset::read_example(int64_t index, uint64_t, const ExampleMemory& to) 
 
 std::vector<std::string> Dataset::captions(int64_t) const { return {}; }
 
-bool is_same_data(const Dataset& dataset, const std::string& fingerprint) {
+bool is_same_data(const Examples& dataset, const std::string& fingerprint) {
   for (const char* old : {" listing=", " first="})
     if (fingerprint.find(old) != std::string::npos)
       return fingerprint == dataset.fingerprint_of_listing();

@@ -11,6 +11,7 @@
 
 #include "base/field.h"
 #include "base/table.h"
+#include "data/examples.h"
 #include "data/formats/image_file.h"
 
 namespace uvic::data {
@@ -79,29 +80,10 @@ struct ExampleMemory {
   int64_t* tokens = nullptr;  ///< [context_tokens], where context_dim is 0
 };
 
-class Dataset {
+class Dataset : public Examples {
  public:
-  virtual ~Dataset() = default;
-
   virtual int64_t size() const = 0;
-  virtual int64_t image_size() const = 0;                           ///< px, height = width
-  virtual const std::vector<std::string>& class_names() const = 0;  ///< empty: unlabelled
-  virtual std::string describe() const = 0;  ///< one line for logs and provenance
-  /// What a user should know of the set: files left out, classes out of order, orientations. A line
-  /// each; describe() has them too.
-  virtual std::vector<std::string> notes() const { return {}; }
-
-  /// Equal for equal images in equal order, by their content: checksums of an archive's directory,
-  /// of a folder those of three blocks of each of at most 65536 files. A run keeps it and compares
-  /// on resume (is_same_data).
-  virtual std::string fingerprint() const = 0;
-  /// What fingerprint() was before it saw contents: names and sizes alone. Runs of that time have
-  /// it in their record.
-  virtual std::string fingerprint_of_listing() const { return fingerprint(); }
-
-  /// Files found so far that can't be decoded; each is replaced by the next good one
-  /// (DatasetOptions::skip_bad).
-  virtual int64_t skipped() const { return 0; }
+  virtual int64_t image_size() const = 0;  ///< px, height = width
 
   /// Writes image `index` as uint8 RGB planes [3, size, size] to `planes`; returns its class, or
   /// -1. Safe to call from several threads. Throws std::runtime_error that names a file it can't
@@ -130,10 +112,6 @@ class Dataset {
   /// Captions of image `index`; empty: the set has none, or their texts were not kept.
   virtual std::vector<std::string> captions(int64_t index) const;
 };
-
-/// Whether a run that recorded `fingerprint` was trained on `dataset`: fingerprints are compared in
-/// the form that the record has.
-bool is_same_data(const Dataset& dataset, const std::string& fingerprint);
 
 /// A kind of source: recognised by its name or content, opened as a Dataset.
 struct DataSource {

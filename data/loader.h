@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "data/batch.h"
+#include "data/batch_source.h"
 #include "data/dataset.h"
 
 namespace uvic::data {
@@ -30,17 +30,17 @@ struct LoaderOptions {
 /// all ranks' batches side by side are the batch of one. Of an image with several captions, the one
 /// at p is chosen by hash(seed, p) too. Latents are never flipped: a latent's mirror image is not
 /// the latent of the mirrored image.
-class Loader {
+class Loader : public BatchSource {
  public:
   /// The dataset must outlive the loader. Throws std::invalid_argument for options out of range.
   Loader(const Dataset& dataset, const LoaderOptions& options, int64_t images_seen = 0);
-  ~Loader();
+  ~Loader() override;
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
   /// [batch_size / world] pictures. Rethrows what reading one of them threw, then and at every
   /// later call.
-  Batch next();
+  Batch next() override;
 
   int64_t images_seen() const;  ///< over all ranks, after the batches that next() has given
 

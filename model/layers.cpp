@@ -72,18 +72,29 @@ torch::Tensor MlpImpl::forward(const torch::Tensor& x) {
   return fc2->forward(torch::gelu(fc1->forward(x)));  // [B, L, hidden] between
 }
 
-AttentionImpl::AttentionImpl(
-    int64_t dim, int64_t num_heads, bool qkv_bias, double scale, const AttentionKind& kind)
-    : num_heads_(num_heads), scale_(scale), kind_(&kind) {
+AttentionImpl::AttentionImpl(int64_t dim,
+                             int64_t num_heads,
+                             bool qkv_bias,
+                             double scale,
+                             const AttentionKind& kind,
+                             int64_t layer)
+    : num_heads_(num_heads), scale_(scale), kind_(&kind), layer_(layer) {
   qkv = register_module("qkv", Linear(dim, 3 * dim, qkv_bias));
   proj = register_module("proj", Linear(dim, dim));
+  if (kind.gated) gate = register_module("gate", Linear(dim, dim));
+  // Only kinds of sequence networks have parameters for each offset.
+  kind_parameters_ = register_kind_parameters(*this, kind, {num_heads, dim / num_heads, 1});
 }
 
 torch::Tensor AttentionImpl::forward(const torch::Tensor& x, torch::Tensor* values) {
   const auto projected = qkv->forward(x);  // [B, L, 3 dim]
-  const auto v_previous = values ? *values : torch::Tensor();
+  AttentionInput more;
+  if (values) more.v_previous = *values;
   if (values) *values = split_heads(projected.detach(), num_heads_)[2];
-  return proj->forward(self_attention(*kind_, projected, num_heads_, scale_, v_previous));
+  if (gate) more.gate = gate->forward(x).unflatten(2, {num_heads_, -1}).transpose(1, 2);
+  more.layer = layer_;
+  more.parameters = kind_parameters_;
+  return proj->forward(self_attention(*kind_, projected, num_heads_, scale_, more));
 }
 
 BlockImpl::BlockImpl(int64_t dim, int64_t hidden, Attention attention, bool skip) {

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "model/attention/attention.h"
 
@@ -49,8 +50,13 @@ TORCH_MODULE(Mlp);
 /// Multi-head self-attention of a given kind; qkv is split as (K H D), K = 3.
 class AttentionImpl : public torch::nn::Module {
  public:
-  AttentionImpl(
-      int64_t dim, int64_t num_heads, bool qkv_bias, double scale, const AttentionKind& kind);
+  /// `layer`: the number of the block, from 0.
+  AttentionImpl(int64_t dim,
+                int64_t num_heads,
+                bool qkv_bias,
+                double scale,
+                const AttentionKind& kind,
+                int64_t layer = 0);
 
   /// [B, L, dim] -> [B, L, dim]. `values`, if not null, contains the values of the block before (or
   /// an undefined tensor). It receives the values of this block, [B, H, L, D], without gradient.
@@ -61,11 +67,14 @@ class AttentionImpl : public torch::nn::Module {
   const AttentionKind& kind() const { return *kind_; }
 
   Linear qkv{nullptr}, proj{nullptr};
+  Linear gate{nullptr};  ///< dim -> dim; null unless the kind is gated
 
  private:
   int64_t num_heads_;
   double scale_;
   const AttentionKind* kind_;
+  int64_t layer_;
+  std::vector<torch::Tensor> kind_parameters_;
 };
 TORCH_MODULE(Attention);
 

@@ -1,6 +1,10 @@
 #include "model/network.h"
 
 #include "base/check.h"
+#include "model/decoder_lm/decoder_lm.h"
+#include "model/decoder_lm/decoder_lm_guess.h"
+#include "model/decoder_lm/decoder_lm_transfer.h"
+#include "model/small_sequence/small_sequence.h"
 #include "model/uvit/uvit.h"
 #include "model/uvit/uvit_guess.h"
 #include "model/uvit/uvit_transfer.h"
@@ -27,6 +31,36 @@ struct NetworkKind {
   WeightTransfer (*transfer)(const TransferInput&);
 };
 
+/// A row of a small network of sequences.
+template <class Impl, const SmallArchitecture& kArchitecture>
+NetworkKind small_network(const char* name, const char* help, const char* mark) {
+  return {name,
+          help,
+          mark,
+          [](const NetworkConfig& c) -> NetworkPtr { return std::make_shared<Impl>(c.small); },
+          [](const NetworkConfig& c) { kArchitecture.validate(c.small); },
+          [](const NetworkConfig& c) { return input_of(c.small); },
+          [](const NetworkConfig& c) { return kArchitecture.parameter_count(c.small); },
+          [](const NetworkConfig& c) { return kArchitecture.forward_flops(c.small); },
+          [](const NetworkConfig& c) {
+            const auto& s = c.small;
+            return BlockShape{s.length, s.hidden_size, s.num_heads, s.intermediate_size};
+          },
+          [](const NetworkConfig& c, const ActivationSettings& s) {
+            return activation_bytes(kArchitecture, c.small, s);
+          },
+          [](const NamedTensors&, const ShapeHints&, const std::string& source) -> ConfigGuess {
+            throw UnknownNetwork(source +
+                                 ": weights of a small network without its config; give "
+                                 "--config");
+          },
+          [](const ShapeHints&, bool, ConfigGuess&) {},
+          [](const NetworkConfig& a, const NetworkConfig& b) {
+            return same_small_sequence(a.small, b.small);
+          },
+          transfer_decoder_lm};
+}
+
 base::Table<NetworkKind>& kinds() {
   static base::Table<NetworkKind> table(
       "model.kind",
@@ -50,6 +84,39 @@ base::Table<NetworkKind>& kinds() {
            apply_uvit_hints,
            [](const NetworkConfig& a, const NetworkConfig& b) { return same_uvit(a.uvit, b.uvit); },
            transfer_uvit},
+          {"decoder_lm",
+           "decoder-only language model: Llama and Cogformer",
+           "model.embed_tokens.weight",
+           [](const NetworkConfig& c) -> NetworkPtr {
+             return std::make_shared<DecoderLMImpl>(c.decoder_lm);
+           },
+           [](const NetworkConfig& c) { c.decoder_lm.validate(); },
+           [](const NetworkConfig& c) { return input_of(c.decoder_lm); },
+           [](const NetworkConfig& c) { return parameter_count(c.decoder_lm); },
+           [](const NetworkConfig& c) { return forward_flops(c.decoder_lm); },
+           [](const NetworkConfig& c) {
+             const auto& d = c.decoder_lm;
+             return BlockShape{d.max_position_embeddings,
+                               d.hidden_size,
+                               d.num_attention_heads,
+                               d.intermediate_size};
+           },
+           [](const NetworkConfig& c, const ActivationSettings& s) {
+             return activation_bytes(c.decoder_lm, s);
+           },
+           guess_decoder_lm,
+           apply_decoder_lm_hints,
+           [](const NetworkConfig& a, const NetworkConfig& b) {
+             return same_decoder_lm(a.decoder_lm, b.decoder_lm);
+           },
+           transfer_decoder_lm},
+          small_network<LstmImpl, kLstm>("lstm", "LSTM, on tokens", "lstm.weight_ih_l0"),
+          small_network<TokenMlpImpl, kTokenMlp>(
+              "mlp", "MLP on a window of tokens", "window_mlp.0.weight"),
+          small_network<CisformerImpl, kCisformer>(
+              "cisformer",
+              "transformer with projections of its own for each place",
+              "cis_layers.0.v_proj.weight"),
       });
   return table;
 }

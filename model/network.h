@@ -17,7 +17,8 @@ namespace uvic::model {
 /// dtype of to().
 class Network : public torch::nn::Module {
  public:
-  /// Returns the prediction in the shape and dtype of x.
+  /// Returns the prediction in the shape and dtype of x. A network of sequences takes tokens and
+  /// returns logits (model/sequence_network.h).
   ///
   /// x is [B, C, S, S], see input(). timesteps is [B], as in NoiseSchedule::network_time() (t * 999
   /// for the continuous SDE). `condition` is int64 [B] (class labels), or [B, context_tokens,

@@ -10,20 +10,26 @@
 #include <vector>
 
 #include "base/field.h"
+#include "model/decoder_lm/decoder_lm_config.h"
+#include "model/small_sequence/small_sequence_config.h"
 #include "model/uvit/uvit_config.h"
 
 namespace uvic::model {
 
 using NamedTensors = std::map<std::string, torch::Tensor>;
 
-/// The input shapes of a network: x [B, channels, size, size] and the condition.
+/// The input shapes of a network: x [B, channels, size, size] and the condition, or for a network of
+/// sequences x [B, up to length] of tokens.
 struct NetworkInput {
   int64_t channels = 3;
   int64_t size = 32;           ///< px, or cells of a latent
   int64_t num_classes = -1;    ///< labels 0 .. num_classes - 1, with the null class; -1: none
   int64_t context_tokens = 0;  ///< 0: no context
   int64_t context_dim = 0;
+  int64_t vocabulary = 0;  ///< tokens 0 .. vocabulary - 1; 0: x is no sequence of tokens
+  int64_t length = 0;      ///< the longest sequence in training, tokens
 
+  bool takes_tokens() const { return vocabulary > 0; }
   bool takes_classes() const { return num_classes > 0; }
   bool takes_context() const { return context_dim > 0; }
 };
@@ -48,11 +54,15 @@ std::vector<base::Choice> network_choices();
 struct NetworkConfig {
   std::string kind = "uvit";
   UViTConfig uvit;
+  DecoderLMConfig decoder_lm;
+  SmallSequenceConfig small;
 
   template <class Visitor>
   void fields(Visitor&& visit) {
     visit("kind", kind, base::Field{"Architecture", network_choices()}.advanced());
     uvit.fields(visit);
+    visit("decoder_lm", decoder_lm, "");
+    visit("small", small, "");
   }
 
   /// Throws std::invalid_argument where fields contradict each other.
@@ -84,6 +94,7 @@ struct ShapeHints {
   double qk_scale = 0;
   std::string attention;
   std::string placement;
+  std::string config_json;  ///< path of a config.json that belongs to the weights; empty: none
 
   template <class Visitor>
   void fields(Visitor&& visit) {

@@ -11,6 +11,7 @@
 #include "app/training/ema.h"
 #include "app/training/step.h"
 #include "app/training/trainer.h"
+#include "base/check.h"
 #include "base/precision.h"
 
 namespace uvic::app {
@@ -25,6 +26,9 @@ BenchNetwork::BenchNetwork(std::string name, const RunConfig& options, torch::De
       dtype_(base::compute_dtype(base::resolve_precision(options.precision, device))),
       state_(std::make_unique<TrainState>(options.model, options.optimizer, 0, device)) {
   const auto input = options_.model.input();
+  base::require(!input.takes_tokens(),
+                "{}: a network of sequences; uvic bench measures networks of images",
+                name_);
   state_->model->set_compute_dtype(dtype_);
   state_->ema->set_compute_dtype(dtype_);
   state_->ema->eval();

@@ -9,6 +9,7 @@
 #include "app/commands/inspect.h"
 #include "app/commands/predict.h"
 #include "app/commands/sample.h"
+#include "app/commands/score.h"
 #include "app/commands/sweep.h"
 #include "app/commands/train.h"
 #include "app/commands/train_features.h"
@@ -21,6 +22,7 @@ void add_commands(CLI::App& app) {
   app.set_version_flag("--version", version_text);
   add_train_command(app);
   add_sample_command(app);
+  add_score_command(app);
   add_fid_command(app);
   add_compare_command(app);
   add_sweep_command(app);

@@ -267,6 +267,10 @@ std::vector<ComparedRun> plan_comparison(
   std::vector<RunConfig> configs;
   for (const auto& config : options.config) {
     const auto training = read_config(options, config, override_with_flags);
+    base::require(!training.is_of_sequences(),
+                  "{}: a network of sequences; compare samples and scores images (train each, then "
+                  "\"uvic score\")",
+                  config);
     const auto size = image_size_of(training.encoders, training.model.input());
     const auto first = configs.empty()
                            ? size

@@ -16,6 +16,7 @@
 #include "data/formats/output_file.h"
 #include "model/kernel_choice.h"
 #include "model/network.h"
+#include "model/sequence_network.h"
 #include "model/weights.h"
 
 namespace uvic::app {
@@ -161,12 +162,13 @@ void PredictOptions::validate() const {
   };
   needed("weights", weights, "the file of the network's weights");
   needed("input", input, "the array that the network is given");
-  needed("timesteps", timesteps, "the array of their times");
   needed("output", output, "the array to write");
   base::require(
       fs::path(output).extension() == ".npy", "--output {}: want a name ending in .npy", output);
   base::require(gradients.empty() || !target.empty(),
                 "--gradients: of which loss? give --target too, an array shaped as the input");
+  base::require(cache_step == 0 || gradients.empty(),
+                "--cache_step: gradients need all tokens at once; leave out one of both");
   base::require(labels.empty() || context.empty(), "predict: --labels or --context, not both");
   for (const auto& [flag, value] : {std::pair("tokenizer", &tokenizer),
                                     std::pair("captions", &captions),
@@ -177,6 +179,89 @@ void PredictOptions::validate() const {
                   *value,
                   weights);
 }
+
+namespace {
+
+/// What the network is evaluated on, and how.
+struct Evaluation {
+  torch::Tensor output;
+  torch::Tensor loss;  ///< undefined without a target
+};
+
+Evaluation evaluate_images(const PredictOptions& options,
+                           model::Network& network,
+                           torch::Device device,
+                           torch::Dtype dtype) {
+  base::require(!options.timesteps.empty(), "--timesteps: needed, the array of their times");
+  base::require(options.cache_step == 0, "--cache_step: only for networks of sequences");
+  const auto input = network.input();
+  const auto x = read_input(options.input, input).to(device, dtype);
+  const int64_t batch = x.size(0);
+  const auto timesteps = read_timesteps(options.timesteps, batch).to(device);
+  auto condition = read_condition(options, input, batch);
+  if (condition.defined()) condition = condition.to(device);
+  if (condition.defined() && condition.is_floating_point()) condition = condition.to(dtype);
+  torch::Tensor target;
+  if (!options.target.empty())
+    target = read_floats("target", options.target, x.sizes()).to(device, dtype);
+  Evaluation result{network.forward(x, timesteps, condition), {}};
+  if (target.defined()) result.loss = (result.output - target).square().mean();
+  return result;
+}
+
+torch::Tensor read_tokens(const char* flag, const std::string& path) {
+  const auto array = formats::read_npy(path);
+  base::require(
+      at::isIntegralType(array.scalar_type(), false) && array.dim() == 2 && array.numel() > 0,
+      "--{} {}: {} {}, want integers [batch, length]",
+      flag,
+      path,
+      base::dtype_text(array.scalar_type()),
+      base::shape_text(array.sizes()));
+  return array.to(torch::kInt64).contiguous();
+}
+
+Evaluation evaluate_tokens(const PredictOptions& options,
+                           const model::SequenceNetworkPtr& network,
+                           torch::Device device) {
+  for (const auto& [flag, value] : {std::pair("timesteps", &options.timesteps),
+                                    {"labels", &options.labels},
+                                    {"context", &options.context}})
+    base::require(value->empty(), "--{}: the network takes tokens only", flag);
+  const auto vocabulary = network->input().vocabulary;
+  const auto x = read_tokens("input", options.input);
+  const auto low = x.min().item<int64_t>(), high = x.max().item<int64_t>();
+  base::require(low >= 0 && high < vocabulary,
+                "--input {}: token {}, the network has 0 to {}",
+                options.input,
+                low < 0 ? low : high,
+                vocabulary - 1);
+  torch::Tensor target;
+  if (!options.target.empty()) {
+    target = read_tokens("target", options.target);
+    base::require(target.sizes() == x.sizes() && target.max().item<int64_t>() < vocabulary,
+                  "--target {}: {}, want {} of tokens below {}",
+                  options.target,
+                  base::shape_text(target.sizes()),
+                  base::shape_text(x.sizes()),
+                  vocabulary);
+  }
+  Evaluation result;
+  if (options.cache_step == 0) {
+    result.output = network->forward(x.to(device), {}, {});
+  } else {
+    const auto memory = network->new_memory();
+    std::vector<torch::Tensor> pieces;
+    for (const auto& piece : x.to(device).split(options.cache_step, 1))
+      pieces.push_back(network->extend(piece, *memory));
+    result.output = torch::cat(pieces, 1);
+  }
+  if (target.defined())
+    result.loss = model::token_loss(result.output, target.to(device), /*sum=*/false);
+  return result;
+}
+
+}  // namespace
 
 PredictResult run_predict(const PredictOptions& options) {
   if (weights_are_clip_text(options)) return predict_text(options);
@@ -192,19 +277,7 @@ PredictResult run_predict(const PredictOptions& options) {
   const auto described = network_config(file, options.network);
   for (const auto& note : file.notes) fmt::print(stderr, "{}\n", note);
   for (const auto& assumed : described.assumed) fmt::print(stderr, "assumed: {}\n", assumed);
-  const auto input = described.training.model.input();
-
   const auto dtype = options.precision == "fp64" ? torch::kFloat64 : torch::kFloat32;
-  const auto x = read_input(options.input, input).to(device, dtype);
-  const int64_t batch = x.size(0);
-  const auto timesteps = read_timesteps(options.timesteps, batch).to(device);
-  auto condition = read_condition(options, input, batch);
-  if (condition.defined()) condition = condition.to(device);
-  if (condition.defined() && condition.is_floating_point()) condition = condition.to(dtype);
-  torch::Tensor target;
-  if (!options.target.empty())
-    target = read_floats("target", options.target, x.sizes()).to(device, dtype);
-
   const auto network = model::make_network(described.training.model);
   model::load_weights(*network, file.tensors, file.path.string());
   network->to(device, dtype);
@@ -214,16 +287,18 @@ PredictResult run_predict(const PredictOptions& options) {
 
   PredictResult result;
   const torch::AutoGradMode with_gradients(!options.gradients.empty());
-  const auto output = network->forward(x, timesteps, condition);
-  result.output = output.detach().cpu();
+  const auto evaluation =
+      network->input().takes_tokens()
+          ? evaluate_tokens(options, model::as_sequence_network(network), device)
+          : evaluate_images(options, *network, device, dtype);
+  result.output = evaluation.output.detach().cpu();
   if (const auto bad = result.output.isfinite().logical_not().sum().item<int64_t>())
     fmt::print(stderr, "warning: {} of {} values are not finite\n", bad, result.output.numel());
   formats::write_npy(options.output, result.output);
-  if (target.defined()) {
-    const auto loss = (output - target).square().mean();
-    result.loss = loss.item<double>();
+  if (evaluation.loss.defined()) {
+    result.loss = evaluation.loss.item<double>();
     if (!options.gradients.empty()) {
-      loss.backward();
+      evaluation.loss.backward();
       write_gradients(options.gradients, *network, result);
     }
   }

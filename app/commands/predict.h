@@ -26,6 +26,7 @@ struct PredictOptions {
   std::string output;
   std::string target;
   std::string gradients;
+  int64_t cache_step = 0;
   std::string precision = "fp32";
   std::string kernels = "fused";
   std::string device = "auto";
@@ -44,8 +45,8 @@ struct PredictOptions {
               .advanced());
     visit("input",
           input,
-          Field{"Floats [batch, in_chans, img_size, img_size]; of a text encoder, tokens: integers "
-                "[batch, tokens]; .npy"});
+          Field{"Floats [batch, in_chans, img_size, img_size]; of a text encoder tokens, integers "
+                "[batch, tokens]; of a network of sequences integers [batch, length]; .npy"});
     visit(
         "timesteps",
         timesteps,
@@ -67,10 +68,21 @@ struct PredictOptions {
     visit("tokens_output",
           tokens_output,
           Field{"Where the tokens of the captions are written, int64 [captions, tokens]; .npy"});
-    visit("output", output, Field{"Where the prediction is written, floats as the input; .npy"});
+    visit("output",
+          output,
+          Field{"Where the prediction is written, floats as the input, or logits [batch, length, "
+                "vocabulary]; .npy"});
     visit("target",
           target,
-          Field{"Floats shaped as the input: prints the loss mean((output - target)^2); .npy"});
+          Field{"Floats shaped as the input: prints the loss mean((output - target)^2); for "
+                "sequences integers [batch, length], the token after each (negative: not counted): "
+                "prints the mean cross entropy; .npy"});
+    visit("cache_step",
+          cache_step,
+          Field{"Sequences: read so many tokens at a time, against a cache of keys and values; 0: "
+                "all at once, without a cache",
+                base::from(0, 1 << 24)}
+              .advanced());
     visit(
         "gradients",
         gradients,
@@ -86,7 +98,7 @@ struct PredictOptions {
 };
 
 struct PredictResult {
-  torch::Tensor output;  ///< [batch, in_chans, img_size, img_size], float64 or float32, on the CPU
+  torch::Tensor output;  ///< float64 or float32, on the CPU; see PredictOptions
   double loss = std::numeric_limits<double>::quiet_NaN();           ///< with a target
   double gradient_norm = std::numeric_limits<double>::quiet_NaN();  ///< with gradients
   int64_t gradients = 0;                                            ///< files written

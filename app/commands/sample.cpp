@@ -9,6 +9,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "app/commands/sample_text.h"
 #include "app/options/assets.h"
 #include "app/options/options.h"
 #include "app/runs/network_source.h"
@@ -257,6 +258,12 @@ void add_sample_command(CLI::App& app) {
       const auto training = training_of_source(given->run, given->weights, given->config);
       options.sample = training.sample;
       options.guidance = training.guidance;
+      if (training.is_of_sequences()) {
+        apply_given(*command, options);
+        options.prompt = given->prompt;
+        if (!run_sample_text(options)) fmt::print(stderr, "stopped\n");
+        return;
+      }
     }
     if (!given->mask.empty()) options.strength = 1;
     if (!given->invert.empty()) {

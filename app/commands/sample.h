@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "app/runs/encoder_config.h"
+#include "app/sampling/generate_text.h"
 #include "base/field.h"
 #include "diffusion/guidance.h"
 #include "diffusion/sampler.h"
@@ -45,6 +46,7 @@ struct SampleOptions {
   bool overwrite = false;
   bool list = false;
   std::string preset;
+  TextSettings text;
   diffusion::SamplerConfig sample;
   /// What an error proposes where --out holds something else; no option.
   std::string remedy = "choose another --out or pass --overwrite";
@@ -76,10 +78,12 @@ struct SampleOptions {
           labels,
           Field{"Classes by number or name, as 3 or cat,dog, or none (the null class), assigned in "
                 "turn by seed; empty: all, or those of the images of --init and --invert"});
-    visit("prompt",
-          prompt,
-          Field{"What to show, for a network with text; once or several times, assigned in turn by "
-                "seed"});
+    visit(
+        "prompt",
+        prompt,
+        Field{"What to show, for a network with text; once or several times, assigned in turn by "
+              "seed. Of a language model the one text that it continues (numbers of tokens, if its "
+              "weights come without a run)"});
     visit("prompts", prompts, Field{"File of prompts, one a line, instead of --prompt"});
     encoders.fields(visit);
     guidance.fields(visit);
@@ -152,6 +156,7 @@ struct SampleOptions {
     visit("preset",
           preset,
           Field{"A published recipe instead of the run's sampler settings; --list names them"});
+    text.fields(visit);
     visit("sample", sample, "");
   }
   /// Throws std::invalid_argument where options contradict each other.

@@ -11,11 +11,13 @@
 #include "app/runs/run_parts.h"
 #include "app/runs/run_record.h"
 #include "app/sampling/generate.h"
+#include "app/scoring/score_tokens.h"
 #include "app/training/fine_tune.h"
 #include "app/training/image_snapshots.h"
 #include "app/training/memory_estimate.h"
 #include "app/training/objective.h"
 #include "app/training/step.h"
+#include "app/training/token_snapshots.h"
 #include "app/training/train_state.h"
 #include "app/training/trainer.h"
 #include "app/training/training_data.h"
@@ -24,15 +26,25 @@
 #include "base/process.h"
 #include "base/text_format.h"
 #include "data/formats/atomic_file.h"
+#include "data/tokens/token_loader.h"
 #include "model/kernel_choice.h"
 
 namespace uvic::app {
 namespace {
 
+std::unique_ptr<data::TokenSource> open_sequences(const RunConfig& options) {
+  const auto input = options.model.input();
+  auto source = data::open_token_source(
+      options.data, options.tokens, {data::TokenSplit::kTrain, input.length, input.vocabulary});
+  check_token_source(input, *source, options.data, /*allow_longer=*/false);
+  return source;
+}
+
 std::string summary(const RunConfig& options) {
-  return fmt::format("{} parameters, {:.3f} GFLOP an image forward, {} training",
+  return fmt::format("{} parameters, {:.3f} GFLOP {} forward, {} training",
                      model::parameter_count(options.model),
                      model::forward_flops(options.model) / 1e9,
+                     options.is_of_sequences() ? "a sequence of full length" : "an image",
                      base::si_number(3 * model::forward_flops(options.model) *
                                      static_cast<double>(options.total_images)) +
                          "FLOP");
@@ -51,10 +63,12 @@ struct Launch {
   RunConfig options;
   LaunchOptions flags;
   torch::Device device;
-  const data::Dataset& dataset;
+  const data::Examples& dataset;
   const ObjectiveInputs& inputs;
   RunDir& run;
   TrainState& state;
+  const data::Dataset* images = nullptr;  ///< of the two, the one that `dataset` is
+  const data::TokenSource* sequences = nullptr;
   RunIdentity identity = {};
   nlohmann::json changed = nlohmann::json::object();
   StartingPoint start = {};
@@ -119,14 +133,16 @@ void check_same_data(Launch& launch, const std::string& trained_on) {
 
 /// Loads the latest state into launch.state, after every check.
 void resume(Launch& launch) {
-  auto& [options, flags, device, dataset, inputs, run, state, identity, changed, start] = launch;
+  auto& options = launch.options;
+  auto& run = launch.run;
+  auto& state = launch.state;
   const auto latest = run.states().front().path;
   const auto saved = read_metadata(latest);
   RunConfig before;
   if (!read_own_config(saved, latest.string(), before)) before = read_run_config(run);
   const auto images = count_in(saved, "uvic.images_seen").value_or(0);
-  auto check = check_resume(before, options, run, device, images);
-  changed = std::move(check.changed);
+  auto check = check_resume(before, options, run, launch.device, images);
+  launch.changed = std::move(check.changed);
   for (const auto& note : check.notes) run.log("note: " + note);
   if (options.init.empty())
     options.init = before.init, options.init_optimizer = before.init_optimizer;
@@ -163,15 +179,33 @@ void prepare(Launch& launch) {
 
 /// Trains, or makes what an earlier launch left out; returns whether there was anything to do.
 bool train_on(Launch& launch) {
-  auto& [options, flags, device, dataset, inputs, run, state, identity, changed, start] = launch;
+  auto& [options,
+         flags,
+         device,
+         dataset,
+         inputs,
+         run,
+         state,
+         images,
+         sequences,
+         identity,
+         changed,
+         start] = launch;
   run.truncate_stats(state.images_seen);
   const bool goes_on = state.images_seen < options.total_images;
   if (!goes_on && !missing_snapshots(options, state, run).any()) return false;
   record(launch);
   if (goes_on) formats::write_file_atomically(run.config(), to_toml(options));
   const auto objective = make_objective(options, inputs);
-  const ImageSnapshots snapshots(options, dataset, inputs, state, run, identity);
-  train(options, dataset, *objective, snapshots, state, run);
+  if (sequences) {
+    const TokenSnapshots snapshots(options, *sequences, state, run, identity);
+    data::TokenLoader batches(
+        *sequences, options.batch_size, static_cast<uint64_t>(options.seed), state.images_seen);
+    train(options, batches, *objective, snapshots, state, run);
+  } else {
+    const ImageSnapshots snapshots(options, *images, inputs, state, run, identity);
+    train(options, *images, *objective, snapshots, state, run);
+  }
   record_images(run, state.images_seen);
   return true;
 }
@@ -180,9 +214,10 @@ void log_end(const Launch& launch) {
   const auto& state = launch.state;
   const bool finished = state.images_seen >= launch.options.total_images;
   launch.run.log(fmt::format(
-      "{} at {} images after {} of training: {}",
+      "{} at {} {} after {} of training: {}",
       finished ? "finished" : "stopped and saved",
       state.images_seen,
+      launch.sequences ? "sequences" : "images",
       base::duration_text(state.elapsed_sec),
       finished ? launch.run.weights(state.images_seen).string() : "the same command continues"));
   if (launch.dataset.skipped() > 0)
@@ -196,8 +231,10 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
   auto options = given;
   options.encoders.override_with(given.encoders);  // absolute paths: a run keeps them
   options.validate();
-  GenerationSettings{options.diffusion, options.sample, options.guidance}.validate();
-  check_grid(options);
+  if (!options.is_of_sequences()) {
+    GenerationSettings{options.diffusion, options.sample, options.guidance}.validate();
+    check_grid(options);
+  }
   if (options.memory) {
     base::set_up_process(options.threads);
     print_memory(options, torch::Device(base::choose_device(options.device)));
@@ -207,19 +244,36 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
     return {};
   }
   base::require(!options.out.empty(), "--out: needed, the folder of the run");
-  base::require(!options.data.empty(), "--data: needed; \"procedural\" is the embedded set");
+  base::require(!options.data.empty(),
+                options.is_of_sequences()
+                    ? "--data: needed; text, token arrays, or a task as \"nt\""
+                    : "--data: needed; \"procedural\" is the embedded set");
   base::set_up_process(options.threads);
   model::use_fused_kernels(options.kernels == "fused");
   base::catch_stop_signals();
   const torch::Device device(base::choose_device(options.device));
 
-  const auto data = open_training_data(options, device);
-  const auto& dataset = data.dataset;
+  TrainingData images;
+  std::unique_ptr<data::TokenSource> sequences;
+  if (options.is_of_sequences())
+    sequences = open_sequences(options);
+  else
+    images = open_training_data(options, device);
+  const data::Examples* dataset = images.dataset.get();
+  if (sequences) dataset = sequences.get();
 
   RunDir run(options.out);
   run.open_for_training();
   TrainState state(options.model, options.optimizer, static_cast<uint64_t>(options.seed), device);
-  Launch launch{options, flags, device, *dataset, data.inputs, run, state};
+  Launch launch{options,
+                flags,
+                device,
+                *dataset,
+                images.inputs,
+                run,
+                state,
+                images.dataset.get(),
+                sequences.get()};
   prepare(launch);
   run.log(fmt::format("{}: {}; {} threads, {}",
                       dataset->describe(),
@@ -250,7 +304,8 @@ void add_train_command(CLI::App& app) {
   auto launch = std::make_shared<LaunchOptions>();
   options->dataset.image_size = 0;
   auto* command = app.add_subcommand(
-      "train", "Train a U-ViT or a U-ViC; the same command, or --out alone, resumes");
+      "train",
+      "Train a U-ViT, a U-ViC or a language model; the same command, or --out alone, resumes");
   add_fields(*command, *options);
   add_fields(*command, *launch);
   command->callback([options, launch, command, &app] {

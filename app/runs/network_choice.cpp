@@ -149,6 +149,17 @@ void add_shadow_lists(const model::NamedTensors& tensors,
   }
 }
 
+/// Older programs saved the frequencies of RoPE, which follow from the config.
+void drop_frequencies(model::NamedTensors& tensors) {
+  const std::string ending = ".rotary_emb.inv_freq";
+  for (auto item = tensors.begin(); item != tensors.end();) {
+    const auto& name = item->first;
+    const bool drop = name.size() > ending.size() &&
+                      name.compare(name.size() - ending.size(), ending.size(), ending) == 0;
+    item = drop ? tensors.erase(item) : std::next(item);
+  }
+}
+
 std::string list_text(const Networks& networks) {
   std::vector<std::string> quoted;
   for (const auto& [prefix, network] : networks)
@@ -221,6 +232,7 @@ NetworkChoice choose_network(model::NamedTensors tensors,
   const auto all = tensors.size();
   choice.tensors = choice.is_network ? std::move(networks.at(choice.prefix)) : std::move(tensors);
   choice.left_out = static_cast<int64_t>(all - choice.tensors.size());
+  if (choice.is_network) drop_frequencies(choice.tensors);
   return choice;
 }
 

@@ -33,8 +33,9 @@ RunConfig training_of_weights(const WeightsFile& file, const std::string& config
   hints.config = config;
   try {
     auto network = network_config(file, hints);
-    if (!network.is_guessed || !network.recipe.empty()) {
-      if (says && network.is_guessed)
+    const bool tokens = network.training.is_of_sequences();  // there all follows from the shapes
+    if (!network.is_guessed || !network.recipe.empty() || tokens) {
+      if (says && network.is_guessed && !tokens)
         fmt::print(stderr, "{}: has the shapes of {}\n", file.path.string(), network.recipe);
       for (const auto& assumed : network.assumed)
         if (says) fmt::print(stderr, "assumed: {}\n", assumed);
@@ -118,6 +119,7 @@ SampleSource open_sample_source(const std::string& run,
     check_config_of_run(run, source.training, file);
   take_weights(std::move(file), source);
   auto& training = source.training;
+  if (training.is_of_sequences()) return source;
   training.encoders.override_with(encoders);
   base::require(
       training.encoders.is_latent() || training.model.input().channels == 3,

@@ -18,6 +18,30 @@ void RunConfig::validate() const {
   diffusion.validate();
   sample.validate();
   guidance.validate();
+  tokens.validate();
+  is_of_sequences() ? validate_sequences() : validate_images();
+  base::require(accumulate <= batch_size,
+                fmt::format("--accumulate {}: give 1 to batch_size {}", accumulate, batch_size));
+  base::require(
+      shards <= batch_size,
+      fmt::format("--shards {}: give 0 (automatic) to batch_size {}", shards, batch_size));
+  base::require(init_optimizer == "fresh" || !init.empty(),
+                "--init_optimizer keep: needs --init, a run whose state is kept");
+  base::resolve_precision(precision, torch::kCPU);
+}
+
+void RunConfig::validate_sequences() const {
+  base::require(label_dropout == 0, "--label_dropout: sequences have no labels; set it to 0");
+  base::require(guidance.guidance_scale == 1, "--guidance_scale: sequences have no guidance");
+  const auto length = model.input().length;
+  base::require(tokens.length <= length,
+                "tokens.length {}: longer than the {} positions of the network "
+                "(max_position_embeddings)",
+                tokens.length,
+                length);
+}
+
+void RunConfig::validate_images() const {
   const auto input = model.input();
   const bool latent = encoders.is_latent();
   base::require(
@@ -32,20 +56,12 @@ void RunConfig::validate() const {
       score_images == 0 || !latent || (!encoders.autoencoder.empty() && !score_ref.empty()),
       "--score_images: scores of a network on latents need --autoencoder, which decodes "
       "its samples, and the images of --score_ref");
-  base::require(accumulate <= batch_size,
-                fmt::format("--accumulate {}: give 1 to batch_size {}", accumulate, batch_size));
-  base::require(
-      shards <= batch_size,
-      fmt::format("--shards {}: give 0 (automatic) to batch_size {}", shards, batch_size));
   base::require(label_dropout == 0 || input.num_classes > 1 || input.takes_context(),
                 "--label_dropout: needs model.num_classes, the classes plus one null class, or a "
                 "context (model.clip_dim)");
   base::require(guidance.guidance_scale == 1 || label_dropout > 0,
                 "--guidance_scale: needs a null class or an empty context; train with "
                 "--label_dropout 0.1 or so");
-  base::require(init_optimizer == "fresh" || !init.empty(),
-                "--init_optimizer keep: needs --init, a run whose state is kept");
-  base::resolve_precision(precision, torch::kCPU);
 }
 
 std::vector<int64_t> all_classes(const model::NetworkInput& input, bool has_null_class) {

@@ -8,6 +8,7 @@
 #include "app/runs/encoder_config.h"
 #include "base/field.h"
 #include "data/dataset.h"
+#include "data/tokens/token_source.h"
 #include "diffusion/diffusion_config.h"
 #include "diffusion/guidance.h"
 #include "diffusion/sampler.h"
@@ -109,6 +110,7 @@ struct RunConfig {
   bool memory = false;
   model::NetworkConfig model;
   data::DatasetOptions dataset;
+  data::TokenOptions tokens;
   diffusion::DiffusionConfig diffusion;
   OptimizerConfig optimizer;
   diffusion::SamplerConfig sample;
@@ -123,7 +125,8 @@ struct RunConfig {
         data,
         Field{
             "Training images: procedural, a folder, a zip, CIFAR-10's binary folder; or latents: a "
-            "folder of uvic encode, a feature folder of the official code"});
+            "folder of uvic encode, a feature folder of the official code; or sequences: text, "
+            "token arrays, a task as nt or iarc"});
     visit("out",
           out,
           Field{"Folder of the run; the same command, or --out alone, resumes what it holds"});
@@ -219,6 +222,7 @@ struct RunConfig {
           Field{"Print the effective config, parameter count and cost, and stop"});
     visit("model", model, "");
     visit("dataset", dataset, "");
+    visit("tokens", tokens, "");
     visit("diffusion", diffusion, "");
     visit("optimizer", optimizer, "");
     visit("sample", sample, "");
@@ -226,6 +230,14 @@ struct RunConfig {
 
   /// What spans fields. Throws std::invalid_argument.
   void validate() const;
+
+  /// Whether examples are sequences of tokens, and not images. An example is then a sequence: all
+  /// that is counted in images counts sequences.
+  bool is_of_sequences() const { return model.input().takes_tokens(); }
+
+ private:
+  void validate_images() const;
+  void validate_sequences() const;
 };
 
 /// The classes that a network can be asked for: 0 ... num_classes - 1, less the null class where it

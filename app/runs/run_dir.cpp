@@ -246,8 +246,9 @@ fs::path RunDir::go_back_to(int64_t images_seen) const {
   std::vector<std::pair<fs::path, fs::path>> moves;
   for (const auto& file : checkpoints())
     if (file.images_seen > images_seen) moves.emplace_back(file.path, folder / "weights");
-  for (const auto& file : numbered_files(path_ / "grids", "", ".png"))
-    if (file.images_seen > images_seen) moves.emplace_back(file.path, folder / "grids");
+  for (const char* ending : {".png", ".txt"})  // of images, and of sequences
+    for (const auto& file : numbered_files(path_ / "grids", "", ending))
+      if (file.images_seen > images_seen) moves.emplace_back(file.path, folder / "grids");
   for (const auto& file : numbered_files(path_, "state-", ".safetensors"))
     if (file.images_seen > images_seen) moves.emplace_back(file.path, folder);
   for (const auto& [path, to] : moves) move_into(path, to);

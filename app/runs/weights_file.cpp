@@ -138,10 +138,18 @@ KnownNetwork guessed_config(const WeightsFile& file, const NetworkHints& hints) 
   KnownNetwork network;
   network.training.dataset.image_size = 0;
   network.is_guessed = true;
-  const auto guess = model::guess_config(file.tensors, hints.shapes, file.path.string());
+  auto shapes = hints.shapes;
+  // Hugging Face keeps it next to the weights.
+  const auto beside = fs::absolute(file.path).parent_path() / "config.json";
+  if (std::error_code ignored; fs::is_regular_file(beside, ignored)) shapes.config_json = beside;
+  const auto guess = model::guess_config(file.tensors, shapes, file.path.string());
   network.training.model = guess.config;
   network.assumed = guess.assumed;
   network.origin = "guessed from the shapes";
+  if (network.training.is_of_sequences()) {  // without diffusion or a recipe
+    if (!shapes.config_json.empty()) network.origin = shapes.config_json;
+    return network;
+  }
   network.recipe = matching_recipe(network.training.model, network.training);
   if (!network.recipe.empty()) {
     network.origin += ", which are those of the shipped config " + network.recipe;

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/training/next_token.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/position_random.h"
@@ -85,6 +86,7 @@ torch::Tensor ImageDiffusion::loss(model::Network& network, const data::Batch& b
 }
 
 std::unique_ptr<const Objective> make_objective(const RunConfig& config, ObjectiveInputs inputs) {
+  if (config.is_of_sequences()) return std::make_unique<NextToken>();
   return std::make_unique<ImageDiffusion>(config, std::move(inputs));
 }
 

@@ -11,6 +11,7 @@
 #include "app/sampling/cuda_graph.h"
 #include "app/sampling/image_grid.h"
 #include "app/scoring/extractors.h"
+#include "app/training/run_metadata.h"
 #include "base/hash.h"
 #include "base/process.h"
 #include "data/formats/image_file.h"
@@ -20,18 +21,6 @@
 #include "metrics/statistics.h"
 
 namespace uvic::app {
-namespace {
-
-// Names of files may be any bytes; metadata is UTF-8.
-std::string dump_utf8(const nlohmann::json& value) {
-  return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-std::string as_utf8(const std::string& text) {
-  return nlohmann::json::parse(dump_utf8(text)).get<std::string>();
-}
-
-}  // namespace
-
 struct ImageSnapshots::Scorer {
   std::unique_ptr<metrics::FeatureExtractor> extractor;
   metrics::FeatureStatistics reference;
@@ -159,19 +148,6 @@ void check_grid(const RunConfig& config) {
                     grid.width,
                     grid.height,
                     formats::kMostSide_px));
-}
-
-std::map<std::string, std::string> run_metadata(const RunConfig& config,
-                                                const data::Dataset& dataset,
-                                                const RunIdentity& identity) {
-  std::map<std::string, std::string> metadata = {
-      {"uvic.version", UVIC_VERSION},
-      {"uvic.config", as_utf8(to_toml(config))},
-      {"uvic.data", as_utf8(dataset.describe())},
-      {"uvic.data_fingerprint", dataset.fingerprint()},
-      {"uvic.class_names", dump_utf8(dataset.class_names())}};
-  add_identity(identity, metadata);
-  return metadata;
 }
 
 }  // namespace uvic::app

@@ -49,9 +49,4 @@ class ImageSnapshots : public Snapshots {
 /// Throws std::invalid_argument where the run's sample grids would be larger than a PNG may be.
 void check_grid(const RunConfig& config);
 
-/// Everything that sampling and resuming need to know of a run, kept in its states and weights.
-std::map<std::string, std::string> run_metadata(const RunConfig& config,
-                                                const data::Dataset& dataset,
-                                                const RunIdentity& identity);
-
 }  // namespace uvic::app

@@ -32,6 +32,9 @@ class Objective {
   /// halves of a batch add up to the loss of the whole. May be called by several threads at once,
   /// and be recorded in a CUDA graph that reads the batch anew at each replay.
   virtual torch::Tensor loss(model::Network& network, const data::Batch& batch) const = 0;
+
+  /// What an example is called in logs.
+  virtual const char* examples() const { return "images"; }
 };
 
 /// What an objective needs besides config and batch.

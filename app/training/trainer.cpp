@@ -48,7 +48,7 @@ data::LoaderOptions loader_options(const RunConfig& config) {
 class Trainer {
  public:
   Trainer(const RunConfig& config,
-          const data::Dataset& dataset,
+          data::BatchSource& batches,
           const Objective& objective,
           const Snapshots& snapshots,
           TrainState& state,
@@ -59,7 +59,7 @@ class Trainer {
         state_(state),
         run_(run),
         device_(state.model->device()),
-        loader_(dataset, loader_options(config), state.images_seen),
+        batches_(batches),
         elapsed_before_(state.elapsed_sec),
         saved_at_(state.images_seen) {
     const auto dtype = base::compute_dtype(base::resolve_precision(config.precision, device_));
@@ -79,7 +79,7 @@ class Trainer {
         if (missing.score && !base::stop_requested()) snapshots_.score();
       });
       while (state_.images_seen < config_.total_images && !base::stop_requested()) {
-        const auto batch = loader_.next();
+        const auto batch = batches_.next();
         const int64_t images_before = state_.images_seen;
         const double lr = learning_rate(config_.optimizer, images_before, config_.total_images);
         between_steps_ = false;
@@ -91,7 +91,7 @@ class Trainer {
       // An error inside a step leaves the last checkpoint.
       if (between_steps_ && state_.images_seen != saved_at_) {
         save();
-        run_.log(fmt::format("saved at {} images", state_.images_seen));
+        run_.log(fmt::format("saved at {} {}", state_.images_seen, objective_.examples()));
       }
       throw;
     }
@@ -206,9 +206,10 @@ class Trainer {
   void log_first_step() {
     const double seconds = seconds_since(window_.start);
     const auto left = config_.total_images - state_.images_seen;
-    run_.log(fmt::format("{:>9} of {} images  first step {:.3f} s, so about {} to come",
+    run_.log(fmt::format("{:>9} of {} {}  first step {:.3f} s, so about {} to come",
                          state_.images_seen,
                          config_.total_images,
+                         objective_.examples(),
                          seconds,
                          base::duration_text(seconds * static_cast<double>(left) /
                                              static_cast<double>(window_.images))));
@@ -221,11 +222,13 @@ class Trainer {
     const double memory = base::resident_mib();
     const auto left = config_.total_images - state_.images_seen;
     run_.log(fmt::format(
-        "{:>9} of {} images  loss {:.4f}  {:.1f} images/s  {}{:.0f} MiB",
+        "{:>9} of {} {}  loss {:.4f}  {:.1f} {}/s  {}{:.0f} MiB",
         state_.images_seen,
         config_.total_images,
+        objective_.examples(),
         loss,
         rate,
+        objective_.examples(),
         left > 0 ? fmt::format("ETA {}  ", base::duration_text(static_cast<double>(left) / rate))
                  : "",
         memory));
@@ -271,7 +274,7 @@ class Trainer {
   TrainState& state_;
   const RunDir& run_;
   torch::Device device_;
-  data::Loader loader_;
+  data::BatchSource& batches_;
   std::unique_ptr<CudaStep> on_gpu_;
   Window window_, since_save_;
   Clock::time_point saved_time_ = Clock::now();
@@ -294,11 +297,16 @@ MissingSnapshots missing_snapshots(const RunConfig& config,
   };
   MissingSnapshots missing;
   missing.weights = due(config.checkpoint_images) && !std::filesystem::exists(run.weights(seen));
-  missing.grid = due(config.grid_images) && !std::filesystem::exists(run.grid(seen));
+  auto text = run.grid(seen);  // of sequences
+  text.replace_extension(".txt");
+  missing.grid = due(config.grid_images) && !std::filesystem::exists(run.grid(seen)) &&
+                 !std::filesystem::exists(text);
   missing.score = due(config.score_images);
   if (!missing.score) return missing;
   for (const auto& line : run.read_stats())
-    if (line["images_seen"] == seen && line.contains("distance")) missing.score = false;
+    if (line["images_seen"] == seen &&
+        (line.contains("distance") || line.contains("held_out_loss")))
+      missing.score = false;
   return missing;
 }
 
@@ -315,12 +323,22 @@ double learning_rate(const OptimizerConfig& config, int64_t images_seen, int64_t
 }
 
 void train(const RunConfig& config,
+           data::BatchSource& batches,
+           const Objective& objective,
+           const Snapshots& snapshots,
+           TrainState& state,
+           const RunDir& run) {
+  Trainer(config, batches, objective, snapshots, state, run).run();
+}
+
+void train(const RunConfig& config,
            const data::Dataset& dataset,
            const Objective& objective,
            const Snapshots& snapshots,
            TrainState& state,
            const RunDir& run) {
-  Trainer(config, dataset, objective, snapshots, state, run).run();
+  data::Loader loader(dataset, loader_options(config), state.images_seen);
+  train(config, loader, objective, snapshots, state, run);
 }
 
 }  // namespace uvic::app

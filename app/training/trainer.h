@@ -6,6 +6,7 @@
 #include "app/training/objective.h"
 #include "app/training/snapshots.h"
 #include "app/training/train_state.h"
+#include "data/batch_source.h"
 #include "data/dataset.h"
 
 namespace uvic::app {
@@ -29,6 +30,14 @@ MissingSnapshots missing_snapshots(const RunConfig& config,
 /// saves on its intervals, at the end, and where anything but a step itself fails. Throws
 /// std::runtime_error where the loss stops being finite (what was saved before stays); the message
 /// says how to go back.
+void train(const RunConfig& config,
+           data::BatchSource& batches,
+           const Objective& objective,
+           const Snapshots& snapshots,
+           TrainState& state,
+           const RunDir& run);
+
+/// The same on the shuffled images of a set.
 void train(const RunConfig& config,
            const data::Dataset& dataset,
            const Objective& objective,

@@ -36,6 +36,11 @@ void check(const AttentionInput& in) {
         fmt::format("attention: v_previous {}, v {}; give both one shape, dtype and device",
                     base::tensor_text(in.v_previous),
                     base::tensor_text(in.v)));
+  if (in.causal && in.k.size(2) < in.q.size(2))
+    throw std::invalid_argument(
+        fmt::format("attention: causal with {} queries and {} keys; give at least as many keys",
+                    in.q.size(2),
+                    in.k.size(2)));
 }
 
 }  // namespace
@@ -43,16 +48,16 @@ void check(const AttentionInput& in) {
 torch::Tensor attention(const AttentionKind& kind, const AttentionInput& in) {
   check(in);
   if (!fused_kernels()) return kind.reference(in);
-  if (kind.reference == elliptical_attention)
-    return attention(attention_kind("softmax"), stretch_queries(in));
+  if (kind.composed) return kind.composed(in);
   if (const auto score = kind.score; score && fused_attention_serves(in.q))
-    return fused_attention(*score, in.q, in.k, in.v, in.scale);
+    return fused_attention(*score, in.q, in.k, in.v, in.scale, in.causal);
   if (kind.reference == softmax_attention) {
-    const auto out = base::library_softmax_attention(in.q, in.k, in.v, in.scale);
+    const auto out = base::library_softmax_attention(in.q, in.k, in.v, in.scale, in.causal);
     if (out.defined()) return out;
   }
   // On a GPU LibTorch's softmax attention is preferred, because the speed of ours is not measured.
-  if (const auto score = kind.score; score && cuda_attention_serves(in.q, in.q.size(3), in.scale))
+  if (const auto score = kind.score;
+      score && !in.causal && cuda_attention_serves(in.q, in.q.size(3), in.scale))
     return cuda_attention(*score, in.q, in.k, in.v, in.scale);
   return kind.reference(in);
 }
@@ -61,7 +66,7 @@ torch::Tensor self_attention(const AttentionKind& kind,
                              const torch::Tensor& qkv,
                              int64_t heads,
                              double scale,
-                             const torch::Tensor& v_previous) {
+                             const AttentionInput& more) {
   if (qkv.dim() != 3 || heads <= 0 || qkv.size(2) % (3 * heads) != 0)
     throw std::invalid_argument(
         fmt::format("attention: qkv {} with {} heads; give [batch, tokens, 3 heads width]",
@@ -73,9 +78,8 @@ torch::Tensor self_attention(const AttentionKind& kind,
       cuda_attention_serves(qkv, qkv.size(2) / (3 * heads), scale))
     return cuda_attention(ScoreKind::cog, qkv, heads, scale);
   const auto parts = split_heads(qkv, heads);
-  AttentionInput in;
+  AttentionInput in = more;
   in.q = parts[0], in.k = parts[1], in.v = parts[2];
-  in.v_previous = v_previous;
   in.scale = scale;
   return attention(kind, in).transpose(1, 2).flatten(2);  // [B, L, H D]
 }

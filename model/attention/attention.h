@@ -18,6 +18,10 @@ struct AttentionInput {
   torch::Tensor k, v;        ///< [B, H, S, D] keys and values, dtype and device of q
   torch::Tensor v_previous;  ///< [B, H, S, D] values of the block before; only for elliptical
   double scale = 1.0;        ///< multiplies q k^T; 1/sqrt(D) in the published models
+  bool causal = false;       ///< query i sees keys 0 .. S - L + i only; needs S >= L
+  torch::Tensor gate;        ///< [B, H, L, D] before its sigmoid; only for gated
+  int64_t layer = 0;         ///< number of the block, from 0; only for differential
+  std::vector<torch::Tensor> parameters;  ///< what AttentionKind::parameters lists, in its order
 };
 
 /// out = softmax(s) v, with s = scale q k^T.
@@ -48,6 +52,50 @@ torch::Tensor expressive_attention(const AttentionInput& in);
 /// over-layers estimator divided by its largest entry.
 torch::Tensor elliptical_attention(const AttentionInput& in);
 
+/// out = w v, with w = u = s^2 / (1 + s^2) and s = scale q k^T: expressive attention without the
+/// division by the sum, so a query may take something from every key or nothing at all.
+///
+/// "Extensive attention" of Gros 2025, arXiv:2508.04461, as we read its name: that paper's code is
+/// not public.
+torch::Tensor extensive_attention(const AttentionInput& in);
+
+/// out_i = sum_j alpha(i - j) v_j, with learned weights for each head and offset, and neither
+/// queries, keys nor softmax.
+///
+/// parameters: alpha [H, T] for offsets 0 .. T - 1 (causal). Throws std::invalid_argument if S > T
+/// or the call is not causal. Source: Rende et al. 2024, arXiv:2405.18874 ("factored attention").
+torch::Tensor factored_attention(const AttentionInput& in);
+
+/// out = w v, with w = e^s / (1 + rowsum(e^s)): softmax with one more key of score 0 and value 0, so
+/// a query may attend to nothing. Source: Miller 2023, "Attention is off by one".
+torch::Tensor softmax_one_attention(const AttentionInput& in);
+
+/// out = sigmoid(gate) * (softmax(s) v), a gate for each number of the output, computed from the
+/// input of the block. Source: Qiu et al. 2025, arXiv:2505.06708, gate G1 (elementwise, after the
+/// attention of each head).
+torch::Tensor gated_attention(const AttentionInput& in);
+
+/// out = (1 - l0) RMSNorm((softmax(s1) - l softmax(s2)) v), with s1 and s2 from the first and the
+/// second half of the widths of q and k, each scaled by sqrt(2) scale, and
+/// l = exp(q1 . k1) - exp(q2 . k2) + l0, l0 = 0.8 - 0.6 exp(-0.3 layer).
+///
+/// parameters: lambda_q1, lambda_k1, lambda_q2, lambda_k2 [D / 2], subln [D]. Throws
+/// std::invalid_argument for an odd D. Source: Ye et al. 2024, arXiv:2410.05258.
+torch::Tensor differential_attention(const AttentionInput& in);
+
+/// What the parameters of a kind depend on.
+struct KindShape {
+  int64_t heads = 1, width = 1;  ///< H and D
+  int64_t length = 1;            ///< the largest number of keys
+};
+
+/// A learned tensor of one attention layer, registered under `name`.
+struct KindParameter {
+  std::string name;
+  std::vector<int64_t> shape;
+  double mean = 0, std = 0;  ///< of fresh weights, normal
+};
+
 /// One row of the table of attention kinds: its name in configs and its definition in plain tensor
 /// code.
 struct AttentionKind {
@@ -57,7 +105,28 @@ struct AttentionKind {
   std::optional<ScoreKind> score =
       std::nullopt;  ///< for the fused kernels; none: they do not support it
   bool reads_v_previous = false;
+  /// The same result through attention() of other kinds, which have kernels; null: none.
+  torch::Tensor (*composed)(const AttentionInput&) = nullptr;
+  std::vector<KindParameter> (*parameters)(const KindShape&) = nullptr;  ///< null: none
+  bool gated = false;           ///< reads AttentionInput::gate
+  bool uses_scores = true;      ///< false: reads neither q nor k
+  bool only_sequences = false;  ///< has a meaning in causal networks only
+  int64_t score_parts = 1;      ///< parts of the width of q and k that make scores of their own
 };
+
+/// The learned tensors of a kind; empty for most.
+inline std::vector<KindParameter> kind_parameters(const AttentionKind& kind,
+                                                  const KindShape& shape) {
+  return kind.parameters ? kind.parameters(shape) : std::vector<KindParameter>();
+}
+
+/// The number of parameters that one layer has for its kind: those of the list, and the gate's.
+int64_t own_parameters(const AttentionKind& kind, int64_t dim, const KindShape& shape);
+
+/// Registers fresh parameters of the kind with `owner` and returns them in order.
+std::vector<torch::Tensor> register_kind_parameters(torch::nn::Module& owner,
+                                                    const AttentionKind& kind,
+                                                    const KindShape& shape);
 
 /// All kinds, in the order of the help texts.
 base::Table<AttentionKind>& attention_kinds();
@@ -74,13 +143,13 @@ torch::Tensor attention(const AttentionKind& kind, const AttentionInput& in);
 
 /// Self-attention in the memory layout of the projections before and after it.
 ///
-/// qkv is [B, L, 3 H D] in the order (K H D), K = 3. v_previous is [B, H, L, D] or undefined.
-/// Returns [B, L, H D].
+/// qkv is [B, L, 3 H D] in the order (K H D), K = 3. `more` holds what else the kind reads:
+/// v_previous, gate, layer and parameters. Returns [B, L, H D]. Not causal.
 torch::Tensor self_attention(const AttentionKind& kind,
                              const torch::Tensor& qkv,
                              int64_t heads,
                              double scale,
-                             const torch::Tensor& v_previous = {});
+                             const AttentionInput& more = {});
 
 /// q, k and v, each [B, H, L, D], inside qkv [B, L, 3 H D]; no copy.
 std::vector<torch::Tensor> split_heads(const torch::Tensor& qkv, int64_t heads);

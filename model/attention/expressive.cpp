@@ -3,12 +3,24 @@
 #include "model/attention/scores.h"
 
 namespace uvic::model {
+namespace {
 
-torch::Tensor expressive_attention(const AttentionInput& in) {
+/// u = s^2 / (1 + s^2), 0 at hidden keys.
+torch::Tensor unnormalised(const AttentionInput& in) {
   // From |s| = 1e9 on, s^2 / (1 + s^2) equals 1 in float64. The bound keeps s^2 finite.
   const auto s2 = attention_scores(in).clamp(-1e9, 1e9).square();  // [B, H, L, S]
-  const auto u = s2 / (1 + s2);
+  return hide(s2 / (1 + s2), in, 0);
+}
+
+}  // namespace
+
+torch::Tensor expressive_attention(const AttentionInput& in) {
+  const auto u = unnormalised(in);
   return apply_weights(u / u.sum(-1, true).clamp_min(std::numeric_limits<float>::min()), in);
+}
+
+torch::Tensor extensive_attention(const AttentionInput& in) {
+  return apply_weights(unnormalised(in), in);
 }
 
 }  // namespace uvic::model

@@ -3,6 +3,8 @@
 
 #include <torch/torch.h>
 
+#include <limits>
+
 #include "model/attention/attention.h"
 
 namespace uvic::model {
@@ -14,13 +16,26 @@ inline torch::Tensor attention_scores(const AttentionInput& in) {
   return (narrow ? s.to(torch::kFloat32) : s) * in.scale;
 }
 
+/// True where query i may not see key j: [L, S], j > i + S - L. Undefined if the call is not causal.
+inline torch::Tensor hidden_keys(const AttentionInput& in) {
+  if (!in.causal) return {};
+  const int64_t queries = in.q.size(2), keys = in.k.size(2);
+  return torch::ones({queries, keys}, in.q.options().dtype(torch::kBool)).triu(keys - queries + 1);
+}
+
+/// x [B, H, L, S] with `value` at hidden keys.
+inline torch::Tensor hide(const torch::Tensor& x, const AttentionInput& in, double value) {
+  return in.causal ? x.masked_fill(hidden_keys(in), value) : x;
+}
+constexpr double kNoWeight = -std::numeric_limits<double>::infinity();
+
 /// weights [B, H, L, S] times v, in the dtype of v.
 inline torch::Tensor apply_weights(const torch::Tensor& weights, const AttentionInput& in) {
   return weights.to(in.v.scalar_type()).matmul(in.v);  // [B, H, L, D]
 }
 
 /// The input of a softmax attention that equals elliptical attention: the queries are multiplied by
-/// m.
+/// m. In a causal call m of a query is that of the tokens that it sees.
 AttentionInput stretch_queries(const AttentionInput& in);
 
 }  // namespace uvic::model

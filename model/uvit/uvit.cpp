@@ -55,9 +55,11 @@ UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
       c.qk_scale > 0 ? c.qk_scale : 1 / std::sqrt(static_cast<double>(dim / c.num_heads));
   size_t index = 0;
   const auto make_block = [&](bool skip) {
+    const auto layer = static_cast<int64_t>(index);
     const auto& kind = attention_kind(picked[index++] ? c.attention : "softmax");
     passes_values_ |= kind.reads_v_previous;
-    return Block(dim, c.mlp_hidden(), Attention(dim, c.num_heads, c.qkv_bias, scale, kind), skip);
+    return Block(
+        dim, c.mlp_hidden(), Attention(dim, c.num_heads, c.qkv_bias, scale, kind, layer), skip);
   };
   in_blocks = register_module("in_blocks", torch::nn::ModuleList());
   for (int64_t i = 0; i < c.depth / 2; ++i) in_blocks->push_back(make_block(false));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "base/check.h"
@@ -108,6 +109,16 @@ void UViTConfig::validate() const {
                 num_classes,
                 clip_dim);
   place_attention(placement, blocks());
+  base::require(!attention_kind(attention).only_sequences,
+                "model.attention {}: for networks of sequences (model.kind decoder_lm) only",
+                attention);
+  base::require(
+      (embed_dim / num_heads) % attention_kind(attention).score_parts == 0,
+      "model.attention {}: needs a head width that is a multiple of {}, not embed_dim / num_heads "
+      "{}",
+      attention,
+      attention_kind(attention).score_parts,
+      embed_dim / num_heads);
 }
 
 int64_t parameter_count(const UViTConfig& c) {
@@ -124,7 +135,10 @@ int64_t parameter_count(const UViTConfig& c) {
   if (c.num_classes > 0) total += c.num_classes * dim;
   if (c.clip_dim > 0) total += linear(c.clip_dim, dim);
   if (c.conv) total += linear(9 * c.in_chans, c.in_chans);
-  return total;
+  const auto picked = place_attention(c.placement, c.blocks());
+  return total +
+         std::count(picked.begin(), picked.end(), true) *
+             own_parameters(attention_kind(c.attention), dim, {c.num_heads, dim / c.num_heads, 1});
 }
 
 double forward_flops(const UViTConfig& c) {

@@ -6,21 +6,13 @@
 #include <vector>
 
 #include "base/field.h"
+#include "model/attention_choices.h"
 
 namespace uvic::model {
 
 struct ActivationBytes;
 struct ActivationSettings;
 struct NetworkInput;
-
-/// The rows of the tables that the fields choose from.
-std::vector<base::Choice> attention_choices();
-std::vector<base::Choice> placement_choices();
-/// The same, and the empty word for "as in the file".
-inline std::vector<base::Choice> with_empty(std::vector<base::Choice> choices) {
-  choices.insert(choices.begin(), base::Choice{"", ""});
-  return choices;
-}
 
 /// The constructor options of the official code, with the same names.
 struct UViTConfig {

@@ -36,7 +36,8 @@ AttentionCall make_call(ScoreKind kind,
                         const Tensor& k,
                         const Tensor& v,
                         const Tensor& out,
-                        double scale) {
+                        double scale,
+                        bool causal) {
   AttentionCall call;
   call.kind = kind;
   call.type = q.scalar_type() == torch::kBFloat16 ? ElementType::bf16 : ElementType::f32;
@@ -46,6 +47,7 @@ AttentionCall make_call(ScoreKind kind,
   call.keys = k.size(2);
   call.width = q.size(3);
   call.scale = static_cast<float>(scale);
+  call.causal = causal;
   call.q = rows<const void>(q);
   call.k = rows<const void>(k);
   call.v = rows<const void>(v);
@@ -60,7 +62,8 @@ KernelWork work_of(const AttentionCall& call, int products, int query_rows, int 
   const auto of_heads = static_cast<double>(call.batch * call.heads * call.width);
   const auto queries = static_cast<double>(call.queries), keys = static_cast<double>(call.keys);
   const double element = call.type == ElementType::bf16 ? 2 : 4;
-  return {2 * products * of_heads * queries * keys,
+  const double seen = call.causal ? keys - (queries - 1) / 2 : keys;  // by a query, on average
+  return {2 * products * of_heads * queries * seen,
           element * of_heads * (query_rows * queries + key_rows * keys)};
 }
 
@@ -71,9 +74,10 @@ void run_forward(ScoreKind kind,
                  const Tensor& v,
                  const Tensor& out,
                  double scale,
+                 bool causal,
                  const Tensor& stats) {
   if (out.numel() == 0) return;
-  AttentionCall call = make_call(kind, q, k, v, out, scale);
+  AttentionCall call = make_call(kind, q, k, v, out, scale, causal);
   if (stats.defined()) call.row_stats = stats.data_ptr<float>();
   UVIC_KERNEL("attention", work_of(call, 2, 2, 2));
   const KernelTable& kernels = active_kernels();
@@ -92,6 +96,7 @@ void run_backward(ScoreKind kind,
                   const Tensor& v,
                   const Tensor& out,
                   double scale,
+                  bool causal,
                   const Tensor& stats,
                   const Tensor& grad_out,
                   const Gradients& grads) {
@@ -102,7 +107,7 @@ void run_backward(ScoreKind kind,
   if (out.numel() == 0) return;
   const Tensor go = with_unit_rows(grad_out.to(q.scalar_type()));
   AttentionGradCall call;
-  call.forward = make_call(kind, q, k, v, out, scale);
+  call.forward = make_call(kind, q, k, v, out, scale, causal);
   call.forward.row_stats = stats.data_ptr<float>();
   call.grad_out = rows<const void>(go);
   call.grad_q = rows<void>(grads.q);
@@ -127,16 +132,17 @@ Tensor empty_stats(const Tensor& q) {
 
 struct SeparateAttention : torch::autograd::Function<SeparateAttention> {
   static Tensor forward(
-      AutogradContext* ctx, Tensor q, Tensor k, Tensor v, int64_t kind, double scale) {
+      AutogradContext* ctx, Tensor q, Tensor k, Tensor v, int64_t kind, double scale, bool causal) {
     q = with_unit_rows(q);
     k = with_unit_rows(k);
     v = with_unit_rows(v);
     const auto out = empty_by_token(q.size(0), q.size(1), q.size(2), q.size(3), q);
     const auto stats = empty_stats(q);
-    run_forward(static_cast<ScoreKind>(kind), q, k, v, out, scale, stats);
+    run_forward(static_cast<ScoreKind>(kind), q, k, v, out, scale, causal, stats);
     ctx->save_for_backward({q, k, v, out, stats});
     ctx->saved_data["kind"] = kind;
     ctx->saved_data["scale"] = scale;
+    ctx->saved_data["causal"] = causal;
     return out;
   }
 
@@ -153,10 +159,11 @@ struct SeparateAttention : torch::autograd::Function<SeparateAttention> {
                  v,
                  saved[3],
                  ctx->saved_data["scale"].toDouble(),
+                 ctx->saved_data["causal"].toBool(),
                  saved[4],
                  grad_out[0],
                  grads);
-    return {grads.q, grads.k, grads.v, Tensor(), Tensor()};
+    return {grads.q, grads.k, grads.v, Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -203,7 +210,8 @@ AttendedRows attention_rows(ScoreKind kind, const Tensor& qkv, int64_t heads, do
   const auto in = split_heads(qkv, heads);
   AttendedRows attended{torch::empty({qkv.size(0), qkv.size(1), qkv.size(2) / 3}, qkv.options()),
                         empty_stats(in.q)};
-  run_forward(kind, in.q, in.k, in.v, by_head(attended.out, heads), scale, attended.row_stats);
+  run_forward(
+      kind, in.q, in.k, in.v, by_head(attended.out, heads), scale, false, attended.row_stats);
   return attended;
 }
 
@@ -221,6 +229,7 @@ Tensor attention_rows_grad(ScoreKind kind,
                in.v,
                by_head(attended.out, heads),
                scale,
+               /*causal=*/false,
                attended.row_stats,
                by_head(grad_out, heads),
                split_heads(grad_qkv, heads));
@@ -232,7 +241,7 @@ bool fused_attention_serves(const Tensor& x) {
 }
 
 Tensor fused_attention(
-    ScoreKind kind, const Tensor& q, const Tensor& k, const Tensor& v, double scale) {
+    ScoreKind kind, const Tensor& q, const Tensor& k, const Tensor& v, double scale, bool causal) {
   for (const auto* x : {&q, &k, &v})
     if (!x->defined() || x->dim() != 4 || !fused_attention_serves(*x) ||
         x->scalar_type() != q.scalar_type())
@@ -249,7 +258,13 @@ Tensor fused_attention(
                     describe(q),
                     describe(k),
                     describe(v)));
-  return SeparateAttention::apply(q, k, v, static_cast<int64_t>(kind), scale);
+  if (causal && k.size(2) < q.size(2))
+    throw std::invalid_argument(
+        fmt::format("fused_attention: causal with q {} and k {}; give at least as many keys as "
+                    "queries",
+                    describe(q),
+                    describe(k)));
+  return SeparateAttention::apply(q, k, v, static_cast<int64_t>(kind), scale, causal);
 }
 
 Tensor fused_attention(ScoreKind kind, const Tensor& qkv, int64_t heads, double scale) {

@@ -23,12 +23,16 @@ namespace uvic::model {
 /// P = softmax(|s|) and g = grad_out v^T:
 ///   ds = P * (g - sign(s) * rowsum(grad_out * out)), 0 where s is 0
 ///
+/// causal: query i sees keys 0 .. S - L + i only, and S >= L. The mask precedes the softmax (of |s|
+/// for Cog). Tiles that no query sees are not computed, about half of them at L = S.
+///
 /// Throws std::invalid_argument if shapes, dtypes or devices disagree or are not supported.
 torch::Tensor fused_attention(ScoreKind kind,
                               const torch::Tensor& q,
                               const torch::Tensor& k,
                               const torch::Tensor& v,
-                              double scale);
+                              double scale,
+                              bool causal = false);
 
 /// The same in the memory layout of the projections before and after it: qkv [B, L, 3 * H * D] in
 /// the order (K H D) -> [B, L, H * D]. The gradient is one tensor in the shape of qkv.

@@ -95,6 +95,14 @@ UVIC_INLINE void fetch_keys(const AttentionCall& call, int64_t image_head, int64
   }
 }
 
+/// How many keys from `k0` on the query `query` sees, of the first `keys`: all of them, or in a
+/// causal call those up to its own place. Not more than `keys`, and 0 where it sees none.
+UVIC_INLINE int64_t seen_keys(const AttentionCall& call, int64_t query, int64_t k0, int64_t keys) {
+  if (!call.causal) return keys;
+  const int64_t seen = query + call.keys - call.queries + 1 - k0;
+  return seen < 0 ? 0 : seen < keys ? seen : keys;
+}
+
 /// The largest |row|^2 of columns packed by pack_columns().
 template <class Words>
 float longest_column(const float* packed, int64_t columns, int64_t steps) {
@@ -203,6 +211,13 @@ UVIC_INLINE void weigh_safe_row(
   sum_so_far = (first_tile ? 0.f : sum_so_far) + sum_of_lanes(sum + next_sum);
 }
 
+/// Zero weights for keys `seen` .. `keys` - 1 of a row that weigh_row() has processed up to `seen`.
+template <class Words>
+UVIC_INLINE void hide_keys(float* row, int64_t seen, int64_t keys) {
+  for (int64_t j = rounded_up(seen, kLanes); j < keys; j += kLanes)
+    store_words(Words{}, row, j, Vec{});
+}
+
 /// `next`: the image and head after this one, to prefetch; or -1.
 template <class Words, class T, bool kCog>
 void attention_of_head(
@@ -240,7 +255,10 @@ void attention_of_head(
       safe[r] =
           square_of_row<Words>(s.queries + (q0 + r) * s.row_words, s.row_words) <= safe_square;
     for (int64_t k0 = 0; k0 < call.keys; k0 += tile) {
-      const int64_t keys = call.keys - k0 < tile ? call.keys - k0 : tile;
+      // Of a causal call, tiles and parts of tiles that no row sees are skipped.
+      const int64_t in_tile = call.keys - k0 < tile ? call.keys - k0 : tile;
+      const int64_t keys = seen_keys(call, q0 + rows - 1, k0, in_tile);
+      if (keys == 0) break;
       product<Words>(rows,
                      rounded_up(keys, kLanes) / kLanes,
                      steps,
@@ -254,11 +272,18 @@ void attention_of_head(
           fetch_row(call.q, call, next, q0 + r);
           fetch_keys(call, next, q0 + r);
         }
-        if (safe[r]) {
-          weigh_safe_row<Words, kCog>(row, keys, c, k0 == 0, s.max[r], s.sum[r]);
+        const int64_t seen = seen_keys(call, q0 + r, k0, keys);
+        if (seen == 0) {
+          hide_keys<Words>(row, 0, keys);
           continue;
         }
-        const float shrink = weigh_row<Words, kCog>(row, keys, c, k0 == 0, s.max[r], s.sum[r]);
+        if (safe[r]) {
+          weigh_safe_row<Words, kCog>(row, seen, c, k0 == 0, s.max[r], s.sum[r]);
+          hide_keys<Words>(row, seen, keys);
+          continue;
+        }
+        const float shrink = weigh_row<Words, kCog>(row, seen, c, k0 == 0, s.max[r], s.sum[r]);
+        hide_keys<Words>(row, seen, keys);
         if (k0 > 0 && shrink != 1.f)
           for (int64_t d = 0; d < s.columns; d += kLanes)
             store(s.out + r * s.columns + d, load(s.out + r * s.columns + d) * splat(shrink));
@@ -337,29 +362,56 @@ UVIC_INLINE WeightGrad weight_and_grad(Vec x, Vec g, Vec c, float max, float inv
 }
 
 /// In place: weights replace scores, and score gradients replace products. Calls before_row(r)
-/// before each row.
-template <bool kCog, class S, class F>
-UVIC_INLINE void differentiate_tile(
-    SingleWords, const S& s, int64_t q0, int64_t rows, int64_t keys, Vec c, const F& before_row) {
+/// before each row. seen(r): the keys that the row sees; the others get weight and gradient 0.
+template <bool kCog, class S, class F, class N>
+UVIC_INLINE void differentiate_tile(SingleWords,
+                                    const S& s,
+                                    int64_t q0,
+                                    int64_t rows,
+                                    int64_t keys,
+                                    Vec c,
+                                    const F& before_row,
+                                    const N& seen) {
   for (int64_t r = 0; r < rows; ++r) {
     before_row(r);
     float *x = s.scores + r * s.score_row, *g = s.products + r * s.score_row;
     const float max = s.stats[2 * (q0 + r)], inverse = s.stats[2 * (q0 + r) + 1],
                 delta = s.delta[q0 + r];
-    for (int64_t j = 0; j < keys; j += kLanes) {
+    const int64_t visible = seen(r);
+    int64_t j = 0;
+    for (; j < visible; j += kLanes) {
       const WeightGrad y = weight_and_grad<kCog>(load(x + j), load(g + j), c, max, inverse, delta);
       store(x + j, y.weight);
       store(g + j, y.grad);
+    }
+    if (visible == keys) continue;
+    for (int64_t i = visible; i < j; ++i) x[i] = g[i] = 0.f;
+    for (; j < keys; j += kLanes) {
+      store(x + j, Vec{});
+      store(g + j, Vec{});
     }
   }
 }
 
 #if defined(__AVX512BF16__)
+/// The first n of kLanes keys, 0 beyond.
+UVIC_INLINE WeightGrad only_seen(WeightGrad x, int64_t n) {
+  if (n >= kLanes) return x;
+  if (n <= 0) return {Vec{}, Vec{}};
+  return {zero_unless(first_lanes(n), x.weight), zero_unless(first_lanes(n), x.grad)};
+}
+
 /// Words of two rows (weights over the even rows of scores, gradients over those of products), and
 /// rows of score gradients.
-template <bool kCog, class S, class F>
-UVIC_INLINE void differentiate_tile(
-    PairWords, const S& s, int64_t q0, int64_t rows, int64_t keys, Vec c, const F& before_row) {
+template <bool kCog, class S, class F, class N>
+UVIC_INLINE void differentiate_tile(PairWords,
+                                    const S& s,
+                                    int64_t q0,
+                                    int64_t rows,
+                                    int64_t keys,
+                                    Vec c,
+                                    const F& before_row,
+                                    const N& seen) {
   for (int64_t r = 0; r < rows; r += 2) {
     before_row(r);
     if (r + 1 < rows) before_row(r + 1);
@@ -367,12 +419,17 @@ UVIC_INLINE void differentiate_tile(
     float *g0 = s.products + r * s.score_row, *g1 = g0 + s.score_row;
     float *d0 = s.score_grads + r * s.score_row, *d1 = d0 + s.score_row;
     const float *stats = s.stats + 2 * (q0 + r), *delta = s.delta + q0 + r;
+    const int64_t visible = seen(r), visible_next = r + 1 < rows ? seen(r + 1) : 0;
     int64_t j = 0;
     const auto both = [&](Mask valid) {
       WeightGrad y =
           weight_and_grad<kCog>(load(x0 + j), load(g0 + j), c, stats[0], stats[1], delta[0]);
       WeightGrad z =
           weight_and_grad<kCog>(load(x1 + j), load(g1 + j), c, stats[2], stats[3], delta[1]);
+      if (visible < keys || visible_next < keys) {
+        y = only_seen(y, visible - j);
+        z = only_seen(z, visible_next - j);
+      }
       store_words(PairWords{}, d0, j, zero_unless(valid, y.grad));
       store_words(PairWords{}, d1, j, zero_unless(valid, z.grad));
       if (r + 1 == rows) z = {Vec{}, Vec{}};
@@ -443,10 +500,20 @@ void attention_grad_of_head(
 
   const Vec c = splat(call.scale * kLog2E);
   for (int64_t k0 = 0; k0 < call.keys; k0 += tile) {
-    const int64_t keys = call.keys - k0 < tile ? call.keys - k0 : tile;
-    const int64_t key_panels = rounded_up(keys, kLanes) / kLanes;
-    for (int64_t q0 = 0; q0 < queries; q0 += kBackwardQueries) {
+    const int64_t in_tile = call.keys - k0 < tile ? call.keys - k0 : tile;
+    // Causal: the first rows that see a key of this tile may not see all of them.
+    const int64_t unseen = call.causal ? k0 - (call.keys - queries) : 0;
+    const int64_t first = unseen > 0 ? unseen / kBackwardQueries * kBackwardQueries : 0;
+    if (call.causal)
+      for (int64_t i = 0; i < in_tile * s.columns; i += kLanes) {
+        store(s.grad_k + i, Vec{});
+        store(s.grad_v + i, Vec{});
+      }
+    for (int64_t q0 = first; q0 < queries; q0 += kBackwardQueries) {
       const int64_t rows = queries - q0 < kBackwardQueries ? queries - q0 : kBackwardQueries;
+      const int64_t keys = seen_keys(call, q0 + rows - 1, k0, in_tile);
+      const int64_t key_panels = rounded_up(keys, kLanes) / kLanes;
+      const bool adds = call.causal || q0 > 0;
       const auto before_row = [&](int64_t r) {
         if (next < 0 || k0 > 0) return;
         fetch_row(call.q, call, next, q0 + r);
@@ -462,7 +529,9 @@ void attention_grad_of_head(
           rows, key_panels, steps, q_tile, k_tile, Product{s.scores, s.score_row}, false);
       product<Words>(
           rows, key_panels, steps, go_tile, v_tile, Product{s.products, s.score_row}, false);
-      differentiate_tile<kCog>(Words{}, s, q0, rows, keys, c, before_row);
+      differentiate_tile<kCog>(Words{}, s, q0, rows, keys, c, before_row, [&](int64_t r) {
+        return seen_keys(call, q0 + r, k0, keys);
+      });
 
       const int64_t row_steps = words_of<Words>(rows), step_row = kStepRows<Words> * s.score_row;
       product<Words>(rows,
@@ -478,19 +547,19 @@ void attention_grad_of_head(
                      Left{s.products, 1, step_row},
                      Right{s.q_steps + q0 / Words::kPerWord * s.columns, kLanes, s.columns},
                      Product{s.grad_k, s.columns},
-                     /*add=*/q0 > 0);
+                     adds);
       product<Words>(keys,
                      panels,
                      row_steps,
                      Left{s.scores, 1, step_row},
                      Right{s.go_steps + q0 / Words::kPerWord * s.columns, kLanes, s.columns},
                      Product{s.grad_v, s.columns},
-                     /*add=*/q0 > 0);
+                     adds);
     }
     T* grad_k = rows_of<T>(grad.grad_k, image, head) + k0 * grad.grad_k.token;
     T* grad_v = rows_of<T>(grad.grad_v, image, head) + k0 * grad.grad_v.token;
-    write_rows(s.grad_k, s.columns, call.scale, grad_k, grad.grad_k.token, keys, width);
-    write_rows(s.grad_v, s.columns, 1.f, grad_v, grad.grad_v.token, keys, width);
+    write_rows(s.grad_k, s.columns, call.scale, grad_k, grad.grad_k.token, in_tile, width);
+    write_rows(s.grad_v, s.columns, 1.f, grad_v, grad.grad_v.token, in_tile, width);
   }
   write_rows(s.grad_q,
              s.columns,

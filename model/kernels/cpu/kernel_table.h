@@ -27,6 +27,7 @@ struct AttentionCall {
   ElementType type;
   int64_t batch, heads, queries, keys, width;
   float scale;
+  bool causal;  ///< query i sees keys 0 .. keys - queries + i only; keys >= queries
   TokenRows<const void> q, k, v;
   TokenRows<void> out;
   float* row_stats;  ///< [batch, heads, queries, 2] or null: per row m and 1 / sum(2^(a - m)), a =

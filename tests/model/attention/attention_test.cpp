@@ -38,8 +38,22 @@ AttentionInput random_input(int64_t queries, int64_t keys, int64_t width, torch:
   return in;
 }
 
+/// The input with what `kind` reads besides queries, keys and values.
+AttentionInput for_kind(const AttentionKind& kind, AttentionInput in) {
+  in.causal = in.causal || kind.only_sequences;
+  in.gate = torch::randn_like(in.q.detach());
+  in.layer = 1;
+  for (const auto& [name, shape, mean, std] :
+       kind_parameters(kind, {in.q.size(1), in.q.size(3), in.k.size(2)}))
+    in.parameters.push_back(mean + 0.3 * torch::randn(at::IntArrayRef(shape), torch::kFloat64));
+  return in;
+}
+
 AttentionInput to(const AttentionInput& in, torch::Dtype dtype) {
   AttentionInput out = in;
+  if (in.gate.defined()) out.gate = in.gate.to(dtype);
+  const auto wide = dtype == torch::kFloat64 ? dtype : torch::kFloat32;  // as layers keep them
+  for (auto& parameter : out.parameters) parameter = parameter.to(wide);
   for (auto* x : {&out.q, &out.k, &out.v}) *x = x->detach().to(dtype).set_requires_grad(true);
   out.v_previous = in.v_previous.to(dtype);
   return out;
@@ -110,17 +124,76 @@ TEST_CASE("elliptical: without earlier values, or with unchanged ones, it is sof
   CHECK(torch::equal(elliptical_attention(in), softmax_attention(in)));
 }
 
+TEST_CASE("extensive: weights are s^2 / (1 + s^2), not divided by their sum", "[attention]") {
+  // s = 1, -3, 0: weights 1/2, 9/10, 0
+  const auto in = one_head({1, 0}, {1, 0, -3, 0, 0, 1}, {2, 0, 0, 10, 50, 50});
+  CHECK_THAT(extensive_attention(in), AllClose(row({1, 9}), 0, 1e-12));
+}
+
+TEST_CASE("softmax_one: 1 is added to the denominator", "[attention]") {
+  // e^s = 3, 1: weights 3/5, 1/5
+  const auto in = one_head({std::log(3.0), 0}, {1, 0, 0, 1}, {5, 0, 0, 10});
+  CHECK_THAT(softmax_one_attention(in), AllClose(row({3, 2}), 0, 1e-12));
+}
+
+TEST_CASE("gated: the sigmoid of the gate multiplies each number of softmax's result",
+          "[attention]") {
+  auto in = one_head({std::log(3.0), 0}, {1, 0, 0, 1}, {4, 0, 0, 8});
+  in.gate = row({0, std::log(3.0)});  // sigmoids 1/2, 3/4
+  CHECK_THAT(gated_attention(in), AllClose(row({1.5, 1.5}), 0, 1e-12));
+}
+
+TEST_CASE("factored: the weight of a token depends on its distance alone", "[attention]") {
+  auto in = one_head({0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}, {1, 0, 0, 1, 2, 2});
+  in.causal = true;
+  in.parameters = {torch::tensor({10., 100., 1000.}, torch::kFloat64).view({1, 3})};
+  // Query 0 is at place 1 and sees values 0 and 1, query 1 sees all three.
+  const auto expected = torch::tensor({100., 10., 1020., 120.}, torch::kFloat64).view({1, 1, 2, 2});
+  CHECK_THAT(factored_attention(in), AllClose(expected, 0, 1e-12));
+}
+
+TEST_CASE("differential: two softmaxes of half the width, subtracted and normalised",
+          "[attention]") {
+  auto in = one_head({std::log(3.0), std::log(7.0)}, {1, 0, 0, 1}, {4, 0, 0, 8});
+  in.scale = 1 / std::sqrt(2.0);
+  const auto zero = torch::zeros(1, torch::kFloat64);
+  in.parameters = {zero, zero, zero, zero, torch::tensor({1., 2.}, torch::kFloat64)};
+  // Weights 3/4, 1/4 less 0.2 times 1/8, 7/8, as lambda is 1 - 1 + 0.2 in layer 0.
+  const double x = 4 * (0.75 - 0.2 / 8), y = 8 * (0.25 - 0.2 * 7 / 8);
+  const double root = std::sqrt((x * x + y * y) / 2 + 1e-5);
+  CHECK_THAT(differential_attention(in), AllClose(row({0.8 * x / root, 1.6 * y / root}), 0, 1e-12));
+}
+
+TEST_CASE("causal: the weights of hidden keys are 0, whatever is in them", "[attention]") {
+  torch::manual_seed(4);
+  for (const auto& kind : attention_kinds()) {
+    INFO(kind.name);
+    auto in = random_input(6, 8, 4, torch::kFloat64);
+    in.causal = true;
+    in = for_kind(kind, in);
+    auto other = in;
+    for (auto x : {&AttentionInput::k, &AttentionInput::v, &AttentionInput::v_previous}) {
+      other.*x = (in.*x).detach().clone();
+      (other.*x).slice(2, 5) += 3;  // query 3 sees keys 0 to 5
+    }
+    const auto a = kind.reference(in), b = kind.reference(other);
+    CHECK_THAT(a.slice(2, 0, 3), AllClose(b.slice(2, 0, 3), 0, 1e-12));
+    CHECK((a - b).slice(2, 3).abs().max().item<double>() > 1e-3);
+  }
+}
+
 TEST_CASE("attention: scores of a million overflow in no kind and no direction", "[attention]") {
   for (const auto& kind : attention_kinds())
     for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
       INFO(kind.name << ' ' << c10::toString(dtype));
-      auto in = to(random_input(5, 7, 16, torch::kFloat64), dtype);
+      auto in = to(for_kind(kind, random_input(5, 7, 16, torch::kFloat64)), dtype);
       in.scale = 1e6;
       for (const auto& out : {kind.reference(in), attention(kind, in)}) {
         CHECK(out.isfinite().all().item<bool>());
         CHECK(out.abs().max().item<double>() < 1.1 * in.v.abs().max().item<double>() * 7);
         out.sum().backward();
-        for (const auto& x : {in.q, in.k, in.v}) CHECK(x.grad().isfinite().all().item<bool>());
+        for (const auto& x : {in.q, in.k, in.v})
+          CHECK((!x.grad().defined() || x.grad().isfinite().all().item<bool>()));
       }
     }
 }
@@ -129,22 +202,27 @@ TEST_CASE("attention: gradients of every reference agree with central difference
   torch::manual_seed(1);
   for (const auto& kind : attention_kinds()) {
     INFO(kind.name);
-    auto in = random_input(3, 4, 5, torch::kFloat64);
-    const auto direction = torch::randn({2, 3, 3, 5}, torch::kFloat64);
-    const auto loss = [&](const AttentionInput& at) {
-      return (kind.reference(at) * direction).sum();
-    };
-    loss(in).backward();
-    // v also steers elliptical's stretch, which by definition passes no gradient.
-    for (auto x : {&AttentionInput::q, &AttentionInput::k, &AttentionInput::v}) {
-      if (kind.reads_v_previous && x == &AttentionInput::v) continue;
-      torch::NoGradGuard no_grad;
-      const auto step = torch::randn_like(in.*x) * 1e-5;
-      auto plus = in, minus = in;
-      plus.*x = in.*x + step, minus.*x = in.*x - step;
-      const double numeric = (loss(plus) - loss(minus)).item<double>() / 2;
-      const double analytic = ((in.*x).grad() * step).sum().item<double>();
-      CHECK(numeric == Approx(analytic).epsilon(1e-6));
+    for (const bool causal : {false, true}) {
+      auto in = random_input(3, 4, 6, torch::kFloat64);
+      in.causal = causal;
+      in = for_kind(kind, in);
+      const auto direction = torch::randn({2, 3, 3, 6}, torch::kFloat64);
+      const auto loss = [&](const AttentionInput& at) {
+        return (kind.reference(at) * direction).sum();
+      };
+      loss(in).backward();
+      // v also steers elliptical's stretch, which by definition passes no gradient.
+      for (auto x : {&AttentionInput::q, &AttentionInput::k, &AttentionInput::v}) {
+        if (kind.reads_v_previous && x == &AttentionInput::v) continue;
+        if (!(in.*x).grad().defined()) continue;  // factored reads neither q nor k
+        torch::NoGradGuard no_grad;
+        const auto step = torch::randn_like(in.*x) * 1e-5;
+        auto plus = in, minus = in;
+        plus.*x = in.*x + step, minus.*x = in.*x - step;
+        const double numeric = (loss(plus) - loss(minus)).item<double>() / 2;
+        const double analytic = ((in.*x).grad() * step).sum().item<double>();
+        CHECK(numeric == Approx(analytic).epsilon(1e-6));
+      }
     }
   }
 }
@@ -155,9 +233,17 @@ TEST_CASE("attention: the chosen kernel agrees with the reference in float64", "
     for (const auto& [dtype, limit] : {std::tuple(torch::kFloat64, 1e-12),
                                        std::tuple(torch::kFloat32, 2e-6),
                                        std::tuple(torch::kBFloat16, 2e-2)})
-      for (const int64_t tokens : {1, 7, 65}) {
-        INFO(kind.name << ' ' << c10::toString(dtype) << ' ' << tokens);
-        const auto in = to(random_input(tokens, tokens, 16, torch::kFloat64), dtype);
+      for (const auto& [tokens, more, causal] : {std::tuple(1, 0, false),
+                                                 std::tuple(7, 0, false),
+                                                 std::tuple(65, 0, false),
+                                                 std::tuple(65, 0, true),
+                                                 std::tuple(1, 9, true),
+                                                 std::tuple(300, 5, true)}) {
+        INFO(kind.name << ' ' << c10::toString(dtype) << ' ' << tokens
+                       << (causal ? " causal" : ""));
+        auto in = random_input(tokens, tokens + more, 16, torch::kFloat64);
+        in.causal = causal;
+        in = to(for_kind(kind, in), dtype);
         const auto exact = to(in, torch::kFloat64);
         const auto out = attention(kind, in), expected = kind.reference(exact);
         CHECK(out.scalar_type() == dtype);
@@ -167,7 +253,8 @@ TEST_CASE("attention: the chosen kernel agrees with the reference in float64", "
         expected.backward(grad.to(dtype).to(torch::kFloat64));
         const auto scale = exact.v.grad().norm();  // a single key leaves no gradient at q and k
         for (auto x : {&AttentionInput::q, &AttentionInput::k, &AttentionInput::v})
-          CHECK((((in.*x).grad() - (exact.*x).grad()).norm() / scale).item<double>() < 2 * limit);
+          if ((exact.*x).grad().defined())
+            CHECK((((in.*x).grad() - (exact.*x).grad()).norm() / scale).item<double>() < 2 * limit);
       }
 }
 
@@ -176,6 +263,7 @@ TEST_CASE("self_attention: reads qkv as (K H D) and agrees with attention on the
   torch::manual_seed(3);
   const int64_t heads = 3, width = 8, tokens = 9;
   for (const auto& kind : attention_kinds()) {
+    if (kind.only_sequences) continue;  // causal, which the packed form is not
     INFO(kind.name);
     const auto qkv = torch::randn({2, tokens, 3 * heads * width}).set_requires_grad(true);
     const auto parts = qkv.view({2, tokens, 3, heads, width}).permute({2, 0, 3, 1, 4}).unbind();
@@ -183,8 +271,10 @@ TEST_CASE("self_attention: reads qkv as (K H D) and agrees with attention on the
     in.q = parts[0], in.k = parts[1], in.v = parts[2];
     in.v_previous = torch::randn_like(in.v);
     in.scale = 0.3;
+    in = for_kind(kind, in);
+    for (auto& parameter : in.parameters) parameter = parameter.to(torch::kFloat32);
     const auto expected = kind.reference(in).transpose(1, 2).flatten(2);
-    const auto out = self_attention(kind, qkv, heads, in.scale, in.v_previous);
+    const auto out = self_attention(kind, qkv, heads, in.scale, in);
     CHECK_THAT(out, AllClose(expected, 1e-5, 1e-6));
     const auto grad = torch::randn_like(out);
     const auto ours = torch::autograd::grad({out}, {qkv}, {grad})[0];
@@ -195,7 +285,7 @@ TEST_CASE("self_attention: reads qkv as (K H D) and agrees with attention on the
 TEST_CASE("attention: an unknown kind is refused with the list of kinds", "[attention]") {
   CHECK(refusal([] { attention_kind("sofmax"); }) ==
         "model.attention: unknown value \"sofmax\"; give one of softmax, cog, expressive, "
-        "elliptical");
+        "elliptical, extensive, factored, softmax_one, gated, differential");
 }
 
 TEST_CASE("attention: shapes and dtypes that disagree are refused with both", "[attention]") {

@@ -1,0 +1,60 @@
+// Loss, perplexity and accuracy of a network of sequences.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "data/tokens/token_source.h"
+#include "model/sequence_network.h"
+
+namespace uvic::app {
+
+/// A mean over tokens, with its standard error over sequences: tokens of one sequence are not
+/// independent, so the error is that of the ratio of two sums over sequences (Cochran 1977, sec.
+/// 2.11). NaN with fewer than two sequences.
+struct MeanWithError {
+  double mean = 0, error = 0;
+};
+
+struct TokenGroupScore {
+  std::string name;
+  int64_t tokens = 0;      ///< that count
+  MeanWithError loss;      ///< nats a token
+  MeanWithError accuracy;  ///< share of tokens whose largest logit is theirs
+};
+
+struct TokenScore {
+  int64_t sequences = 0;
+  TokenGroupScore all;
+  MeanWithError whole;                 ///< share of sequences all of whose tokens are right
+  std::vector<TokenGroupScore> parts;  ///< sub-tasks; empty where there is one only
+  std::vector<TokenGroupScore> sizes;  ///< of up to 8 ranges of problem sizes; empty for one size
+
+  double perplexity() const;  ///< e^loss
+  /// Of the perplexity: that of the loss times the perplexity, to first order.
+  double perplexity_error() const;
+  nlohmann::json json() const;
+};
+
+/// Of sequences 0 .. count - 1 of the source in the order of `seed`; `batch` at once. `progress` is
+/// called with the sequences done and may throw.
+TokenScore score_tokens(model::SequenceNetwork& network,
+                        const data::TokenSource& source,
+                        uint64_t seed,
+                        int64_t count,
+                        int64_t batch,
+                        const std::function<void(int64_t)>& progress = nullptr);
+
+/// Throws std::invalid_argument where the network can't take the sequences: another vocabulary, or
+/// (unless `allow_longer`) longer than in its training.
+void check_token_source(const model::NetworkInput& input,
+                        const data::TokenSource& source,
+                        const std::string& name,
+                        bool allow_longer);
+
+}  // namespace uvic::app

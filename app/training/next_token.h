@@ -1,0 +1,16 @@
+// Next-token prediction: the objective of networks of sequences.
+#pragma once
+
+#include "app/training/objective.h"
+
+namespace uvic::app {
+
+/// Sum over the tokens that count of -log softmax(logits)[target], in nats.
+class NextToken : public Objective {
+ public:
+  int64_t count(const data::Batch& batch) const override;
+  torch::Tensor loss(model::Network& network, const data::Batch& batch) const override;
+  const char* examples() const override { return "sequences"; }
+};
+
+}  // namespace uvic::app

@@ -1,0 +1,34 @@
+// Batches of sequences: a pure function of (seed, examples seen), as those of images.
+#pragma once
+
+#include <cstdint>
+
+#include "data/batch_source.h"
+#include "data/tokens/token_source.h"
+
+namespace uvic::data {
+
+/// The sequences at positions first .. first + count - 1. `parts` and `sizes`, if not null, receive
+/// [B, L] and [B] (TokenSource::read).
+Batch read_sequences(const TokenSource& source,
+                     uint64_t seed,
+                     int64_t first,
+                     int64_t count,
+                     torch::Tensor* parts = nullptr,
+                     torch::Tensor* sizes = nullptr);
+
+/// A batch covers positions seen .. seen + batch_size - 1. The source must outlive the loader.
+class TokenLoader : public BatchSource {
+ public:
+  TokenLoader(const TokenSource& source, int64_t batch_size, uint64_t seed, int64_t seen)
+      : source_(source), batch_size_(batch_size), seed_(seed), seen_(seen) {}
+  Batch next() override;
+
+ private:
+  const TokenSource& source_;
+  int64_t batch_size_;
+  uint64_t seed_;
+  int64_t seen_;
+};
+
+}  // namespace uvic::data

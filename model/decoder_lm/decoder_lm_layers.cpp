@@ -1,0 +1,173 @@
+#include "model/decoder_lm/decoder_lm_layers.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace uvic::model {
+namespace {
+
+constexpr double kPi = 3.14159265358979323846;
+
+/// Llama 3.1: frequencies whose wavelength is long against the length of pre-training are divided by
+/// the factor, short ones stay, those between are mixed.
+double llama3_frequency(double frequency, const DecoderLMConfig& c) {
+  const double original = static_cast<double>(c.rope_original_positions);
+  const double wavelength = 2 * kPi / frequency;
+  if (wavelength < original / c.rope_high_freq_factor) return frequency;
+  if (wavelength > original / c.rope_low_freq_factor) return frequency / c.rope_factor;
+  const double smooth = (original / wavelength - c.rope_low_freq_factor) /
+                        (c.rope_high_freq_factor - c.rope_low_freq_factor);
+  return (1 - smooth) * frequency / c.rope_factor + smooth * frequency;
+}
+
+/// [B, L, heads * D] -> [B, heads, L, D].
+torch::Tensor by_head(const torch::Tensor& x, int64_t heads) {
+  return x.unflatten(2, {heads, x.size(2) / heads}).transpose(1, 2);
+}
+
+/// [B, key-value heads, S, D] -> [B, heads, S, D]: each for its group of query heads.
+torch::Tensor for_each_query_head(const torch::Tensor& x, int64_t heads) {
+  const int64_t groups = heads / x.size(1);
+  return groups == 1 ? x : x.repeat_interleave(groups, 1);
+}
+
+}  // namespace
+
+RmsNormImpl::RmsNormImpl(int64_t dim, double epsilon) : epsilon_(epsilon) {
+  weight = register_parameter("weight", torch::ones(dim));
+}
+
+torch::Tensor RmsNormImpl::forward(const torch::Tensor& x, torch::Dtype out) {
+  const auto wide = x.to(weight.scalar_type());
+  const auto scale = (wide.square().mean(-1, true) + epsilon_).rsqrt();  // [..., 1]
+  return (weight * (wide * scale)).to(out);
+}
+
+Rotations rope_rotations(const DecoderLMConfig& config, int64_t width, int64_t places) {
+  const int64_t half = width / 2;
+  auto frequencies = torch::empty(half, torch::kFloat32);
+  for (int64_t i = 0; i < half; ++i) {
+    double f =
+        std::pow(config.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(width));
+    if (config.rope_scaling == "llama3") f = llama3_frequency(f, config);
+    if (config.rope_scaling == "linear") f /= config.rope_factor;
+    frequencies[i] = f;
+  }
+  const auto angles =
+      torch::arange(places, torch::kFloat32).unsqueeze(1) * frequencies.unsqueeze(0);
+  return {angles.cos(), angles.sin()};
+}
+
+torch::Tensor rotate(const torch::Tensor& x, const Rotations& rotations) {
+  const int64_t half = x.size(-1) / 2;
+  const auto cos = rotations.cos.to(x.scalar_type()), sin = rotations.sin.to(x.scalar_type());
+  const auto a = x.slice(-1, 0, half), b = x.slice(-1, half);  // [B, H, L, D / 2]
+  return torch::cat({a * cos - b * sin, b * cos + a * sin}, -1);
+}
+
+std::pair<torch::Tensor, torch::Tensor> LayerCache::extend(const torch::Tensor& new_k,
+                                                           const torch::Tensor& new_v,
+                                                           int64_t used) {
+  const int64_t end = used + new_k.size(2);
+  if (!k.defined() || k.size(2) < end) {
+    constexpr int64_t kSmallest = 64;
+    const int64_t capacity = std::max({end, 2 * used, kSmallest});
+    const auto grown = [&](const torch::Tensor& old, const torch::Tensor& like) {
+      auto sizes = like.sizes().vec();
+      sizes[2] = capacity;
+      auto room = torch::empty(sizes, like.options());
+      if (old.defined() && used > 0) room.slice(2, 0, used).copy_(old.slice(2, 0, used));
+      return room;
+    };
+    k = grown(k, new_k);
+    v = grown(v, new_v);
+  }
+  k.slice(2, used, end).copy_(new_k);
+  v.slice(2, used, end).copy_(new_v);
+  return {k.slice(2, 0, end), v.slice(2, 0, end)};
+}
+
+DecoderAttentionImpl::DecoderAttentionImpl(const DecoderLMConfig& c,
+                                           const AttentionKind& kind,
+                                           int64_t layer)
+    : heads_(c.num_attention_heads),
+      key_value_heads_(c.key_value_heads()),
+      width_(c.head_width()),
+      layer_(layer),
+      kind_(&kind) {
+  const int64_t dim = c.hidden_size, keys = key_value_heads_ * width_;
+  if (kind.uses_scores) {
+    q_proj = register_module("q_proj", Linear(dim, c.query_width(), c.attention_bias));
+    k_proj = register_module("k_proj", Linear(dim, keys, c.attention_bias));
+  }
+  v_proj = register_module("v_proj", Linear(dim, keys, c.attention_bias));
+  o_proj = register_module("o_proj", Linear(c.query_width(), dim, c.attention_bias));
+  if (kind.gated) gate_proj = register_module("gate_proj", Linear(dim, c.query_width()));
+  kind_parameters_ =
+      register_kind_parameters(*this, kind, {heads_, width_, c.max_position_embeddings});
+}
+
+torch::Tensor DecoderAttentionImpl::forward(const torch::Tensor& x, const LayerCall& call) {
+  AttentionInput in;
+  auto v = by_head(v_proj->forward(x), key_value_heads_);  // [B, Hk, L, D]
+  torch::Tensor q, k = v;  // for kinds that read neither, tensors of the right shape
+  if (kind_->uses_scores) {
+    q = by_head(q_proj->forward(x), heads_);            // [B, H, L, D]
+    k = by_head(k_proj->forward(x), key_value_heads_);  // [B, Hk, L, D]
+    if (call.rotations.defined()) {
+      // Each part of the width that makes scores of its own is rotated by itself.
+      const auto turned = [&](const torch::Tensor& t) {
+        if (kind_->score_parts == 1) return rotate(t, call.rotations);
+        std::vector<torch::Tensor> parts;
+        for (const auto& part : t.chunk(kind_->score_parts, -1))
+          parts.push_back(rotate(part, call.rotations));
+        return torch::cat(parts, -1);
+      };
+      q = turned(q);
+      k = turned(k);
+    }
+  } else {
+    q = for_each_query_head(v, heads_);
+  }
+  if (call.cache) std::tie(k, v) = call.cache->extend(k, v, call.before);
+  in.q = q;
+  in.k = for_each_query_head(k, heads_);
+  in.v = for_each_query_head(v, heads_);
+  if (call.values) {
+    in.v_previous = *call.values;
+    *call.values = in.v.detach();
+  }
+  if (gate_proj) in.gate = by_head(gate_proj->forward(x), heads_);
+  in.scale = 1 / std::sqrt(static_cast<double>(width_));
+  in.causal = true;
+  in.layer = layer_;
+  in.parameters = kind_parameters_;
+  return o_proj->forward(attention(*kind_, in).transpose(1, 2).flatten(2));
+}
+
+SwiGluImpl::SwiGluImpl(int64_t dim, int64_t inner, bool bias) {
+  gate_proj = register_module("gate_proj", Linear(dim, inner, bias));
+  up_proj = register_module("up_proj", Linear(dim, inner, bias));
+  down_proj = register_module("down_proj", Linear(inner, dim, bias));
+}
+
+torch::Tensor SwiGluImpl::forward(const torch::Tensor& x) {
+  return down_proj->forward(torch::silu(gate_proj->forward(x)) * up_proj->forward(x));
+}
+
+DecoderLayerImpl::DecoderLayerImpl(const DecoderLMConfig& c,
+                                   const AttentionKind& kind,
+                                   int64_t layer) {
+  self_attn = register_module("self_attn", DecoderAttention(c, kind, layer));
+  mlp = register_module("mlp", SwiGlu(c.hidden_size, c.intermediate_size, c.mlp_bias));
+  input_layernorm = register_module("input_layernorm", RmsNorm(c.hidden_size, c.rms_norm_eps));
+  post_attention_layernorm =
+      register_module("post_attention_layernorm", RmsNorm(c.hidden_size, c.rms_norm_eps));
+}
+
+torch::Tensor DecoderLayerImpl::forward(torch::Tensor x, const LayerCall& call) {
+  x = x + self_attn->forward(input_layernorm->forward(x, call.compute), call);
+  return x + mlp->forward(post_attention_layernorm->forward(x, call.compute));
+}
+
+}  // namespace uvic::model

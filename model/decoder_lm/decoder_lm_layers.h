@@ -1,0 +1,105 @@
+// The layers of a decoder-only language model. Modules are named as in Llama's state_dict.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "model/attention/attention.h"
+#include "model/decoder_lm/decoder_lm_config.h"
+#include "model/layers.h"
+
+namespace uvic::model {
+
+/// y = weight * x / sqrt(mean(x^2) + epsilon) over the last dimension, in float32 or wider.
+/// Source: Zhang and Sennrich 2019, arXiv:1910.07467.
+class RmsNormImpl : public torch::nn::Module {
+ public:
+  RmsNormImpl(int64_t dim, double epsilon);
+  torch::Tensor forward(const torch::Tensor& x, torch::Dtype out);  ///< result in dtype `out`
+
+  torch::Tensor weight;  ///< [dim]
+
+ private:
+  double epsilon_;
+};
+TORCH_MODULE(RmsNorm);
+
+/// Cosine and sine of every place and frequency, each [places, width / 2].
+struct Rotations {
+  torch::Tensor cos, sin;
+  bool defined() const { return cos.defined(); }
+  Rotations slice(int64_t begin, int64_t end) const {
+    return {cos.slice(0, begin, end), sin.slice(0, begin, end)};
+  }
+};
+
+/// The rotations of places 0 .. places - 1 for heads of `width`, float32: angle = place * f_i,
+/// f_i = theta^(-2 i / width), scaled as config.rope_scaling says.
+Rotations rope_rotations(const DecoderLMConfig& config, int64_t width, int64_t places);
+
+/// x [B, H, L, D] with the pairs (d, d + D / 2) rotated, as Llama's code does. Source: Su et al.
+/// 2021, arXiv:2104.09864.
+torch::Tensor rotate(const torch::Tensor& x, const Rotations& rotations);
+
+/// Keys and values of one layer.
+struct LayerCache {
+  torch::Tensor k, v;  ///< [B, key-value heads, capacity, D]; undefined while empty
+
+  /// Adds k and v [B, heads, n, D] after the first `used` places and returns all.
+  std::pair<torch::Tensor, torch::Tensor> extend(const torch::Tensor& new_k,
+                                                 const torch::Tensor& new_v,
+                                                 int64_t used);
+};
+
+/// What a layer is given besides its input.
+struct LayerCall {
+  Rotations rotations;   ///< of the places of the input; undefined: none
+  torch::Dtype compute;  ///< of products and attention
+  LayerCache* cache = nullptr;
+  int64_t before = 0;               ///< tokens in the cache
+  torch::Tensor* values = nullptr;  ///< values of the layer before, replaced by this layer's
+};
+
+/// Causal self-attention with grouped heads, of a given kind.
+class DecoderAttentionImpl : public torch::nn::Module {
+ public:
+  DecoderAttentionImpl(const DecoderLMConfig& config, const AttentionKind& kind, int64_t layer);
+  torch::Tensor forward(const torch::Tensor& x, const LayerCall& call);  ///< [B, L, dim], same
+
+  Linear q_proj{nullptr}, k_proj{nullptr};  ///< null where the kind uses no scores
+  Linear v_proj{nullptr}, o_proj{nullptr};
+  Linear gate_proj{nullptr};  ///< null unless the kind is gated
+
+ private:
+  int64_t heads_, key_value_heads_, width_, layer_;
+  const AttentionKind* kind_;
+  std::vector<torch::Tensor> kind_parameters_;
+};
+TORCH_MODULE(DecoderAttention);
+
+/// down(silu(gate(x)) * up(x)). Source: Shazeer 2020, arXiv:2002.05202.
+class SwiGluImpl : public torch::nn::Module {
+ public:
+  SwiGluImpl(int64_t dim, int64_t inner, bool bias);
+  torch::Tensor forward(const torch::Tensor& x);  ///< [B, L, dim] -> [B, L, dim]
+
+  Linear gate_proj{nullptr}, up_proj{nullptr}, down_proj{nullptr};
+};
+TORCH_MODULE(SwiGlu);
+
+/// x += self_attn(input_layernorm(x)); x += mlp(post_attention_layernorm(x)).
+class DecoderLayerImpl : public torch::nn::Module {
+ public:
+  DecoderLayerImpl(const DecoderLMConfig& config, const AttentionKind& kind, int64_t layer);
+  /// x is [B, L, dim]; the residual stream keeps its dtype.
+  torch::Tensor forward(torch::Tensor x, const LayerCall& call);
+
+  DecoderAttention self_attn{nullptr};
+  SwiGlu mlp{nullptr};
+  RmsNorm input_layernorm{nullptr}, post_attention_layernorm{nullptr};
+};
+TORCH_MODULE(DecoderLayer);
+
+}  // namespace uvic::model
