@@ -280,7 +280,7 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
                       summary(options),
                       at::get_num_threads(),
                       base::resolve_precision(options.precision, device)));
-  if (options.encoders.is_latent() && !data.inputs.latent && options.grid_images > 0)
+  if (options.encoders.is_latent() && !images.inputs.latent && options.grid_images > 0)
     run.log("no sample grids: the network works on latents; --autoencoder decodes them");
   train_on(launch);
   log_end(launch);

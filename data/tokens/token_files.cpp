@@ -20,8 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kOrderStream = 0x746f6b656e73;  // "tokens"
-constexpr uint64_t kShiftStream = 0x7368696674;    // "shift"
+constexpr uint64_t kTokenOrderStream = 0x746f6b656e73;  // "tokens"
+constexpr uint64_t kTokenShiftStream = 0x7368696674;    // "shift"
 
 /// A run of tokens in memory or in a mapped file.
 class Document {
@@ -193,9 +193,9 @@ class TokenFiles : public TokenSource {
     const auto epoch = static_cast<uint64_t>(position / sequences_);
     int64_t place = position % sequences_, shift = 0;
     if (shuffled_)
-      place = Permutation(sequences_, base::hash2(base::hash2(seed, kOrderStream), epoch))(place);
+      place = Permutation(sequences_, base::hash2(base::hash2(seed, kTokenOrderStream), epoch))(place);
     if (shifts_)
-      shift = static_cast<int64_t>(base::hash2(base::hash2(seed, kShiftStream), epoch) %
+      shift = static_cast<int64_t>(base::hash2(base::hash2(seed, kTokenShiftStream), epoch) %
                                    static_cast<uint64_t>(length_));
     const int64_t first = begin_ + shift + place * length_;
     auto document = std::upper_bound(ends_.begin(), ends_.end(), first) - ends_.begin();

@@ -7,7 +7,7 @@
 namespace uvic::model {
 namespace {
 
-constexpr double kNormEpsilon = 1e-5;
+constexpr double kSublayerEpsilon = 1e-5;
 
 /// `attend` is a softmax attention, which runs once for each half.
 template <class Attend>
@@ -27,7 +27,7 @@ torch::Tensor difference(const AttentionInput& in, Attend&& attend) {
   const auto first = part(0), second = part(half);
   const auto wide = first.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   const auto x = first.to(wide) - lambda * second.to(wide);  // [B, H, L, D]
-  const auto norm = x * (x.square().mean(-1, true) + kNormEpsilon).rsqrt();
+  const auto norm = x * (x.square().mean(-1, true) + kSublayerEpsilon).rsqrt();
   return (norm * p.at(4) * (1 - initial)).to(in.v.scalar_type());
 }
 

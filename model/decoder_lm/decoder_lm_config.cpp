@@ -12,7 +12,7 @@
 namespace uvic::model {
 namespace {
 
-constexpr double kFloat = 4;
+constexpr double kFloatBytes = 4;
 
 std::string text_of(DecoderLMConfig config) {
   config.use_checkpoint = false;
@@ -27,16 +27,16 @@ std::string text_of(DecoderLMConfig config) {
   return text;
 }
 
-int64_t linear(int64_t in, int64_t out, bool bias) { return in * out + (bias ? out : 0); }
+int64_t linear_size(int64_t in, int64_t out, bool bias) { return in * out + (bias ? out : 0); }
 
 /// Parameters of the attention of one layer.
 int64_t attention_parameters(const DecoderLMConfig& c, const AttentionKind& kind) {
   const int64_t dim = c.hidden_size, queries = c.query_width(),
                 keys = c.key_value_heads() * c.head_width();
-  int64_t total = linear(dim, keys, c.attention_bias) + linear(queries, dim, c.attention_bias);
+  int64_t total = linear_size(dim, keys, c.attention_bias) + linear_size(queries, dim, c.attention_bias);
   if (kind.uses_scores)
-    total += linear(dim, queries, c.attention_bias) + linear(dim, keys, c.attention_bias);
-  if (kind.gated) total += linear(dim, queries, true);
+    total += linear_size(dim, queries, c.attention_bias) + linear_size(dim, keys, c.attention_bias);
+  if (kind.gated) total += linear_size(dim, queries, true);
   for (const auto& parameter :
        kind_parameters(kind, {c.num_attention_heads, c.head_width(), c.max_position_embeddings})) {
     int64_t numel = 1;
@@ -86,8 +86,8 @@ void DecoderLMConfig::validate() const {
 int64_t parameter_count(const DecoderLMConfig& c) {
   c.validate();
   const int64_t dim = c.hidden_size;
-  const int64_t mlp = 2 * linear(dim, c.intermediate_size, c.mlp_bias) +
-                      linear(c.intermediate_size, dim, c.mlp_bias);
+  const int64_t mlp = 2 * linear_size(dim, c.intermediate_size, c.mlp_bias) +
+                      linear_size(c.intermediate_size, dim, c.mlp_bias);
   int64_t total = c.vocab_size * dim * (c.tie_word_embeddings ? 1 : 2) + dim +
                   c.num_hidden_layers * (mlp + 2 * dim);
   if (c.positions == "learned") total += c.max_position_embeddings * dim;
@@ -107,20 +107,20 @@ double forward_flops(const DecoderLMConfig& c) {
 }
 
 ActivationBytes activation_bytes(const DecoderLMConfig& c, const ActivationSettings& settings) {
-  const double compute = settings.bf16 ? 2 : kFloat;
+  const double compute = settings.bf16 ? 2 : kFloatBytes;
   const double tokens = c.max_position_embeddings, dim = c.hidden_size, queries = c.query_width(),
                keys = static_cast<double>(c.key_value_heads() * c.head_width()),
                inner = c.intermediate_size, heads = c.num_attention_heads;
   const auto& kind = attention_kind(c.attention);
   const bool scores = !settings.fused_kernels || !settings.cpu || !(kind.score || kind.composed);
-  const double of_scores = scores ? 3 * kFloat * heads * tokens * tokens : 0;
+  const double of_scores = scores ? 3 * kFloatBytes * heads * tokens * tokens : 0;
   const double layer =
-      tokens * (6 * kFloat * dim + compute * (2 * dim + 4 * queries + 3 * keys + 4 * inner)) +
+      tokens * (6 * kFloatBytes * dim + compute * (2 * dim + 4 * queries + 3 * keys + 4 * inner)) +
       of_scores;
-  const double ends = tokens * (3 * kFloat * dim + 3 * kFloat * c.vocab_size);
+  const double ends = tokens * (3 * kFloatBytes * dim + 3 * kFloatBytes * c.vocab_size);
   const double backward = tokens * compute * (2 * inner + 2 * dim);
   const auto layers = static_cast<double>(c.num_hidden_layers);
-  if (c.use_checkpoint) return {ends + layers * tokens * kFloat * dim, layer + backward};
+  if (c.use_checkpoint) return {ends + layers * tokens * kFloatBytes * dim, layer + backward};
   return {ends + layers * layer, backward};
 }
 
