@@ -32,7 +32,14 @@ std::string refused(Change&& change) {
 
 TEST_CASE("uvit: a few steps of descent lower the loss", "[uvit]") {
   for (const auto dtype : {torch::kFloat32, torch::kBFloat16})
-    for (const char* attention : {"softmax", "cog", "expressive", "elliptical"}) {
+    for (const char* attention : {"softmax",
+                                  "cog",
+                                  "expressive",
+                                  "elliptical",
+                                  "extensive",
+                                  "softmax_one",
+                                  "gated",
+                                  "differential"}) {
       INFO(attention << ' ' << c10::toString(dtype));
       torch::manual_seed(0);
       auto c = tiny();
