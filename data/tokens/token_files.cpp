@@ -193,7 +193,8 @@ class TokenFiles : public TokenSource {
     const auto epoch = static_cast<uint64_t>(position / sequences_);
     int64_t place = position % sequences_, shift = 0;
     if (shuffled_)
-      place = Permutation(sequences_, base::hash2(base::hash2(seed, kTokenOrderStream), epoch))(place);
+      place =
+          Permutation(sequences_, base::hash2(base::hash2(seed, kTokenOrderStream), epoch))(place);
     if (shifts_)
       shift = static_cast<int64_t>(base::hash2(base::hash2(seed, kTokenShiftStream), epoch) %
                                    static_cast<uint64_t>(length_));

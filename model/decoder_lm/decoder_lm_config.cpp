@@ -33,7 +33,8 @@ int64_t linear_size(int64_t in, int64_t out, bool bias) { return in * out + (bia
 int64_t attention_parameters(const DecoderLMConfig& c, const AttentionKind& kind) {
   const int64_t dim = c.hidden_size, queries = c.query_width(),
                 keys = c.key_value_heads() * c.head_width();
-  int64_t total = linear_size(dim, keys, c.attention_bias) + linear_size(queries, dim, c.attention_bias);
+  int64_t total =
+      linear_size(dim, keys, c.attention_bias) + linear_size(queries, dim, c.attention_bias);
   if (kind.uses_scores)
     total += linear_size(dim, queries, c.attention_bias) + linear_size(dim, keys, c.attention_bias);
   if (kind.gated) total += linear_size(dim, queries, true);

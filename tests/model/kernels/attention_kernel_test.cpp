@@ -8,122 +8,17 @@
 #include <string>
 
 #include "model/kernels/cpu/isa.h"
+#include "tests/model/kernels/attention_definition.h"
 #include "tests/model/with_isa.h"
 #include "tests/support/all_close.h"
 
 using namespace uvic::model;
 using uvic::test::AllClose;
+using uvic::test::check_against_definition;
+using uvic::test::epsilon;
+using uvic::test::kDtypes;
+using uvic::test::kKinds;
 using uvic::test::WithIsa;
-
-namespace {
-
-/// What a call gives: the result and the gradients of its inputs.
-struct Results {
-  torch::Tensor out, grad_q, grad_k, grad_v;
-};
-
-torch::Tensor weights(ScoreKind kind, const torch::Tensor& s, bool causal) {
-  const bool cog = kind == ScoreKind::cog;
-  auto a = cog ? s.abs() : s;
-  if (causal) {
-    const auto hidden =
-        torch::ones({s.size(2), s.size(3)}, torch::kBool).triu(s.size(3) - s.size(2) + 1);
-    a = a.masked_fill(hidden, -std::numeric_limits<double>::infinity());
-  }
-  return cog ? s.sign() * a.softmax(-1) : a.softmax(-1);
-}
-
-/// The definition in float64; the gradients follow autograd through plain tensor code.
-Results definition(ScoreKind kind,
-                   torch::Tensor q,
-                   torch::Tensor k,
-                   torch::Tensor v,
-                   double scale,
-                   const torch::Tensor& grad_out,
-                   bool causal) {
-  for (auto* x : {&q, &k, &v}) *x = x->detach().to(torch::kFloat64).requires_grad_();
-  const auto out = weights(kind, scale * q.matmul(k.transpose(-2, -1)), causal).matmul(v);
-  const auto grads = torch::autograd::grad({out}, {q, k, v}, {grad_out.to(torch::kFloat64)});
-  return {out.detach(), grads[0], grads[1], grads[2]};
-}
-
-/// The sums of the absolute values of all that the same results are sums of: rounding errors are
-/// fractions of these, even where the results cancel to nothing.
-Results magnitudes(ScoreKind kind,
-                   torch::Tensor q,
-                   torch::Tensor k,
-                   torch::Tensor v,
-                   double scale,
-                   torch::Tensor grad_out,
-                   bool causal) {
-  for (auto* x : {&q, &k, &v, &grad_out}) *x = x->detach().to(torch::kFloat64);
-  const auto p = weights(kind, scale * q.matmul(k.transpose(-2, -1)), causal).abs();
-  for (auto* x : {&q, &k, &v, &grad_out}) *x = x->abs();
-  const auto out = p.matmul(v);
-  const auto ds =
-      scale * p * (grad_out.matmul(v.transpose(-2, -1)) + (grad_out * out).sum(-1, true));
-  return {out, ds.matmul(k), ds.transpose(-2, -1).matmul(q), p.transpose(-2, -1).matmul(grad_out)};
-}
-
-/// The same from the kernels.
-Results fused(ScoreKind kind,
-              torch::Tensor q,
-              torch::Tensor k,
-              torch::Tensor v,
-              double scale,
-              const torch::Tensor& grad_out,
-              bool causal) {
-  for (auto* x : {&q, &k, &v}) *x = x->detach().requires_grad_();
-  const auto out = fused_attention(kind, q, k, v, scale, causal);
-  const auto grads = torch::autograd::grad({out}, {q, k, v}, {grad_out.to(out.scalar_type())});
-  return {out.detach(), grads[0], grads[1], grads[2]};
-}
-
-/// The largest relative error of rounding once: a bf16 has 8 significant bits, a float32 24.
-double epsilon(torch::Dtype dtype) { return dtype == torch::kBFloat16 ? 0x1p-8 : 0x1p-24; }
-
-constexpr ScoreKind kKinds[] = {ScoreKind::softmax, ScoreKind::cog};
-constexpr torch::Dtype kDtypes[] = {torch::kFloat32, torch::kBFloat16};
-
-/// Every result against the definition at the same (rounded) inputs, element by element.
-///
-/// Sums in float32 err by about sqrt(n) roundings of their magnitude, n the terms; a weight by half
-/// as many again as its score is large (the score is rounded, and that times log2(e)). In bf16 each
-/// factor and each result is rounded once, of which 4 meet in a gradient.
-void check_against_definition(ScoreKind kind,
-                              const torch::Tensor& q,
-                              const torch::Tensor& k,
-                              const torch::Tensor& v,
-                              bool causal = false) {
-  const double scale = 1 / std::sqrt(static_cast<double>(q.size(3)));
-  const auto grad_out = torch::randn_like(q);
-  const auto expected = definition(kind, q, k, v, scale, grad_out, causal);
-  const auto bound = magnitudes(kind, q, k, v, scale, grad_out, causal);
-  const auto actual = fused(kind, q, k, v, scale, grad_out, causal);
-
-  const double terms = std::max({q.size(2), k.size(2), q.size(3)});
-  const double largest_score =
-      scale * q.norm(2, -1).max().item<double>() * k.norm(2, -1).max().item<double>();
-  const double float_units = 4 + 2 * std::sqrt(terms) + 1.5 * largest_score;
-  const double tolerance =
-      float_units * epsilon(torch::kFloat32) +
-      (q.scalar_type() == torch::kBFloat16 ? 2 * epsilon(torch::kBFloat16) : 0);
-  const auto check = [&](const char* name,
-                         const torch::Tensor& a,
-                         const torch::Tensor& e,
-                         const torch::Tensor& m) {
-    INFO(name << ": largest error in units of its bound");
-    CHECK(((a.to(torch::kFloat64) - e).abs() / m.clamp_min(1e-30)).max().item<double>() /
-              tolerance <=
-          1);
-  };
-  check("out", actual.out, expected.out, bound.out);
-  check("grad q", actual.grad_q, expected.grad_q, bound.grad_q);
-  check("grad k", actual.grad_k, expected.grad_k, bound.grad_k);
-  check("grad v", actual.grad_v, expected.grad_v, bound.grad_v);
-}
-
-}  // namespace
 
 TEST_CASE(
     "fused attention: every instruction set, width and length agrees with the definition in "
@@ -160,70 +55,6 @@ TEST_CASE(
           const auto kv = [&, n = keys] { return torch::randn({1, 1, n, 40}).to(dtype); };
           check_against_definition(kind, torch::randn({1, 1, queries, 40}).to(dtype), kv(), kv());
         }
-  }
-}
-
-TEST_CASE("fused attention: causal, at lengths on both sides of every tile, and against a cache",
-          "[attention_kernel]") {
-  torch::manual_seed(7);
-  for (const Isa isa : available_isas()) {
-    const WithIsa with(isa);
-    for (const auto dtype : kDtypes)
-      for (const auto kind : kKinds)
-        for (const int64_t width : {8, 17, 64})
-          for (const auto& [queries, keys] : {std::pair<int64_t, int64_t>(1, 1),
-                                              {2, 2},
-                                              {15, 15},
-                                              {16, 16},
-                                              {17, 17},
-                                              {95, 95},
-                                              {96, 96},
-                                              {97, 97},
-                                              {193, 193},
-                                              {257, 257},
-                                              {273, 273},
-                                              {600, 600},
-                                              {1, 7},
-                                              {1, 300},
-                                              {3, 600},
-                                              {100, 601}}) {
-            if (width == 17 && keys > 200) continue;
-            INFO(isa_name(isa) << " " << c10::toString(dtype)
-                               << (kind == ScoreKind::cog ? " cog" : " softmax") << " width "
-                               << width << ", " << queries << " queries, " << keys << " keys");
-            const auto kv = [&, n = keys] { return torch::randn({1, 2, n, width}).to(dtype); };
-            const auto q = torch::randn({1, 2, queries, width}).to(dtype);
-            check_against_definition(kind, q, kv(), kv(), /*causal=*/true);
-          }
-  }
-}
-
-TEST_CASE("fused attention: causal, with scores that are huge where they are hidden",
-          "[attention_kernel]") {
-  torch::manual_seed(8);
-  for (const Isa isa : available_isas()) {
-    const WithIsa with(isa);
-    for (const auto dtype : kDtypes)
-      for (const auto kind : kKinds) {
-        INFO(isa_name(isa) << " " << c10::toString(dtype));
-        const auto x = [&](double size) {
-          return (size * torch::randn({1, 1, 300, 16})).to(dtype);
-        };
-        auto k = x(1), v = x(1);
-        const auto q = x(1), grad = x(1);
-        const auto small = fused(kind, q, k, v, 0.25, grad, true);
-        k.slice(2, 200) *= 1e6;
-        v.slice(2, 200) *= 1e6;
-        const auto huge = fused(kind, q, k, v, 0.25, grad, true);
-        // Rows before 200 see none of it.
-        const double tolerance = 16 * epsilon(dtype);
-        CHECK_THAT(huge.out.slice(2, 0, 200),
-                   AllClose(small.out.slice(2, 0, 200), tolerance, tolerance));
-        CHECK_THAT(huge.grad_q.slice(2, 0, 200),
-                   AllClose(small.grad_q.slice(2, 0, 200), tolerance, tolerance));
-        for (const auto& g : {huge.out, huge.grad_q, huge.grad_k, huge.grad_v})
-          CHECK(g.isfinite().all().item<bool>());
-      }
   }
 }
 
