@@ -17,7 +17,7 @@ namespace {
 
 using Kind = PickleValue::Kind;
 
-constexpr std::string_view kMagic("\x93NUMPY", 6);
+constexpr std::string_view kObjectArrayMagic("\x93NUMPY", 6);
 
 std::runtime_error fault(const std::string& name, const std::string& text) {
   return file_error(name, "no array of objects as numpy.save writes them: " + text);
@@ -25,7 +25,7 @@ std::runtime_error fault(const std::string& name, const std::string& text) {
 
 /// Where the pickle begins, or 0 where the bytes are no .npy of objects.
 size_t pickle_begin(std::string_view bytes) {
-  if (bytes.substr(0, kMagic.size()) != kMagic || bytes.size() < 12) return 0;
+  if (bytes.substr(0, kObjectArrayMagic.size()) != kObjectArrayMagic || bytes.size() < 12) return 0;
   const size_t text_at = bytes[6] == 1 ? 10 : 12;
   const size_t length = bytes[6] == 1 ? load_little_endian<uint16_t>(bytes.data() + 8)
                                       : load_little_endian<uint32_t>(bytes.data() + 8);
@@ -180,7 +180,7 @@ std::string npy_of_pair(const torch::Tensor& array, int64_t number) {
   constexpr size_t kFixed = 10;
   header.resize((kFixed + header.size() + 1 + 63) / 64 * 64 - kFixed, ' ');
   header.back() = '\n';
-  std::string file(kMagic);
+  std::string file(kObjectArrayMagic);
   append_little_endian<uint16_t>(file, 1);
   append_little_endian<uint16_t>(file, static_cast<uint16_t>(header.size()));
   return file + header + pickle.text();

@@ -1,8 +1,6 @@
 // Sequences of tokens to train on: generated tasks, text, and arrays of tokens.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
