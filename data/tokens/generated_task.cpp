@@ -53,7 +53,10 @@ class GeneratedTask : public TokenSource {
       return Permutation(rule_.count, kSplitKey)(index) < share;
     }
     uint64_t hash = kSplitKey;
-    for (const auto token : draft.tokens) hash = base::hash2(hash, static_cast<uint64_t>(token));
+    // The last token is a target only. Where it does not count, no network sees it.
+    const size_t seen = draft.tokens.size() - (draft.part.back() < 0 ? 1 : 0);
+    for (size_t i = 0; i < seen; ++i)
+      hash = base::hash2(hash, static_cast<uint64_t>(draft.tokens[i]));
     return hash % kHeldOutShare == 0;
   }
 
