@@ -23,7 +23,7 @@ struct NetworkKind {
   NetworkInput (*input)(const NetworkConfig&);
   int64_t (*parameter_count)(const NetworkConfig&);
   double (*forward_flops)(const NetworkConfig&);
-  BlockShape (*block_shape)(const NetworkConfig&);
+  BlockSize (*block_shape)(const NetworkConfig&);
   ActivationBytes (*activation_bytes)(const NetworkConfig&, const ActivationSettings&);
   ConfigGuess (*guess)(const NamedTensors&, const ShapeHints&, const std::string&);
   void (*apply_hints)(const ShapeHints&, bool, ConfigGuess&);
@@ -44,7 +44,7 @@ NetworkKind small_network(const char* name, const char* help, const char* mark) 
           [](const NetworkConfig& c) { return kArchitecture.forward_flops(c.small); },
           [](const NetworkConfig& c) {
             const auto& s = c.small;
-            return BlockShape{s.length, s.hidden_size, s.num_heads, s.intermediate_size};
+            return BlockSize{s.length, s.hidden_size, s.num_heads, s.intermediate_size};
           },
           [](const NetworkConfig& c, const ActivationSettings& s) {
             return activation_bytes(kArchitecture, c.small, s);
@@ -75,7 +75,7 @@ base::Table<NetworkKind>& kinds() {
            [](const NetworkConfig& c) { return forward_flops(c.uvit); },
            [](const NetworkConfig& c) {
              const auto& u = c.uvit;
-             return BlockShape{u.extras() + u.patches(), u.embed_dim, u.num_heads, u.mlp_hidden()};
+             return BlockSize{u.extras() + u.patches(), u.embed_dim, u.num_heads, u.mlp_hidden()};
            },
            [](const NetworkConfig& c, const ActivationSettings& s) {
              return activation_bytes(c.uvit, s);
@@ -96,10 +96,10 @@ base::Table<NetworkKind>& kinds() {
            [](const NetworkConfig& c) { return forward_flops(c.decoder_lm); },
            [](const NetworkConfig& c) {
              const auto& d = c.decoder_lm;
-             return BlockShape{d.max_position_embeddings,
-                               d.hidden_size,
-                               d.num_attention_heads,
-                               d.intermediate_size};
+             return BlockSize{d.max_position_embeddings,
+                              d.hidden_size,
+                              d.num_attention_heads,
+                              d.intermediate_size};
            },
            [](const NetworkConfig& c, const ActivationSettings& s) {
              return activation_bytes(c.decoder_lm, s);
@@ -146,7 +146,7 @@ int64_t parameter_count(const NetworkConfig& config) {
 }
 double forward_flops(const NetworkConfig& config) { return kind_of(config).forward_flops(config); }
 
-BlockShape block_shape(const NetworkConfig& config) { return kind_of(config).block_shape(config); }
+BlockSize block_shape(const NetworkConfig& config) { return kind_of(config).block_shape(config); }
 
 ActivationBytes activation_bytes(const NetworkConfig& config, const ActivationSettings& settings) {
   return kind_of(config).activation_bytes(config, settings);

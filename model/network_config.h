@@ -78,10 +78,10 @@ int64_t parameter_count(const NetworkConfig& config);
 double forward_flops(const NetworkConfig& config);
 
 /// The size of a block, from which the shapes of its products and its attention follow.
-struct BlockShape {
+struct BlockSize {
   int64_t tokens = 0, width = 0, heads = 0, mlp_hidden = 0;
 };
-BlockShape block_shape(const NetworkConfig& config);
+BlockSize block_shape(const NetworkConfig& config);
 
 /// The activations of one example in a training step.
 ActivationBytes activation_bytes(const NetworkConfig& config, const ActivationSettings& settings);
