@@ -188,7 +188,7 @@ int64_t Loader::images_seen() const {
 Batch read_range(const Dataset& dataset, int64_t begin, int64_t end, int64_t threads) {
   if (begin < 0 || end < begin || end > dataset.size())
     throw std::invalid_argument(
-        fmt::format("read_range: {} to {} of {} pictures", begin, end, dataset.size()));
+        fmt::format("read_range: {} to {} of {} images", begin, end, dataset.size()));
   const int64_t side = dataset.image_size();
   auto batch = empty_batch(end - begin, {false, 3, side, 0, 0});
   batch.positions = torch::arange(begin, end, torch::kInt64);

@@ -319,7 +319,7 @@ ProceduralDataset::ProceduralDataset(int64_t size, int64_t image_size, uint64_t 
 const std::vector<std::string>& ProceduralDataset::class_names() const { return kClassNames; }
 
 std::string ProceduralDataset::describe() const {
-  return fmt::format("procedural: {} pictures of {} px, {} classes, seed {}",
+  return fmt::format("procedural: {} images of {} px, {} classes, seed {}",
                      size_,
                      image_size_,
                      kClassNames.size(),
@@ -333,7 +333,7 @@ std::string ProceduralDataset::fingerprint() const {
 
 int64_t ProceduralDataset::read(int64_t index, uint8_t* planes) const {
   if (index < 0 || index >= size_)
-    throw std::out_of_range(fmt::format("procedural: picture {} of {}", index, size_));
+    throw std::out_of_range(fmt::format("procedural: image {} of {}", index, size_));
   const Scene scene = sample_scene(seed_, static_cast<uint64_t>(index), /*named=*/false);
   kDraw[scene.shape](scene, image_size_, planes);
   return scene.shape;

@@ -48,7 +48,7 @@ FrechetReference::FrechetReference(FeatureStatistics reference) : reference_(std
 
 double FrechetReference::distance(const FeatureStatistics& s) const {
   torch::NoGradGuard no_grad;
-  check(s, "the picture");
+  check(s, "the scored set");
   if (s.mean.size(0) != reference_.mean.size(0))
     throw std::invalid_argument(
         fmt::format("frechet_distance: {} features against {} of the reference; were both made by "

@@ -13,7 +13,7 @@ InceptionScore inception_score(const torch::Tensor& logits, int64_t splits) {
   torch::NoGradGuard no_grad;
   if (logits.dim() != 2 || splits < 1 || logits.size(0) < splits)
     throw std::invalid_argument(fmt::format(
-        "inception_score: logits {} in {} splits; want [N, K], a picture for each split",
+        "inception_score: logits {} in {} splits; want [N, K], at least one image for each split",
         c10::str(logits.sizes()),
         splits));
   const auto log_p = logits.to(torch::kFloat64).log_softmax(1);

@@ -42,7 +42,7 @@ PrecisionRecall precision_recall(const torch::Tensor& real,
                     c10::str(generated.sizes())));
   if (k < 1 || std::min(real.size(0), generated.size(0)) <= k)
     throw std::invalid_argument(
-        fmt::format("precision_recall: {} and {} pictures; {} neighbours need more",
+        fmt::format("precision_recall: {} and {} images; {} neighbours need more",
                     real.size(0),
                     generated.size(0),
                     k));

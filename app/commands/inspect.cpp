@@ -75,18 +75,18 @@ void inspect_file(const fs::path& path, json& report) {
       inspect_npz(file, report);
       break;
     case formats::FileKind::kImageZip:
-      report["kind"] = "zip archive of pictures";
-      report["pictures"] = images_json(*data::open_image_zip(path), path.string());
+      report["kind"] = "zip archive of images";
+      report["images"] = images_json(*data::open_image_zip(path), path.string());
       break;
     case formats::FileKind::kImage: {
       const auto image = formats::decode_image(file->data(), file->size(), path.string());
-      report["kind"] = "picture";
-      report["picture"] = {{"width", image.width}, {"height", image.height}};
+      report["kind"] = "image";
+      report["image"] = {{"width", image.width}, {"height", image.height}};
       break;
     }
     case formats::FileKind::kCifarBatch:
       report["kind"] = "CIFAR-10, a batch of the binary version";
-      report["pictures"] = cifar_batch_json(*file);
+      report["images"] = cifar_batch_json(*file);
       break;
     case formats::FileKind::kJson: {
       report["kind"] = "json";
@@ -121,7 +121,7 @@ uint64_t folder_bytes(const fs::path& path) {
   return total;
 }
 
-/// Tensors and network of the weights that the folder stands for.
+/// Tensors and network of the weights in the folder.
 void add_weights(const fs::path& folder, json& report) {
   const auto weights = find_weights(folder);
   json inner;
@@ -183,18 +183,18 @@ void inspect_folder(const fs::path& path, json& report) {
       if (!fs::exists(cifar / (part == std::string("test") ? "test_batch.bin" : "data_batch_1.bin"),
                       ignored))
         continue;
-      report[report.contains("pictures") ? "test_pictures" : "pictures"] =
+      report[report.contains("images") ? "test_images" : "images"] =
           cifar_json(data::Cifar10(cifar, part, 32));
     }
     return;
   }
-  report["kind"] = "folder of pictures";
+  report["kind"] = "folder of images";
   if (fs::exists(path / "samples.json", ignored)) {
     report["kind"] = "folder of samples";
     report["content"] = outline(formats::read_json(path / "samples.json"));
   }
   const auto container = data::open_image_folder(path);
-  report["pictures"] = images_json(*container, path.string());
+  report["images"] = images_json(*container, path.string());
 }
 
 /// A path that is there, or else a shipped config by name.
@@ -228,11 +228,11 @@ void add_inspect_command(CLI::App& app) {
   };
   auto options = std::make_shared<Options>();
   auto* command = app.add_subcommand(
-      "inspect", "What a file or folder holds: tensors, config, training step, pictures");
+      "inspect", "What a file or folder holds: tensors, config, training step, images");
   command
       ->add_option("FILE",
                    options->file,
-                   "Weights, arrays, pictures, a config (by path or shipped name), a run folder: "
+                   "Weights, arrays, images, a config (by path or shipped name), a run folder: "
                    "anything that uvic reads")
       ->required();
   command->add_flag("--json", options->json, "Everything as one JSON object");

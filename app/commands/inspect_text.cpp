@@ -42,17 +42,17 @@ std::string config_line(const json& config) {
   return text;
 }
 
-void print_pictures(const char* key, const json& pictures) {
-  const auto& classes = pictures["classes"];
-  print_line(key,
-             fmt::format("{} of {}, {}",
-                         pictures["count"].get<int64_t>(),
-                         pictures["image_size"] == 0
-                             ? text_of(pictures["sizes"])
-                             : fmt::format("{} px", pictures["image_size"].get<int64_t>()),
-                         pictures["labels"].get<bool>() ? fmt::format("{} classes", classes.size())
-                                                        : "no labels"));
-  for (const auto& note : pictures.value("notes", json::array())) print_line("", text_of(note));
+void print_images(const char* key, const json& images) {
+  const auto& classes = images["classes"];
+  print_line(
+      key,
+      fmt::format(
+          "{} of {}, {}",
+          images["count"].get<int64_t>(),
+          images["image_size"] == 0 ? text_of(images["sizes"])
+                                    : fmt::format("{} px", images["image_size"].get<int64_t>()),
+          images["labels"].get<bool>() ? fmt::format("{} classes", classes.size()) : "no labels"));
+  for (const auto& note : images.value("notes", json::array())) print_line("", text_of(note));
   constexpr size_t kShown = 100;
   for (size_t i = 0; i < std::min(classes.size(), kShown); ++i)
     print_line(
@@ -118,13 +118,13 @@ void print_inspection(const json& report) {
     print_network(report["network"]);
   else if (report.contains("config"))
     print_line("config", config_line(report["config"]["model"]));
-  if (report.contains("picture"))
-    print_line("picture",
+  if (report.contains("image"))
+    print_line("image",
                fmt::format("{} x {} px",
-                           report["picture"]["width"].get<int>(),
-                           report["picture"]["height"].get<int>()));
-  if (report.contains("pictures")) print_pictures("pictures", report["pictures"]);
-  if (report.contains("test_pictures")) print_pictures("test", report["test_pictures"]);
+                           report["image"]["width"].get<int>(),
+                           report["image"]["height"].get<int>()));
+  if (report.contains("images")) print_images("images", report["images"]);
+  if (report.contains("test_images")) print_images("test", report["test_images"]);
   if (report.contains("run"))
     for (const auto& [key, value] : report["run"].items())
       print_line(key,

@@ -163,12 +163,13 @@ SampleSource open_guide(const std::string& guide,
   if (source.weights_sha256 == guided.weights_sha256)
     refuse("the weights that are to be guided; give weaker ones, an earlier checkpoint say");
   if (schedule_of(own.diffusion) != schedule_of(other.diffusion))
-    refuse(fmt::format("trained on another noise schedule ({}) than what it is to guide ({})",
-                       own.diffusion.schedule,
-                       other.diffusion.schedule));
+    refuse(
+        fmt::format("trained on another noise schedule ({}) than the network that it guides ({})",
+                    own.diffusion.schedule,
+                    other.diffusion.schedule));
   if (own.model.input().size != other.model.input().size ||
       own.model.input().channels != other.model.input().channels)
-    refuse(fmt::format("draws pictures of {} px, what it is to guide {} px",
+    refuse(fmt::format("generates images of {} px, the network that it guides {} px",
                        own.model.input().size,
                        other.model.input().size));
   if (own.model.input().num_classes > 0 &&
@@ -189,7 +190,7 @@ void check_guidance(const diffusion::GuidanceConfig& guidance, const RunConfig& 
 std::vector<int64_t> chosen_classes(const std::string& text, const SampleSource& source) {
   const bool has_null = has_null_class(source.training);
   auto all = all_classes(source.training.model.input(), has_null);
-  // Of a network with room for more classes than its pictures had, the rest was never trained.
+  // Of a network with room for more classes than its images had, the rest was never trained.
   if (!source.class_names.empty()) all.resize(std::min(all.size(), source.class_names.size()));
   if (text.empty()) return all;
   if (all.empty())

@@ -42,7 +42,7 @@ std::string memory_text(const MemoryEstimate& m) {
     if (bytes > 0) text += fmt::format("  {:<44}{:>10.1f}\n", what, bytes / (1 << 20));
   };
   line("parameters", m.parameters);
-  line("optimiser: two averages of the gradient", m.optimizer);
+  line("optimizer: two averages of the gradient", m.optimizer);
   line("average of the weights", m.average);
   line("weights in the type of the products", m.weight_copies);
   line("gradients, at the end of a backward pass", m.gradients);

@@ -125,7 +125,7 @@ class LegacyStorages : public StorageSource {
       }
       const uint64_t size = static_cast<uint64_t>(numel) * element_bytes;
       if (!places_.emplace(key->text, Place{at, size}).second) {
-        throw fault(fmt::format("damaged: storage {} stands there twice", key->text));
+        throw fault(fmt::format("damaged: storage {} occurs twice", key->text));
       }
       at += size;
     }

@@ -19,7 +19,7 @@ for target in "$@"; do
   done
   [ ! -d "$here/regressions/$target" ] || cp "$here/regressions/$target"/* "$corpus"
   echo "== $target"
-  # Readers may allocate in proportion to the file: 16 KiB of deflated data or of picture make 64 MiB at most.
+  # Readers may allocate in proportion to the file: 16 KiB of deflated data or of image make 64 MiB at most.
   "$build/tests/fuzz/fuzz_$target" -max_total_time="$seconds" -max_len=16384 -malloc_limit_mb=128 -rss_limit_mb=2048 \
     -timeout=10 -print_final_stats=1 -artifact_prefix="$build/findings/$target-" "$corpus" || status=1
 done

@@ -57,7 +57,7 @@ TEST_CASE("dataset: a folder with classes keeps images, classes and its own size
   CHECK(result.image_size == 12);
   CHECK(content(scratch / "out.zip", 12) ==
         std::vector<std::pair<int64_t, int>>{{0, 10}, {0, 20}, {1, 30}});
-  const auto pictures = inspect(scratch / "out.zip")["pictures"];
+  const auto pictures = inspect(scratch / "out.zip")["images"];
   CHECK(pictures["count"] == 3);
   CHECK(pictures["classes"][0]["name"] == "cat");
   CHECK(pictures["classes"][0]["count"] == 2);

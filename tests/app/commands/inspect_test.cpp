@@ -54,8 +54,8 @@ TEST_CASE("inspect: every kind of file that uvic reads", "[inspect]") {
   CHECK(kind(formats_folder / "python.safetensors") == "safetensors");
   CHECK(kind(formats_folder / "fortran.npy") == "npy");
   CHECK(kind(formats_folder / "deflated.npz") == "npz");
-  CHECK(kind(formats_folder / "rgb.png") == "picture");
-  CHECK(kind(formats_folder / "rgb.bmp") == "picture");
+  CHECK(kind(formats_folder / "rgb.png") == "image");
+  CHECK(kind(formats_folder / "rgb.bmp") == "image");
   CHECK(kind(formats_folder / "dataset.json") == "json");
   CHECK(inspect(formats_folder / "training.zip.pth")["step"] == 7);
   CHECK(inspect(kGolden / "20.ckpt" / "step.pth")["step"] == 20);
@@ -65,7 +65,7 @@ TEST_CASE("inspect: every kind of file that uvic reads", "[inspect]") {
   std::string batch(2 * 3073, '\0');
   batch[3073] = 7;
   std::ofstream(scratch / "test_batch.bin") << batch;
-  const auto pictures = inspect(scratch / "test_batch.bin")["pictures"];
+  const auto pictures = inspect(scratch / "test_batch.bin")["images"];
   CHECK(pictures["count"] == 2);
   CHECK(pictures["classes"][1]["name"] == "7");
   std::ofstream(scratch / "config.toml") << "[model]\ndepth = 4\n";

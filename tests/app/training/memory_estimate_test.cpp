@@ -111,7 +111,7 @@ TEST_CASE(
 TEST_CASE("memory: the report names its parts", "[memory]") {
   const auto text = memory_text(estimate_memory(options_of("cog", "bf16", false), torch::kCPU, 2));
   for (const char* part :
-       {"parameters", "optimiser", "average", "gradients", "activations", "at most"})
+       {"parameters", "optimizer", "average", "gradients", "activations", "at most"})
     CHECK(text.find(part) != std::string::npos);
 }
 
