@@ -12,6 +12,7 @@
 #include "app/commands/score.h"
 #include "app/commands/sweep.h"
 #include "app/commands/train.h"
+#include "app/commands/train_autoencoder.h"
 #include "app/commands/train_features.h"
 #include "app/runs/version.h"
 #include "base/process.h"
@@ -33,6 +34,7 @@ void add_commands(CLI::App& app) {
   add_dataset_command(app);
   add_encode_command(app);
   add_train_features_command(app);
+  add_train_autoencoder_command(app);
 }
 
 int exit_code() { return base::stop_requested() ? 128 + base::stop_requested() : 0; }

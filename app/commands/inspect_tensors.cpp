@@ -7,6 +7,7 @@
 #include <string>
 #include <variant>
 
+#include "app/commands/inspect_autoencoder.h"
 #include "app/commands/inspect_clip.h"
 #include "app/runs/run_parts.h"
 #include "app/runs/weights_file.h"
@@ -54,7 +55,10 @@ void describe_network(const fs::path& path, json& report) {
   if (file.step) report["step"] = *file.step;
   if (const auto seen = file.metadata.find("uvic.images_seen"); seen != file.metadata.end())
     report["images_seen"] = std::atoll(seen->second.c_str());
-  if (!file.is_network) return;
+  if (!file.is_network) {
+    describe_autoencoder(path, file.tensors, report);
+    return;
+  }
   json network = json::object();
   if (!file.prefix.empty()) network["prefix"] = file.prefix;
   if (!file.notes.empty()) network["notes"] = file.notes;

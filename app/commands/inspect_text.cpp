@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "app/commands/inspect_autoencoder.h"
 #include "app/commands/inspect_clip.h"
 #include "base/tensor_text.h"
 #include "base/text_format.h"
@@ -24,6 +25,11 @@ std::string text_of(const json& value) {
 
 void print_line(const std::string& key, const std::string& value) {
   fmt::print("{:<12} {}\n", base::printable_text(key), value);
+}
+
+void print_autoencoder(const json& autoencoder) {
+  for (const auto& [label, text] : autoencoder_lines(autoencoder))
+    print_line(label, base::printable_text(text));
 }
 
 std::string cut_to(std::string text, size_t most) {
@@ -111,6 +117,7 @@ void print_inspection(const json& report) {
               "{} ({})", base::si_number(report[key].get<double>()), report[key].get<int64_t>()));
   if (report.contains("step")) print_line("step", text_of(report["step"]));
   if (report.contains("images_seen")) print_line("images seen", text_of(report["images_seen"]));
+  if (report.contains("autoencoder")) print_autoencoder(report["autoencoder"]);
   if (report.contains("text_encoder"))
     for (const auto& [label, text] : clip_text_lines(report["text_encoder"]))
       print_line(label, text);

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "app/commands/predict_autoencoder.h"
 #include "app/commands/predict_text.h"
 #include "app/options/options.h"
 #include "base/check.h"
@@ -266,11 +267,17 @@ Evaluation evaluate_tokens(const PredictOptions& options,
 PredictResult run_predict(const PredictOptions& options) {
   if (weights_are_clip_text(options)) return predict_text(options);
   options.validate();
+  if (weights_are_autoencoder(options)) return predict_autoencoder(options);
   base::set_up_process(options.threads);
   model::use_fused_kernels(options.kernels == "fused");
   const torch::Device device(base::choose_device(options.device));
   formats::check_output_file(options.output, /*overwrite=*/true);
   const auto file = open_weights(options.weights, options.prefix);
+  base::require(options.part == "none" && options.tile == 0,
+                "--{}: {} is no autoencoder, and only those have parts and tiles",
+                options.part == "none" ? "tile" : "part",
+                options.weights);
+  base::require(!options.timesteps.empty(), "--timesteps: needed, the array of their times");
   base::require(file.is_network,
                 "{}: these are not the tensors of a network that uvic knows",
                 file.path.string());

@@ -16,6 +16,8 @@ struct PredictOptions {
   std::string weights;
   NetworkHints network;
   std::string prefix;
+  std::string part = "none";
+  int64_t tile = 0;
   std::string input;
   std::string timesteps;
   std::string labels;
@@ -43,10 +45,24 @@ struct PredictOptions {
           prefix,
           Field{"Which network of a file that holds several, as model or ema; empty: the average"}
               .advanced());
-    visit("input",
-          input,
-          Field{"Floats [batch, in_chans, img_size, img_size]; of a text encoder tokens, integers "
-                "[batch, tokens]; of a network of sequences integers [batch, length]; .npy"});
+    visit("part",
+          part,
+          Field{"For an autoencoder: its half to evaluate",
+                {{"none", "for other networks"},
+                 {"encoder", "images in [-1, 1] to moments"},
+                 {"decoder", "latents that are not scaled to images"}}});
+    visit(
+        "tile",
+        tile,
+        Field{"For an autoencoder: side, in latents, of the overlapping and blended tiles in which "
+              "large images are computed; 0: whole",
+              base::from(0, 1 << 16)});
+    visit(
+        "input",
+        input,
+        Field{"Floats [batch, in_chans, img_size, img_size]; of an autoencoder, images or latents "
+              "of any size; of a text encoder, tokens: integers [batch, tokens]; of a network of "
+              "sequences integers [batch, length]; .npy"});
     visit(
         "timesteps",
         timesteps,

@@ -18,10 +18,9 @@
 #include "app/runs/run_parts.h"
 #include "base/tensor_text.h"
 #include "data/formats/atomic_file.h"
-#include "data/formats/file_kind.h"
 #include "data/formats/json.h"
-#include "data/formats/safetensors.h"
 #include "data/formats/sha256.h"
+#include "data/formats/stored_tensors.h"
 #include "data/formats/torch_pickle.h"
 #include "model/network.h"
 
@@ -174,22 +173,6 @@ std::vector<std::string> assumed_in(const std::string& toml) {
   return assumed;
 }
 
-/// A folder's only file of that ending, or nothing; several are an error.
-fs::path only_file(const fs::path& folder, const std::string& ending) {
-  std::vector<fs::path> found;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const auto name = entry.path().filename().string();
-    if (name.size() > ending.size() &&
-        name.compare(name.size() - ending.size(), ending.size(), ending) == 0)
-      found.push_back(entry.path());
-  }
-  if (found.size() > 1)
-    throw std::runtime_error(fmt::format(
-        "{}: holds {} files *{}; name one of them", folder.string(), found.size(), ending));
-  return found.empty() ? fs::path() : found.front();
-}
-
 /// RUN and IMAGES of "RUN@IMAGES", where RUN is a run folder.
 std::optional<std::pair<fs::path, int64_t>> checkpoint_of_run(const fs::path& source) {
   std::error_code ignored;
@@ -215,34 +198,7 @@ fs::path weights_at(const fs::path& folder, int64_t images) {
                                        known.empty() ? "none" : known));
 }
 
-/// {"weight_map": {TENSOR: FILE}} next to the files, as Hugging Face's libraries write it.
-void read_shards(WeightsFile& file) {
-  const auto index = formats::read_json(file.path);
-  if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object())
-    throw std::runtime_error(
-        fmt::format("{}: JSON without a weight_map; neither safetensors, the index of its shards, "
-                    "nor a file of torch.save",
-                    file.path.string()));
-  std::map<std::string, formats::TensorFile> shards;
-  for (const auto& [tensor, shard] : index["weight_map"].items()) {
-    const auto name = shard.is_string() ? shard.get<std::string>() : "";
-    if (name.empty() || name != fs::path(name).filename() || name == "..")
-      throw std::runtime_error(
-          fmt::format("{}: {} is not in a file of the same folder", file.path.string(), tensor));
-    auto& read = shards[name];
-    const auto path = file.path.parent_path() / name;
-    if (read.tensors.empty()) read = formats::read_safetensors(path);
-    const auto found = read.tensors.find(tensor);
-    if (found == read.tensors.end())
-      throw std::runtime_error(
-          fmt::format("{}: no {}, which the index says is in it", path.string(), tensor));
-    file.tensors.emplace(tensor, found->second);
-    for (const auto& [key, value] : read.metadata) file.metadata.emplace(key, value);
-  }
-  for (const auto& [name, shard] : shards) file.shards.push_back(file.path.parent_path() / name);
-}
-
-std::string foreign_note(const formats::PthFile& read) {
+std::string foreign_note(const formats::StoredTensors& read) {
   std::vector<std::string> names;
   for (const auto& name : read.foreign) {
     if (names.size() == 5) {
@@ -256,31 +212,15 @@ std::string foreign_note(const formats::PthFile& read) {
 
 /// All tensors of the file, metadata, and the tensors' order where it is known.
 std::vector<std::string> read_tensors(WeightsFile& file) {
-  const auto mapped = formats::MappedFile::open(file.path);
-  switch (formats::file_kind(mapped)) {
-    case formats::FileKind::kSafetensors: {
-      auto read = formats::read_safetensors(mapped);
-      file.tensors = std::move(read.tensors);
-      file.metadata = std::move(read.metadata);
-      return {};
-    }
-    case formats::FileKind::kPth:
-    case formats::FileKind::kTorchScript: {
-      auto read = formats::read_pth_file(mapped);
-      file.tensors = std::move(read.tensors);
-      for (const auto& [name, value] : read.scalars)
-        file.metadata.emplace("pth." + name, scalar_text(value));
-      file.metadata.merge(metadata_beside(file.path));
-      if (!read.foreign.empty()) file.notes.push_back(foreign_note(read));
-      return std::move(read.order);
-    }
-    case formats::FileKind::kJson:
-      read_shards(file);
-      return {};
-    default:
-      throw std::runtime_error(
-          fmt::format("{}: neither safetensors nor a file of torch.save", file.path.string()));
-  }
+  auto read = formats::read_stored_tensors(file.path);
+  file.tensors = std::move(read.tensors);
+  file.metadata = std::move(read.metadata);
+  file.shards = std::move(read.shards);
+  for (const auto& [name, value] : read.scalars)
+    file.metadata.emplace("pth." + name, scalar_text(value));
+  if (!read.order.empty()) file.metadata.merge(metadata_beside(file.path));
+  if (!read.foreign.empty()) file.notes.push_back(foreign_note(read));
+  return std::move(read.order);
 }
 
 /// Throws where the tensors are not those of the config's network, naming them.
@@ -316,7 +256,7 @@ fs::path find_weights(const fs::path& source) {
   }
   if (fs::is_directory(source / "weights", ignored)) return RunDir(source).latest_weights();
   for (const auto* ending : {".safetensors.index.json", ".safetensors"})
-    if (const auto file = only_file(source, ending); !file.empty()) return file;
+    if (const auto file = formats::only_file(source, ending); !file.empty()) return file;
   throw std::runtime_error(
       fmt::format("{}: a folder without weights; looked for {}, N.ckpt/{}, ckpts/N.ckpt/{}, "
                   "weights/*.safetensors and one *.safetensors",
@@ -333,8 +273,6 @@ WeightsFile open_weights(const fs::path& source, const std::string& prefix) {
   if (const auto folder = checkpoint ? checkpoint->first : source; RunDir(folder).is_run())
     file.run_folder = folder;
   const auto order = read_tensors(file);
-  if (file.tensors.empty())
-    throw std::runtime_error(fmt::format("{}: holds no tensor", file.path.string()));
   auto choice = choose_network(std::move(file.tensors), order, prefix, file.path.string());
   file.tensors = std::move(choice.tensors);
   file.prefix = choice.prefix;
