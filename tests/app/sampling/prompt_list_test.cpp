@@ -7,6 +7,7 @@
 #include "tests/support/scratch.h"
 
 using namespace uvic::app;
+using Catch::Contains;
 using uvic::formats::write_file_atomically;
 using uvic::test::Scratch;
 
