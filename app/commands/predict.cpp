@@ -277,7 +277,6 @@ PredictResult run_predict(const PredictOptions& options) {
                 "--{}: {} is no autoencoder, and only those have parts and tiles",
                 options.part == "none" ? "tile" : "part",
                 options.weights);
-  base::require(!options.timesteps.empty(), "--timesteps: needed, the array of their times");
   base::require(file.is_network,
                 "{}: these are not the tensors of a network that uvic knows",
                 file.path.string());
@@ -286,6 +285,8 @@ PredictResult run_predict(const PredictOptions& options) {
   for (const auto& assumed : described.assumed) fmt::print(stderr, "assumed: {}\n", assumed);
   const auto dtype = options.precision == "fp64" ? torch::kFloat64 : torch::kFloat32;
   const auto network = model::make_network(described.training.model);
+  base::require(network->input().takes_tokens() || !options.timesteps.empty(),
+                "--timesteps: needed, the array of their times");
   model::load_weights(*network, file.tensors, file.path.string());
   network->to(device, dtype);
   if (options.precision == "bf16") network->set_compute_dtype(torch::kBFloat16);
