@@ -23,7 +23,6 @@ diffusion/noise_schedule.cpp schedule_kinds
 diffusion/objective.cpp timestep_sampling_kinds
 diffusion/sampler.cpp samplers
 data/formats/pickle.cpp step
-bench/gpu/attention_gpu.cu main
 model/kernels/cpu/attention_tiles.h attention_of_head
 model/kernels/cpu/attention_tiles.h attention_grad_of_head
 model/kernels/cuda/attention_cuda_forward.cuh attend_rows

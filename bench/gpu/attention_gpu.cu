@@ -255,20 +255,9 @@ const char* name(KernelFamily family) {
 }
 const char* name(HalfType type) { return type == HalfType::bf16 ? "bf16" : "fp16"; }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  const bool quick = argc == 2 && std::strcmp(argv[1], "--quick") == 0;
-  if (argc > 1 && !quick) {
-    std::fprintf(stderr, "usage: attention_gpu [--quick]\n");
-    return 2;
-  }
-  cudaDeviceProp device;
-  must(cudaGetDeviceProperties(&device, 0), "cudaGetDeviceProperties");
-  std::printf("{\"device\": \"%s\",\n \"correct\": [", device.name);
+/// Prints how far each instance is from the definition; returns whether all are near enough.
+bool check_all(const std::vector<int64_t>& lengths) {
   bool first = true, right = true;
-  std::vector<int64_t> lengths = {1, 17, 65, 128, 257, 334};
-  if (quick) lengths = {65};
   // Every width by the kernels that serve it here, and those of attention_hopper_tiles.cuh by the others too.
   struct Checked {
     KernelFamily family;
@@ -307,20 +296,16 @@ int main(int argc, char** argv) {
               good ? "true" : "false");
           first = false;
         }
-  std::printf("],\n \"times\": [");
-  first = true;
-  struct Size {
-    int64_t batch, heads, tokens, width;
-  };
-  std::vector<Size> sizes = {{64, 8, 257, 64},
-                             {256, 8, 257, 64},
-                             {16, 16, 1024, 64},
-                             {64, 16, 1024, 64},
-                             {8, 16, 4096, 64},
-                             {64, 16, 257, 72},
-                             {64, 8, 257, 32},
-                             {64, 8, 257, 128}};
-  if (quick) sizes.clear();
+  return right;
+}
+
+struct Size {
+  int64_t batch, heads, tokens, width;
+};
+
+/// Prints the medians of each size.
+void time_all(const std::vector<Size>& sizes) {
+  bool first = true;
   for (const auto& size : sizes)
     for (const auto& [family, kind] : std::vector<std::pair<KernelFamily, ScoreKind>>{
              {KernelFamily::automatic, ScoreKind::softmax},
@@ -354,6 +339,33 @@ int main(int argc, char** argv) {
           2.5 * products / backward * 1e-9);
       first = false;
     }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const bool quick = argc == 2 && std::strcmp(argv[1], "--quick") == 0;
+  if (argc > 1 && !quick) {
+    std::fprintf(stderr, "usage: attention_gpu [--quick]\n");
+    return 2;
+  }
+  cudaDeviceProp device;
+  must(cudaGetDeviceProperties(&device, 0), "cudaGetDeviceProperties");
+  std::vector<int64_t> lengths = {1, 17, 65, 128, 257, 334};
+  if (quick) lengths = {65};
+  std::vector<Size> sizes = {{64, 8, 257, 64},
+                             {256, 8, 257, 64},
+                             {16, 16, 1024, 64},
+                             {64, 16, 1024, 64},
+                             {8, 16, 4096, 64},
+                             {64, 16, 257, 72},
+                             {64, 8, 257, 32},
+                             {64, 8, 257, 128}};
+  if (quick) sizes.clear();
+  std::printf("{\"device\": \"%s\",\n \"correct\": [", device.name);
+  const bool right = check_all(lengths);
+  std::printf("],\n \"times\": [");
+  time_all(sizes);
   std::printf("],\n \"all_right\": %s}\n", right ? "true" : "false");
   return right ? 0 : 1;
 }

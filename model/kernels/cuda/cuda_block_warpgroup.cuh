@@ -24,233 +24,58 @@ UVIC_DEVICE uint64_t swizzled_matrix(uint32_t at) {
 template <class T, int kColumns, bool kTransposed>
 struct GroupProduct;
 
-template <>
-struct GroupProduct<Bf16, 16, false> {
-  UVIC_DEVICE static void run(float (&c)[2][4], const uint32_t (&a)[4], uint64_t b, bool add) {
-    asm volatile(
-        "{\n.reg .pred p;\nsetp.ne.b32 p, %13, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7"
-        "}, {%8, %9, %10, %11}, %12, p, 1, 1, 0;\n}\n"
-        : "+f"(c[0][0]),
-          "+f"(c[0][1]),
-          "+f"(c[0][2]),
-          "+f"(c[0][3]),
-          "+f"(c[1][0]),
-          "+f"(c[1][1]),
-          "+f"(c[1][2]),
-          "+f"(c[1][3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add ? 1 : 0));
-  }
-};
+// The text of an instruction must be literal, so each instance is written out by these.
+#define UVIC_SUMS(j) "+f"(c[j][0]), "+f"(c[j][1]), "+f"(c[j][2]), "+f"(c[j][3])
+#define UVIC_FACTORS "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add ? 1 : 0)
 
-template <>
-struct GroupProduct<Bf16, 64, false> {
-  UVIC_DEVICE static void run(float (&c)[8][4], const uint32_t (&a)[4], uint64_t b, bool add) {
-    asm volatile(
-        "{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7, "
-        "%8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, "
-        "%24, %25, %26, %27, %28, %29, %30, %31"
-        "}, {%32, %33, %34, %35}, %36, p, 1, 1, 0;\n}\n"
-        : "+f"(c[0][0]),
-          "+f"(c[0][1]),
-          "+f"(c[0][2]),
-          "+f"(c[0][3]),
-          "+f"(c[1][0]),
-          "+f"(c[1][1]),
-          "+f"(c[1][2]),
-          "+f"(c[1][3]),
-          "+f"(c[2][0]),
-          "+f"(c[2][1]),
-          "+f"(c[2][2]),
-          "+f"(c[2][3]),
-          "+f"(c[3][0]),
-          "+f"(c[3][1]),
-          "+f"(c[3][2]),
-          "+f"(c[3][3]),
-          "+f"(c[4][0]),
-          "+f"(c[4][1]),
-          "+f"(c[4][2]),
-          "+f"(c[4][3]),
-          "+f"(c[5][0]),
-          "+f"(c[5][1]),
-          "+f"(c[5][2]),
-          "+f"(c[5][3]),
-          "+f"(c[6][0]),
-          "+f"(c[6][1]),
-          "+f"(c[6][2]),
-          "+f"(c[6][3]),
-          "+f"(c[7][0]),
-          "+f"(c[7][1]),
-          "+f"(c[7][2]),
-          "+f"(c[7][3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add ? 1 : 0));
+#define UVIC_GROUP_PRODUCT_16(T, type)                                                            \
+  template <>                                                                                     \
+  struct GroupProduct<T, 16, false> {                                                             \
+    UVIC_DEVICE static void run(float (&c)[2][4], const uint32_t (&a)[4], uint64_t b, bool add) { \
+      asm volatile(                                                                               \
+          "{\n.reg .pred p;\nsetp.ne.b32 p, %13, 0;\n"                                            \
+          "wgmma.mma_async.sync.aligned.m64n16k16.f32." type "." type                             \
+          " {"                                                                                    \
+          "%0, %1, %2, %3, %4, %5, %6, %7}, {%8, %9, %10, %11}, %12, p, 1, 1, 0;\n}\n"            \
+          : UVIC_SUMS(0), UVIC_SUMS(1)                                                            \
+          : UVIC_FACTORS);                                                                        \
+    }                                                                                             \
   }
-};
 
-template <>
-struct GroupProduct<Bf16, 64, true> {
-  UVIC_DEVICE static void run(float (&c)[8][4], const uint32_t (&a)[4], uint64_t b, bool add) {
-    asm volatile(
-        "{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7, "
-        "%8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, "
-        "%24, %25, %26, %27, %28, %29, %30, %31"
-        "}, {%32, %33, %34, %35}, %36, p, 1, 1, 1;\n}\n"
-        : "+f"(c[0][0]),
-          "+f"(c[0][1]),
-          "+f"(c[0][2]),
-          "+f"(c[0][3]),
-          "+f"(c[1][0]),
-          "+f"(c[1][1]),
-          "+f"(c[1][2]),
-          "+f"(c[1][3]),
-          "+f"(c[2][0]),
-          "+f"(c[2][1]),
-          "+f"(c[2][2]),
-          "+f"(c[2][3]),
-          "+f"(c[3][0]),
-          "+f"(c[3][1]),
-          "+f"(c[3][2]),
-          "+f"(c[3][3]),
-          "+f"(c[4][0]),
-          "+f"(c[4][1]),
-          "+f"(c[4][2]),
-          "+f"(c[4][3]),
-          "+f"(c[5][0]),
-          "+f"(c[5][1]),
-          "+f"(c[5][2]),
-          "+f"(c[5][3]),
-          "+f"(c[6][0]),
-          "+f"(c[6][1]),
-          "+f"(c[6][2]),
-          "+f"(c[6][3]),
-          "+f"(c[7][0]),
-          "+f"(c[7][1]),
-          "+f"(c[7][2]),
-          "+f"(c[7][3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add ? 1 : 0));
+#define UVIC_GROUP_PRODUCT_64(T, type, transposed, flag)                                          \
+  template <>                                                                                     \
+  struct GroupProduct<T, 64, transposed> {                                                        \
+    UVIC_DEVICE static void run(float (&c)[8][4], const uint32_t (&a)[4], uint64_t b, bool add) { \
+      asm volatile(                                                                               \
+          "{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"                                            \
+          "wgmma.mma_async.sync.aligned.m64n64k16.f32." type "." type                             \
+          " {"                                                                                    \
+          "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                \
+          "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "     \
+          "{%32, %33, %34, %35}, %36, p, 1, 1, " flag ";\n}\n"                                    \
+          : UVIC_SUMS(0),                                                                         \
+            UVIC_SUMS(1),                                                                         \
+            UVIC_SUMS(2),                                                                         \
+            UVIC_SUMS(3),                                                                         \
+            UVIC_SUMS(4),                                                                         \
+            UVIC_SUMS(5),                                                                         \
+            UVIC_SUMS(6),                                                                         \
+            UVIC_SUMS(7)                                                                          \
+          : UVIC_FACTORS);                                                                        \
+    }                                                                                             \
   }
-};
 
-template <>
-struct GroupProduct<Fp16, 16, false> {
-  UVIC_DEVICE static void run(float (&c)[2][4], const uint32_t (&a)[4], uint64_t b, bool add) {
-    asm volatile(
-        "{\n.reg .pred p;\nsetp.ne.b32 p, %13, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n16k16.f32.f16.f16 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7"
-        "}, {%8, %9, %10, %11}, %12, p, 1, 1, 0;\n}\n"
-        : "+f"(c[0][0]),
-          "+f"(c[0][1]),
-          "+f"(c[0][2]),
-          "+f"(c[0][3]),
-          "+f"(c[1][0]),
-          "+f"(c[1][1]),
-          "+f"(c[1][2]),
-          "+f"(c[1][3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add ? 1 : 0));
-  }
-};
+UVIC_GROUP_PRODUCT_16(Bf16, "bf16");
+UVIC_GROUP_PRODUCT_16(Fp16, "f16");
+UVIC_GROUP_PRODUCT_64(Bf16, "bf16", false, "0");
+UVIC_GROUP_PRODUCT_64(Bf16, "bf16", true, "1");
+UVIC_GROUP_PRODUCT_64(Fp16, "f16", false, "0");
+UVIC_GROUP_PRODUCT_64(Fp16, "f16", true, "1");
 
-template <>
-struct GroupProduct<Fp16, 64, false> {
-  UVIC_DEVICE static void run(float (&c)[8][4], const uint32_t (&a)[4], uint64_t b, bool add) {
-    asm volatile(
-        "{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7, "
-        "%8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, "
-        "%24, %25, %26, %27, %28, %29, %30, %31"
-        "}, {%32, %33, %34, %35}, %36, p, 1, 1, 0;\n}\n"
-        : "+f"(c[0][0]),
-          "+f"(c[0][1]),
-          "+f"(c[0][2]),
-          "+f"(c[0][3]),
-          "+f"(c[1][0]),
-          "+f"(c[1][1]),
-          "+f"(c[1][2]),
-          "+f"(c[1][3]),
-          "+f"(c[2][0]),
-          "+f"(c[2][1]),
-          "+f"(c[2][2]),
-          "+f"(c[2][3]),
-          "+f"(c[3][0]),
-          "+f"(c[3][1]),
-          "+f"(c[3][2]),
-          "+f"(c[3][3]),
-          "+f"(c[4][0]),
-          "+f"(c[4][1]),
-          "+f"(c[4][2]),
-          "+f"(c[4][3]),
-          "+f"(c[5][0]),
-          "+f"(c[5][1]),
-          "+f"(c[5][2]),
-          "+f"(c[5][3]),
-          "+f"(c[6][0]),
-          "+f"(c[6][1]),
-          "+f"(c[6][2]),
-          "+f"(c[6][3]),
-          "+f"(c[7][0]),
-          "+f"(c[7][1]),
-          "+f"(c[7][2]),
-          "+f"(c[7][3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add ? 1 : 0));
-  }
-};
-
-template <>
-struct GroupProduct<Fp16, 64, true> {
-  UVIC_DEVICE static void run(float (&c)[8][4], const uint32_t (&a)[4], uint64_t b, bool add) {
-    asm volatile(
-        "{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7, "
-        "%8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, "
-        "%24, %25, %26, %27, %28, %29, %30, %31"
-        "}, {%32, %33, %34, %35}, %36, p, 1, 1, 1;\n}\n"
-        : "+f"(c[0][0]),
-          "+f"(c[0][1]),
-          "+f"(c[0][2]),
-          "+f"(c[0][3]),
-          "+f"(c[1][0]),
-          "+f"(c[1][1]),
-          "+f"(c[1][2]),
-          "+f"(c[1][3]),
-          "+f"(c[2][0]),
-          "+f"(c[2][1]),
-          "+f"(c[2][2]),
-          "+f"(c[2][3]),
-          "+f"(c[3][0]),
-          "+f"(c[3][1]),
-          "+f"(c[3][2]),
-          "+f"(c[3][3]),
-          "+f"(c[4][0]),
-          "+f"(c[4][1]),
-          "+f"(c[4][2]),
-          "+f"(c[4][3]),
-          "+f"(c[5][0]),
-          "+f"(c[5][1]),
-          "+f"(c[5][2]),
-          "+f"(c[5][3]),
-          "+f"(c[6][0]),
-          "+f"(c[6][1]),
-          "+f"(c[6][2]),
-          "+f"(c[6][3]),
-          "+f"(c[7][0]),
-          "+f"(c[7][1]),
-          "+f"(c[7][2]),
-          "+f"(c[7][3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add ? 1 : 0));
-  }
-};
+#undef UVIC_GROUP_PRODUCT_64
+#undef UVIC_GROUP_PRODUCT_16
+#undef UVIC_FACTORS
+#undef UVIC_SUMS
 
 template <class T, bool kTransposed, int kChunks>
 UVIC_DEVICE void group_multiply_add(float (&c)[kChunks][4],
