@@ -48,6 +48,20 @@ std::optional<torch::Dtype> dtype_of(const std::string& name) {
   throw std::invalid_argument(fmt::format("--dtype {}: one of keep, fp32, fp16, bf16", name));
 }
 
+/// What the shapes of a file say, as the sections of a config.
+struct KnownSections {
+  model::NetworkConfig model;
+  diffusion::DiffusionConfig diffusion;
+  diffusion::SamplerConfig sample;
+
+  template <class Visitor>
+  void fields(Visitor&& visit) {
+    visit("model", model, "");
+    visit("diffusion", diffusion, "");
+    visit("sample", sample, "");
+  }
+};
+
 /// The TOML file: everything, or, of a guess that no shipped config shares, what the shapes say and
 /// what was assumed about the rest. No paths: the file is passed on.
 std::string config_text(const WeightsFile& file, const KnownNetwork& network) {
@@ -63,8 +77,8 @@ std::string config_text(const WeightsFile& file, const KnownNetwork& network) {
   for (const auto& assumed : network.assumed) text += "# assumed: " + assumed + "\n";
   if (!network.is_guessed || !network.recipe.empty())
     return text + to_toml(without_paths(network.training));
-  return text + "\n[model]\n" + to_toml(network.training.model) + "\n[diffusion]\n" +
-         to_toml(network.training.diffusion) + "\n[sample]\n" + to_toml(network.training.sample);
+  const auto& training = network.training;
+  return text + "\n" + to_toml(KnownSections{training.model, training.diffusion, training.sample});
 }
 
 /// OUT.json next to OUT.pth: the metadata, tied to the very bytes that it belongs to.

@@ -156,6 +156,18 @@ void print_result(const PredictOptions& options, const PredictResult& result) {
 
 }  // namespace
 
+void PredictOptions::refuse_inputs_of_others(const char* network) const {
+  for (const auto& [flag, value] : {std::pair("prefix", &prefix),
+                                    std::pair("config", &this->network.config),
+                                    std::pair("timesteps", &timesteps),
+                                    std::pair("labels", &labels),
+                                    std::pair("context", &context),
+                                    std::pair("target", &target),
+                                    std::pair("gradients", &gradients)})
+    base::require(
+        value->empty(), "--{} {}: {} is {}, which takes none", flag, *value, weights, network);
+}
+
 void PredictOptions::validate() const {
   base::check_fields(*this);
   const auto needed = [](const char* flag, const std::string& value, const char* what) {

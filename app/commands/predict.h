@@ -111,6 +111,9 @@ struct PredictOptions {
     visit("threads", threads, base::threads_field());
   }
   void validate() const;
+  /// Throws std::invalid_argument that names an option which `network` ("a text encoder", say) would
+  /// ignore: those of U-ViTs and of networks of sequences.
+  void refuse_inputs_of_others(const char* network) const;
 };
 
 struct PredictResult {

@@ -14,22 +14,6 @@
 namespace uvic::app {
 namespace {
 
-/// Options of other networks, which an autoencoder would ignore.
-void refuse_other_options(const PredictOptions& options) {
-  for (const auto& [flag, value] : {std::pair("prefix", &options.prefix),
-                                    std::pair("config", &options.network.config),
-                                    std::pair("timesteps", &options.timesteps),
-                                    std::pair("labels", &options.labels),
-                                    std::pair("context", &options.context),
-                                    std::pair("target", &options.target),
-                                    std::pair("gradients", &options.gradients)})
-    base::require(value->empty(),
-                  "--{} {}: {} is an autoencoder, which takes none",
-                  flag,
-                  *value,
-                  options.weights);
-}
-
 /// Floats [B, channels, H, W].
 torch::Tensor read_images(const std::string& path, const char* what, int64_t channels) {
   const auto array = formats::read_npy(path);
@@ -54,7 +38,7 @@ PredictResult predict_autoencoder(const PredictOptions& options) {
   base::require(options.part != "none",
                 "--part: needed, encoder or decoder: {} is an autoencoder",
                 options.weights);
-  refuse_other_options(options);
+  options.refuse_inputs_of_others("an autoencoder");
   base::set_up_process(options.threads);
   model::use_fused_kernels(options.kernels == "fused");
   const torch::Device device(base::choose_device(options.device));

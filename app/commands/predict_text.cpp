@@ -25,25 +25,9 @@ namespace fs = std::filesystem;
 constexpr int64_t kBatch = 64;  // texts that go through the network at once
 constexpr size_t kNamed = 5;    // captions that a note names
 
-/// Options of other networks, which a text encoder would ignore.
-void refuse_other_options(const PredictOptions& options) {
-  for (const auto& [flag, value] : {std::pair("prefix", &options.prefix),
-                                    std::pair("config", &options.network.config),
-                                    std::pair("timesteps", &options.timesteps),
-                                    std::pair("labels", &options.labels),
-                                    std::pair("context", &options.context),
-                                    std::pair("target", &options.target),
-                                    std::pair("gradients", &options.gradients)})
-    base::require(value->empty(),
-                  "--{} {}: {} is a text encoder, which takes none",
-                  flag,
-                  *value,
-                  options.weights);
-}
-
 void check_options(const PredictOptions& options) {
   base::check_fields(options);
-  refuse_other_options(options);
+  options.refuse_inputs_of_others("a text encoder");
   base::require(options.input.empty() != options.captions.empty(),
                 "predict: {} is a text encoder; give --input tokens.npy, or --captions FILE and "
                 "--tokenizer FILE",
