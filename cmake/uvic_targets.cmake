@@ -81,7 +81,8 @@ target_precompile_headers(uvic_pch PRIVATE
   <optional> <stdexcept> <string> <vector>)
 
 # Most of a file's compilation is the headers around it: in batches a first build is shorter, a repeated one longer.
-option(UVIC_UNITY "Compile each library's sources in batches" OFF)
+# In a batch the anonymous namespaces of its files are one: their names must differ within a library.
+option(UVIC_UNITY "Compile each library's and each test program's sources in batches" OFF)
 
 function(uvic_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
@@ -98,6 +99,7 @@ function(uvic_test name)
   add_executable(${name}_test ${ARG_SOURCES})
   target_link_libraries(${name}_test PRIVATE uvic_test_support uvic_warnings ${ARG_LINK})
   target_precompile_headers(${name}_test REUSE_FROM uvic_pch)
+  set_target_properties(${name}_test PROPERTIES UNITY_BUILD ${UVIC_UNITY} UNITY_BUILD_BATCH_SIZE 8)
   target_compile_definitions(${name}_test PRIVATE UVIC_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
   # Several tests run at once: threads that spin while they wait would take the cores from each other.
   catch_discover_tests(${name}_test TEST_PREFIX "${name}: "

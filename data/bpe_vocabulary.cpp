@@ -22,8 +22,9 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using SymbolIds = std::unordered_map<std::string, int32_t>;
 
-constexpr size_t kLargestFile = size_t{64} << 20;  // bytes, unpacked; the published ones have 4 MB
-constexpr size_t kMostMerges = 49152 - 256 - 2;    // of the official readers
+constexpr size_t kLargestVocabulary = size_t{64}
+                                      << 20;     // bytes, unpacked; the published ones have 4 MB
+constexpr size_t kMostMerges = 49152 - 256 - 2;  // of the official readers
 constexpr const char* kOpenAiFile = "bpe_simple_vocab_16e6.txt.gz";
 constexpr const char* kWordEnd = "</w>";
 
@@ -198,7 +199,7 @@ BpeVocabulary read_hugging_face(const fs::path& folder) {
   const auto name = vocab_path.string();
   const auto ids = parse_ids(formats::read_json(vocab_path), name);
   const auto merges =
-      parse_merges(formats::read_file(merges_path, kLargestFile), merges_path.string());
+      parse_merges(formats::read_file(merges_path, kLargestVocabulary), merges_path.string());
   BpeVocabulary vocabulary;
   vocabulary.source = name;
   vocabulary.style = BpeStyle::kHuggingFace;
@@ -305,7 +306,7 @@ BpeVocabulary read_fast(const json& file, const fs::path& path) {
 BpeVocabulary read_file_form(const fs::path& path) {
   const auto name = path.string();
   auto text = formats::read_file(path, size_t{256} << 20);
-  if (formats::is_gzip(text)) text = formats::gunzip(text, name, kLargestFile);
+  if (formats::is_gzip(text)) text = formats::gunzip(text, name, kLargestVocabulary);
   const auto first = text.find_first_not_of(" \t\r\n");
   if (first != std::string::npos && text[first] == '{') {
     const auto file = formats::parse_json(text, name);

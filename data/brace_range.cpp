@@ -11,7 +11,7 @@
 namespace uvic::data {
 namespace {
 
-std::optional<uint64_t> number(std::string_view digits) {
+std::optional<uint64_t> bound_of(std::string_view digits) {
   uint64_t value = 0;
   const auto* end = digits.data() + digits.size();
   const auto [stop, error] = std::from_chars(digits.data(), end, value);
@@ -24,7 +24,7 @@ std::vector<std::string> alternatives(std::string_view inside, size_t limit) {
   std::vector<std::string> result;
   if (const auto dots = inside.find(".."); dots != std::string_view::npos) {
     const auto first_digits = inside.substr(0, dots);
-    const auto first = number(first_digits), last = number(inside.substr(dots + 2));
+    const auto first = bound_of(first_digits), last = bound_of(inside.substr(dots + 2));
     if (!first || !last) return {};
     const uint64_t count = *first <= *last ? *last - *first : *first - *last;
     if (count >= limit)

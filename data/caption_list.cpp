@@ -14,7 +14,7 @@
 namespace uvic::data {
 namespace {
 
-constexpr size_t kLargestFile = size_t{1} << 30;  // bytes
+constexpr size_t kLargestList = size_t{1} << 30;  // bytes
 
 std::vector<std::string> captions_of(const nlohmann::json& list, const std::string& name) {
   std::vector<std::string> captions;
@@ -47,7 +47,7 @@ std::vector<std::string> lines_of(std::string_view text) {
 
 std::vector<std::string> read_caption_list(const std::filesystem::path& path) {
   const auto name = path.string();
-  const auto text = formats::read_file(path, kLargestFile);
+  const auto text = formats::read_file(path, kLargestList);
   const auto first = text.find_first_not_of(" \t\r\n");
   std::vector<std::string> captions;
   if (first != std::string::npos && text[first] == '[') {

@@ -22,7 +22,7 @@ using nlohmann::json;
 
 constexpr const char* kColumns[] = {"text", "caption", "captions"};
 constexpr uint64_t kLargestCaptionFile = uint64_t{16} << 20;  // bytes, next to an image
-constexpr size_t kNamed = 3;                                  // files that a note names
+constexpr size_t kNamedStrays = 3;                            // files that a note names
 
 /// Texts of a value: one, or those of a list. Nothing where it is neither.
 std::optional<std::vector<std::string>> texts_of(const json& value) {
@@ -39,7 +39,7 @@ std::optional<std::vector<std::string>> texts_of(const json& value) {
 
 std::string folder_of(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 
-std::vector<std::string> lines_of(std::string_view text) {
+std::vector<std::string> captions_of_lines(std::string_view text) {
   std::vector<std::string> lines;
   while (!text.empty()) {
     const auto end = std::min(text.find_first_of("\r\n"), text.size());
@@ -118,7 +118,7 @@ std::vector<std::string> captions_in(const FileContainer& container, const Store
                               fmt::format("{} bytes, too many for captions", file.size_bytes));
   const auto text = container.read(file);
   if (file.path.size() < 5 || file.path.compare(file.path.size() - 5, 5, ".json") != 0)
-    return lines_of(text);
+    return captions_of_lines(text);
   const auto value = formats::parse_json(text, name);
   if (!value.is_object()) return {};
   for (const auto* key : {"caption", "text", "captions"})
@@ -257,10 +257,11 @@ CaptionDraft read_captions_beside(const FileContainer& container,
         "{} .txt file{} without an image: {}{}",
         strays.size(),
         strays.size() == 1 ? "" : "s",
-        fmt::join(strays.begin(),
-                  strays.begin() + static_cast<std::ptrdiff_t>(std::min(strays.size(), kNamed)),
-                  ", "),
-        strays.size() > kNamed ? ", ..." : ""));
+        fmt::join(
+            strays.begin(),
+            strays.begin() + static_cast<std::ptrdiff_t>(std::min(strays.size(), kNamedStrays)),
+            ", "),
+        strays.size() > kNamedStrays ? ", ..." : ""));
   return draft;
 }
 

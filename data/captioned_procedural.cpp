@@ -9,7 +9,8 @@
 namespace uvic::data {
 namespace {
 
-constexpr int kVersion = 1;  // part of the fingerprint: raise it when a pixel or a word changes
+constexpr int kCaptionedVersion =
+    1;  // part of the fingerprint: raise it when a pixel or a word changes
 
 struct Label {
   const char* name;
@@ -62,7 +63,7 @@ std::string CaptionedProcedural::describe() const {
 
 std::string CaptionedProcedural::fingerprint() const {
   return fmt::format("procedural-text v{} images={} size={} split={} label={} seed={}",
-                     kVersion,
+                     kCaptionedVersion,
                      size_,
                      image_size_,
                      split_name(split_),

@@ -19,17 +19,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kNamed = 3;  // files that a message names
+constexpr size_t kNamedFaults = 3;  // files that a message names
 
 /// Counted, and the first few by name: "4 captions are empty: a.jpg, b.jpg, c.jpg, ...".
 class Faults {
  public:
   void add(const std::string& name) {
-    if (++count_ <= kNamed) first_.push_back(name);
+    if (++count_ <= kNamedFaults) first_.push_back(name);
   }
   size_t count() const { return count_; }
   std::string names() const {
-    return fmt::format("{}{}", fmt::join(first_, ", "), count_ > kNamed ? ", ..." : "");
+    return fmt::format("{}{}", fmt::join(first_, ", "), count_ > kNamedFaults ? ", ..." : "");
   }
 
  private:

@@ -15,8 +15,8 @@
 namespace uvic::data {
 namespace {
 
-constexpr size_t kNamed = 3;       // images that a message names
-constexpr uint64_t kLongest = 64;  // bytes of a number and its line end
+constexpr size_t kNamedImages = 3;  // images that a message names
+constexpr uint64_t kLongest = 64;   // bytes of a number and its line end
 
 std::optional<int32_t> parse_class(std::string_view text) {
   constexpr std::string_view kBlank = " \t\r\n";
@@ -44,13 +44,13 @@ bool label_by_class_files(const FileContainer& container,
   }
   if (without.size() == files.size()) return false;
   if (!without.empty()) {
-    const auto named = static_cast<std::ptrdiff_t>(std::min(without.size(), kNamed));
+    const auto named = static_cast<std::ptrdiff_t>(std::min(without.size(), kNamedImages));
     throw formats::file_error(container.name(),
                               fmt::format("{} of {} images have no .cls file: {}{}",
                                           without.size(),
                                           files.size(),
                                           fmt::join(without.begin(), without.begin() + named, ", "),
-                                          without.size() > kNamed ? ", ..." : ""));
+                                          without.size() > kNamedImages ? ", ..." : ""));
   }
   listing.labels.resize(files.size());
   base::parallel_for(static_cast<int64_t>(files.size()), 0, [&](int64_t i) {

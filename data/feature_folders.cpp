@@ -113,7 +113,7 @@ LabelledFeatures::LabelledFeatures(fs::path folder) : folder_(std::move(folder))
     throw file_error(first.string(), "wants a tuple (moments, label)");
   format_ = format_of(first.string(), pair[0].sizes());
   size_ = count_files(folder_);
-  const auto record = folder_ / "features.json";
+  const auto record = folder_ / kFolderRecord;
   if (!is_there(record)) return;
   const auto json = formats::read_json(record);
   const auto info = LatentStoreInfo::from_json(json, record.string());

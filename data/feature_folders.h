@@ -12,6 +12,9 @@
 
 namespace uvic::data {
 
+/// What `uvic encode` writes beside the official files: the file that marks a finished folder.
+inline constexpr const char* kFolderRecord = "features.json";
+
 /// FOLDER/INDEX.npy and FOLDER/INDEX_CAPTION.npy.
 std::filesystem::path feature_path(const std::filesystem::path& folder, int64_t index);
 std::filesystem::path context_feature_path(const std::filesystem::path& folder,

@@ -11,6 +11,7 @@
 #include "data/formats/make_folder.h"
 #include "data/formats/npy.h"
 #include "data/formats/npy_object.h"
+#include "data/latent_store.h"
 #include "data/latent_store_writer.h"
 #include "data/source_path.h"
 
@@ -23,7 +24,7 @@ class FolderWriter : public FeatureWriter {
  public:
   FolderWriter(fs::path folder, FeaturePlan plan)
       : folder_(std::move(folder)), plan_(std::move(plan)) {
-    begin_plan(folder_, folder_ / "features.json", plan_.info.to_json());
+    begin_plan(folder_, folder_ / kFolderRecord, plan_.info.to_json());
     while (done_ < plan_.info.images && is_there(feature_path(folder_, done_))) ++done_;
   }
 
@@ -48,7 +49,7 @@ class FolderWriter : public FeatureWriter {
   void finish(const std::vector<std::string>&, const torch::Tensor& empty_context) override {
     if (empty_context.defined())
       formats::write_npy(folder_ / "empty_context.npy", empty_context.to(torch::kFloat32));
-    formats::write_json(folder_ / "features.json", plan_.info.to_json());
+    formats::write_json(folder_ / kFolderRecord, plan_.info.to_json());
     fs::remove(plan_path(folder_));
   }
 
@@ -73,38 +74,54 @@ std::unique_ptr<FeatureWriter> open_folder(const fs::path& folder, FeaturePlan p
 base::Table<FeatureLayout>& feature_layouts() {
   static base::Table<FeatureLayout> layouts(
       "layout",
-      {{"store", "a few large memory-mapped files, for millions of images", open_store},
+      {{"store",
+        "a few large memory-mapped files, for millions of images",
+        kStoreRecord,
+        open_store},
        {"features",
         "the official code's folders, a file for each latent and each caption: with labels those "
-        "of "
-        "ImageNet, with captions those of MS-COCO",
+        "of ImageNet, with captions those of MS-COCO",
+        kFolderRecord,
         open_folder}});
   return layouts;
 }
 
 fs::path plan_path(const fs::path& folder) { return folder / "plan.json"; }
 
-void begin_plan(const fs::path& folder, const fs::path& finished, const nlohmann::json& plan) {
-  formats::make_folder(folder);
-  base::require(!is_there(finished),
-                "{}: holds a finished set of latents; choose another --out",
-                folder.string());
-  if (!is_there(plan_path(folder))) {
-    base::require(fs::is_empty(folder),
-                  "{}: holds files of something else; choose another --out",
-                  folder.string());
-    formats::write_json(plan_path(folder), plan);
-    return;
-  }
-  const auto before = formats::read_json(plan_path(folder));
+namespace {
+
+/// Throws std::invalid_argument where `before` was not made by `plan`.
+void check_plan(const fs::path& record, const nlohmann::json& plan, const std::string& what) {
+  const auto before = formats::read_json(record);
   for (const auto& [key, value] : plan.items())
     base::require(before.value(key, nlohmann::json()) == value,
-                  "{}: another uvic encode began here: \"{}\" was {}, is {}; choose another --out, "
-                  "or remove the folder",
-                  folder.string(),
+                  "{}: {}: \"{}\" was {}, is {}; choose another --out, or remove the folder",
+                  record.parent_path().string(),
+                  what,
                   key,
                   before.value(key, nlohmann::json()).dump(),
                   value.dump());
+}
+
+}  // namespace
+
+void begin_plan(const fs::path& folder, const fs::path& finished, const nlohmann::json& plan) {
+  formats::make_folder(folder);
+  for (const auto& layout : feature_layouts()) {
+    const auto record = folder / layout.record;
+    if (!is_there(record)) continue;
+    base::require(record == finished,
+                  "{}: holds a finished set of latents of layout {}; choose another --out",
+                  folder.string(),
+                  layout.name);
+    return check_plan(record, plan, "holds a finished set of latents");
+  }
+  if (is_there(plan_path(folder)))
+    return check_plan(plan_path(folder), plan, "another uvic encode began here");
+  base::require(fs::is_empty(folder),
+                "{}: holds files of something else; choose another --out",
+                folder.string());
+  formats::write_json(plan_path(folder), plan);
 }
 
 }  // namespace uvic::data

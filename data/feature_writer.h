@@ -40,13 +40,16 @@ class FeatureWriter {
 struct FeatureLayout {
   const char* name;
   const char* help;
-  /// Throws std::invalid_argument where the folder holds a finished set, or one that another plan
-  /// began; std::runtime_error where it can't be written.
+  /// The file that marks a finished set.
+  const char* record;
+  /// Continues what the same plan began; a finished set of the same plan has nothing left to do.
+  /// Throws std::invalid_argument where the folder holds another plan's set, begun or finished; std::runtime_error where it can't be written.
   std::unique_ptr<FeatureWriter> (*open)(const std::filesystem::path& folder, FeaturePlan plan);
 };
 base::Table<FeatureLayout>& feature_layouts();
 
-/// plan.json records the plan until `finished` replaces it. Throws as FeatureLayout::open does.
+/// plan.json records the plan until the record `finished` replaces it. Throws as
+/// FeatureLayout::open does.
 void begin_plan(const std::filesystem::path& folder,
                 const std::filesystem::path& finished,
                 const nlohmann::json& plan);

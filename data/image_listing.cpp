@@ -20,7 +20,7 @@
 namespace uvic::data {
 namespace {
 
-constexpr size_t kNamed = 3;  // files that a note names
+constexpr size_t kNamedFiles = 3;  // files that a note names
 
 /// Image files that are known by their ending and not read.
 constexpr std::string_view kOtherImages[] = {
@@ -65,7 +65,7 @@ class LeftOut {
     auto& files = reasons_[reason];
     ++files.count;
     files.first.insert(path);
-    if (files.first.size() > kNamed) files.first.erase(std::prev(files.first.end()));
+    if (files.first.size() > kNamedFiles) files.first.erase(std::prev(files.first.end()));
   }
 
   std::vector<std::string> notes() const {
@@ -100,7 +100,7 @@ std::string common_folder(const std::vector<std::string_view>& paths) {
   return std::string(slash == std::string_view::npos ? "" : common.substr(0, slash + 1));
 }
 
-std::optional<int64_t> number(std::string_view digits) {
+std::optional<int64_t> number_of(std::string_view digits) {
   int64_t value = -1;
   const auto* end = digits.data() + digits.size();
   const auto result = std::from_chars(digits.data(), end, value);
@@ -113,7 +113,7 @@ std::optional<int64_t> number(std::string_view digits) {
 bool is_in_folder_of_thousand(const std::string& folder, const std::string& path) {
   const auto name = std::string_view(path).substr(path.rfind('/') + 1);
   const auto first = std::min(name.find_first_of("0123456789"), name.size());
-  const auto image = number(name.substr(first, name.rfind('.') - first)), of = number(folder);
+  const auto image = number_of(name.substr(first, name.rfind('.') - first)), of = number_of(folder);
   return folder.size() >= 3 && image && of && *of == *image / 1000;
 }
 
@@ -187,7 +187,7 @@ void refuse_no_images(const FileContainer& container, const Contents& contents) 
 void note_numbered_classes(Listing& listing) {
   std::vector<int64_t> numbers;
   for (const auto& name : listing.class_names) {
-    const auto value = number(name);
+    const auto value = number_of(name);
     if (!value) return;
     numbers.push_back(*value);
   }

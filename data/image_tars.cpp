@@ -12,16 +12,12 @@
 #include "data/formats/atomic_file.h"
 #include "data/formats/crc32.h"
 #include "data/formats/tar_archive.h"
+#include "data/source_path.h"
 
 namespace uvic::data {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool is_there(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error);
-}
 
 class ImageTars : public FileContainer {
  public:

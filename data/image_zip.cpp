@@ -9,7 +9,7 @@ namespace uvic::data {
 namespace {
 
 // Bytes of an image or of dataset.json: more than an image that the decoder takes can have.
-constexpr uint64_t kLargestFile = uint64_t{1} << 30;
+constexpr uint64_t kLargestEntry = uint64_t{1} << 30;
 
 /// Without "." and empty parts, with '/' between parts.
 std::string plain_path(std::string path) {
@@ -42,9 +42,9 @@ class ImageZip : public FileContainer {
 
   std::string read(const StoredFile& file) const override {
     const auto index = static_cast<size_t>(file.entry);
-    if (zip_.entries()[index].is_stored) return zip_.read(index, kLargestFile);
+    if (zip_.entries()[index].is_stored) return zip_.read(index, kLargestEntry);
     const auto reader = borrow();
-    auto bytes = reader->read(index, kLargestFile);
+    auto bytes = reader->read(index, kLargestEntry);
     give_back(reader);  // after an exception the reader is simply dropped
     return bytes;
   }

@@ -23,7 +23,7 @@ using nlohmann::json;
 namespace {
 
 constexpr const char* kFormat = "uvic-latents";
-constexpr int64_t kVersion = 1;
+constexpr int64_t kStoreVersion = 1;
 
 const char* dtype_name(torch::ScalarType dtype) {
   return dtype == torch::kFloat16 ? "float16" : "float32";
@@ -74,7 +74,7 @@ class Reader {
 
 json LatentStoreInfo::to_json() const {
   return {{"format", kFormat},
-          {"version", kVersion},
+          {"version", kStoreVersion},
           {"images", images},
           {"channels", channels},
           {"size", size},
@@ -93,10 +93,10 @@ json LatentStoreInfo::to_json() const {
 LatentStoreInfo LatentStoreInfo::from_json(const json& object, const std::string& file) {
   constexpr int64_t kMost = int64_t{1} << 40, kMostWide = 1 << 20;
   const Reader read(object, file);
-  if (const auto version = read.count("version", 1, kMost); version > kVersion)
+  if (const auto version = read.count("version", 1, kMost); version > kStoreVersion)
     throw file_error(
         file,
-        fmt::format("of version {}, this uvic reads {}; use a newer uvic", version, kVersion));
+        fmt::format("of version {}, this uvic reads {}; use a newer uvic", version, kStoreVersion));
   LatentStoreInfo info;
   info.images = read.count("images", 1, kMost);
   info.channels = read.count("channels", 2, kMostWide);
@@ -117,7 +117,7 @@ LatentStoreInfo LatentStoreInfo::from_json(const json& object, const std::string
   return info;
 }
 
-fs::path store_index_path(const fs::path& folder) { return folder / "index.json"; }
+fs::path store_index_path(const fs::path& folder) { return folder / kStoreRecord; }
 fs::path moments_path(const fs::path& folder, int64_t shard) {
   return folder / fmt::format("moments-{:05d}.npy", shard);
 }

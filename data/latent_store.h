@@ -51,6 +51,7 @@ struct LatentStoreInfo {
   static LatentStoreInfo from_json(const nlohmann::json& json, const std::string& file);
 };
 
+inline constexpr const char* kStoreRecord = "index.json";
 std::filesystem::path store_index_path(const std::filesystem::path& folder);
 std::filesystem::path moments_path(const std::filesystem::path& folder, int64_t shard);
 std::filesystem::path contexts_path(const std::filesystem::path& folder, int64_t shard);

@@ -13,7 +13,7 @@ namespace uvic::data {
 namespace {
 
 constexpr size_t kLatin1 = 0, kWindows1252 = 1, kMacRoman = 8;  // in single_byte_encodings
-constexpr char32_t kReplacement = 0xfffd;
+constexpr char32_t kUndecodable = 0xfffd;
 constexpr unsigned char kSubstitute = 0x1a;
 
 unsigned byte_at(std::string_view bytes, size_t at) {
@@ -25,7 +25,7 @@ std::optional<std::string> encode(std::u32string_view text, const SingleByteEnco
   std::string bytes;
   bytes.reserve(text.size());
   for (const char32_t c : text) {
-    if (encoding.is_sloppy && c == kReplacement) {
+    if (encoding.is_sloppy && c == kUndecodable) {
       bytes.push_back(static_cast<char>(kSubstitute));
     } else if (c < 0x80) {
       if (encoding.is_sloppy && c == kSubstitute) return std::nullopt;

@@ -14,7 +14,7 @@
 namespace uvic::data {
 namespace {
 
-constexpr int kVersion = 2;  // part of the fingerprint: raise it when a pixel changes
+constexpr int kProceduralVersion = 2;  // part of the fingerprint: raise it when a pixel changes
 
 struct Colour {
   float r, g, b;  // 0 .. 255
@@ -328,7 +328,7 @@ std::string ProceduralDataset::describe() const {
 
 std::string ProceduralDataset::fingerprint() const {
   return fmt::format(
-      "procedural v{} images={} size={} seed={}", kVersion, size_, image_size_, seed_);
+      "procedural v{} images={} size={} seed={}", kProceduralVersion, size_, image_size_, seed_);
 }
 
 int64_t ProceduralDataset::read(int64_t index, uint8_t* planes) const {

@@ -22,8 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 using Arrays = std::map<std::string, formats::ArrayInfo>;
 
-constexpr double kAsymmetry = 1e-5;  // of a covariance, in units of its largest variance
-const char* const kOnlyArray = "-";  // of a .npy
+constexpr double kCovarianceAsymmetry = 1e-5;  // of a covariance, in units of its largest variance
+const char* const kOnlyArray = "-";            // of a .npy
 
 struct Pair {
   const char *mean, *covariance;
@@ -94,7 +94,7 @@ bool looks_like_covariance(const std::string& path, const std::string& name, con
   const auto values = read_array({path, ""}, name).to(torch::kFloat64);
   const double largest = values.diagonal().max().item<double>();
   return values.diagonal().min().item<double>() >= 0 &&
-         (values - values.t()).abs().max().item<double>() <= kAsymmetry * largest;
+         (values - values.t()).abs().max().item<double>() <= kCovarianceAsymmetry * largest;
 }
 
 void add_text(ArrayRoles& roles, const std::string& text) {

@@ -9,7 +9,7 @@
 namespace uvic::model {
 namespace {
 
-constexpr double kNormEpsilon = 1e-5;
+constexpr double kLayerNormEpsilon = 1e-5;
 
 BlockParameters fused_parameters(const BlockImpl& b) {
   BlockParameters p;
@@ -59,7 +59,8 @@ LayerNormImpl::LayerNormImpl(int64_t dim) {
 }
 
 torch::Tensor LayerNormImpl::forward(const torch::Tensor& x, torch::Dtype out) {
-  return torch::layer_norm(x.to(weight.scalar_type()), weight.sizes(), weight, bias, kNormEpsilon)
+  return torch::layer_norm(
+             x.to(weight.scalar_type()), weight.sizes(), weight, bias, kLayerNormEpsilon)
       .to(out);
 }
 
@@ -111,7 +112,7 @@ torch::Tensor BlockImpl::forward(torch::Tensor x,
                                  torch::Dtype compute) {
   const auto score = attn->kind().score;
   if (score && !values && fused_kernels()) {
-    const BlockShape shape{attn->num_heads(), attn->scale(), *score, kNormEpsilon};
+    const BlockShape shape{attn->num_heads(), attn->scale(), *score, kLayerNormEpsilon};
     if (fused_block_serves(x, norm1->weight, compute))
       return fused_block(x, skip, fused_parameters(*this), shape, compute);
     if (cuda_block_serves(x, norm1->weight, shape, compute))

@@ -81,14 +81,14 @@ void plot_attention(const std::string& path, const json& rows) {
 }
 
 /// A product of the network: y [rows, out] = x [rows, in] w^T.
-struct Shape {
+struct KernelShape {
   const char* name;
   int64_t in, out;
 };
 
 /// Prints and returns the times of one product: ours, then that of the library.
 json product_row(const Bench& bench,
-                 const Shape& shape,
+                 const KernelShape& shape,
                  const std::string& direction,
                  int64_t rows,
                  const std::vector<BenchTimes>& times) {
@@ -189,11 +189,11 @@ json bench_products(const Bench& bench) {
              "to library's");
   const double seconds = bench.options.seconds / 5;
   json all = json::array();
-  for (const auto& shape : {Shape{"qkv", dim, 3 * dim},
-                            Shape{"proj", dim, dim},
-                            Shape{"fc1", dim, hidden},
-                            Shape{"fc2", hidden, dim},
-                            Shape{"skip_linear", 2 * dim, dim}}) {
+  for (const auto& shape : {KernelShape{"qkv", dim, 3 * dim},
+                            KernelShape{"proj", dim, dim},
+                            KernelShape{"fc1", dim, hidden},
+                            KernelShape{"fc2", hidden, dim},
+                            KernelShape{"skip_linear", 2 * dim, dim}}) {
     const auto x = torch::randn({rows, shape.in}, options),
                dy = torch::randn({rows, shape.out}, options),
                w = torch::randn({shape.out, shape.in}, torch::kFloat32);

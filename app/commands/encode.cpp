@@ -54,7 +54,7 @@ void write_planes(const formats::Image& image, uint8_t* planes) {
     for (size_t c = 0; c < 3; ++c) planes[c * plane + p] = image.rgb[3 * p + c];
 }
 
-torch::ScalarType dtype_of(const std::string& name) {
+torch::ScalarType stored_dtype(const std::string& name) {
   return name == "float16" ? torch::kFloat16 : torch::kFloat32;
 }
 
@@ -84,8 +84,8 @@ class Encoder {
     info.images = examples();
     info.channels = 2 * latent_->shape().latent_channels;
     info.size = options_.image_size / latent_->downsampling();
-    info.moments_dtype = dtype_of(options_.moments_dtype);
-    info.context_dtype = dtype_of(options_.context_dtype);
+    info.moments_dtype = stored_dtype(options_.moments_dtype);
+    info.context_dtype = stored_dtype(options_.context_dtype);
     info.shard_images = options_.shard_images;
     info.mirrored = options_.mirror;
     info.made_from = {{"images", images_->describe()},

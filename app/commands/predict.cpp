@@ -196,15 +196,15 @@ void PredictOptions::validate() const {
 namespace {
 
 /// What the network is evaluated on, and how.
-struct Evaluation {
+struct PredictEvaluation {
   torch::Tensor output;
   torch::Tensor loss;  ///< undefined without a target
 };
 
-Evaluation evaluate_images(const PredictOptions& options,
-                           model::Network& network,
-                           torch::Device device,
-                           torch::Dtype dtype) {
+PredictEvaluation evaluate_images(const PredictOptions& options,
+                                  model::Network& network,
+                                  torch::Device device,
+                                  torch::Dtype dtype) {
   base::require(!options.timesteps.empty(), "--timesteps: needed, the array of their times");
   base::require(options.cache_step == 0, "--cache_step: only for networks of sequences");
   const auto input = network.input();
@@ -217,7 +217,7 @@ Evaluation evaluate_images(const PredictOptions& options,
   torch::Tensor target;
   if (!options.target.empty())
     target = read_floats("target", options.target, x.sizes()).to(device, dtype);
-  Evaluation result{network.forward(x, timesteps, condition), {}};
+  PredictEvaluation result{network.forward(x, timesteps, condition), {}};
   if (target.defined()) result.loss = (result.output - target).square().mean();
   return result;
 }
@@ -234,9 +234,9 @@ torch::Tensor read_tokens(const char* flag, const std::string& path) {
   return array.to(torch::kInt64).contiguous();
 }
 
-Evaluation evaluate_tokens(const PredictOptions& options,
-                           const model::SequenceNetworkPtr& network,
-                           torch::Device device) {
+PredictEvaluation evaluate_tokens(const PredictOptions& options,
+                                  const model::SequenceNetworkPtr& network,
+                                  torch::Device device) {
   for (const auto& [flag, value] : {std::pair("timesteps", &options.timesteps),
                                     {"labels", &options.labels},
                                     {"context", &options.context}})
@@ -259,7 +259,7 @@ Evaluation evaluate_tokens(const PredictOptions& options,
                   base::shape_text(x.sizes()),
                   vocabulary);
   }
-  Evaluation result;
+  PredictEvaluation result;
   if (options.cache_step == 0) {
     result.output = network->forward(x.to(device), {}, {});
   } else {

@@ -22,8 +22,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kBatch = 64;  // texts that go through the network at once
-constexpr size_t kNamed = 5;    // captions that a note names
+constexpr int64_t kTextBatch = 64;  // texts that go through the network at once
+constexpr size_t kNamed = 5;        // captions that a note names
 
 void check_options(const PredictOptions& options) {
   base::check_fields(options);
@@ -130,7 +130,7 @@ PredictResult predict_text(const PredictOptions& options) {
           : options.precision == "bf16" ? torch::kBFloat16
                                         : torch::kFloat32);
   std::vector<torch::Tensor> parts;
-  for (const auto& batch : ids.split(kBatch)) parts.push_back(clip.encode(batch).cpu());
+  for (const auto& batch : ids.split(kTextBatch)) parts.push_back(clip.encode(batch).cpu());
   PredictResult result;
   result.output = torch::cat(parts);
   formats::write_npy(options.output, result.output);

@@ -70,13 +70,13 @@ GenerationSettings settings_of(const SampleOptions& options,
 }
 
 /// Generates the images of a list, batch by batch, into a folder.
-class Launch {
+class SampleLaunch {
  public:
-  Launch(model::Network& network,
-         const GenerationSettings& settings,
-         const SampleSubject& subject,
-         const SeedList& ids,
-         SampleFolder& folder)
+  SampleLaunch(model::Network& network,
+               const GenerationSettings& settings,
+               const SampleSubject& subject,
+               const SeedList& ids,
+               SampleFolder& folder)
       : network_(network), settings_(settings), subject_(subject), ids_(ids), folder_(folder) {}
 
   /// Throws StopRequested once a signal came; what is done until then is recorded.
@@ -223,7 +223,7 @@ bool run_sample(const SampleOptions& options) {
                subject.ids().size() - missing.size(),
                subject.ids().size());
 
-  Launch launch(*network, settings, subject, missing, folder);
+  SampleLaunch launch(*network, settings, subject, missing, folder);
   try {
     launch.run(options.batch_size);
   } catch (const base::StopRequested&) {

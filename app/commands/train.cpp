@@ -59,7 +59,7 @@ void print_memory(const RunConfig& options, torch::Device device) {
 }
 
 /// Everything that a launch has opened.
-struct Launch {
+struct TrainLaunch {
   RunConfig options;
   LaunchOptions flags;
   torch::Device device;
@@ -74,7 +74,7 @@ struct Launch {
   StartingPoint start = {};
 };
 
-nlohmann::json data_record(const Launch& launch) {
+nlohmann::json data_record(const TrainLaunch& launch) {
   return {{"source", launch.options.data},
           {"describe", launch.dataset.describe()},
           {"fingerprint", launch.dataset.fingerprint()},
@@ -82,7 +82,7 @@ nlohmann::json data_record(const Launch& launch) {
 }
 
 /// The run's own fields of run.json, and this launch's.
-void record(const Launch& launch) {
+void record(const TrainLaunch& launch) {
   const auto& options = launch.options;
   const auto name = std::filesystem::absolute(options.out).lexically_normal();
   nlohmann::json first = {
@@ -115,7 +115,7 @@ void record(const Launch& launch) {
   record_launch(launch.run, first, entry);
 }
 
-void check_same_data(Launch& launch, const std::string& trained_on) {
+void check_same_data(TrainLaunch& launch, const std::string& trained_on) {
   const auto now = launch.dataset.fingerprint();
   if (trained_on.empty() || same_images(trained_on, now) ||
       data::is_same_data(launch.dataset, trained_on))
@@ -132,7 +132,7 @@ void check_same_data(Launch& launch, const std::string& trained_on) {
 }
 
 /// Loads the latest state into launch.state, after every check.
-void resume(Launch& launch) {
+void resume(TrainLaunch& launch) {
   auto& options = launch.options;
   auto& run = launch.run;
   auto& state = launch.state;
@@ -153,7 +153,7 @@ void resume(Launch& launch) {
 }
 
 /// The state that training begins with: the run's, that of --init, or a fresh one.
-void prepare(Launch& launch) {
+void prepare(TrainLaunch& launch) {
   auto& run = launch.run;
   if (const auto back = launch.flags.resume_from; back > 0) {
     const auto folder = run.go_back_to(back);
@@ -178,7 +178,7 @@ void prepare(Launch& launch) {
 }
 
 /// Trains, or makes what an earlier launch left out; returns whether there was anything to do.
-bool train_on(Launch& launch) {
+bool train_on(TrainLaunch& launch) {
   auto& [options,
          flags,
          device,
@@ -210,7 +210,7 @@ bool train_on(Launch& launch) {
   return true;
 }
 
-void log_end(const Launch& launch) {
+void log_end(const TrainLaunch& launch) {
   const auto& state = launch.state;
   const bool finished = state.images_seen >= launch.options.total_images;
   launch.run.log(fmt::format(
@@ -265,15 +265,15 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
   RunDir run(options.out);
   run.open_for_training();
   TrainState state(options.model, options.optimizer, static_cast<uint64_t>(options.seed), device);
-  Launch launch{options,
-                flags,
-                device,
-                *dataset,
-                images.inputs,
-                run,
-                state,
-                images.dataset.get(),
-                sequences.get()};
+  TrainLaunch launch{options,
+                     flags,
+                     device,
+                     *dataset,
+                     images.inputs,
+                     run,
+                     state,
+                     images.dataset.get(),
+                     sequences.get()};
   prepare(launch);
   run.log(fmt::format("{}: {}; {} threads, {}",
                       dataset->describe(),

@@ -17,7 +17,7 @@ bool is_advanced(const std::string& group) {
 }
 
 /// `text` in lines of at most `width` characters.
-std::string wrapped(const std::string& text, size_t width) {
+std::string wrapped_text(const std::string& text, size_t width) {
   std::string lines, line;
   std::istringstream stream(text);
   for (std::string word; stream >> word;) {
@@ -55,7 +55,7 @@ class GroupedHelp : public CLI::Formatter {
   }
 
   std::string make_option_desc(const CLI::Option* option) const override {
-    return wrapped(option->get_description(), kTextWidth);
+    return wrapped_text(option->get_description(), kTextWidth);
   }
 
   std::string make_footer(const CLI::App* app) const override {

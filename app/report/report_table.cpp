@@ -98,7 +98,7 @@ std::string padded(const std::string& text, size_t width) {
 }
 
 /// `text` in lines of at most `width` characters, cut at spaces; longer words are cut.
-std::vector<std::string> wrapped(const std::string& text, size_t width) {
+std::vector<std::string> wrapped_lines(const std::string& text, size_t width) {
   std::vector<std::string> lines(1);
   std::istringstream words(text);
   for (std::string word; words >> word;) {
@@ -264,7 +264,7 @@ std::string table_text(const std::vector<TableGroup>& table,
     std::vector<std::vector<std::string>> columns;
     size_t height = 1;
     for (size_t i = 0; i < cells.size(); ++i) {
-      columns.push_back(wrapped(cells[i], i < names.size() ? widths[i + 1] : kWidth));
+      columns.push_back(wrapped_lines(cells[i], i < names.size() ? widths[i + 1] : kWidth));
       height = std::max(height, columns.back().size());
     }
     for (size_t row = 0; row < height; ++row) {

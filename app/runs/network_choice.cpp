@@ -70,13 +70,6 @@ std::set<std::string> prefixes_of(const model::NamedTensors& tensors) {
   return prefixes;
 }
 
-model::NamedTensors under(const model::NamedTensors& tensors, const std::string& prefix) {
-  model::NamedTensors result;
-  for (const auto& [name, tensor] : tensors)
-    if (name.rfind(prefix, 0) == 0) result.emplace(name.substr(prefix.size()), tensor);
-  return result;
-}
-
 std::string without_dots(std::string name) {
   name.erase(std::remove(name.begin(), name.end(), '.'), name.end());
   return name;
@@ -210,6 +203,13 @@ std::string chosen_prefix(const Networks& networks,
 
 }  // namespace
 
+model::NamedTensors tensors_under(const model::NamedTensors& tensors, const std::string& prefix) {
+  model::NamedTensors result;
+  for (const auto& [name, tensor] : tensors)
+    if (name.rfind(prefix, 0) == 0) result.emplace(name.substr(prefix.size()), tensor);
+  return result;
+}
+
 NetworkChoice choose_network(model::NamedTensors tensors,
                              const std::vector<std::string>& file_order,
                              const std::string& wanted,
@@ -218,7 +218,7 @@ NetworkChoice choose_network(model::NamedTensors tensors,
   unwrap(tensors, order);
   NetworkChoice choice;
   Networks networks;
-  for (const auto& prefix : prefixes_of(tensors)) networks[prefix] = under(tensors, prefix);
+  for (const auto& prefix : prefixes_of(tensors)) networks[prefix] = tensors_under(tensors, prefix);
   // What is under "module.ema." is no part of the network under "module.".
   for (auto& [outer, whole] : networks)
     for (const auto& [inner, part] : networks) {

@@ -33,4 +33,7 @@ NetworkChoice choose_network(model::NamedTensors tensors,
                              const std::string& wanted,
                              const std::string& source);
 
+/// The tensors whose names begin with `prefix`, without it.
+model::NamedTensors tensors_under(const model::NamedTensors& tensors, const std::string& prefix);
+
 }  // namespace uvic::app

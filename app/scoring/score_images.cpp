@@ -26,7 +26,7 @@ namespace {
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point begin) {
+double elapsed_seconds(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
@@ -137,7 +137,7 @@ FidResult score_sides(const Scorer& scorer,
   const auto begin = Clock::now();
   const auto values =
       metrics::score(*scorer.extractor, reference.collected, images.collected, scorer.choice);
-  const double score_sec = seconds_since(begin);
+  const double score_sec = elapsed_seconds(begin);
   warn_of_few(images, "scored", *scorer.extractor, warnings);
   warn_of_few(reference, "reference", *scorer.extractor, warnings);
   warn_of_mismatch(images, reference, warnings);
@@ -189,7 +189,7 @@ FidResult run_fid(const FidOptions& options,
     result = score_sides(scorer, images, *reference, warnings);
     result.json["command"] = base::command_line();
     result.json["created"] = base::utc_now();
-    result.json["elapsed_sec"] = seconds_since(begin);
+    result.json["elapsed_sec"] = elapsed_seconds(begin);
   }
   for (const auto& warning : warnings) fmt::print(stderr, "warning: {}\n", warning);
   if (!options.ref.empty()) {

@@ -16,7 +16,7 @@
 namespace uvic::app {
 namespace {
 
-constexpr const char* kKind = "training state of an autoencoder";
+constexpr const char* kAutoencoderKind = "training state of an autoencoder";
 
 std::vector<int64_t> read_multipliers(const std::string& text) {
   std::vector<int64_t> result;
@@ -134,7 +134,7 @@ void AutoencoderTraining::save(const std::filesystem::path& path,
     for (size_t i = 0; i < names_.size(); ++i)
       file.tensors[fmt::format("optimizer.{}.{}", set.name, names_[i])] = set.tensors[i];
   file.metadata = std::move(metadata);
-  file.metadata["uvic.kind"] = kKind;
+  file.metadata["uvic.kind"] = kAutoencoderKind;
   file.metadata["uvic.step"] = fmt::format("{}", steps_);
   file.metadata["uvic.images_seen"] = fmt::format("{}", images_seen);
   formats::write_safetensors(path, file);
@@ -143,9 +143,9 @@ void AutoencoderTraining::save(const std::filesystem::path& path,
 std::map<std::string, std::string> AutoencoderTraining::load(const std::filesystem::path& path) {
   const auto file = formats::read_safetensors(path);
   const auto kind = file.metadata.find("uvic.kind");
-  if (kind == file.metadata.end() || kind->second != kKind)
-    throw std::runtime_error(
-        fmt::format("{}: not the {}; remove it or choose another --out", path.string(), kKind));
+  if (kind == file.metadata.end() || kind->second != kAutoencoderKind)
+    throw std::runtime_error(fmt::format(
+        "{}: not the {}; remove it or choose another --out", path.string(), kAutoencoderKind));
   std::map<std::string, torch::Tensor> targets;
   for (size_t i = 0; i < names_.size(); ++i) targets["model." + names_[i]] = parameters_[i];
   for (const auto& set : optimizer_->state())

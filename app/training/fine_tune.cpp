@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "app/runs/network_choice.h"
 #include "app/runs/run_dir.h"
 #include "app/runs/run_parts.h"
 #include "app/runs/weights_file.h"
@@ -26,13 +27,6 @@ model::NamedTensors copies(const model::NamedTensors& tensors) {
 }
 
 /// The tensors whose names begin with `prefix`, without it.
-model::NamedTensors under(const model::NamedTensors& tensors, const std::string& prefix) {
-  model::NamedTensors result;
-  for (const auto& [name, tensor] : tensors)
-    if (name.rfind(prefix, 0) == 0) result.emplace(name.substr(prefix.size()), tensor);
-  return result;
-}
-
 std::vector<std::string> class_names_of(const WeightsFile& file) {
   const auto names = file.metadata.find("uvic.class_names");
   if (names == file.metadata.end()) return {};
@@ -178,7 +172,7 @@ StartingPoint start_from(const RunConfig& config,
   fill(state.names, state.averages, average.tensors);
   if (config.init_optimizer == "keep") {
     const auto saved = state_of(config, file);
-    const auto weights = transfer(under(saved.tensors, "model."));
+    const auto weights = transfer(tensors_under(saved.tensors, "model."));
     fill(state.names, state.parameters, weights.tensors);
     for (const auto& set : state.optimizer->state()) {
       model::NamedTensors zero;
@@ -187,7 +181,7 @@ StartingPoint start_from(const RunConfig& config,
       const auto prefix = "optimizer." + set.name + ".";
       fill(state.names,
            set.tensors,
-           model::transfer_moments(weights, under(saved.tensors, prefix), zero));
+           model::transfer_moments(weights, tensors_under(saved.tensors, prefix), zero));
     }
     // The moments are warm: their bias correction continues where it was.
     state.step = count_in(saved.metadata, "uvic.step").value_or(0);

@@ -11,7 +11,7 @@
 namespace uvic::app {
 namespace {
 
-constexpr const char* kKind = "uvic training state";
+constexpr const char* kStateKind = "uvic training state";
 
 // Every set of tensors of the file, with what stands before its names.
 std::vector<std::pair<std::string, std::vector<torch::Tensor>>> sets_of(const TrainState& state) {
@@ -66,7 +66,7 @@ void TrainState::save(const std::filesystem::path& path,
   for (const auto& [prefix, tensors] : sets_of(*this))
     for (size_t i = 0; i < names.size(); ++i) file.tensors[prefix + names[i]] = tensors[i].detach();
   file.metadata = std::move(metadata);
-  file.metadata["uvic.kind"] = kKind;
+  file.metadata["uvic.kind"] = kStateKind;
   file.metadata["uvic.step"] = fmt::format("{}", step);
   file.metadata["uvic.images_seen"] = fmt::format("{}", images_seen);
   file.metadata["uvic.elapsed_sec"] = fmt::format("{}", elapsed_sec);
@@ -82,7 +82,7 @@ void TrainState::save(const std::filesystem::path& path,
 void TrainState::load(const std::filesystem::path& path) {
   const auto file = formats::read_safetensors(path);
   const auto kind = file.metadata.find("uvic.kind");
-  if (kind == file.metadata.end() || kind->second != kKind)
+  if (kind == file.metadata.end() || kind->second != kStateKind)
     throw std::runtime_error(
         fmt::format("{}: not a training state; remove it or choose another --out", path.string()));
   const torch::NoGradGuard no_grad;

@@ -12,8 +12,8 @@
 namespace uvic::formats {
 namespace {
 
-constexpr size_t kBlock = size_t{1} << 18;  // bytes that are unpacked at once
-constexpr int kGzipOnly = 15 + 16;          // the largest window, and a gzip header
+constexpr size_t kUnpackedBlock = size_t{1} << 18;  // bytes that are unpacked at once
+constexpr int kGzipOnly = 15 + 16;                  // the largest window, and a gzip header
 
 /// zlib's state, freed with the object.
 struct Inflate {
@@ -50,11 +50,11 @@ std::string gunzip(std::string_view bytes, const std::string& name, size_t limit
     const size_t before = unpacked.size();
     if (before > limit_bytes)
       throw file_error(name, fmt::format("more than {} bytes unpacked", limit_bytes));
-    unpacked.resize(before + kBlock);
+    unpacked.resize(before + kUnpackedBlock);
     stream.next_out = reinterpret_cast<Bytef*>(unpacked.data() + before);
-    stream.avail_out = kBlock;
+    stream.avail_out = kUnpackedBlock;
     const int result = ::inflate(&stream, Z_NO_FLUSH);
-    unpacked.resize(before + kBlock - stream.avail_out);
+    unpacked.resize(before + kUnpackedBlock - stream.avail_out);
     if (result == Z_STREAM_END) {
       if (stream.avail_in == 0 && given == bytes.size()) break;
       if (inflateReset(&stream) != Z_OK) throw file_error(name, "damaged gzip file");

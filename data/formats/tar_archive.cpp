@@ -15,7 +15,7 @@
 namespace uvic::formats {
 namespace {
 
-constexpr uint64_t kBlock = 512;
+constexpr uint64_t kRecordBlock = 512;
 constexpr uint64_t kLargestRecord = uint64_t{1} << 20;  // of pax, or a long name
 
 // https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html, "ustar Interchange Format".
@@ -68,7 +68,7 @@ bool has_checksum(std::string_view header) {
   if (!stored) return false;
   uint64_t sum = 0;
   int64_t signed_sum = 0;
-  for (size_t i = 0; i < kBlock; ++i) {
+  for (size_t i = 0; i < kRecordBlock; ++i) {
     const bool is_own = i >= kChecksum.begin && i < kChecksum.begin + kChecksum.size;
     const char c = is_own ? ' ' : header[i];
     sum += static_cast<unsigned char>(c);
@@ -89,8 +89,8 @@ class Lister {
 
   std::vector<TarEntry> run() {
     while (at_ < bytes_.size()) {
-      if (bytes_.size() - at_ < kBlock) fail("cut off inside a header");
-      const auto header = bytes_.substr(at_, kBlock);
+      if (bytes_.size() - at_ < kRecordBlock) fail("cut off inside a header");
+      const auto header = bytes_.substr(at_, kRecordBlock);
       if (is_zero(header)) return std::move(entries_);  // the end; what follows is padding
       if (!has_checksum(header))
         fail(entries_.empty() && at_ == 0 ? "no tar archive" : "a header has a wrong checksum");
@@ -124,7 +124,7 @@ class Lister {
     if (!is_file) size = has_content(type) ? *size : 0;
     TarEntry entry;
     entry.name = entry_name(header, type == '5');
-    entry.offset = at_ + kBlock;
+    entry.offset = at_ + kRecordBlock;
     entry.size_bytes = *size;
     entry.is_file = is_file && (entry.name.empty() || entry.name.back() != '/');
     content(*size, std::numeric_limits<uint64_t>::max());
@@ -160,9 +160,9 @@ class Lister {
 
   std::string_view content(uint64_t size, uint64_t limit) const {
     if (size > limit) fail(fmt::format("a record of {} bytes", size));
-    if (size > bytes_.size() - at_ - kBlock)
+    if (size > bytes_.size() - at_ - kRecordBlock)
       fail(fmt::format("an entry of {} bytes reaches beyond the end", size));
-    return bytes_.substr(at_ + kBlock, size);
+    return bytes_.substr(at_ + kRecordBlock, size);
   }
 
   /// "LENGTH KEY=VALUE\n", LENGTH that of the whole record.
@@ -196,7 +196,7 @@ class Lister {
   }
 
   void advance(uint64_t size) {
-    const uint64_t step = kBlock + (size + kBlock - 1) / kBlock * kBlock;
+    const uint64_t step = kRecordBlock + (size + kRecordBlock - 1) / kRecordBlock * kRecordBlock;
     at_ = step > bytes_.size() - at_ ? bytes_.size() : at_ + step;
   }
 
@@ -214,8 +214,8 @@ std::string_view view(const MappedFile& file) {
 }  // namespace
 
 bool is_tar(std::string_view bytes) {
-  if (bytes.size() < kBlock) return false;
-  const auto header = bytes.substr(0, kBlock);
+  if (bytes.size() < kRecordBlock) return false;
+  const auto header = bytes.substr(0, kRecordBlock);
   return !is_zero(header) && has_checksum(header) && number(header, kSize).has_value();
 }
 

@@ -17,9 +17,9 @@ namespace {
 using nlohmann::json;
 
 /// Sizes of named tensors, with the file's name in messages.
-class Shapes {
+class AutoencoderShapes {
  public:
-  Shapes(const NamedTensors& tensors, const std::string& source)
+  AutoencoderShapes(const NamedTensors& tensors, const std::string& source)
       : tensors_(tensors), source_(source) {}
 
   bool has(const std::string& name) const { return tensors_.count(name) > 0; }
@@ -51,7 +51,7 @@ class Shapes {
 };
 
 /// Levels, channels and attention of one half: "encoder.down" or "decoder.up".
-void read_levels(const Shapes& shapes,
+void read_levels(const AutoencoderShapes& shapes,
                  const std::string& levels,
                  const std::string& source,
                  AutoencoderKlConfig& config) {
@@ -135,7 +135,7 @@ void AutoencoderKlConfig::validate() const {
 }
 
 AutoencoderKlConfig autoencoder_config(const AutoencoderTensors& file, const std::string& source) {
-  const Shapes shapes(file.tensors, source);
+  const AutoencoderShapes shapes(file.tensors, source);
   AutoencoderKlConfig config;
   config.quant_conv = shapes.has("quant_conv.weight");
   config.post_quant_conv = shapes.has("post_quant_conv.weight");

@@ -19,7 +19,7 @@ constexpr const char* kMetadata = "uvic.autoencoder";
 
 /// Of a folder of diffusers the whole file, not its half-precision twin next to it; of a folder of
 /// a whole model the part in vae/.
-fs::path find_file(const fs::path& source) {
+fs::path find_autoencoder_file(const fs::path& source) {
   std::error_code ignored;
   if (!fs::is_directory(source, ignored)) return formats::find_stored_tensors(source);
   for (const auto& folder : {source, source / "vae"})
@@ -50,7 +50,7 @@ void read_config_beside(AutoencoderFile& file) {
 }  // namespace
 
 AutoencoderFile open_autoencoder_file(const fs::path& source) {
-  auto stored = formats::read_stored_tensors(find_file(source));
+  auto stored = formats::read_stored_tensors(find_autoencoder_file(source));
   AutoencoderFile file;
   file.path = stored.path;
   const auto name = file.path.string();
@@ -75,7 +75,7 @@ AutoencoderFile open_autoencoder_file(const fs::path& source) {
 
 bool is_autoencoder(const fs::path& path) {
   try {
-    return holds_autoencoder(formats::read_stored_tensors(find_file(path)).tensors);
+    return holds_autoencoder(formats::read_stored_tensors(find_autoencoder_file(path)).tensors);
   } catch (const std::exception&) {
     return false;  // who opens it says what is wrong
   }

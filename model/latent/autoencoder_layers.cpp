@@ -7,7 +7,7 @@
 namespace uvic::model {
 namespace {
 
-constexpr double kNormEpsilon = 1e-6;
+constexpr double kGroupNormEpsilon = 1e-6;
 
 torch::Tensor twice_as_large(const torch::Tensor& x) {
   return torch::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)});
@@ -39,7 +39,7 @@ GroupNormImpl::GroupNormImpl(int64_t groups, int64_t channels) : groups_(groups)
 }
 
 torch::Tensor GroupNormImpl::forward(const torch::Tensor& x, bool silu) {
-  auto y = torch::group_norm(x.to(weight.scalar_type()), groups_, weight, bias, kNormEpsilon);
+  auto y = torch::group_norm(x.to(weight.scalar_type()), groups_, weight, bias, kGroupNormEpsilon);
   if (silu) y = torch::silu(y);
   return y.to(x.scalar_type());
 }

@@ -30,7 +30,7 @@ torch::Tensor for_each_text(int64_t batch, const Step& step) {
 }
 
 /// The file of weights that a file or folder stands for.
-fs::path find_file(const fs::path& path) {
+fs::path find_text_encoder(const fs::path& path) {
   std::error_code ignored;
   const auto part = path / "text_encoder";
   return formats::find_stored_tensors(fs::is_directory(part, ignored) ? part : path);
@@ -39,7 +39,7 @@ fs::path find_file(const fs::path& path) {
 }  // namespace
 
 bool is_clip_text(const fs::path& path) {
-  const auto found = find_file(path);
+  const auto found = find_text_encoder(path);
   const auto file = formats::MappedFile::open(found);
   // Without reading all of a file to check its sum.
   if (formats::file_kind(file) == formats::FileKind::kSafetensors)
@@ -49,7 +49,7 @@ bool is_clip_text(const fs::path& path) {
 }
 
 ClipText ClipText::open(const fs::path& path, std::vector<std::string>* notes) {
-  const auto file = formats::read_stored_tensors(find_file(path));
+  const auto file = formats::read_stored_tensors(find_text_encoder(path));
   return ClipTextReader(file).read(notes);
 }
 

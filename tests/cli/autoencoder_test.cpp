@@ -48,7 +48,7 @@ Words tiny(const fs::path& out, int64_t images = 64) {
           "1"};
 }
 
-void check_refused(const Outcome& outcome, int exit_code, const std::string& what) {
+void check_refusal(const Outcome& outcome, int exit_code, const std::string& what) {
   CAPTURE(outcome.err);
   CHECK(outcome.exit_code == exit_code);
   const auto begin = outcome.err.rfind("uvic: ");
@@ -81,7 +81,7 @@ TEST_CASE("an autoencoder is trained, inspected, and evaluated by halves", "[aut
   CHECK_THAT(trained.out, Contains("scale factor") && Contains("PSNR"));
   CHECK_FALSE(fs::exists(at("kl.safetensors.state")));
   CHECK_THAT(formats::read_file(at("kl.safetensors.jsonl")), Contains("\"images_seen\":64"));
-  check_refused(run_uvic(tiny(at("kl.safetensors"))), 2, "exists");
+  check_refusal(run_uvic(tiny(at("kl.safetensors"))), 2, "exists");
 
   const auto report =
       formats::parse_json(run_uvic({"inspect", "--json", at("kl.safetensors")}).out, "inspect");
@@ -130,39 +130,39 @@ TEST_CASE("options that do not fit the network are refused in one line", "[autoe
   const auto kl = scratch / "kl.safetensors", x = scratch / "x.npy";
   REQUIRE(run_uvic(tiny(kl, 8)).exit_code == 0);
   formats::write_npy(x, torch::zeros({1, 3, 16, 16}));
-  check_refused(predict(kl, x, {}), 2, "--part: needed, encoder or decoder");
-  check_refused(predict(kl, x, {"--part", "middle"}), 2, "middle");
-  check_refused(predict(kl, x, {"--part", "encoder", "--timesteps", x.string()}),
+  check_refusal(predict(kl, x, {}), 2, "--part: needed, encoder or decoder");
+  check_refusal(predict(kl, x, {"--part", "middle"}), 2, "middle");
+  check_refusal(predict(kl, x, {"--part", "encoder", "--timesteps", x.string()}),
                 2,
                 "is an autoencoder, which takes none");
-  check_refused(predict(kl, x, {"--part", "decoder"}), 2, "want floats [batch, 4, height, width]");
-  check_refused(predict(kl, x, {"--part", "encoder", "--tile", "2"}), 2, "4 or more");
-  check_refused(predict(trained_run(), x, {"--part", "encoder"}), 2, "is no autoencoder");
+  check_refusal(predict(kl, x, {"--part", "decoder"}), 2, "want floats [batch, 4, height, width]");
+  check_refusal(predict(kl, x, {"--part", "encoder", "--tile", "2"}), 2, "4 or more");
+  check_refusal(predict(trained_run(), x, {"--part", "encoder"}), 2, "is no autoencoder");
   CHECK_FALSE(fs::exists(scratch / "out.npy"));
 
   // A file cut short, and one without a half.
   const auto cut = scratch / "cut.safetensors", half = scratch / "half.safetensors";
   fs::copy_file(kl, cut);
   fs::resize_file(cut, fs::file_size(cut) / 2);
-  check_refused(predict(cut, x, {"--part", "encoder"}), 1, "cut.safetensors: ");
+  check_refusal(predict(cut, x, {"--part", "encoder"}), 1, "cut.safetensors: ");
   auto file = formats::read_safetensors(kl);
   for (auto item = file.tensors.begin(); item != file.tensors.end();)
     item = item->first.rfind("encoder.", 0) == 0 || item->first.rfind("quant_conv.", 0) == 0
                ? file.tensors.erase(item)
                : std::next(item);
   formats::write_safetensors(half, file);
-  check_refused(predict(half, x, {"--part", "encoder"}), 1, "holds the decoder alone");
+  check_refusal(predict(half, x, {"--part", "encoder"}), 1, "holds the decoder alone");
 }
 
 TEST_CASE("a training that makes no network is refused in one line", "[autoencoder]") {
   const Scratch scratch;
   const auto out = scratch / "a.safetensors";
-  check_refused(run_uvic({"train-autoencoder"}), 2, "--out is missing");
-  check_refused(
+  check_refusal(run_uvic({"train-autoencoder"}), 2, "--out is missing");
+  check_refusal(
       run_uvic(tiny(out) + Words{"--model.norm_groups", "3"}), 2, "multiple of the 3 groups");
-  check_refused(run_uvic(tiny(out) + Words{"--model.multipliers", "1,x"}), 2, "give whole numbers");
-  check_refused(run_uvic(tiny(out) + Words{"--dataset.image_size", "15"}), 2, "multiple of 2");
-  check_refused(run_uvic(tiny(scratch / "a.pth")), 2, ".safetensors");
+  check_refusal(run_uvic(tiny(out) + Words{"--model.multipliers", "1,x"}), 2, "give whole numbers");
+  check_refusal(run_uvic(tiny(out) + Words{"--dataset.image_size", "15"}), 2, "multiple of 2");
+  check_refusal(run_uvic(tiny(scratch / "a.pth")), 2, ".safetensors");
 }
 
 TEST_CASE("a stopped training of an autoencoder ends in the same weights", "[autoencoder]") {
@@ -208,7 +208,7 @@ TEST_CASE("a stopped training of an autoencoder ends in the same weights", "[aut
   run.signal(SIGTERM);
   run.wait();
   if (fs::exists((scratch / "x.safetensors").string() + ".state"))
-    check_refused(run_uvic(options(scratch / "x.safetensors") + Words{"--kl_weight", "0.5"}),
+    check_refusal(run_uvic(options(scratch / "x.safetensors") + Words{"--kl_weight", "0.5"}),
                   1,
                   "of a training with other options");
 }

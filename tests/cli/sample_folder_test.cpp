@@ -24,7 +24,9 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-Words sampling(const fs::path& out, const std::string& seeds, const std::string& steps = "2") {
+Words sampling_steps(const fs::path& out,
+                     const std::string& seeds,
+                     const std::string& steps = "2") {
   return {"sample",
           "--run",
           trained_run().string(),
@@ -45,7 +47,7 @@ TEST_CASE("files that uvic sample did not write are not replaced", "[sample_fold
   const auto* name = GENERATE("000001.png", "000001_trajectory.png", "grid.png");
   CAPTURE(name);
   std::ofstream(out / name) << "somebody's";
-  const auto command = sampling(out, "0-2") + Words{"--trajectory"};
+  const auto command = sampling_steps(out, "0-2") + Words{"--trajectory"};
   const auto refused = run_uvic(command);
   check_refused(refused, 2, name);
   CHECK_THAT(refused.err, Contains("--overwrite"));
@@ -57,12 +59,12 @@ TEST_CASE("files that uvic sample did not write are not replaced", "[sample_fold
 TEST_CASE("a grid.png that came after samples without one is somebody's", "[sample_folder]") {
   const Scratch scratch;
   const auto out = scratch / "s";
-  REQUIRE(run_uvic(sampling(out, "0") + Words{"--grid=false"}).exit_code == 0);
+  REQUIRE(run_uvic(sampling_steps(out, "0") + Words{"--grid=false"}).exit_code == 0);
   std::ofstream(out / "grid.png") << "somebody's";
-  const auto refused = run_uvic(sampling(out, "0-1"));
+  const auto refused = run_uvic(sampling_steps(out, "0-1"));
   check_refused(refused, 2, "grid.png");
   CHECK_THAT(refused.err, Contains("--overwrite"));
-  CHECK(run_uvic(sampling(out, "0-1") + Words{"--grid=false"}).exit_code == 0);
+  CHECK(run_uvic(sampling_steps(out, "0-1") + Words{"--grid=false"}).exit_code == 0);
   CHECK(formats::read_file(out / "grid.png") == "somebody's");
 }
 
@@ -70,12 +72,12 @@ TEST_CASE("the grid of an earlier launch is replaced, also where its record is o
           "[sample_folder]") {
   const Scratch scratch;
   const auto out = scratch / "s";
-  REQUIRE(run_uvic(sampling(out, "0")).exit_code == 0);
+  REQUIRE(run_uvic(sampling_steps(out, "0")).exit_code == 0);
   auto record = formats::read_json(out / "samples.json");
   CHECK(record.at("grid") == true);
   record.erase("grid");
   formats::write_json(out / "samples.json", record);
-  CHECK(run_uvic(sampling(out, "0-1")).exit_code == 0);
+  CHECK(run_uvic(sampling_steps(out, "0-1")).exit_code == 0);
 }
 
 TEST_CASE("of two launches with other settings that begin at once, one is refused",
@@ -84,7 +86,7 @@ TEST_CASE("of two launches with other settings that begin at once, one is refuse
     const Scratch scratch;
     std::vector<std::unique_ptr<Running>> launches;
     for (const auto* steps : {"20", "21"})
-      launches.push_back(std::make_unique<Running>(sampling(scratch / "s", "0-19", steps)));
+      launches.push_back(std::make_unique<Running>(sampling_steps(scratch / "s", "0-19", steps)));
     std::vector<int> codes;
     for (auto& launch : launches) codes.push_back(launch->wait());
     std::sort(codes.begin(), codes.end());
@@ -96,7 +98,7 @@ TEST_CASE("of two launches with other settings that begin at once, one is refuse
 TEST_CASE("a hundred million seeds take no memory of their own", "[sample_folder]") {
   const Scratch scratch;
   const auto out = scratch / "s";
-  Running launch(sampling(out, "0-99999999"));
+  Running launch(sampling_steps(out, "0-99999999"));
   for (int i = 0; i < 3000 && !launch.finished() && !fs::exists(out / "000063.png"); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   REQUIRE_FALSE(launch.finished());

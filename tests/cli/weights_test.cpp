@@ -34,7 +34,8 @@ TEST_CASE("weights of the official code, converted, give the official output", "
   const auto converted =
       run_uvic(Words{"convert", (kGolden / "20.ckpt").string(), at("w.safetensors")} + kHints);
   REQUIRE(converted.exit_code == 0);
-  CHECK_THAT(converted.out, Contains("w.toml") && Contains("4060") && Contains("uvic predict"));
+  CHECK_THAT(converted.out,
+             Contains("w.toml") && Contains("4060") && Contains("uvic sample --weights"));
   const formats::NpzFile official(kGolden / "official.npz");
   for (const auto* name : {"x", "t", "context"})
     formats::write_npy(scratch / (std::string(name) + ".npy"), official.read(name));

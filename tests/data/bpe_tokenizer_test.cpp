@@ -25,7 +25,7 @@ namespace {
 
 constexpr const char* kFile = "bpe_simple_vocab_16e6.txt.gz";
 
-void write_text(const fs::path& path, const std::string& text) {
+void write_vocabulary(const fs::path& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;
 }
 
@@ -55,8 +55,8 @@ void write_hugging_face_files(const fs::path& vocabulary, const fs::path& folder
   }
   ids["<|startoftext|>"] = 49406;
   ids["<|endoftext|>"] = 49407;
-  write_text(folder / "vocab.json", ids.dump());
-  write_text(folder / "merges.txt", merge_lines);
+  write_vocabulary(folder / "vocab.json", ids.dump());
+  write_vocabulary(folder / "merges.txt", merge_lines);
   auto fast = json::parse(R"({
     "added_tokens": [
       {"id": 49406, "content": "<|startoftext|>", "single_word": false, "normalized": true},
@@ -72,7 +72,7 @@ void write_hugging_face_files(const fs::path& vocabulary, const fs::path& folder
   fast["model"]["vocab"] = ids;
   fast["model"]["merges"] = merges;
   fs::create_directory(folder / "fast");
-  write_text(folder / "fast" / "tokenizer.json", fast.dump());
+  write_vocabulary(folder / "fast" / "tokenizer.json", fast.dump());
 }
 
 /// Bytes, their last forms, and these merges: OpenAI's form of a vocabulary of a few ids.
@@ -133,7 +133,7 @@ TEST_CASE("tokens: padded and cut as Hugging Face does", "[data][tokens]") {
 
 TEST_CASE("tokens: the byte that is not UTF-8 is reported", "[data][tokens]") {
   test::Scratch scratch;
-  write_text(scratch / "v.txt", small_vocabulary("a b\n"));
+  write_vocabulary(scratch / "v.txt", small_vocabulary("a b\n"));
   const auto tokenizer = BpeTokenizer::open(scratch / "v.txt");
   for (const auto* bad :
        {"ab\xff", "ab\xc0\x80", "ab\xed\xa0\x80", "ab\xf4\x90\x80\x80", "ab\xe2\x82"})
@@ -143,7 +143,7 @@ TEST_CASE("tokens: the byte that is not UTF-8 is reported", "[data][tokens]") {
 TEST_CASE("tokens: merges of the lowest rank come first", "[data][tokens]") {
   test::Scratch scratch;
   // Ids: 512 bc, 513 ab, 514 abc, 515 cd</w>.
-  write_text(scratch / "v.txt", small_vocabulary("b c\na b\na bc\nc d</w>\n"));
+  write_vocabulary(scratch / "v.txt", small_vocabulary("b c\na b\na bc\nc d</w>\n"));
   const auto tokenizer = BpeTokenizer::open(scratch / "v.txt");
   const auto& v = tokenizer.vocabulary();
   CHECK(tokenizer.size() == 518);
@@ -158,7 +158,7 @@ TEST_CASE("tokens: merges of the lowest rank come first", "[data][tokens]") {
 
 TEST_CASE("tokens: a word of a million letters takes no quadratic time", "[data][tokens]") {
   test::Scratch scratch;
-  write_text(scratch / "v.txt", small_vocabulary("a a\naa aa\naaaa aaaa\n"));
+  write_vocabulary(scratch / "v.txt", small_vocabulary("a a\naa aa\naaaa aaaa\n"));
   const auto tokenizer = BpeTokenizer::open(scratch / "v.txt");
   const auto ids = tokenizer.encode(std::string(1 << 20, 'a'));
   // The last letter is another symbol: of the rest, 131071 times eight, then aaaa, aa and a.
@@ -175,11 +175,11 @@ TEST_CASE("tokens: padding is what the files next to a vocabulary say", "[data][
   write_hugging_face_files(*vocabulary, scratch.path());
   CHECK(BpeTokenizer::open(scratch / "vocab.json").vocabulary().pad == 49407);
   CHECK(BpeTokenizer::open(scratch / "merges.txt").vocabulary().pad == 49407);
-  write_text(scratch / "special_tokens_map.json", R"({"pad_token": {"content": "!"}})");
+  write_vocabulary(scratch / "special_tokens_map.json", R"({"pad_token": {"content": "!"}})");
   CHECK(BpeTokenizer::open(scratch.path()).vocabulary().pad == 0);  // Stable Diffusion 2
-  write_text(scratch / "special_tokens_map.json", R"({"pad_token": "<|endoftext|>"})");
+  write_vocabulary(scratch / "special_tokens_map.json", R"({"pad_token": "<|endoftext|>"})");
   CHECK(BpeTokenizer::open(scratch.path()).vocabulary().pad == 49407);
-  write_text(scratch / "added_tokens.json", R"({"<toy>": 49408})");
+  write_vocabulary(scratch / "added_tokens.json", R"({"<toy>": 49408})");
   CHECK(BpeTokenizer::open(scratch.path()).encode("a <toy> <TOY>") ==
         std::vector<int64_t>{320, 49408, 283, 5988, 285});
 }
@@ -187,7 +187,7 @@ TEST_CASE("tokens: padding is what the files next to a vocabulary say", "[data][
 TEST_CASE("tokens: files that are no tokenizer are refused with a reason", "[data][tokens]") {
   test::Scratch scratch;
   const auto refusal = [&](const std::string& name, const std::string& content) {
-    write_text(scratch / name, content);
+    write_vocabulary(scratch / name, content);
     try {
       BpeTokenizer::open(scratch / name);
     } catch (const std::runtime_error& error) {

@@ -25,7 +25,7 @@ namespace {
 
 const std::string kShards = UVIC_GOLDEN_DIR "/formats/shard-";
 
-void write_text(const fs::path& path, const std::string& text) {
+void write_caption_file(const fs::path& path, const std::string& text) {
   fs::create_directories(path.parent_path());
   std::ofstream(path, std::ios::binary) << text;
 }
@@ -66,7 +66,7 @@ json coco() {
 TEST_CASE("captions: COCO's images are in the order of their ids", "[data][captions]") {
   test::Scratch scratch;
   const auto json_path = (scratch / "annotations/captions_val2014.json").string();
-  write_text(json_path, coco().dump());
+  write_caption_file(json_path, coco().dump());
   CHECK_THAT(refusal(json_path), Contains("its images are not found") && Contains("val2014"));
   int red = 0;
   for (const auto* name : {"a", "b", "c"})
@@ -87,7 +87,7 @@ TEST_CASE("captions: COCO's images are in the order of their ids", "[data][capti
   CHECK(open_captioned_images(json_path, scratch.path().string())->name(0) == "val2014/a.png");
   auto changed = coco();
   changed["annotations"][0]["caption"] = "other";
-  write_text(json_path, changed.dump());
+  write_caption_file(json_path, changed.dump());
   CHECK(open_captioned_images(json_path)->fingerprint() != images->fingerprint());
 }
 
@@ -96,34 +96,34 @@ TEST_CASE("captions: faults of COCO's files are one line with counts and names",
   test::Scratch scratch;
   const auto path = (scratch / "captions.json").string();
   write_image(scratch / "a.png", 1);
-  write_text(path, coco().dump());
+  write_caption_file(path, coco().dump());
   CHECK_THAT(refusal(path), Contains("2 of its 3 images are not in") && Contains("b.png, c.png"));
   write_image(scratch / "b.png", 1);
   write_image(scratch / "c.png", 1);
   auto changed = coco();
   changed["annotations"][0]["caption"] = " \n";
   changed["annotations"][3]["caption"] = "";
-  write_text(path, changed.dump());
+  write_caption_file(path, changed.dump());
   const auto images = open_captioned_images(path);
   CHECK(images->size() == 2);
   REQUIRE(images->notes().size() == 2);
   CHECK(images->notes()[0] == "2 empty captions left out: of a.png, c.png");
   CHECK(images->notes()[1] == "1 images without a caption left out: c.png");
   changed["annotations"][1]["image_id"] = 77;
-  write_text(path, changed.dump());
+  write_caption_file(path, changed.dump());
   CHECK_THAT(refusal(path),
              Contains("1 captions are of images that it does not list, the first of image 77"));
   changed = coco();
   changed["images"][0]["id"] = 2;
-  write_text(path, changed.dump());
+  write_caption_file(path, changed.dump());
   CHECK_THAT(refusal(path), Contains("two images have the id 2"));
-  write_text(path, "{\"images\": []}");
+  write_caption_file(path, "{\"images\": []}");
   CHECK_THAT(refusal(path), Contains("without a list \"annotations\""));
-  write_text(path, "{\"images\": [], \"annotations\": []}");
+  write_caption_file(path, "{\"images\": [], \"annotations\": []}");
   CHECK_THAT(refusal(path), Contains("lists no image"));
-  write_text(path, "{\"images\": [1], \"annotations\": []}");
+  write_caption_file(path, "{\"images\": [1], \"annotations\": []}");
   CHECK_THAT(refusal(path), Contains("an entry without \"id\""));
-  write_text(path, "{\"a\xff\": 1}");
+  write_caption_file(path, "{\"a\xff\": 1}");
   CHECK_THAT(refusal(path), Contains("not valid JSON"));
 }
 
@@ -131,9 +131,9 @@ TEST_CASE("captions: metadata.jsonl and metadata.csv of Hugging Face's image fol
           "[data][captions]") {
   test::Scratch scratch;
   for (const auto* name : {"train/b.png", "train/sub/a.png"}) write_image(scratch / name, 4);
-  write_text(scratch / "train/metadata.jsonl",
-             "{\"file_name\": \"sub/a.png\", \"text\": \"one\"}\n\n"
-             "{\"file_name\": \"./b.png\", \"text\": [\"two\", \"three\"]}\r\n");
+  write_caption_file(scratch / "train/metadata.jsonl",
+                     "{\"file_name\": \"sub/a.png\", \"text\": \"one\"}\n\n"
+                     "{\"file_name\": \"./b.png\", \"text\": [\"two\", \"three\"]}\r\n");
   const auto images = open_captioned_images(scratch.path().string());
   REQUIRE(images->size() == 2);
   CHECK(images->name(0) == "train/sub/a.png");
@@ -141,27 +141,29 @@ TEST_CASE("captions: metadata.jsonl and metadata.csv of Hugging Face's image fol
   CHECK_THAT(images->describe(), Contains("(metadata.jsonl)"));
 
   fs::remove(scratch / "train/metadata.jsonl");
-  write_text(scratch / "train/metadata.csv",
-             "\xef\xbb\xbf"
-             "caption,file_name,n\n\"a \"\"quoted\"\", one\nof two lines\",b.png,1\n");
+  write_caption_file(scratch / "train/metadata.csv",
+                     "\xef\xbb\xbf"
+                     "caption,file_name,n\n\"a \"\"quoted\"\", one\nof two lines\",b.png,1\n");
   const auto csv = open_captioned_images(scratch.path().string());
   REQUIRE(csv->size() == 1);
   CHECK(csv->captions(0) == Words{"a \"quoted\", one\nof two lines"});
 
-  write_text(scratch / "train/metadata.csv", "file_name,label\nb.png,1\n");
+  write_caption_file(scratch / "train/metadata.csv", "file_name,label\nb.png,1\n");
   CHECK_THAT(refusal(scratch.path().string()), Contains("want file_name and one of text, caption"));
-  write_text(scratch / "train/metadata.csv", "file_name,text\nb.png\n");
+  write_caption_file(scratch / "train/metadata.csv", "file_name,text\nb.png\n");
   CHECK_THAT(refusal(scratch.path().string()), Contains("row 2 has 1 fields, the first has 2"));
-  write_text(scratch / "train/metadata.csv", "file_name,text\nb.png,bad\xff\n");
+  write_caption_file(scratch / "train/metadata.csv", "file_name,text\nb.png,bad\xff\n");
   CHECK_THAT(refusal(scratch.path().string()),
              Contains("1 captions are not UTF-8: of train/b.png"));
   fs::remove(scratch / "train/metadata.csv");
-  write_text(scratch / "train/metadata.jsonl", "{\"file_name\": \"b.png\", \"label\": 1}\n");
+  write_caption_file(scratch / "train/metadata.jsonl",
+                     "{\"file_name\": \"b.png\", \"label\": 1}\n");
   CHECK_THAT(refusal(scratch.path().string()),
              Contains("metadata.jsonl line 1: no caption: it has file_name, label"));
-  write_text(scratch / "train/metadata.jsonl", "{\"file_name\": \"b.png\", \"text\": 1}\n");
+  write_caption_file(scratch / "train/metadata.jsonl", "{\"file_name\": \"b.png\", \"text\": 1}\n");
   CHECK_THAT(refusal(scratch.path().string()), Contains("text is neither a text nor a list"));
-  write_text(scratch / "train/metadata.jsonl", "{\"file_name\": \"x.png\", \"text\": \"x\"}\n");
+  write_caption_file(scratch / "train/metadata.jsonl",
+                     "{\"file_name\": \"x.png\", \"text\": \"x\"}\n");
   CHECK_THAT(refusal(scratch.path().string()), Contains("1 of its 1 images are not in"));
 }
 
@@ -169,10 +171,10 @@ TEST_CASE("captions: a text file next to each image", "[data][captions]") {
   test::Scratch scratch;
   const auto folder = scratch / "f";
   for (const auto* name : {"b.png", "a.v2.png", "c.png", "d.png"}) write_image(folder / name, 5);
-  write_text(folder / "b.txt", "one\r\n\ntwo\n");
-  write_text(folder / "a.v2.txt", "three");
-  write_text(folder / "c.json", R"({"caption": "four"})");
-  write_text(folder / "README.txt", "no caption");
+  write_caption_file(folder / "b.txt", "one\r\n\ntwo\n");
+  write_caption_file(folder / "a.v2.txt", "three");
+  write_caption_file(folder / "c.json", R"({"caption": "four"})");
+  write_caption_file(folder / "README.txt", "no caption");
   const auto images = open_captioned_images(folder.string());
   REQUIRE(images->size() == 3);
   CHECK(images->name(0) == "a.v2.png");
@@ -181,7 +183,7 @@ TEST_CASE("captions: a text file next to each image", "[data][captions]") {
   REQUIRE(images->notes().size() == 2);
   CHECK(images->notes()[0] == "1 .txt file without an image: README.txt");
   CHECK(images->notes()[1] == "1 images without a caption left out: d.png");
-  write_text(folder / "b.txt", "bad \xc3\x28");
+  write_caption_file(folder / "b.txt", "bad \xc3\x28");
   CHECK_THAT(refusal(folder.string()), Contains("1 captions are not UTF-8: of b.png"));
   for (const auto* name : {"b.txt", "a.v2.txt", "c.json"}) fs::remove(folder / name);
   CHECK_THAT(refusal(folder.string()), Contains("none of its 4 images has a caption"));
@@ -228,12 +230,12 @@ TEST_CASE("dataset: tars train with the classes of their .cls files", "[data][ca
   test::Scratch scratch;
   write_image(scratch / "a.png", 1);
   write_image(scratch / "b.png", 1);
-  write_text(scratch / "a.cls", " 2\n");
+  write_caption_file(scratch / "a.cls", " 2\n");
   CHECK_THROWS_WITH(open_dataset(scratch.path().string(), options),
                     Contains("1 of 2 images have no .cls file: b.png"));
-  write_text(scratch / "b.cls", "cat");
+  write_caption_file(scratch / "b.cls", "cat");
   CHECK_THROWS_WITH(open_dataset(scratch.path().string(), options), Contains("b.cls is no class"));
-  write_text(scratch / "b.cls", "0");
+  write_caption_file(scratch / "b.cls", "0");
   CHECK(open_dataset(scratch.path().string(), options)->class_names().size() == 3);
 }
 
@@ -262,7 +264,7 @@ TEST_CASE("csv: fields, quotation marks and line ends", "[data][captions]") {
 TEST_CASE("caption lists: JSON, or a caption on each line", "[data][captions]") {
   test::Scratch scratch;
   const auto list = [&](const std::string& text) {
-    write_text(scratch / "c", text);
+    write_caption_file(scratch / "c", text);
     return read_caption_list(scratch / "c");
   };
   CHECK(list("[\"a\", \"\", \"caf\\u00e9\"]") == Words{"a", "", "café"});

@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const fs::path kGolden = fs::path(UVIC_GOLDEN_DIR) / "app";
+const fs::path kGoldenLatents = fs::path(UVIC_GOLDEN_DIR) / "app";
 
 struct Example {
   torch::Tensor moments, context;
@@ -57,7 +57,7 @@ bool has(const std::string& text, const std::string& part) {
 
 /// A copy of the MS-COCO features that a test may damage.
 fs::path copied_features(const Scratch& scratch) {
-  fs::copy(kGolden / "coco_features", scratch / "coco", fs::copy_options::recursive);
+  fs::copy(kGoldenLatents / "coco_features", scratch / "coco", fs::copy_options::recursive);
   return scratch / "coco";
 }
 
@@ -109,7 +109,7 @@ std::map<std::string, std::string> files_of(const fs::path& folder) {
 }  // namespace
 
 TEST_CASE("ImageNet's official features are pairs of moments and a label", "[latents]") {
-  const auto set = open(kGolden / "imagenet_features");
+  const auto set = open(kGoldenLatents / "imagenet_features");
   CHECK(set->size() == 3);
   CHECK(set->class_count() == 1000);
   const auto format = set->format();
@@ -122,15 +122,16 @@ TEST_CASE("ImageNet's official features are pairs of moments and a label", "[lat
     const auto example = read(*set, i);
     CHECK(example.label == labels[static_cast<size_t>(i)]);
     // make_latent_step.py writes the same means into both folders.
-    const auto coco =
-        formats::read_npy(kGolden / "coco_features" / "train" / (std::to_string(i) + ".npy"));
+    const auto coco = formats::read_npy(kGoldenLatents / "coco_features" / "train" /
+                                        (std::to_string(i) + ".npy"));
     CHECK(torch::equal(example.moments.slice(0, 0, 4), coco.slice(0, 0, 4)));
   }
   CHECK(has(error_of([&] { set->read(0, nullptr); }), "holds latents"));
 }
 
 TEST_CASE("MS-COCO's official features are moments, contexts and the empty context", "[latents]") {
-  for (const auto& path : {kGolden / "coco_features", kGolden / "coco_features" / "train"}) {
+  for (const auto& path :
+       {kGoldenLatents / "coco_features", kGoldenLatents / "coco_features" / "train"}) {
     const auto set = open(path);
     CHECK(set->size() == 3);
     CHECK(set->format().context_tokens == 5);
@@ -140,14 +141,14 @@ TEST_CASE("MS-COCO's official features are moments, contexts and the empty conte
     CHECK(captioned.caption_count(1) == 1);
     CHECK(captioned.caption_count(2) == 3);
     const auto third = read(*set, 2, /*choice=*/5);
-    const auto folder = kGolden / "coco_features";
+    const auto folder = kGoldenLatents / "coco_features";
     CHECK(third.label == -1);
     CHECK(torch::equal(third.moments, formats::read_npy(folder / "train" / "2.npy")));
     CHECK(torch::equal(third.context, formats::read_npy(folder / "train" / "2_2.npy")));
     CHECK(torch::equal(set->empty_context(), formats::read_npy(folder / "empty_context.npy")));
   }
-  CHECK(
-      has(error_of([&] { open((kGolden / "coco_features").string() + ":val"); }), "no such file"));
+  CHECK(has(error_of([&] { open((kGoldenLatents / "coco_features").string() + ":val"); }),
+            "no such file"));
 }
 
 TEST_CASE("a pair is written as NumPy writes it and read back", "[latents]") {
@@ -161,7 +162,7 @@ TEST_CASE("a pair is written as NumPy writes it and read back", "[latents]") {
 }
 
 TEST_CASE("object arrays survive damage", "[latents]") {
-  const auto bytes = formats::read_file(kGolden / "imagenet_features" / "0.npy");
+  const auto bytes = formats::read_file(kGoldenLatents / "imagenet_features" / "0.npy");
   const auto small = formats::npy_of_pair(torch::ones({2, 1, 1}), 3);
   const auto read_it = [](const auto& file) { formats::read_npy_objects(file); };
   test::survive_damage(small, read_it);
@@ -302,7 +303,7 @@ TEST_CASE("a store that is cut short or of other shapes is refused when it is op
 }
 
 TEST_CASE("batches of latents depend on seed and position, not on the workers", "[latents]") {
-  const auto set = open(kGolden / "coco_features");
+  const auto set = open(kGoldenLatents / "coco_features");
   LoaderOptions options;
   options.batch_size = 8;
   options.seed = 5;

@@ -31,7 +31,7 @@ double worst_error(const SamplerConfig& config, const std::string& schedule_name
                   covariance_error.abs().max().item<double>());
 }
 
-SamplerConfig named(const char* sampler, int64_t steps) {
+SamplerConfig of_steps(const char* sampler, int64_t steps) {
   SamplerConfig c;
   c.sampler = sampler;
   c.steps = steps;
@@ -44,7 +44,7 @@ constexpr double kStandardErrors =
 }  // namespace
 
 TEST_CASE("ddpm reproduces the mixture, with the small variance and the large", "[statistics]") {
-  auto ddpm = named("ddpm", 1000);
+  auto ddpm = of_steps("ddpm", 1000);
   ddpm.grid = "logsnr";
   CHECK(worst_error(ddpm) < kStandardErrors);
   ddpm.ddpm_variance = "large";
@@ -52,18 +52,18 @@ TEST_CASE("ddpm reproduces the mixture, with the small variance and the large", 
 }
 
 TEST_CASE("ddim with eta = 1/2 reproduces the mixture", "[statistics]") {
-  auto ddim = named("ddim", 500);
+  auto ddim = of_steps("ddim", 500);
   ddim.grid = "logsnr";
   ddim.eta = 0.5;
   CHECK(worst_error(ddim) < kStandardErrors);
 }
 
 TEST_CASE("Euler-Maruyama reproduces the mixture", "[statistics]") {
-  CHECK(worst_error(named("euler_maruyama", 1000)) < kStandardErrors);
+  CHECK(worst_error(of_steps("euler_maruyama", 1000)) < kStandardErrors);
 }
 
 TEST_CASE("SDE-DPM-Solver++ reproduces the mixture in every order", "[statistics]") {
-  auto sde = named("dpm_solver_pp_sde", 100);
+  auto sde = of_steps("dpm_solver_pp_sde", 100);
   sde.grid = "logsnr";
   sde.last_step = "zero";
   sde.solver_type = "taylor";
@@ -76,7 +76,7 @@ TEST_CASE("SDE-DPM-Solver++ reproduces the mixture in every order", "[statistics
 }
 
 TEST_CASE("Heun with churn reproduces the mixture, on VP and on EDM's schedule", "[statistics]") {
-  auto heun = named("heun", 200);
+  auto heun = of_steps("heun", 200);
   heun.s_churn = 20;
   CHECK(worst_error(heun) < kStandardErrors);
   heun.s_tmin = 0.05;
@@ -85,11 +85,11 @@ TEST_CASE("Heun with churn reproduces the mixture, on VP and on EDM's schedule",
 }
 
 TEST_CASE("rectified flow is sampled by ODE and by SDE", "[statistics]") {
-  auto ode = named("dpm_solver_pp", 60);
+  auto ode = of_steps("dpm_solver_pp", 60);
   ode.grid = "logsnr";
   ode.last_step = "zero";
   CHECK(worst_error(ode, "rectified_flow") < kStandardErrors);
-  auto sde = named("dpm_solver_pp_sde", 150);
+  auto sde = of_steps("dpm_solver_pp_sde", 150);
   sde.grid = "logsnr";
   sde.last_step = "zero";
   CHECK(worst_error(sde, "rectified_flow") < kStandardErrors);

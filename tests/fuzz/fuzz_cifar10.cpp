@@ -10,7 +10,7 @@ void write(const std::filesystem::path& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
 }
 
-void read_folder(const std::filesystem::path& folder) {
+void read_cifar_folder(const std::filesystem::path& folder) {
   const int64_t size_px = 40;  // another than the file's, so that pictures are resized
   const uvic::data::Cifar10 set(folder, "", size_px);
   set.fingerprint();
@@ -33,13 +33,13 @@ UVIC_FUZZ_TARGET(cifar10, ".bin") {
   std::filesystem::remove(names);
   write(batch, bytes);
   const size_t whole = bytes.size() / kRecord * kRecord;
-  if (whole == 0 || whole == bytes.size()) return read_folder(scratch.path());
+  if (whole == 0 || whole == bytes.size()) return read_cifar_folder(scratch.path());
   try {
-    read_folder(scratch.path());
+    read_cifar_folder(scratch.path());
     throw std::logic_error("a batch with part of a record was taken");
   } catch (const std::runtime_error&) {
   }
   write(batch, bytes.substr(0, whole));
   write(names, bytes.substr(whole));
-  read_folder(scratch.path());
+  read_cifar_folder(scratch.path());
 }

@@ -29,7 +29,7 @@ EmbeddedWeights random_weights() {
   return weights;
 }
 
-torch::Tensor random_images(int64_t n, int64_t size = 32) {
+torch::Tensor square_images(int64_t n, int64_t size = 32) {
   torch::manual_seed(12);
   return torch::randint(256, {n, 3, size, size}).to(torch::kUInt8);
 }
@@ -71,7 +71,7 @@ TEST_CASE("embedded: a file gives back the network, its scale and its classes", 
   auto back = read_embedded_weights(scratch / "net.safetensors");
   CHECK(back.class_names == weights.class_names);
   CHECK(back.trained_on == "nothing");
-  const auto x = embedded_input(random_images(4));
+  const auto x = embedded_input(square_images(4));
   CHECK(back.net->describe(x).features.equal(weights.net->describe(x).features));
   CHECK(std::filesystem::file_size(scratch / "net.safetensors") <= 1 << 20);
 }
@@ -85,7 +85,7 @@ TEST_CASE("embedded: features are standard scores of the network's own", "[embed
   CHECK(extractor->name() == "embedded");
   CHECK(extractor->distance_name() == "FD");
   CHECK(extractor->weights_sha256().size() == 64);
-  const auto images = random_images(5);
+  const auto images = square_images(5);
   torch::NoGradGuard no_grad;
   const auto out = stored.net->describe(embedded_input(images));
   const auto activations = extractor->activations(images);
@@ -98,7 +98,7 @@ TEST_CASE("embedded: a row depends on its picture alone, bit for bit", "[embedde
   const Scratch scratch;
   write_embedded_weights(scratch / "net.safetensors", random_weights());
   const auto extractor = load_embedded_extractor(scratch / "net.safetensors");
-  const auto images = random_images(70);
+  const auto images = square_images(70);
   const auto together = extractor->extract(images);
   CHECK(extractor->extract(images.slice(0, 69)).equal(together.slice(0, 69)));
   CHECK(extractor->extract(images.slice(0, 3, 40)).equal(together.slice(0, 3, 40)));

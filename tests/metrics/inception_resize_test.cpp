@@ -28,7 +28,7 @@ constexpr int64_t kSizes[][2] = {{1, 1},
                                  {4096, 2}};  // height, width
 
 /// What PyTorch, Pillow and TensorFlow's definition gave: tests/golden/metrics/make_resize.py.
-const std::map<std::string, torch::Tensor>& golden() {
+const std::map<std::string, torch::Tensor>& golden_resizes() {
   static const auto read = uvic::formats::read_npz(UVIC_GOLDEN_DIR "/metrics/resize.npz");
   return read;
 }
@@ -46,7 +46,7 @@ TEST_CASE("resize: each protocol squeezes odd, thin, tiny and large images as it
     for (const auto& [height, width] : kSizes) {
       INFO(protocol << " " << height << " x " << width);
       const auto input = inception_protocol(protocol).input(rule_images(1, height, width))[0];
-      const auto& expected = golden().at(fmt::format("{}_{}x{}", key, height, width));
+      const auto& expected = golden_resizes().at(fmt::format("{}_{}x{}", key, height, width));
       // A place is rounded to float32 (the tools may fuse its multiplication and subtraction): half
       // a unit in the last place of the side, times at most 2 from a pixel to the next. A crop
       // instead of the whole image moves values by 0.1 and more.
@@ -63,7 +63,7 @@ TEST_CASE("resize: the embedded network's input is PyTorch's antialiased bilinea
   for (const auto& [height, width] : kSizes) {
     INFO(height << " x " << width);
     const auto input = embedded_input(rule_images(1, height, width))[0];
-    CHECK(largest_difference(input, golden().at(fmt::format("embedded_{}x{}", height, width))) <
-          1e-5);
+    CHECK(largest_difference(
+              input, golden_resizes().at(fmt::format("embedded_{}x{}", height, width))) < 1e-5);
   }
 }

@@ -21,13 +21,13 @@ NetworkConfig config_of(const std::string& kind) {
   return config;
 }
 
-constexpr const char* kKinds[] = {"lstm", "mlp", "cisformer"};
+constexpr const char* kSmallKinds[] = {"lstm", "mlp", "cisformer"};
 
 }  // namespace
 
 TEST_CASE("small sequences: parameter counts, causality and a memory", "[small_sequence]") {
   const torch::NoGradGuard no_grad;
-  for (const auto* kind : kKinds) {
+  for (const auto* kind : kSmallKinds) {
     INFO(kind);
     torch::manual_seed(1);
     const auto network = as_sequence_network(make_network(config_of(kind)));

@@ -12,7 +12,7 @@ using uvic::test::refusal;
 
 namespace {
 
-UViTConfig tiny() {
+UViTConfig one_head() {
   UViTConfig c;
   c.img_size = 8, c.embed_dim = 64, c.depth = 4, c.num_heads = 1;
   return c;
@@ -27,7 +27,7 @@ NamedTensors copies(const torch::nn::Module& module) {
 }  // namespace
 
 TEST_CASE("weights: what is taken from one network makes another give its output", "[weights]") {
-  UViT a(tiny()), b(tiny());
+  UViT a(one_head()), b(one_head());
   load_weights(*b, copies(*a), "a.pth");
   const auto x = torch::randn({2, 3, 8, 8}), t = torch::tensor({1.f, 500.f});
   torch::NoGradGuard no_grad;
@@ -35,7 +35,7 @@ TEST_CASE("weights: what is taken from one network makes another give its output
 }
 
 TEST_CASE("weights: half-precision files fill a float32 network", "[weights]") {
-  UViT a(tiny()), b(tiny());
+  UViT a(one_head()), b(one_head());
   auto tensors = copies(*a);
   for (auto& [name, tensor] : tensors) tensor = tensor.to(torch::kHalf);
   load_weights(*b, tensors, "a.pth");
@@ -44,7 +44,7 @@ TEST_CASE("weights: half-precision files fill a float32 network", "[weights]") {
 }
 
 TEST_CASE("weights: every mismatch is told at once, and nothing is loaded", "[weights]") {
-  UViT net(tiny());
+  UViT net(one_head());
   const auto before = copies(*net);
   auto tensors = copies(*net);
   tensors.at("pos_embed").fill_(7);
@@ -79,12 +79,12 @@ TEST_CASE("guess_config: shapes give back the config that made them", "[weights]
     CHECK(got.img_size == wanted.img_size);
     CHECK(guess.assumed.size() == assumptions);
   };
-  check(tiny(), 2);
-  auto classes = tiny();
+  check(one_head(), 2);
+  auto classes = one_head();
   classes.num_classes = 11, classes.conv = false, classes.mlp_ratio = 2, classes.patch_size = 4,
   classes.in_chans = 4;
   check(classes, 2);
-  auto text = tiny();
+  auto text = one_head();
   text.clip_dim = 24, text.num_clip_token = 77, text.skip = false, text.qkv_bias = true,
   text.mlp_time_embed = true;
   check(text, 3);
@@ -94,7 +94,7 @@ TEST_CASE("guess_config: tensors of something else are refused by what they lack
   torch::nn::Linear other(2, 2);
   CHECK(refusal([&] { guess_config(named_weights(*other), {}, "x.pth"); }) ==
         "x.pth: no patch_embed.proj.weight; these are not the weights of a U-ViT");
-  UViT net(tiny());
+  UViT net(one_head());
   auto tensors = named_weights(*net);
   tensors["pos_embed"] = torch::zeros({1, 20, 64});
   CHECK(contains(refusal([&] { guess_config(tensors, {}, "x.pth"); }), "pos_embed has 20 tokens"));

@@ -8,14 +8,14 @@ using namespace uvic::formats;
 using Catch::Contains;
 
 namespace {
-const std::string kGolden = UVIC_GOLDEN_DIR "/formats/";
+const std::string kGoldenPickles = UVIC_GOLDEN_DIR "/formats/";
 }
 
 TEST_CASE("pth: objects of other libraries are passed over, the tensors are read",
           "[torch_pickle]") {
   for (const char* name : {"foreign2.zip.pth", "foreign4.zip.pth"}) {
     INFO(name);
-    const auto file = read_pth_file(kGolden + name);
+    const auto file = read_pth_file(kGoldenPickles + name);
     CHECK(torch::equal(file.tensors.at("state_dict.weight"), torch::tensor({1.f, 2.f})));
     CHECK(torch::equal(file.tensors.at("state_dict.bias"), torch::tensor({3.f})));
     CHECK(torch::equal(file.tensors.at("pair.1"), torch::tensor({4.f})));
@@ -42,7 +42,7 @@ TEST_CASE("pth: objects of other libraries are passed over, the tensors are read
 }
 
 TEST_CASE("pth: a module that was pickled whole gives its state_dict's names", "[torch_pickle]") {
-  const auto file = read_pth_file(kGolden + "whole_module.zip.pth");
+  const auto file = read_pth_file(kGoldenPickles + "whole_module.zip.pth");
   CHECK(file.tensors.size() == 2);
   CHECK(torch::equal(file.tensors.at("model.pos_embed"), torch::tensor({5.f})));
   CHECK(torch::equal(file.tensors.at("model.proj.weight"),
@@ -52,9 +52,9 @@ TEST_CASE("pth: a module that was pickled whole gives its state_dict's names", "
 
 TEST_CASE("pth: a file of 15 kB whose views are 4 GB is refused, tied weights are not",
           "[torch_pickle]") {
-  CHECK_THROWS_WITH(read_pth_file(kGolden + "expanded.zip.pth"),
+  CHECK_THROWS_WITH(read_pth_file(kGoldenPickles + "expanded.zip.pth"),
                     Contains("would take 4194304000 bytes, their storages hold 4"));
-  const auto tied = read_pth_file(kGolden + "tied.zip.pth");
+  const auto tied = read_pth_file(kGoldenPickles + "tied.zip.pth");
   CHECK(tied.tensors.at("a").data_ptr() == tied.tensors.at("b").data_ptr());
   CHECK(tied.order == std::vector<std::string>{"a", "b"});
 }

@@ -37,7 +37,7 @@ extern "C" void* __wrap_calloc(size_t count, size_t size) {
 
 namespace {
 
-std::string golden(const std::string& name) {
+std::string golden_jpeg(const std::string& name) {
   return read_file(UVIC_GOLDEN_DIR "/formats/" + name);
 }
 
@@ -45,7 +45,7 @@ std::string fault(const std::string& bytes) {
   return jpeg_fault(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
 }
 
-Image decode(const std::string& bytes) {
+Image decode_jpeg(const std::string& bytes) {
   return decode_image(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), "a.jpg");
 }
 
@@ -70,7 +70,7 @@ size_t segment(const std::string& jpeg, uint8_t marker, int n = 0) {
 const std::string kEnd("\xff\xd9", 2);
 
 /// restarts.jpg: grey noise of 64 x 64 px, 64 units in intervals of 8; see make_images.py.
-std::string restarts() { return golden("restarts.jpg"); }
+std::string restarts() { return golden_jpeg("restarts.jpg"); }
 
 /// Where the n-th restart marker is, from 0.
 size_t restart(const std::string& jpeg, int n) {
@@ -86,39 +86,39 @@ size_t restart(const std::string& jpeg, int n) {
 TEST_CASE("jpeg: whole files are sound", "[jpeg]") {
   for (const char* name : {"flat.jpg", "flat_progressive.jpg", "restarts.jpg", "separate.jpg"}) {
     INFO(name);
-    CHECK(fault(golden(name)).empty());
-    CHECK_NOTHROW(decode(golden(name)));
+    CHECK(fault(golden_jpeg(name)).empty());
+    CHECK_NOTHROW(decode_jpeg(golden_jpeg(name)));
   }
 }
 
 TEST_CASE("jpeg: a frame without a scan is refused", "[jpeg]") {
-  const auto whole = golden("flat.jpg");
+  const auto whole = golden_jpeg("flat.jpg");
   const auto frame = segment(whole, 0xc0);
   const auto bytes = std::string("\xff\xd8", 2) + whole.substr(frame, 19) + kEnd;
   CHECK_THAT(fault(bytes), Contains("lacks a scan"));
-  CHECK_THROWS_WITH(decode(bytes), Contains("a.jpg: the image is truncated or damaged"));
+  CHECK_THROWS_WITH(decode_jpeg(bytes), Contains("a.jpg: the image is truncated or damaged"));
   CHECK_THAT(fault(std::string("\xff\xd8", 2) + kEnd), Contains("has no frame"));
 }
 
 TEST_CASE("jpeg: sampling factors that do not divide the largest are refused", "[jpeg]") {
-  auto odd = golden("separate.jpg");
+  auto odd = golden_jpeg("separate.jpg");
   const auto frame =
       segment(odd, 0xc0);  // marker, length, precision, sizes, count; id, factors, ...
   odd[frame + 11] = '\x31';
   odd[frame + 14] = '\x21';
   CHECK_THAT(fault(odd), Contains("sampling factors"));
-  CHECK_THROWS_WITH(decode(odd), Contains("truncated or damaged"));
+  CHECK_THROWS_WITH(decode_jpeg(odd), Contains("truncated or damaged"));
 }
 
 TEST_CASE("jpeg: a component whose scan is missing is refused", "[jpeg]") {
-  const auto whole = golden("separate.jpg");  // a scan for each of three components
+  const auto whole = golden_jpeg("separate.jpg");  // a scan for each of three components
   const auto second = segment(whole, 0xda, 1);
   CHECK_THAT(fault(whole.substr(0, second) + kEnd), Contains("lacks a scan of one"));
-  CHECK_THROWS_WITH(decode(whole.substr(0, second) + kEnd), Contains("lacks a scan of one"));
+  CHECK_THROWS_WITH(decode_jpeg(whole.substr(0, second) + kEnd), Contains("lacks a scan of one"));
 }
 
 TEST_CASE("jpeg: a progressive file cut after any of its scans is refused", "[jpeg]") {
-  const auto whole = golden("flat_progressive.jpg");
+  const auto whole = golden_jpeg("flat_progressive.jpg");
   int scans = 0;
   for (size_t at = 0; (at = whole.find("\xff\xda", at)) != std::string::npos; ++at) ++scans;
   REQUIRE(scans > 2);
@@ -126,7 +126,7 @@ TEST_CASE("jpeg: a progressive file cut after any of its scans is refused", "[jp
     INFO(n);
     auto at = segment(whole, 0xda, n);
     CHECK_FALSE(fault(whole.substr(0, at) + kEnd).empty());
-    CHECK_THROWS_WITH(decode(whole.substr(0, at) + kEnd), Contains("truncated or damaged"));
+    CHECK_THROWS_WITH(decode_jpeg(whole.substr(0, at) + kEnd), Contains("truncated or damaged"));
   }
 }
 
@@ -136,7 +136,7 @@ TEST_CASE("jpeg: a scan that ends before its last restart interval is refused", 
     INFO(n);
     const auto cut = whole.substr(0, restart(whole, n)) + kEnd;
     CHECK_THAT(fault(cut), Contains("restart markers"));
-    CHECK_THROWS_WITH(decode(cut), Contains("truncated or damaged"));
+    CHECK_THROWS_WITH(decode_jpeg(cut), Contains("truncated or damaged"));
   }
   auto swapped = whole;
   swapped[restart(whole, 2) + 1] = '\xd5';
@@ -146,7 +146,7 @@ TEST_CASE("jpeg: a scan that ends before its last restart interval is refused", 
 TEST_CASE("jpeg: a restart interval with bytes too many is refused", "[jpeg]") {
   auto longer = restarts();
   longer.insert(restart(longer, 3), std::string(64, '\x55'));
-  CHECK_THROWS_WITH(decode(longer), Contains("a.jpg: can't decode the image"));
+  CHECK_THROWS_WITH(decode_jpeg(longer), Contains("a.jpg: can't decode_jpeg the image"));
 }
 
 TEST_CASE("jpeg: no pixel of a damaged file comes from memory that nothing was written to",
@@ -155,7 +155,7 @@ TEST_CASE("jpeg: no pixel of a damaged file comes from memory that nothing was w
     std::vector<uint8_t> rgb;
     calloc_fill = fill;
     try {
-      rgb = decode(bytes).rgb;
+      rgb = decode_jpeg(bytes).rgb;
     } catch (const std::runtime_error&) {
     }
     calloc_fill = 0;
@@ -163,7 +163,7 @@ TEST_CASE("jpeg: no pixel of a damaged file comes from memory that nothing was w
   };
   int decoded = 0;
   for (const char* name : {"flat.jpg", "flat_progressive.jpg", "restarts.jpg", "separate.jpg"}) {
-    const auto whole = golden(name);
+    const auto whole = golden_jpeg(name);
     for (size_t at = 2; at < whole.size(); ++at)
       for (const int change : {0x01, 0x80, 0xff}) {
         auto damaged = whole;

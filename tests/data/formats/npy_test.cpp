@@ -14,9 +14,9 @@ using Catch::Contains;
 
 namespace {
 
-const std::string kGolden = UVIC_GOLDEN_DIR "/formats/";
+const std::string kGoldenNpy = UVIC_GOLDEN_DIR "/formats/";
 
-torch::Tensor parse(const std::string& header, const std::string& data) {
+torch::Tensor parse_npy(const std::string& header, const std::string& data) {
   std::string bytes("\x93NUMPY\1\0", 8);
   append_little_endian<uint16_t>(bytes, static_cast<uint16_t>(header.size()));
   return read_npy(MappedFile::from_bytes(bytes + header + data, "the-file"));
@@ -29,7 +29,7 @@ TEST_CASE("npz: NumPy's arrays, stored and deflated, read equal", "[npy]") {
   // big_DTYPE big-endian.
   for (const char* name : {"stored.npz", "deflated.npz"}) {
     INFO(name);
-    const auto arrays = read_npz(kGolden + name);
+    const auto arrays = read_npz(kGoldenNpy + name);
     const auto expected = torch::arange(6, torch::kFloat64).view({2, 3});
     for (const auto& [dtype, type] : {std::pair("uint8", torch::kUInt8),
                                       {"int8", torch::kInt8},
@@ -57,7 +57,7 @@ TEST_CASE("npz: NumPy's arrays, stored and deflated, read equal", "[npy]") {
 }
 
 TEST_CASE("npz: arrays are listed and read one by one", "[npy]") {
-  const NpzFile file(kGolden + "stored.npz");
+  const NpzFile file(kGoldenNpy + "stored.npz");
   CHECK(file.has("a_uint8"));
   CHECK_FALSE(file.has("a_uint8.npy"));
   const auto info = file.info("f_float32");
@@ -101,27 +101,28 @@ TEST_CASE("npy: arrays read back as written, without the file being read whole",
 
 TEST_CASE("npy: what can't be read is told by name", "[npy]") {
   const std::string data(64, '\0');
-  CHECK_THROWS_WITH(parse("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", data),
+  CHECK_THROWS_WITH(parse_npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", data),
                     Contains("the-file: not a valid .npy array: it is a pickled Python object"));
-  CHECK_THROWS_WITH(parse("{'descr': '<U5', 'fortran_order': False, 'shape': (1,), }", data),
+  CHECK_THROWS_WITH(parse_npy("{'descr': '<U5', 'fortran_order': False, 'shape': (1,), }", data),
                     Contains("'<U5'"));
   CHECK_THROWS_WITH(
-      parse("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", data),
+      parse_npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", data),
       Contains("array of records"));
-  CHECK_THROWS_WITH(parse("{'descr': '<f8', 'fortran_order': False, 'shape': (9,), }", data),
+  CHECK_THROWS_WITH(parse_npy("{'descr': '<f8', 'fortran_order': False, 'shape': (9,), }", data),
                     Contains("truncated: shape [9] of Double needs more than the 64 bytes"));
   CHECK_THROWS_WITH(
-      parse("{'descr': '<f8', 'fortran_order': False, 'shape': (4294967296, 4294967296), }", data),
+      parse_npy("{'descr': '<f8', 'fortran_order': False, 'shape': (4294967296, 4294967296), }",
+                data),
       Contains("truncated"));
-  CHECK_THROWS_WITH(parse("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }", data),
+  CHECK_THROWS_WITH(parse_npy("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }", data),
                     Contains("its shape holds no size"));
-  CHECK_THROWS_WITH(parse("{'descr': '<f8', 'fortran_order': maybe, 'shape': (1,), }", data),
+  CHECK_THROWS_WITH(parse_npy("{'descr': '<f8', 'fortran_order': maybe, 'shape': (1,), }", data),
                     Contains("neither True nor False"));
-  CHECK_THROWS_WITH(parse("{'descr': '<f8', 'shape': (1,), }", data), Contains("lacks"));
+  CHECK_THROWS_WITH(parse_npy("{'descr': '<f8', 'shape': (1,), }", data), Contains("lacks"));
   CHECK_THROWS_WITH(read_npy(MappedFile::from_bytes("text", "the-file")),
                     Contains("does not begin as one"));
-  CHECK(parse("{'descr': '<f8', 'fortran_order': False, 'shape': (0, 4294967296), }", "").numel() ==
-        0);
+  CHECK(parse_npy("{'descr': '<f8', 'fortran_order': False, 'shape': (0, 4294967296), }", "")
+            .numel() == 0);
 }
 
 TEST_CASE("npz: a changed byte of a stored array fails its CRC", "[npy]") {
@@ -137,7 +138,7 @@ TEST_CASE("npz: a changed byte of a stored array fails its CRC", "[npy]") {
 }
 
 TEST_CASE("npz: a zip of other things is told by its entry", "[npy]") {
-  CHECK_THROWS_WITH(NpzFile(kGolden + "stored.zip"),
+  CHECK_THROWS_WITH(NpzFile(kGoldenNpy + "stored.zip"),
                     Contains("not an .npz: its entry 'folder/text.txt' is no .npy"));
 }
 
@@ -149,5 +150,6 @@ TEST_CASE("npy: a file cut anywhere is refused, and damage never crashes", "[npy
   write_npz(scratch / "a.npz", {{"x", torch::ones({2})}, {"y", torch::ones({1}, torch::kUInt8)}});
   const auto read_archive = [](const std::shared_ptr<const MappedFile>& file) { read_npz(file); };
   CHECK(uvic::test::survive_damage(read_file(scratch / "a.npz"), read_archive) == 0);
-  CHECK(uvic::test::survive_damage(read_file(kGolden + "small_deflated.npz"), read_archive) == 0);
+  CHECK(uvic::test::survive_damage(read_file(kGoldenNpy + "small_deflated.npz"), read_archive) ==
+        0);
 }

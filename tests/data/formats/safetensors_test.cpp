@@ -27,7 +27,7 @@ std::string file_of(const std::string& header, const std::string& data) {
   return bytes + header + data;
 }
 
-TensorFile parse(const std::string& header, const std::string& data) {
+TensorFile parse_tensors(const std::string& header, const std::string& data) {
   return read_safetensors(MappedFile::from_bytes(file_of(header, data), "the-file"));
 }
 
@@ -97,7 +97,7 @@ TEST_CASE("safetensors: a file may be rewritten while its tensors are in use", "
 TEST_CASE("safetensors: tensors at odd bytes are read right", "[safetensors]") {
   std::string data(1, '\5');
   append_little_endian(data, 1.5f);
-  const auto file = parse(
+  const auto file = parse_tensors(
       R"({"b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"f":{"dtype":"F32","shape":[],"data_offsets":[1,5]}})",
       data);
   CHECK(file.tensors.at("f").item<float>() == 1.5f);
@@ -105,35 +105,40 @@ TEST_CASE("safetensors: tensors at odd bytes are read right", "[safetensors]") {
 }
 
 TEST_CASE("safetensors: bytes of a bool above 1 are true", "[safetensors]") {
-  const auto file =
-      parse(R"({"b":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]}})", std::string("\0\1\2", 3));
+  const auto file = parse_tensors(R"({"b":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]}})",
+                                  std::string("\0\1\2", 3));
   CHECK(torch::equal(file.tensors.at("b"), torch::tensor({false, true, true})));
 }
 
 TEST_CASE("safetensors: faults are reported by name", "[safetensors]") {
   const std::string four(4, '\0');
-  CHECK_THROWS_WITH(parse("[]", ""), Contains("its header is no JSON object"));
-  CHECK_THROWS_WITH(parse("{", ""), Contains("not valid JSON"));
-  CHECK_THROWS_WITH(parse(R"({"x":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]}})", four),
-                    Contains("x has dtype F8_E4M3; known are F64"));
-  CHECK_THROWS_WITH(parse(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", four),
-                    Contains("x is at bytes 0 to 8 of 4; truncated?"));
-  CHECK_THROWS_WITH(parse(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", four),
-                    Contains("x is \"F32\" [2] but has 4 bytes"));
-  CHECK_THROWS_WITH(parse(R"({"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", four),
-                    Contains("x: -1 is no size"));
+  CHECK_THROWS_WITH(parse_tensors("[]", ""), Contains("its header is no JSON object"));
+  CHECK_THROWS_WITH(parse_tensors("{", ""), Contains("not valid JSON"));
   CHECK_THROWS_WITH(
-      parse(R"({"x":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}})", four),
+      parse_tensors(R"({"x":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]}})", four),
+      Contains("x has dtype F8_E4M3; known are F64"));
+  CHECK_THROWS_WITH(
+      parse_tensors(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", four),
+      Contains("x is at bytes 0 to 8 of 4; truncated?"));
+  CHECK_THROWS_WITH(
+      parse_tensors(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", four),
+      Contains("x is \"F32\" [2] but has 4 bytes"));
+  CHECK_THROWS_WITH(
+      parse_tensors(R"({"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", four),
+      Contains("x: -1 is no size"));
+  CHECK_THROWS_WITH(
+      parse_tensors(R"({"x":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}})",
+                    four),
       Contains("but has 4 bytes"));
-  CHECK_THROWS_WITH(parse(R"({"x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},
+  CHECK_THROWS_WITH(parse_tensors(R"({"x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},
                               "y":{"dtype":"U8","shape":[3],"data_offsets":[1,4]}})",
-                          four),
+                                  four),
                     Contains("y begins at byte 1, the tensor before it ends at 2"));
-  CHECK_THROWS_WITH(parse(R"({"x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", four),
+  CHECK_THROWS_WITH(parse_tensors(R"({"x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", four),
                     Contains("the tensors end at byte 2 of 4"));
-  CHECK_THROWS_WITH(parse(R"({"x":{"shape":[2],"data_offsets":[0,2]}})", four),
+  CHECK_THROWS_WITH(parse_tensors(R"({"x":{"shape":[2],"data_offsets":[0,2]}})", four),
                     Contains("x lacks a dtype"));
-  CHECK_THROWS_WITH(parse(R"({"__metadata__":{"a":1}})", ""),
+  CHECK_THROWS_WITH(parse_tensors(R"({"__metadata__":{"a":1}})", ""),
                     Contains("__metadata__.a is no string"));
   CHECK_THROWS_WITH(read_safetensors(MappedFile::from_bytes("abc", "the-file")),
                     Contains("3 bytes"));
@@ -219,7 +224,7 @@ TEST_CASE("safetensors: forty thousand tensors open in seconds", "[safetensors]"
                           i,
                           i + 1);
   const auto begin = std::chrono::steady_clock::now();
-  CHECK(parse(header + "}", std::string(40'000, '\0')).tensors.size() == 40'000);
+  CHECK(parse_tensors(header + "}", std::string(40'000, '\0')).tensors.size() == 40'000);
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
 }
 
@@ -228,8 +233,8 @@ TEST_CASE("safetensors: sizes whose product is beyond 64 bits are refused", "[sa
                             "[9223372036854775807,2]",
                             "[4611686018427387904,4]"})
     CHECK_THROWS_AS(
-        parse(fmt::format(R"({{"x":{{"dtype":"U8","shape":{},"data_offsets":[0,0]}}}})", shape),
-              ""),
+        parse_tensors(
+            fmt::format(R"({{"x":{{"dtype":"U8","shape":{},"data_offsets":[0,0]}}}})", shape), ""),
         std::runtime_error);
 }
 

@@ -13,7 +13,7 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-const std::string kGolden = UVIC_GOLDEN_DIR "/formats/";
+const std::string kGoldenTars = UVIC_GOLDEN_DIR "/formats/";
 
 TarReader open_bytes(const std::string& bytes) {
   return TarReader(MappedFile::from_bytes(bytes, "made.tar"));
@@ -73,7 +73,7 @@ TEST_CASE("tar: ustar, GNU's long names and pax are read alike", "[formats][tar]
       {"pax.tar", longest + "\u00e9"}};
   for (const auto& [name, path] : archives) {
     INFO(name);
-    const TarReader tar(kGolden + name);
+    const TarReader tar(kGoldenTars + name);
     const auto& entries = tar.entries();
     REQUIRE(entries.size() == 5);
     CHECK(entries[0].name == "folder/");
@@ -85,7 +85,7 @@ TEST_CASE("tar: ustar, GNU's long names and pax are read alike", "[formats][tar]
     CHECK(tar.bytes(entries[3]).empty());
     CHECK(entries[3].is_file);
     CHECK(tar.bytes(entries[4]) == std::string(512, 'x'));
-    CHECK(is_tar(read_beginning(kGolden + name, 512)));
+    CHECK(is_tar(read_beginning(kGoldenTars + name, 512)));
   }
   CHECK_FALSE(is_tar(std::string(512, '\0')));
   CHECK_FALSE(is_tar("short"));
@@ -143,7 +143,7 @@ TEST_CASE("tar: damaged and hostile archives are refused with a reason", "[forma
 TEST_CASE("tar: any byte changed gives entries inside the archive, or a refusal",
           "[formats][tar]") {
   for (const auto* name : {"gnu.tar", "pax.tar", "ustar.tar"}) {
-    const auto bytes = read_file(kGolden + name);
+    const auto bytes = read_file(kGoldenTars + name);
     size_t opened = 0, refused = 0;
     for (size_t i = 0; i < bytes.size(); ++i)
       for (const char change : {'\x01', '\x80', '\xff'}) {

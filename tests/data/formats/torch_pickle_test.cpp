@@ -18,7 +18,7 @@ using namespace std::string_literals;
 namespace {
 
 // Made by torch.save of Debian's PyTorch; see make_pth.py.
-const std::string kGolden = UVIC_GOLDEN_DIR "/formats/";
+const std::string kGoldenTorch = UVIC_GOLDEN_DIR "/formats/";
 const char* const kForms[] = {".zip.pth", ".legacy.pth"};
 
 void read_bytes(const std::shared_ptr<const MappedFile>& file) { read_pth_file(file); }
@@ -63,7 +63,7 @@ std::string tensor_pickle(int numel,
 TEST_CASE("pth: tensors of every dtype, in both forms", "[torch_pickle]") {
   for (const char* form : kForms) {
     INFO(form);
-    const auto tensors = read_pth(kGolden + "dtypes" + form);
+    const auto tensors = read_pth(kGoldenTorch + "dtypes" + form);
     CHECK(tensors.size() == 12);
     for (const auto& [name, dtype] : {std::pair("float64", torch::kFloat64),
                                       {"float32", torch::kFloat32},
@@ -88,7 +88,7 @@ TEST_CASE("pth: tensors of every dtype, in both forms", "[torch_pickle]") {
 TEST_CASE("pth: views keep their strides and share one storage", "[torch_pickle]") {
   for (const char* form : kForms) {
     INFO(form);
-    const auto tensors = read_pth(kGolden + "views" + form);
+    const auto tensors = read_pth(kGoldenTorch + "views" + form);
     const auto base = torch::arange(12, torch::kFloat32);
     CHECK(torch::equal(tensors.at("base"), base));
     CHECK(torch::equal(tensors.at("row"), base.view({3, 4})[1]));
@@ -106,10 +106,10 @@ TEST_CASE("pth: views keep their strides and share one storage", "[torch_pickle]
 }
 
 TEST_CASE("pth: a state_dict with _metadata, under pickle protocols 2 and 4", "[torch_pickle]") {
-  const auto expected = read_npz(kGolden + "training_expected.npz");
+  const auto expected = read_npz(kGoldenTorch + "training_expected.npz");
   for (const char* name : {"state_dict.zip.pth", "state_dict.legacy.pth", "protocol4.zip.pth"}) {
     INFO(name);
-    const auto tensors = read_pth(kGolden + name);
+    const auto tensors = read_pth(kGoldenTorch + name);
     CHECK(tensors.size() == 7);
     for (const auto& [key, tensor] : tensors) {
       INFO(key);
@@ -120,10 +120,10 @@ TEST_CASE("pth: a state_dict with _metadata, under pickle protocols 2 and 4", "[
 
 TEST_CASE("pth: nested containers, parameters and an AdamW state lie flat under dotted paths",
           "[torch_pickle]") {
-  const auto expected = read_npz(kGolden + "training_expected.npz");
+  const auto expected = read_npz(kGoldenTorch + "training_expected.npz");
   for (const char* form : kForms) {
     INFO(form);
-    const PthFile file = read_pth_file(kGolden + "training" + form);
+    const PthFile file = read_pth_file(kGoldenTorch + "training" + form);
     CHECK(file.tensors.size() == expected.size());
     for (const auto& [name, tensor] : expected) {
       INFO(name);
@@ -154,7 +154,7 @@ TEST_CASE("pth: nested containers, parameters and an AdamW state lie flat under 
 }
 
 TEST_CASE("pth: Namespaces and paths are plain data", "[torch_pickle]") {
-  const PthFile file = read_pth_file(kGolden + "attributes.zip.pth");
+  const PthFile file = read_pth_file(kGoldenTorch + "attributes.zip.pth");
   CHECK(torch::equal(file.tensors.at("tensor"), torch::arange(3)));
   CHECK(torch::equal(file.tensors.at("parameter"), torch::ones({2})));
   CHECK(std::get<double>(file.scalars.at("args.lr")) == 0.5);
@@ -198,14 +198,14 @@ TEST_CASE("pth: a storage that was a view of another before PyTorch 0.4 begins a
 }
 
 TEST_CASE("pth: a lone tensor has the empty path", "[torch_pickle]") {
-  CHECK(torch::equal(read_pth(kGolden + "lone.zip.pth").at(""), torch::arange(3)));
+  CHECK(torch::equal(read_pth(kGoldenTorch + "lone.zip.pth").at(""), torch::arange(3)));
 }
 
 TEST_CASE("pth: code is refused by name and never run", "[torch_pickle]") {
-  CHECK_THROWS_WITH(read_pth(kGolden + "evil.zip.pth"),
+  CHECK_THROWS_WITH(read_pth(kGoldenTorch + "evil.zip.pth"),
                     Contains("evil.zip.pth: refused: it refers to posix.system"));
   CHECK_FALSE(std::filesystem::exists("/tmp/uvic-was-here"));
-  CHECK_THROWS_WITH(read_pth(kGolden + "module.legacy.pth"),
+  CHECK_THROWS_WITH(read_pth(kGoldenTorch + "module.legacy.pth"),
                     Contains("torch.save(model.state_dict(), path)"));
   CHECK_THROWS_WITH(read_pickle("\x80\x02(i__builtin__\neval\n."),
                     Contains("refused: opcode INST"));
@@ -222,11 +222,11 @@ TEST_CASE("pth: code is refused by name and never run", "[torch_pickle]") {
 
 TEST_CASE("pth: other files are told apart", "[torch_pickle]") {
   const uvic::test::Scratch scratch;
-  CHECK_THROWS_WITH(read_pth(kGolden + "plain.pkl"),
+  CHECK_THROWS_WITH(read_pth(kGoldenTorch + "plain.pkl"),
                     Contains("a pickle, but not one of torch.save"));
-  CHECK_THROWS_WITH(read_pth(kGolden + "stored.zip"),
+  CHECK_THROWS_WITH(read_pth(kGoldenTorch + "stored.zip"),
                     Contains("not one of torch.save (no data.pkl)"));
-  CHECK_THROWS_WITH(read_pth(kGolden + "rgb.png"), Contains("not a file of torch.save"));
+  CHECK_THROWS_WITH(read_pth(kGoldenTorch + "rgb.png"), Contains("not a file of torch.save"));
   write_file_atomically(scratch / "tar", std::string(257, '\0') + "ustar" + std::string(100, '\0'));
   CHECK_THROWS_WITH(read_pth(scratch / "tar"), Contains("the tar form of PyTorch 0.1"));
   ZipWriter script(scratch / "script.pt");
@@ -239,7 +239,7 @@ TEST_CASE("pth: other files are told apart", "[torch_pickle]") {
   big.add("net/byteorder", "big");
   big.commit();
   CHECK_THROWS_WITH(read_pth(scratch / "big.pth"), Contains("big-endian"));
-  std::string legacy = read_file(kGolden + "state_dict.legacy.pth");
+  std::string legacy = read_file(kGoldenTorch + "state_dict.legacy.pth");
   const size_t flag = legacy.find('\x88', legacy.find("little_endian"));
   legacy[flag] = '\x89';  // False
   CHECK_THROWS_WITH(read_pth_file(MappedFile::from_bytes(legacy, "the-file")),
@@ -332,6 +332,6 @@ TEST_CASE("pth: a file cut anywhere is refused, and damage never crashes", "[tor
   for (const char* name :
        {"views.zip.pth", "views.legacy.pth", "state_dict.zip.pth", "state_dict.legacy.pth"}) {
     INFO(name);
-    CHECK(uvic::test::survive_damage(read_file(kGolden + name), read_bytes) == 0);
+    CHECK(uvic::test::survive_damage(read_file(kGoldenTorch + name), read_bytes) == 0);
   }
 }

@@ -16,7 +16,7 @@ using Catch::Contains;
 
 namespace {
 
-std::string golden(const std::string& name) {
+std::string golden_zip(const std::string& name) {
   return read_file(UVIC_GOLDEN_DIR "/formats/" + name);
 }
 
@@ -165,7 +165,7 @@ TEST_CASE("zip: names with a NUL or of more than 4095 bytes are refused", "[zip]
 
 TEST_CASE("zip: the beginning of an entry is unpacked alone", "[zip]") {
   for (const char* name : {"stored.zip", "deflated.zip"}) {
-    const ZipReader reader(in_memory(golden(name)));
+    const ZipReader reader(in_memory(golden_zip(name)));
     const auto index = *reader.find("folder/text.txt");
     CHECK(reader.read_beginning(index, 10) == reader.read(index).substr(0, 10));
     CHECK(reader.read_beginning(index, 1 << 20) == reader.read(index));
@@ -174,7 +174,7 @@ TEST_CASE("zip: the beginning of an entry is unpacked alone", "[zip]") {
 
 TEST_CASE("zip: wrong bytes under a right name fail their CRC", "[zip]") {
   for (const char* name : {"stored.zip", "deflated.zip"}) {
-    std::string bytes = golden(name);
+    std::string bytes = golden_zip(name);
     const ZipReader whole(in_memory(bytes));
     const auto index = *whole.find("folder/text.txt");
     if (const auto at = whole.stored_at(index)) {
@@ -197,7 +197,7 @@ TEST_CASE("zip: what is no archive, encrypted or packed by another method is tol
 }
 
 TEST_CASE("zip: a declared size that the packed bytes can't hold is not allocated", "[zip]") {
-  std::string bytes = golden("deflated.zip");
+  std::string bytes = golden_zip("deflated.zip");
   const size_t central = bytes.find("PK\x01\x02");
   bytes.replace(central + 24, 4, "\xff\xff\xff\x7f");  // 2 GiB unpacked
   const ZipReader reader(in_memory(bytes));
@@ -207,6 +207,6 @@ TEST_CASE("zip: a declared size that the packed bytes can't hold is not allocate
 TEST_CASE("zip: an archive cut anywhere is refused, and damage never crashes", "[zip]") {
   for (const char* name : {"stored.zip", "deflated.zip"}) {
     INFO(name);
-    CHECK(uvic::test::survive_damage(golden(name), read_all) == 0);
+    CHECK(uvic::test::survive_damage(golden_zip(name), read_all) == 0);
   }
 }

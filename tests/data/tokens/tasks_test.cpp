@@ -10,14 +10,14 @@ using namespace uvic::data;
 
 namespace {
 
-struct Example {
+struct TaskExample {
   std::vector<int64_t> tokens, targets, parts;
   int64_t size = 0;
 };
 
-Example example(const TokenSource& source, int64_t position, uint64_t seed = 7) {
+TaskExample example(const TokenSource& source, int64_t position, uint64_t seed = 7) {
   const auto length = static_cast<size_t>(source.length());
-  Example e{
+  TaskExample e{
       std::vector<int64_t>(length), std::vector<int64_t>(length), std::vector<int64_t>(length)};
   e.size = source.read(seed, position, {e.tokens.data(), e.targets.data(), e.parts.data()});
   return e;
@@ -30,7 +30,7 @@ std::unique_ptr<TokenSource> task(const std::string& name,
 }
 
 /// All tokens of a sequence: targets continue them where they count.
-std::vector<int64_t> whole(const Example& e) {
+std::vector<int64_t> whole(const TaskExample& e) {
   auto all = e.tokens;
   if (e.targets.back() >= 0) all.push_back(e.targets.back());
   return all;

@@ -56,7 +56,7 @@ torch::Tensor tokens(const std::string& name, int64_t batch, int64_t length, int
   return t;
 }
 
-DecoderLMConfig read_config(const json& given) {
+DecoderLMConfig decoder_config(const json& given) {
   DecoderLMConfig config;
   config.attention = "softmax";
   config.fields([&](const char* name, auto& field, const uvic::base::Field&) {
@@ -87,7 +87,7 @@ DecoderLMConfig tiny(const std::string& attention) {
   return config;
 }
 
-json golden() {
+json decoder_golden() {
   std::ifstream file(std::string(UVIC_GOLDEN_DIR) + "/model/decoder_lm.json");
   return json::parse(file);
 }
@@ -95,8 +95,8 @@ json golden() {
 }  // namespace
 
 TEST_CASE("decoder_lm: logits and gradients of an independent PyTorch reading", "[decoder_lm]") {
-  for (const auto& one : golden()) {
-    const auto config = read_config(one["config"]);
+  for (const auto& one : decoder_golden()) {
+    const auto config = decoder_config(one["config"]);
     const int64_t batch = one["batch"], length = one["length"];
     const auto x = tokens("tokens", batch, length, config.vocab_size),
                targets = tokens("targets", batch, length, config.vocab_size);

@@ -24,14 +24,14 @@ double tolerance(torch::Dtype dtype) {
   return 16 * epsilon(torch::kFloat32) + (dtype == torch::kBFloat16 ? epsilon(dtype) : 0);
 }
 
-torch::Tensor wide(const torch::Tensor& x) {
+torch::Tensor wide_rows(const torch::Tensor& x) {
   return x.defined() ? x.detach().to(torch::kFloat64) : x;
 }
 
 /// Runs f for each instruction set, dtype and a few shapes with rows and widths that are no
 /// multiple of anything.
 template <class F>
-void for_each_case(F&& f) {
+void for_each_row_case(F&& f) {
   torch::manual_seed(1);
   for (const Isa isa : available_isas()) {
     const WithIsa with(isa);
@@ -47,16 +47,17 @@ void for_each_case(F&& f) {
 }  // namespace
 
 TEST_CASE("fused rows: LayerNorm and its gradient agree with float64", "[fused_rows]") {
-  for_each_case([](torch::Dtype dtype, int64_t rows, int64_t width) {
+  for_each_row_case([](torch::Dtype dtype, int64_t rows, int64_t width) {
     // Away from 0, where a sum of squares less the square of a sum would lose everything.
     const auto x = torch::randn({rows, width}) + 100;
     const Norm norm{torch::randn(width) + 1, torch::randn(width), 1e-5};
     const auto dy = torch::randn({rows, width}).to(dtype), dx_in = torch::randn({rows, width});
 
-    const auto x64 = wide(x).requires_grad_(), weight = wide(norm.weight).requires_grad_(),
-               shift = wide(norm.shift).requires_grad_();
+    const auto x64 = wide_rows(x).requires_grad_(),
+               weight = wide_rows(norm.weight).requires_grad_(),
+               shift = wide_rows(norm.shift).requires_grad_();
     const auto y64 = torch::layer_norm(x64, {width}, weight, shift, 1e-5);
-    const auto expected = torch::autograd::grad({y64}, {x64, weight, shift}, {wide(dy)});
+    const auto expected = torch::autograd::grad({y64}, {x64, weight, shift}, {wide_rows(dy)});
 
     const auto y = norm_rows(x, norm, dtype);
     CHECK(y.y.scalar_type() == dtype);
@@ -65,27 +66,28 @@ TEST_CASE("fused rows: LayerNorm and its gradient agree with float64", "[fused_r
     if (width > 1) CHECK(relative_l2(y.y, y64) <= tolerance(dtype) + lost);
     const auto grads = norm_rows_grad(dy, x, y.stats, norm, dx_in);
     if (width > 1) {  // one column: normalised it is 0 but for rounding, and so is its gradient
-      CHECK(relative_l2(grads.dx, expected[0] + wide(dx_in)) <=
+      CHECK(relative_l2(grads.dx, expected[0] + wide_rows(dx_in)) <=
             tolerance(torch::kFloat32) + 2 * lost);
       CHECK(relative_l2(grads.weight, expected[1]) <= tolerance(torch::kFloat32) + 2 * lost);
     }
     CHECK(relative_l2(grads.shift, expected[2]) <= tolerance(torch::kFloat32));
     CHECK(grads.dx_narrow.scalar_type() == dtype);
     CHECK(torch::equal(grads.dx_narrow, grads.dx.to(dtype)));
-    CHECK_THAT(grads.dx_columns,
-               AllClose(wide(grads.dx).sum(0), 1e-5, 1e-5 * std::sqrt(static_cast<double>(rows))));
+    CHECK_THAT(
+        grads.dx_columns,
+        AllClose(wide_rows(grads.dx).sum(0), 1e-5, 1e-5 * std::sqrt(static_cast<double>(rows))));
     const auto without = norm_rows_grad(dy, x, y.stats, norm, {});
     CHECK_THAT(without.dx + dx_in, AllClose(grads.dx, 1e-5, 1e-5));
   });
 }
 
 TEST_CASE("fused rows: residual and bias are added before LayerNorm sees them", "[fused_rows]") {
-  for_each_case([](torch::Dtype dtype, int64_t rows, int64_t width) {
+  for_each_row_case([](torch::Dtype dtype, int64_t rows, int64_t width) {
     const auto x = torch::randn({rows, width}), bias = torch::randn(width);
     const auto delta = torch::randn({rows, width}).to(dtype);
     const Norm norm{torch::randn(width), torch::randn(width), 1e-5};
     const auto got = add_and_norm_rows(x, delta, bias, norm);
-    CHECK_THAT(got.sum, AllClose(wide(x) + wide(delta) + wide(bias), 2e-7, 2e-7));
+    CHECK_THAT(got.sum, AllClose(wide_rows(x) + wide_rows(delta) + wide_rows(bias), 2e-7, 2e-7));
     const auto again = norm_rows(got.sum, norm, dtype);
     CHECK(torch::equal(got.normalized.y, again.y));
     CHECK(torch::equal(got.normalized.stats, again.stats));
@@ -102,7 +104,7 @@ TEST_CASE("fused rows: GELU and its gradient agree with float64 over all magnitu
     const auto u = torch::cat({torch::linspace(-12, 12, 48001),
                                torch::tensor({-1e30f, 1e30f, 0.f, -0.f, 1e-30f})})
                        .unsqueeze(0);
-    const auto u64 = wide(u).requires_grad_();
+    const auto u64 = wide_rows(u).requires_grad_();
     const auto a64 = torch::gelu(u64);
     const auto d64 = torch::autograd::grad({a64.sum()}, {u64})[0];
     const auto a = gelu_rows(u, {});
@@ -114,19 +116,20 @@ TEST_CASE("fused rows: GELU and its gradient agree with float64 over all magnitu
     // Where 1 + erf would cancel, the value keeps its leading digits: z^2 / 2 is rounded, which the
     // exponential multiplies.
     const auto left = u.slice(1, 6000, 20000);  // -9 to -2
-    const auto exact = wide(left) * 0.5 * torch::special::erfc(-wide(left) / std::sqrt(2.0));
+    const auto exact =
+        wide_rows(left) * 0.5 * torch::special::erfc(-wide_rows(left) / std::sqrt(2.0));
     CHECK_THAT(a.slice(1, 6000, 20000), AllClose(exact, 1e-5, 0));
   }
 }
 
 TEST_CASE("fused rows: GELU takes its bias in both directions", "[fused_rows]") {
-  for_each_case([](torch::Dtype dtype, int64_t rows, int64_t width) {
+  for_each_row_case([](torch::Dtype dtype, int64_t rows, int64_t width) {
     const auto u = torch::randn({rows, width}).to(dtype),
                da = torch::randn({rows, width}).to(dtype);
     const auto bias = torch::randn(width);
-    const auto u64 = wide(u).requires_grad_(), bias64 = wide(bias).requires_grad_();
+    const auto u64 = wide_rows(u).requires_grad_(), bias64 = wide_rows(bias).requires_grad_();
     const auto a64 = torch::gelu(u64 + bias64);
-    const auto expected = torch::autograd::grad({a64}, {u64, bias64}, {wide(da)});
+    const auto expected = torch::autograd::grad({a64}, {u64, bias64}, {wide_rows(da)});
     const auto a = gelu_rows(u, bias);
     CHECK_THAT(a, AllClose(a64.detach(), tolerance(dtype), 1e-6));
     const auto grads = gelu_rows_grad(u, bias, da.clone());
@@ -139,12 +142,12 @@ TEST_CASE("fused rows: GELU takes its bias in both directions", "[fused_rows]") 
 
 TEST_CASE("fused rows: narrowing rounds to nearest, ties to even, and sums what it read",
           "[fused_rows]") {
-  for_each_case([](torch::Dtype dtype, int64_t rows, int64_t width) {
+  for_each_row_case([](torch::Dtype dtype, int64_t rows, int64_t width) {
     const auto x = torch::randn({rows, width});
     const auto narrowed = narrow_rows(x, dtype);
     CHECK(torch::equal(narrowed.y, x.to(dtype)));
     CHECK_THAT(narrowed.columns,
-               AllClose(wide(x).sum(0), 1e-5, 1e-6 * std::sqrt(static_cast<double>(rows))));
+               AllClose(wide_rows(x).sum(0), 1e-5, 1e-6 * std::sqrt(static_cast<double>(rows))));
     CHECK(torch::equal(cast_rows(x, dtype), x.to(dtype)));
   });
   const auto ties = torch::tensor({1.00390625f, 1.01171875f, -1.00390625f, INFINITY, NAN});

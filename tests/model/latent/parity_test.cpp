@@ -15,7 +15,7 @@ using uvic::test::relative_l2;
 
 namespace {
 
-AutoencoderKlConfig read_config(const json& official) {
+AutoencoderKlConfig autoencoder_config(const json& official) {
   const auto& given = official.at("ddconfig");
   AutoencoderKlConfig config;
   config.base_channels = given.at("ch");
@@ -50,7 +50,7 @@ TEST_CASE("autoencoder parity: the official code's moments and images", "[parity
   REQUIRE(golden.at("cases").size() == 4);
   for (const auto& official : golden.at("cases")) {
     INFO(official.at("name").get<std::string>());
-    const auto config = read_config(official);
+    const auto config = autoencoder_config(official);
     const uvic::test::Scratch scratch;
     uvic::formats::write_pth(scratch / "kl.pth", uvic::test::official_weights(config));
     auto net = AutoencoderKl::open(scratch / "kl.pth");
