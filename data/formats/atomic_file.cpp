@@ -149,9 +149,9 @@ void AtomicFile::rewrite(uint64_t offset, const void* bytes, size_t size_bytes) 
 
 void AtomicFile::commit(bool sync_folder) {
   if (!temporary_.empty()) {
-    fchmod(descriptor_, mode_);
     if (repeat_if_interrupted([&] { return fsync(descriptor_); }) != 0)
       fail(final_, "write", errno);
+    fchmod(descriptor_, mode_);  // last: a kill before it leaves a file that is known as stale
     if (repeat_if_interrupted([&] { return ::rename(temporary_.c_str(), final_.c_str()); }) != 0)
       fail(final_, "create", errno);
     temporary_.clear();
