@@ -1,5 +1,7 @@
 // uvic: the commands, and the one place where exceptions become exit codes: 2 usage, 1 run time.
+#include <fmt/format.h>
 #include <torch/torch.h>
+#include <unistd.h>
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
@@ -12,16 +14,32 @@
 #include "app/options/options.h"
 #include "app/startup.h"
 #include "base/process.h"
+#include "base/process_group.h"
+#include "base/process_launcher.h"
 #include "data/formats/mapped_file.h"
 
 namespace {
 
-int fail(int code, std::string what) {
+/// `is_of_others`: another process of the job has failed.
+int fail(int code, std::string what, bool is_of_others = false) {
   // LibTorch appends a C++ backtrace; the first line says what is wrong.
   if (const auto end = what.find("\nException raised from"); end != std::string::npos)
     what.resize(end);
-  std::fprintf(stderr, "uvic: %s\n", what.c_str());
-  return code;
+  auto* const group = uvic::base::process_group();
+  if (group && group->is_first() && !is_of_others) what = group->name() + ": " + what;
+  // One process of the job reports what ended it.
+  if (!group || group->fail(what)) std::fprintf(stderr, "uvic: %s\n", what.c_str());
+  if (!group) return code;
+  std::fflush(stdout);
+  _exit(code);  // threads that still wait for the others are not joined
+}
+
+/// For a command that several processes cannot share: each would do all of it, into the same files.
+void refuse_processes(const std::string& command) {
+  const auto place = uvic::base::process_place();
+  if (place.size > 1)
+    throw std::invalid_argument(fmt::format(
+        "{} runs in one process, {} has started {}", command, place.launcher, place.size));
 }
 
 void set_up(CLI::App& app) {
@@ -31,6 +49,8 @@ void set_up(CLI::App& app) {
   uvic::app::enable_config_file(app, uvic::app::find_config);
   uvic::app::add_commands(app);
   for (auto* command : app.get_subcommands([](CLI::App*) { return true; })) {
+    if (!command->get_option_no_throw("--processes"))
+      command->preparse_callback([command](size_t) { refuse_processes(command->get_name()); });
     const bool has_own_config = command->get_option_no_throw("--config");  // of a network
     command->footer(has_own_config
                         ? ""
@@ -56,6 +76,7 @@ int run(int argc, char** argv) {
       app.parse(std::vector<std::string>(arguments.rbegin(),
                                          arguments.rend()));  // CLI11 reads from the back
       uvic::formats::require_nothing_lost();
+      if (auto* const group = uvic::base::process_group()) group->finish();
       return uvic::app::exit_code();
     } catch (const CLI::Success& e) {  // --help, --help_all, --version
       if (app.get_subcommands().empty() && !app.remaining().empty())
@@ -64,6 +85,10 @@ int run(int argc, char** argv) {
     } catch (const CLI::ParseError& e) {
       return fail(2, uvic::app::usage_message(app, e, arguments));
     }
+  } catch (const uvic::base::ProcessesEnded& e) {
+    return e.code;
+  } catch (const uvic::base::ProcessLost& e) {
+    return fail(1, e.what(), /*is_of_others=*/true);
   } catch (const std::invalid_argument& e) {
     return fail(2, e.what());
   } catch (const c10::Error& e) {

@@ -28,7 +28,7 @@
 namespace uvic::base {
 namespace {
 
-std::atomic<int> stop_signal{0};
+std::atomic<int> stop_signal{0}, signal_of_another{0};
 
 void on_stop_signal(int signal) {
   const int before = stop_signal.exchange(signal);
@@ -119,7 +119,11 @@ void catch_stop_signals() {
     sigaction(SIGHUP, &action, nullptr);
 }
 
-int stop_requested() { return stop_signal.load(); }
+int stop_requested() {
+  const int own = stop_signal.load();
+  return own != 0 ? own : signal_of_another.load();
+}
+void request_stop(int signal) { signal_of_another.store(signal); }
 
 double resident_mib() {
   std::ifstream file("/proc/self/statm");

@@ -31,6 +31,9 @@ std::string output_error();
 void catch_stop_signals();
 /// The signal that asked to stop, or 0.
 int stop_requested();
+/// Another process of the job was sent `signal`: this one is to stop too. A signal of its own then
+/// is not yet a second one.
+void request_stop(int signal);
 /// Thrown from inside a long computation once a stop was requested, by those who check.
 struct StopRequested {};
 

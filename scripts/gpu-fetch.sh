@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fills a folder with the Debian packages that scripts/gpu.sh needs on a machine that has PyTorch, nvcc, CMake and ninja but
-# no network: everything of scripts/install-packages.sh but LibTorch and the compilers, with their dependencies.
+# no network: everything of scripts/install-packages.sh but LibTorch, its Gloo and the compilers, with their dependencies.
 #   scripts/gpu-fetch.sh [FOLDER]      default: .gpu (git ignores it); run on Debian 12, needs no root
 set -euo pipefail
 cd "$(dirname "$0")/.."

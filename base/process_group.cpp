@@ -1,0 +1,250 @@
+#include "base/process_group.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
+
+#include "base/check.h"
+#include "base/process.h"
+
+namespace uvic::base {
+namespace {
+
+// How long the reason may take to arrive once the connection to another process has broken.
+constexpr double kReason_sec = 5;
+
+torch::Tensor bytes_of(const std::string& text, int64_t size) {
+  auto bytes = torch::zeros({std::max<int64_t>(1, size)}, torch::kUInt8);
+  std::memcpy(bytes.data_ptr(), text.data(), text.size());
+  return bytes;
+}
+
+std::string text_of(const torch::Tensor& bytes, int64_t size) {
+  return {static_cast<const char*>(bytes.data_ptr()), static_cast<size_t>(size)};
+}
+
+/// Values may be long: at most so many letters from the first that differs.
+std::string shortened(const std::string& text, size_t from) {
+  constexpr size_t kMost = 60, kBefore = 10;
+  const auto begin = from > kBefore ? from - kBefore : 0;
+  return fmt::format("{}{}{}",
+                     begin > 0 ? "..." : "",
+                     text.substr(std::min(begin, text.size()), kMost),
+                     text.size() > begin + kMost ? "..." : "");
+}
+
+size_t first_difference(const std::string& a, const std::string& b) {
+  size_t i = 0;
+  while (i < a.size() && i < b.size() && a[i] == b[i]) ++i;
+  return i;
+}
+
+std::unique_ptr<ProcessGroup>& own_group() {
+  // Never destroyed by exit(): threads of the library may still wait.
+  static auto* const group = new std::unique_ptr<ProcessGroup>;
+  return *group;
+}
+
+}  // namespace
+
+ProcessGroup::ProcessGroup(const ProcessPlace& place,
+                           const ProcessOptions& options,
+                           const std::string& version,
+                           std::function<void(const std::string&)> end)
+    : place_(place), timeout_sec_(options.timeout_sec) {
+  MeetingOptions meeting_options;
+  meeting_options.timeout_sec = options.timeout_sec;
+  meeting_options.version = version;
+  if (is_first()) {
+    store_ = open_address_store();
+    meeting_options.store_port = store_->port();
+  }
+  auto meeting = meet(place_, meeting_options);
+  sharing_ = meeting.sharing;
+  const auto store_host = meeting.store_host, address = meeting.own_address;
+  const auto store_port = meeting.store_port;
+  monitor_ = std::make_unique<ProcessMonitor>(
+      std::move(meeting), place_, options.timeout_sec, std::move(end));
+  monitor_->begin_wait(++waits_);
+  try {
+    collectives_ =
+        connect_collectives(place_, store_host, store_port, address, options.timeout_sec);
+  } catch (const std::exception& e) {
+    monitor_->wait_for(kReason_sec, [] { return false; });
+    if (const auto verdict = monitor_->verdict()) throw ProcessLost(*verdict);
+    monitor_->fail(e.what());
+    throw;
+  }
+  monitor_->end_wait();
+}
+
+ProcessGroup::~ProcessGroup() {
+  // Threads of the library wait for a process that is gone, and would be joined.
+  if (failed_) static_cast<void>(collectives_.release());
+}
+
+std::string ProcessGroup::name() const { return fmt::format("rank {} of {}", rank(), size()); }
+
+int64_t ProcessGroup::threads() const { return std::max<int64_t>(1, usable_cores() / sharing_); }
+
+std::pair<int64_t, int64_t> ProcessGroup::part_of(int64_t count) const {
+  return {count * rank() / size(), count * (rank() + 1) / size()};
+}
+
+std::shared_ptr<PendingSum> ProcessGroup::begin(const std::function<void(Done)>& call) {
+  auto pending = std::make_shared<PendingSum>();
+  auto* monitor = monitor_.get();
+  try {
+    call([pending, monitor](const std::string& error) {
+      monitor->update([&] {
+        pending->error = error;
+        pending->done = true;
+      });
+    });
+  } catch (const std::exception& e) {
+    const std::string text = e.what();
+    pending->error = text.substr(0, text.find('\n'));
+    pending->done = true;
+  }
+  return pending;
+}
+
+std::shared_ptr<PendingSum> ProcessGroup::start_sum(torch::Tensor tensor) {
+  summed_bytes_ += static_cast<int64_t>(tensor.nbytes());
+  auto pending = begin([&](Done done) { collectives_->sum(tensor, std::move(done)); });
+  pending->tensor = std::move(tensor);
+  return pending;
+}
+
+void ProcessGroup::wait(PendingSum& sum) {
+  monitor_->begin_wait(++waits_);
+  const bool done = monitor_->wait([&] { return sum.done; });
+  monitor_->end_wait();
+  if (done && sum.error.empty()) return;
+  failed_ = true;
+  // The connection broke. Why, the monitor knows, or will in a moment.
+  monitor_->wait_for(std::min(kReason_sec, timeout_sec_ / 4), [] { return false; });
+  const auto verdict = monitor_->verdict();
+  if (verdict) throw ProcessLost(*verdict);
+  throw std::runtime_error("the exchange with the other processes failed: " + sum.error);
+}
+
+void ProcessGroup::sum(const torch::Tensor& tensor) { wait(*start_sum(tensor)); }
+
+void ProcessGroup::broadcast(const torch::Tensor& tensor, int64_t from) {
+  wait(*begin([&](Done done) { collectives_->broadcast(tensor, from, std::move(done)); }));
+}
+
+std::string ProcessGroup::broadcast(const std::string& text) {
+  const auto size = torch::full({1}, static_cast<int64_t>(text.size()), torch::kInt64);
+  broadcast(size);
+  const int64_t length = size.item<int64_t>();
+  const auto bytes = bytes_of(is_first() ? text : "", length);
+  broadcast(bytes);
+  return text_of(bytes, length);
+}
+
+torch::Tensor ProcessGroup::gather(const torch::Tensor& own) {
+  const auto contiguous = own.contiguous();
+  auto shape = own.sizes().vec();
+  shape.insert(shape.begin(), size());
+  const auto all = torch::empty(shape, own.options());
+  wait(*begin([&](Done done) { collectives_->gather(contiguous, all, std::move(done)); }));
+  return all;
+}
+
+std::vector<std::string> ProcessGroup::gather(const std::string& own) {
+  const auto sizes = gather(torch::full({1}, static_cast<int64_t>(own.size()), torch::kInt64));
+  const auto texts = gather(bytes_of(own, sizes.max().item<int64_t>()));
+  std::vector<std::string> all;
+  for (int64_t r = 0; r < size(); ++r)
+    all.push_back(text_of(texts[r], sizes[r][0].item<int64_t>()));
+  return all;
+}
+
+torch::Tensor ProcessGroup::gather_rows(const torch::Tensor& own) {
+  const auto counts = gather(torch::full({1}, own.size(0), torch::kInt64));
+  auto shape = own.sizes().vec();
+  shape[0] = std::max<int64_t>(1, counts.max().item<int64_t>());
+  const auto padded = torch::zeros(shape, own.options());
+  if (own.size(0) > 0) padded.slice(0, 0, own.size(0)).copy_(own);
+  const auto all = gather(padded);
+  std::vector<torch::Tensor> rows;
+  for (int64_t r = 0; r < size(); ++r)
+    rows.push_back(all[r].slice(0, 0, counts[r][0].item<int64_t>()));
+  return torch::cat(rows);
+}
+
+bool ProcessGroup::any(bool holds) {
+  return gather(torch::full({1}, holds ? 1 : 0, torch::kInt64)).sum().item<int64_t>() > 0;
+}
+
+void ProcessGroup::throw_if_stopped() {
+  const auto signals = gather(torch::full({1}, stop_requested(), torch::kInt64));
+  const auto signal = signals.max().item<int64_t>();
+  if (signal == 0) return;
+  request_stop(static_cast<int>(signal));
+  throw StopRequested();
+}
+
+void ProcessGroup::require_same(const std::vector<std::pair<std::string, std::string>>& values) {
+  for (const auto& [what, value] : values) {
+    const auto all = gather(value);
+    for (size_t r = 1; r < all.size(); ++r) {
+      if (all[r] == all[0]) continue;
+      const auto at = first_difference(all[r], all[0]);
+      throw std::runtime_error(
+          fmt::format("rank {} of {} has another {} than rank 0: \"{}\", not \"{}\"",
+                      r,
+                      size(),
+                      what,
+                      shortened(all[r], at),
+                      shortened(all[0], at)));
+    }
+  }
+}
+
+void ProcessGroup::throw_of_others() {
+  monitor_->wait_for(kReason_sec, [] { return false; });
+  throw ProcessLost(monitor_->verdict().value_or("rank 0 has not said why it ends"));
+}
+
+void ProcessGroup::finish() {
+  if (monitor_->finish()) return;
+  failed_ = true;
+  throw ProcessLost(monitor_->verdict().value_or("a process is lost"));
+}
+
+bool ProcessGroup::fail(const std::string& why) {
+  failed_ = true;
+  return monitor_->fail(why);
+}
+
+ProcessGroup* join_processes(const ProcessOptions& options,
+                             const std::string& version,
+                             std::function<void(const std::string&)> say) {
+  if (own_group()) return own_group().get();
+  const auto place = process_place();
+  if (!place.note.empty()) say(place.note);
+  if (place.size == 1) return nullptr;
+  require(options.processes == 1 || options.processes == place.size,
+          "--processes {}: {} has started {}; leave the option out",
+          options.processes,
+          place.launcher,
+          place.size);
+  own_group() =
+      std::make_unique<ProcessGroup>(place, options, version, [say](const std::string& why) {
+        if (!why.empty()) say(why);
+        std::fflush(stdout);
+        _exit(1);
+      });
+  return own_group().get();
+}
+
+ProcessGroup* process_group() { return own_group().get(); }
+
+}  // namespace uvic::base

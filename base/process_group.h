@@ -1,0 +1,159 @@
+// Several processes that work on one thing: who this one is, and what they say to each other.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/collectives.h"
+#include "base/field.h"
+#include "base/process_monitor.h"
+#include "base/process_place.h"
+
+namespace uvic::base {
+
+struct ProcessOptions {
+  int64_t processes = 1;
+  double timeout_sec = 60;
+
+  template <class Visitor>
+  void fields(Visitor&& visit) {
+    visit(
+        "processes",
+        processes,
+        Field{"Processes on this machine that share the work. Where torchrun, mpirun or srun start "
+              "uvic, their variables say it",
+              from(1, 4096)});
+    visit("timeout_sec",
+          timeout_sec,
+          Field{"Several processes: seconds after which all have ended if one of them is gone, or "
+                "has not come",
+                from(2, 1e6)}
+              .advanced());
+  }
+};
+
+/// The job ends because of another process.
+struct ProcessLost : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// A sum that is under way.
+class PendingSum {
+ public:
+  torch::Tensor tensor;  ///< the sum, once wait() has returned
+
+ private:
+  friend class ProcessGroup;
+  bool done = false;
+  std::string error;
+};
+
+/// All processes make the same calls in the same order. Each call that waits throws ProcessLost as
+/// soon as a process is known to have failed, died or gone silent.
+class ProcessGroup {
+ public:
+  /// Meets the others. `end` is what ends this process if it can't do so itself (process_monitor.h).
+  ProcessGroup(const ProcessPlace& place,
+               const ProcessOptions& options,
+               const std::string& version,
+               std::function<void(const std::string& why)> end);
+  ~ProcessGroup();
+  ProcessGroup(const ProcessGroup&) = delete;
+  ProcessGroup& operator=(const ProcessGroup&) = delete;
+
+  int64_t rank() const { return place_.rank; }
+  int64_t size() const { return place_.size; }
+  bool is_first() const { return place_.rank == 0; }
+  const ProcessPlace& place() const { return place_; }
+  /// "rank 1 of 4".
+  std::string name() const;
+  /// This process's share of the cores that it may use.
+  int64_t threads() const;
+  /// This process's part of 0 .. count - 1: begin and end. The parts follow each other by rank.
+  std::pair<int64_t, int64_t> part_of(int64_t count) const;
+
+  /// Starts to sum a contiguous tensor over all processes, in place.
+  std::shared_ptr<PendingSum> start_sum(torch::Tensor tensor);
+  void wait(PendingSum& sum);
+  void sum(const torch::Tensor& tensor);
+  /// `tensor` becomes that of rank `from`.
+  void broadcast(const torch::Tensor& tensor, int64_t from = 0);
+  std::string broadcast(const std::string& text);
+  /// [size, ...]: the tensors of all ranks, of one shape.
+  torch::Tensor gather(const torch::Tensor& own);
+  std::vector<std::string> gather(const std::string& own);
+  /// [n, ...]: the rows of all ranks, one rank's after the other's. Their number may differ, and be 0.
+  torch::Tensor gather_rows(const torch::Tensor& own);
+  /// Whether it holds in any process.
+  bool any(bool holds);
+  /// Throws StopRequested in all processes where a signal has asked any of them to stop.
+  void throw_if_stopped();
+  /// Throws std::runtime_error, the same in all processes, where a value differs: it names the rank,
+  /// the value and its name.
+  void require_same(const std::vector<std::pair<std::string, std::string>>& values);
+
+  /// Asks every process to stop: base::stop_requested() is `signal` in all of them soon.
+  void stop_all(int signal) { monitor_->stop_all(signal); }
+
+  /// Bytes of tensors that start_sum() was given.
+  int64_t summed_bytes() const { return summed_bytes_; }
+
+  /// Of what all processes have found at once: throws ProcessLost with what rank 0 says of it. Not
+  /// for rank 0.
+  [[noreturn]] void throw_of_others();
+
+  /// Waits until all have come here. Throws ProcessLost.
+  void finish();
+
+  /// After an exception: lets the others know, and returns whether this process is the one that
+  /// prints it. To be followed by _exit(): threads of the library may still wait.
+  bool fail(const std::string& why);
+
+  /// While it lives, the failure of another process does not end this one: it writes a file.
+  class Writing {
+   public:
+    explicit Writing(ProcessGroup* group) : group_(group) {
+      if (group_) group_->monitor_->hold(1);
+    }
+    ~Writing() {
+      if (group_) group_->monitor_->hold(-1);
+    }
+    Writing(const Writing&) = delete;
+    Writing& operator=(const Writing&) = delete;
+
+   private:
+    ProcessGroup* group_;
+  };
+
+ private:
+  std::shared_ptr<PendingSum> begin(const std::function<void(Done)>& call);
+
+  const ProcessPlace place_;
+  const double timeout_sec_;
+  int64_t sharing_ = 1;
+  std::unique_ptr<AddressStore> store_;
+  std::unique_ptr<ProcessMonitor> monitor_;
+  std::unique_ptr<Collectives> collectives_;
+  uint64_t waits_ = 0;
+  int64_t summed_bytes_ = 0;
+  bool failed_ = false;
+};
+
+/// The group of this process, made at the first call where a launcher started several; null where
+/// this process is alone. `say(line)` prints a line. Throws std::invalid_argument where
+/// options.processes contradicts the launcher, and what meeting the others throws.
+ProcessGroup* join_processes(const ProcessOptions& options,
+                             const std::string& version,
+                             std::function<void(const std::string& line)> say);
+
+/// The group that join_processes() made, or null.
+ProcessGroup* process_group();
+
+}  // namespace uvic::base
