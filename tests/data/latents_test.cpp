@@ -242,7 +242,10 @@ TEST_CASE("a store gives back what was written, in shards and from any of them",
   CHECK(torch::equal(set->empty_context(), torch::ones({3, 5})));
   CHECK(set->class_count() == 0);
   CHECK(set->fingerprint() == open(scratch / "store")->fingerprint());
-  CHECK(has(error_of([&] { write_some(scratch / "store", plan, 7); }), "holds a finished set"));
+  CHECK(LatentStoreWriter(scratch / "store", plan).done() == plan.info.images);
+  auto other = plan;
+  other.info.size *= 2;
+  CHECK(has(error_of([&] { write_some(scratch / "store", other, 7); }), "holds a finished set"));
 }
 
 TEST_CASE("a store that was interrupted anywhere is continued to the same files", "[latents]") {

@@ -146,7 +146,7 @@ TEST_CASE("jpeg: a scan that ends before its last restart interval is refused", 
 TEST_CASE("jpeg: a restart interval with bytes too many is refused", "[jpeg]") {
   auto longer = restarts();
   longer.insert(restart(longer, 3), std::string(64, '\x55'));
-  CHECK_THROWS_WITH(decode_jpeg(longer), Contains("a.jpg: can't decode_jpeg the image"));
+  CHECK_THROWS_WITH(decode_jpeg(longer), Contains("a.jpg: can't decode the image"));
 }
 
 TEST_CASE("jpeg: no pixel of a damaged file comes from memory that nothing was written to",
