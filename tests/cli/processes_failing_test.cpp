@@ -44,7 +44,7 @@ TEST_CASE("a killed rank ends all, one line names it, the steps so far are saved
 TEST_CASE("a stopped rank ends all within the timeout", "[processes]") {
   if (!base::has_collectives()) UVIC_SKIP("this build has no c10d");
   const size_t rank = GENERATE(0, 1);
-  Training job;
+  Training job("12");
   job.signal(rank, SIGSTOP);
   CHECK(job.wait() != 0);
   CAPTURE(job.err());
