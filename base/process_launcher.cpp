@@ -143,24 +143,35 @@ class Launcher {
   }
 
   void collect() {
-    for (size_t rank = 0; rank < children_.size(); ++rank) {
+    struct Ended {
+      size_t rank;
+      int status;
+    };
+    std::vector<Ended> ended;
+    // The second look finds what ended during the first.
+    for (size_t look = 0; look < 2 * children_.size(); ++look) {
+      const auto rank = look % children_.size();
       auto& child = children_[rank];
       int status = 0;
       if (!child.running || waitpid(child.pid, &status, WNOHANG) != child.pid) continue;
       child.running = false;
-      const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-      if (code == 0 || code_ != 0) continue;
-      code_ = code;
-      deadline_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                     std::chrono::duration<double>(options_.timeout_sec));
-      if (WIFSIGNALED(status))
-        say_(fmt::format("rank {} of {} (process {}) was ended by signal {} ({})",
-                         rank,
-                         children_.size(),
-                         child.pid,
-                         WTERMSIG(status),
-                         strsignal(WTERMSIG(status))));
+      if (status != 0) ended.push_back({rank, status});
     }
+    if (ended.empty() || code_ != 0) return;
+    // Of several that ended at once the one that a signal ended is the cause.
+    const auto killed = std::find_if(
+        ended.begin(), ended.end(), [](const Ended& e) { return WIFSIGNALED(e.status); });
+    const auto [rank, status] = killed != ended.end() ? *killed : ended.front();
+    code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    deadline_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                   std::chrono::duration<double>(options_.timeout_sec));
+    if (WIFSIGNALED(status))
+      say_(fmt::format("rank {} of {} (process {}) was ended by signal {} ({})",
+                       rank,
+                       children_.size(),
+                       children_[rank].pid,
+                       WTERMSIG(status),
+                       strsignal(WTERMSIG(status))));
   }
 
   void handle(int number) {

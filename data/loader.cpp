@@ -58,8 +58,8 @@ void check(const LoaderOptions& options, int64_t images_seen) {
   const auto fail = [](const std::string& what) { throw std::invalid_argument("loader: " + what); };
   if (options.world < 1 || options.rank < 0 || options.rank >= options.world)
     fail(fmt::format("rank {} of {}, want 0 <= rank < world", options.rank, options.world));
-  if (options.batch_size < 1 || options.batch_size % options.world != 0)
-    fail(fmt::format("batch_size {}, want a positive multiple of the {} ranks",
+  if (options.batch_size < options.world)
+    fail(fmt::format("batch_size {}, want at least one image for each of the {} ranks",
                      options.batch_size,
                      options.world));
   if (options.workers < 0 || options.workers > 1024)
@@ -103,8 +103,9 @@ struct Loader::State {
 
   Batch fill(int64_t number) const {
     const auto format = dataset.format();
-    const int64_t examples = options.batch_size / options.world;
-    const int64_t begin = first + number * options.batch_size + options.rank * examples;
+    const int64_t before = options.batch_size * options.rank / options.world;
+    const int64_t examples = options.batch_size * (options.rank + 1) / options.world - before;
+    const int64_t begin = first + number * options.batch_size + before;
     auto batch = empty_batch(examples, format);
     int64_t* labels = batch.labels.data_ptr<int64_t>();
     int64_t* positions = batch.positions.data_ptr<int64_t>();

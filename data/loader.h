@@ -12,7 +12,7 @@
 namespace uvic::data {
 
 struct LoaderOptions {
-  int64_t batch_size = 128;  ///< over all ranks; a multiple of world
+  int64_t batch_size = 128;  ///< over all ranks; at least world
   uint64_t seed = 0;
   bool flip = true;     ///< horizontal flip with probability 1/2
   int64_t workers = 2;  ///< decoding threads; 0 decodes in the calling thread
@@ -26,8 +26,8 @@ struct LoaderOptions {
 /// The picture at position p of the endless sequence is permutation(seed, p / size)(p mod size),
 /// flipped if a bit of hash(seed, p) says so: nothing else is state, so a run may stop at any p and
 /// go on with any batch size. A batch covers positions images_seen .. images_seen + batch_size - 1,
-/// epochs following each other without a gap; rank r gets the r-th of `world` equal slices, so that
-/// all ranks' batches side by side are the batch of one. Of an image with several captions, the one
+/// epochs following each other without a gap; rank r of `world` gets the slice from batch_size r / world
+/// to batch_size (r + 1) / world, so that all ranks' batches side by side are the batch of one. Of an image with several captions, the one
 /// at p is chosen by hash(seed, p) too. Latents are never flipped: a latent's mirror image is not
 /// the latent of the mirrored image.
 class Loader : public BatchSource {
@@ -38,7 +38,7 @@ class Loader : public BatchSource {
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  /// [batch_size / world] pictures. Rethrows what reading one of them threw, then and at every
+  /// This rank's slice of the next batch. Rethrows what reading one of them threw, then and at every
   /// later call.
   Batch next() override;
 

@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
+#include "base/process.h"
 #include "metrics/blocks.h"
 
 namespace uvic::metrics {
@@ -56,35 +59,140 @@ class Sums {
   std::vector<StatisticsAccumulator> parts_;
 };
 
+void check_wanted(const FeatureExtractor& extractor, const CollectOptions& options) {
+  if (options.spatial) require(extractor.spatial_dimensions() > 0, extractor, "spatial features");
+  if (options.logits) require(extractor.num_classes() > 0, extractor, "logits");
+}
+
+/// The rows of images in their order, and what is kept of them.
+class Gathered {
+ public:
+  Gathered(const FeatureExtractor& extractor, const CollectOptions& options)
+      : options_(options),
+        sums_(extractor.dimensions(), options.error_bars),
+        spatial_(options.spatial ? extractor.spatial_dimensions() : 0, false) {}
+
+  void add(const Activations& rows) {
+    sums_.add(rows.features, result_.count);
+    if (options_.spatial) spatial_.add(rows.spatial, result_.count);
+    if (options_.spatial && options_.spatial_rows) spatial_rows_.push_back(rows.spatial);
+    if (options_.features) features_.push_back(rows.features);
+    if (options_.logits) logits_.push_back(rows.logits);
+    result_.count += rows.features.size(0);
+  }
+
+  int64_t count() const { return result_.count; }
+
+  Collected finish() {
+    sums_.put_into(result_);
+    if (options_.spatial) result_.spatial = spatial_.whole();
+    if (!spatial_rows_.empty()) result_.spatial_rows = torch::cat(spatial_rows_);
+    if (options_.features) result_.features = torch::cat(features_);
+    if (options_.logits) result_.logits = torch::cat(logits_);
+    return std::move(result_);
+  }
+
+ private:
+  const CollectOptions options_;
+  Sums sums_, spatial_;
+  Collected result_;
+  std::vector<torch::Tensor> features_, spatial_rows_, logits_;
+};
+
+/// What is wanted of a process's block, with 0 rows where it has no image.
+Activations activations_of_block(const FeatureExtractor& extractor,
+                                 const SharedImages& images,
+                                 int64_t begin,
+                                 int64_t end,
+                                 const CollectOptions& options,
+                                 SizeCounts& sizes) {
+  std::vector<torch::Tensor> features = {torch::empty({0, extractor.dimensions()})}, spatial,
+                             logits;
+  if (options.spatial) spatial.push_back(torch::empty({0, extractor.spatial_dimensions()}));
+  if (options.logits) logits.push_back(torch::empty({0, extractor.num_classes()}));
+  if (begin < end) {
+    const auto stream = images.open(begin, end);
+    for (auto batch = stream(); batch.defined(); batch = stream()) {
+      if (batch.size() == 0) continue;
+      count_sizes(batch, sizes);
+      const auto rows = extractor.activations_of(batch);
+      features.push_back(rows.features);
+      if (options.spatial) spatial.push_back(rows.spatial);
+      if (options.logits) logits.push_back(rows.logits);
+    }
+  }
+  Activations all;
+  all.features = torch::cat(features);
+  if (options.spatial) all.spatial = torch::cat(spatial);
+  if (options.logits) all.logits = torch::cat(logits);
+  return all;
+}
+
+Activations gather_rows(base::ProcessGroup& group, const Activations& own) {
+  Activations all;
+  all.features = group.gather_rows(own.features);
+  if (own.spatial.defined()) all.spatial = group.gather_rows(own.spatial);
+  if (own.logits.defined()) all.logits = group.gather_rows(own.logits);
+  return all;
+}
+
+SizeCounts sizes_of_all(base::ProcessGroup& group, const SizeCounts& own) {
+  std::vector<int64_t> numbers;
+  for (const auto& [size, count] : own)
+    numbers.insert(numbers.end(), {size.first, size.second, count});
+  const auto rows =
+      torch::tensor(numbers, torch::kInt64).view({static_cast<int64_t>(own.size()), 3});
+  const auto all = group.gather_rows(rows);
+  SizeCounts sizes;
+  for (int64_t i = 0; i < all.size(0); ++i)
+    sizes[{all[i][0].item<int64_t>(), all[i][1].item<int64_t>()}] += all[i][2].item<int64_t>();
+  return sizes;
+}
+
 }  // namespace
 
 Collected collect(const FeatureExtractor& extractor,
                   const BatchStream& stream,
                   const CollectOptions& options,
                   const std::function<void(int64_t)>& progress) {
-  if (options.spatial) require(extractor.spatial_dimensions() > 0, extractor, "spatial features");
-  if (options.logits) require(extractor.num_classes() > 0, extractor, "logits");
-  Collected result;
-  Sums sums(extractor.dimensions(), options.error_bars);
-  Sums spatial(options.spatial ? extractor.spatial_dimensions() : 0, false);
-  std::vector<torch::Tensor> features, spatial_rows, logits;
+  check_wanted(extractor, options);
+  Gathered gathered(extractor, options);
+  SizeCounts sizes;
   for (auto images = stream(); images.defined(); images = stream()) {
     if (images.size() == 0) continue;
-    count_sizes(images, result.sizes);
-    const auto activations = extractor.activations_of(images);
-    sums.add(activations.features, result.count);
-    if (options.spatial) spatial.add(activations.spatial, result.count);
-    if (options.spatial && options.spatial_rows) spatial_rows.push_back(activations.spatial);
-    if (options.features) features.push_back(activations.features);
-    if (options.logits) logits.push_back(activations.logits);
-    result.count += images.size();
-    if (progress) progress(result.count);
+    count_sizes(images, sizes);
+    gathered.add(extractor.activations_of(images));
+    if (progress) progress(gathered.count());
   }
-  sums.put_into(result);
-  if (options.spatial) result.spatial = spatial.whole();
-  if (!spatial_rows.empty()) result.spatial_rows = torch::cat(spatial_rows);
-  if (options.features) result.features = torch::cat(features);
-  if (options.logits) result.logits = torch::cat(logits);
+  auto result = gathered.finish();
+  result.sizes = std::move(sizes);
+  return result;
+}
+
+Collected collect_shared(base::ProcessGroup& group,
+                         const FeatureExtractor& extractor,
+                         const SharedImages& images,
+                         const CollectOptions& options,
+                         const std::function<void(int64_t)>& progress) {
+  check_wanted(extractor, options);
+  Gathered gathered(extractor, options);
+  SizeCounts sizes;
+  const int64_t round = images.block * group.size();
+  for (int64_t first = 0; first < images.count; first += round) {
+    const int64_t begin = std::min(images.count, first + group.rank() * images.block);
+    const int64_t end = std::min(images.count, begin + images.block);
+    Activations block;
+    try {
+      block = activations_of_block(extractor, images, begin, end, options, sizes);
+    } catch (const base::StopRequested&) {
+      // Thrown again by all.
+    }
+    group.throw_if_stopped();
+    gathered.add(gather_rows(group, block));
+    if (progress) progress(gathered.count());
+  }
+  auto result = gathered.finish();
+  result.sizes = sizes_of_all(group, sizes);
   return result;
 }
 

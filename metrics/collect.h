@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/process_group.h"
 #include "metrics/features.h"
 #include "metrics/image_stream.h"
 #include "metrics/statistics.h"
@@ -42,6 +43,24 @@ Collected collect(const FeatureExtractor& extractor,
                   const BatchStream& stream,
                   const CollectOptions& options = {},
                   const std::function<void(int64_t)>& progress = {});
+
+/// What several processes gather together: images by position, 0 .. count - 1.
+struct SharedImages {
+  /// The images of positions begin .. end - 1.
+  std::function<BatchStream(int64_t begin, int64_t end)> open;
+  int64_t count = 0;
+  int64_t block = 64;  ///< images that a process takes at a time
+};
+
+/// The same with the images divided over the processes of `group`, block by block in turn. The rows
+/// that the extractor gives are gathered in the order of positions: every process has the result
+/// that one process has, bit for bit. Where a signal stops one process, all throw
+/// base::StopRequested.
+Collected collect_shared(base::ProcessGroup& group,
+                         const FeatureExtractor& extractor,
+                         const SharedImages& images,
+                         const CollectOptions& options = {},
+                         const std::function<void(int64_t)>& progress = {});
 
 /// The same of activations already computed, as far as they go. Throws std::invalid_argument if
 /// what is asked for is not there, or if they are not of the same number of pictures.

@@ -30,12 +30,12 @@ void check_counts(const data::Dataset& dataset, int64_t count, int64_t batch_siz
 
 /// A stream of what `read(begin)` gives and how many images that is, one batch ahead.
 template <class Batch, class Read>
-std::function<Batch()> ahead(Read read) {
+std::function<Batch()> ahead(int64_t first, Read read) {
   struct State {
-    int64_t next = 0;
+    int64_t next;
     std::future<std::pair<Batch, int64_t>> batch;
   };
-  auto state = std::make_shared<State>();
+  auto state = std::make_shared<State>(State{first, {}});
   const auto start = [state, read] {
     state->batch =
         std::async(std::launch::async, [read, begin = state->next] { return read(begin); });
@@ -49,13 +49,14 @@ std::function<Batch()> ahead(Read read) {
   };
 }
 
-/// From image `begin` of `count` on as many as a batch holds, each at its own size.
+/// From image `begin` of `count` on, to `end` at most, as many as a batch holds, each at its own size.
 ImageBatch read_own_sizes(const data::Dataset& dataset,
                           int64_t begin,
+                          int64_t end,
                           int64_t count,
                           int64_t batch_size,
                           std::atomic<int64_t>& image_bytes) {
-  const int64_t most = std::min(batch_size, count - begin);
+  const int64_t most = std::min(batch_size, end - begin);
   std::vector<torch::Tensor> images;
   int64_t bytes = 0;
   while (static_cast<int64_t>(images.size()) < most) {
@@ -79,9 +80,14 @@ ImageBatch read_own_sizes(const data::Dataset& dataset,
 }  // namespace
 
 ImageStream stream_dataset(const data::Dataset& dataset, int64_t count, int64_t batch_size) {
+  return stream_dataset(dataset, count, batch_size, 0, count);
+}
+
+ImageStream stream_dataset(
+    const data::Dataset& dataset, int64_t count, int64_t batch_size, int64_t first, int64_t end) {
   check_counts(dataset, count, batch_size);
-  return ahead<torch::Tensor>([=, &dataset](int64_t begin) {
-    const int64_t images = std::min(batch_size, count - begin), side = dataset.image_size();
+  return ahead<torch::Tensor>(first, [=, &dataset](int64_t begin) {
+    const int64_t images = std::min(batch_size, end - begin), side = dataset.image_size();
     if (images <= 0) return std::pair(torch::Tensor(), int64_t{0});
     auto batch = torch::empty({images, 3, side, side}, torch::kUInt8);
     auto* planes = batch.data_ptr<uint8_t>();
@@ -94,11 +100,16 @@ ImageStream stream_dataset(const data::Dataset& dataset, int64_t count, int64_t 
 }
 
 BatchStream stream_own_sizes(const data::Dataset& dataset, int64_t count, int64_t batch_size) {
+  return stream_own_sizes(dataset, count, batch_size, 0, count);
+}
+
+BatchStream stream_own_sizes(
+    const data::Dataset& dataset, int64_t count, int64_t batch_size, int64_t first, int64_t end) {
   check_counts(dataset, count, batch_size);
   auto image_bytes = std::make_shared<std::atomic<int64_t>>(0);
-  return ahead<ImageBatch>([=, &dataset](int64_t begin) {
-    if (begin >= count) return std::pair(ImageBatch(), int64_t{0});
-    auto batch = read_own_sizes(dataset, begin, count, batch_size, *image_bytes);
+  return ahead<ImageBatch>(first, [=, &dataset](int64_t begin) {
+    if (begin >= end) return std::pair(ImageBatch(), int64_t{0});
+    auto batch = read_own_sizes(dataset, begin, end, count, batch_size, *image_bytes);
     const auto images = batch.size();
     return std::pair(std::move(batch), images);
   });

@@ -22,10 +22,16 @@ using BatchStream = std::function<ImageBatch()>;
 /// std::invalid_argument unless 1 <= count <= size. `dataset` must outlive the stream. An image
 /// that can't be decoded throws where its batch is asked for.
 ImageStream stream_dataset(const data::Dataset& dataset, int64_t count, int64_t batch_size);
+/// Of these `count` images, `begin` to `end` - 1.
+ImageStream stream_dataset(
+    const data::Dataset& dataset, int64_t count, int64_t batch_size, int64_t begin, int64_t end);
 
 /// The same images, each at its own size (Dataset::read_whole). A batch has `batch_size` images, or
 /// fewer where they would take more than 256 MiB.
 BatchStream stream_own_sizes(const data::Dataset& dataset, int64_t count, int64_t batch_size);
+/// Of these `count` images, `begin` to `end` - 1.
+BatchStream stream_own_sizes(
+    const data::Dataset& dataset, int64_t count, int64_t batch_size, int64_t begin, int64_t end);
 
 /// Images already in memory, uint8 [N, 3, H, W].
 ImageStream stream_tensor(const torch::Tensor& images, int64_t batch_size);

@@ -9,6 +9,7 @@
 
 #include "app/options/options.h"
 #include "app/scoring/score_images.h"
+#include "base/process_group.h"
 #include "base/tensor_text.h"
 #include "base/text_format.h"
 
@@ -77,6 +78,7 @@ void add_fid_command(CLI::App& app) {
     options->take_sampler_of_run();  // default < the run's config < command line
     apply_given(*command, *options);
     run_fid(*options, print_scores);
+    if (const auto* group = base::process_group(); group && !group->is_first()) return;
     if (!options->report.empty() && !options->ref.empty())
       fmt::print(stderr, "{}/score.json\n", options->report);
     for (const auto& file : {options->save_stats, options->save_features})

@@ -13,6 +13,7 @@
 #include "app/options/assets.h"
 #include "app/options/options.h"
 #include "app/runs/network_source.h"
+#include "app/runs/processes.h"
 #include "app/runs/run_config.h"
 #include "app/sampling/cuda_graph.h"
 #include "app/sampling/generate.h"
@@ -76,10 +77,16 @@ class SampleLaunch {
                const GenerationSettings& settings,
                const SampleSubject& subject,
                const SeedList& ids,
-               SampleFolder& folder)
-      : network_(network), settings_(settings), subject_(subject), ids_(ids), folder_(folder) {}
+               SampleFolder& folder,
+               bool says_progress)
+      : network_(network),
+        settings_(settings),
+        subject_(subject),
+        ids_(ids),
+        folder_(folder),
+        says_progress_(says_progress) {}
 
-  /// Throws StopRequested once a signal came; what is done until then is recorded.
+  /// Ends early once a signal came; what is done until then is recorded.
   void run(int64_t batch_size) {
     const KeepRecordings keep_recordings;
     try {
@@ -90,20 +97,19 @@ class SampleLaunch {
         const auto generated = generate(
             network_, settings_, subject_.request(batch), [&](int64_t step, int64_t steps) {
               if (base::stop_requested()) throw base::StopRequested();
-              if (line.is_due()) line.say(progress(batch.size(), step, steps));
+              if (says_progress_ && line.is_due()) line.say(progress(batch.size(), step, steps));
             });
         write_images(folder_.path(), batch, generated);
         folder_.add(batch);
         done_ += batch.size();
       }
     } catch (const base::StopRequested&) {
-      folder_.add_time(static_cast<int64_t>(done_), elapsed());
-      folder_.finish(nlohmann::json::object());
-      throw;
+      stopped_ = true;
     }
-    folder_.add_time(static_cast<int64_t>(done_), elapsed());
   }
 
+  int64_t done() const { return static_cast<int64_t>(done_); }
+  bool was_stopped() const { return stopped_; }
   double elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
  private:
@@ -129,9 +135,58 @@ class SampleLaunch {
   const SampleSubject& subject_;
   const SeedList& ids_;
   SampleFolder& folder_;
+  const bool says_progress_;
   const Clock::time_point start_ = Clock::now();
   uint64_t done_ = 0;
+  bool stopped_ = false;
 };
+
+/// What is still to be generated, and of that the part of this process. The first process opens the
+/// folder, the others then find it as theirs.
+struct SampleWork {
+  SeedList missing, own;
+};
+
+SampleWork open_shared_folder(SampleFolder& folder,
+                              const SeedList& ids,
+                              bool overwrite,
+                              base::ProcessGroup* group) {
+  SampleWork work;
+  if (!group || group->is_first()) work.missing = folder.open(ids, overwrite);
+  if (!group) {
+    work.own = work.missing;
+    return work;
+  }
+  if (const auto text = group->broadcast(work.missing.text()); !text.empty())
+    work.missing = SeedList::parse(text);
+  const auto [begin, end] = group->part_of(static_cast<int64_t>(work.missing.size()));
+  work.own = work.missing.part(static_cast<uint64_t>(begin), static_cast<uint64_t>(end));
+  if (!group->is_first()) folder.open(work.own, overwrite);
+  return work;
+}
+
+/// Generates the parts of all processes. Returns how many images were generated in all, or nothing
+/// where a signal stopped one of them.
+std::optional<int64_t> generate_all(SampleLaunch& launch,
+                                    int64_t batch_size,
+                                    SampleFolder& folder,
+                                    base::ProcessGroup* group) {
+  launch.run(batch_size);
+  int64_t done = launch.done();
+  bool stopped = launch.was_stopped();
+  if (group) {
+    if (stopped) group->stop_all(base::stop_requested());  // the others end their batch
+    const auto all = group->gather(torch::tensor({done, int64_t{stopped}}));
+    done = all.sum(0)[0].item<int64_t>();
+    stopped = all.sum(0)[1].item<int64_t>() > 0;
+  }
+  if (!group || group->is_first()) {
+    folder.add_time(done, launch.elapsed());
+    if (stopped) folder.finish(nlohmann::json::object());
+  }
+  if (stopped) return std::nullopt;
+  return done;
+}
 
 /// The sheet and the reconstruction errors: what follows the last image.
 void finish(const SampleOptions& options, const SampleSubject& subject, SampleFolder& folder) {
@@ -186,9 +241,11 @@ void SampleOptions::validate() const {
 
 bool run_sample(const SampleOptions& options) {
   options.validate();
-  base::set_up_process(options.threads);
+  auto* const group = start_processes(options.processes, options.threads);
+  const bool is_first = !group || group->is_first();
   base::catch_stop_signals();
   const torch::Device device(base::choose_device(options.device));
+  require_cpu(group, device);
   const auto precision = base::resolve_precision(options.precision, device);
   const auto dtype = base::compute_dtype(precision);
   const auto source =
@@ -198,7 +255,7 @@ bool run_sample(const SampleOptions& options) {
   auto settings = settings_of(options, source, mode_of(chosen));
   const auto encoders = open_encoders(source, device, dtype, settings);
   const SampleSubject subject(chosen, source, encoders.image_size, encoders.text);
-  keep_encoders(options.run, source.training.encoders);
+  if (is_first) keep_encoders(options.run, source.training.encoders);
   std::optional<SampleSource> guide;
   if (!options.guide.empty()) {
     guide = open_guide(options.guide, options.guide_config, source);
@@ -211,30 +268,28 @@ bool run_sample(const SampleOptions& options) {
   record["run"] = options.run;
   if (encoders.text) record["text"] = encoders.text->record();
   subject.add_to(record);
+  const auto record_of_all = record;
   SampleFolder folder(options.out,
                       std::move(record),
                       subject.ids_key(),
                       {options.trajectory, subject.mode() == GenerationMode::kInvert, options.grid},
                       options.remedy);
-  const auto missing = folder.open(subject.ids(), options.overwrite);
-  if (missing.size() < subject.ids().size())
-    fmt::print(stderr,
-               "{} of {} images already exist\n",
-               subject.ids().size() - missing.size(),
-               subject.ids().size());
+  if (group) group->require_same({{"request", request_text(record_of_all) + subject.ids().text()}});
+  const auto work = open_shared_folder(folder, subject.ids(), options.overwrite, group);
+  const auto there = subject.ids().size() - work.missing.size();
+  if (is_first && there > 0)
+    fmt::print(stderr, "{} of {} images already exist\n", there, subject.ids().size());
 
-  SampleLaunch launch(*network, settings, subject, missing, folder);
-  try {
-    launch.run(options.batch_size);
-  } catch (const base::StopRequested&) {
-    return false;
-  }
-  if (!missing.empty())
+  SampleLaunch launch(*network, settings, subject, work.own, folder, is_first);
+  const auto done = generate_all(launch, options.batch_size, folder, group);
+  if (!done) return false;
+  if (!is_first) return true;
+  if (*done > 0)
     fmt::print(stderr,
                "{} images in {:.1f} s, {:.2f} images/s\n",
-               missing.size(),
+               *done,
                launch.elapsed(),
-               static_cast<double>(missing.size()) / launch.elapsed());
+               static_cast<double>(*done) / launch.elapsed());
   finish(options, subject, folder);
   return true;
 }

@@ -11,6 +11,7 @@
 #include "app/runs/encoder_config.h"
 #include "app/sampling/generate_text.h"
 #include "base/field.h"
+#include "base/process_group.h"
 #include "diffusion/guidance.h"
 #include "diffusion/sampler.h"
 
@@ -46,6 +47,7 @@ struct SampleOptions {
   bool overwrite = false;
   bool list = false;
   std::string preset;
+  base::ProcessOptions processes;
   TextSettings text;
   diffusion::SamplerConfig sample;
   /// What an error proposes where --out holds something else; no option.
@@ -156,6 +158,7 @@ struct SampleOptions {
     visit("preset",
           preset,
           Field{"A published recipe instead of the run's sampler settings; --list names them"});
+    processes.fields(visit);
     text.fields(visit);
     visit("sample", sample, "");
   }
@@ -164,7 +167,7 @@ struct SampleOptions {
 };
 
 /// Generates what is missing. Returns false if a signal stopped it; the same call goes on from
-/// there.
+/// there. Several processes each generate a part into the one folder, which all must reach.
 bool run_sample(const SampleOptions& options);
 
 void add_sample_command(CLI::App& app);

@@ -52,6 +52,8 @@ std::vector<int64_t> text_of_seed(model::SequenceNetwork& network,
 
 bool run_sample_text(const SampleOptions& options) {
   check(options);
+  base::require(options.processes.processes == 1 && base::process_place().size == 1,
+                "--processes: one process generates texts; leave the option out");
   base::set_up_process(options.threads);
   base::catch_stop_signals();
   const torch::Device device(base::choose_device(options.device));

@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "app/options/options.h"
+#include "app/runs/processes.h"
 #include "app/runs/run_dir.h"
 #include "app/runs/run_parts.h"
 #include "app/runs/run_record.h"
@@ -14,6 +16,7 @@
 #include "app/scoring/score_tokens.h"
 #include "app/training/fine_tune.h"
 #include "app/training/image_snapshots.h"
+#include "app/training/job.h"
 #include "app/training/memory_estimate.h"
 #include "app/training/objective.h"
 #include "app/training/step.h"
@@ -24,6 +27,7 @@
 #include "base/check.h"
 #include "base/precision.h"
 #include "base/process.h"
+#include "base/process_group.h"
 #include "base/text_format.h"
 #include "data/formats/atomic_file.h"
 #include "data/tokens/token_loader.h"
@@ -51,11 +55,11 @@ std::string summary(const RunConfig& options) {
 }
 
 // How many shards a step has depends on the threads: after set_up_process().
-void print_memory(const RunConfig& options, torch::Device device) {
-  const int64_t images = (options.batch_size + options.accumulate - 1) / options.accumulate;
+void print_memory(const RunConfig& options, torch::Device device, int64_t processes) {
+  const int64_t images = images_at_once(options, processes);
   const auto shards =
       choose_shards(options.shards, images, model::parameter_count(options.model), device);
-  fmt::print("{}", memory_text(estimate_memory(options, device, shards)));
+  fmt::print("{}", memory_text(estimate_memory(options, device, shards, processes)));
 }
 
 /// Everything that a launch has opened.
@@ -69,6 +73,7 @@ struct TrainLaunch {
   TrainState& state;
   const data::Dataset* images = nullptr;  ///< of the two, the one that `dataset` is
   const data::TokenSource* sequences = nullptr;
+  base::ProcessGroup* group = nullptr;
   RunIdentity identity = {};
   nlohmann::json changed = nlohmann::json::object();
   StartingPoint start = {};
@@ -100,18 +105,18 @@ void record(const TrainLaunch& launch) {
       {"total_images", options.total_images},
       {"started", base::utc_now()}};
   if (!launch.start.record.is_null()) first["init"] = launch.start.record;
-  const nlohmann::json entry = {
-      {"id", launch.identity.lineage.back().launch},
-      {"time", base::utc_now()},
-      {"host", host_name()},
-      {"command", base::command_line()},
-      {"version", UVIC_VERSION},
-      {"device", launch.device.str()},
-      {"threads", at::get_num_threads()},
-      {"precision", base::resolve_precision(options.precision, launch.device)},
-      {"changed", launch.changed},
-      {"from", launch.state.images_seen},
-      {"to", launch.state.images_seen}};
+  nlohmann::json entry = {{"id", launch.identity.lineage.back().launch},
+                          {"time", base::utc_now()},
+                          {"host", host_name()},
+                          {"command", base::command_line()},
+                          {"version", UVIC_VERSION},
+                          {"device", launch.device.str()},
+                          {"threads", at::get_num_threads()},
+                          {"precision", base::resolve_precision(options.precision, launch.device)},
+                          {"changed", launch.changed},
+                          {"from", launch.state.images_seen},
+                          {"to", launch.state.images_seen}};
+  if (launch.group) entry["processes"] = launch.group->size();
   record_launch(launch.run, first, entry);
 }
 
@@ -129,6 +134,18 @@ void check_same_data(TrainLaunch& launch, const std::string& trained_on) {
   launch.run.log(fmt::format("note: the images are others from here on: {} was {}",
                              launch.dataset.describe(),
                              trained_on));
+}
+
+/// Says where the number of processes is another than in the launch before.
+void note_processes(const TrainLaunch& launch) {
+  const auto before = last_launch(launch.run).value("processes", int64_t{1});
+  const int64_t now = launch.group ? launch.group->size() : 1;
+  if (before == now) return;
+  launch.run.log(fmt::format(
+      "note: {} process{} trained so far, {} now: the same numbers, summed in another order",
+      before,
+      before == 1 ? "" : "es",
+      now));
 }
 
 /// Loads the latest state into launch.state, after every check.
@@ -150,6 +167,7 @@ void resume(TrainLaunch& launch) {
   check_same_data(launch, fingerprint == saved.end() ? "" : fingerprint->second);
   state.load(latest);
   run.log(fmt::format("resumed at {} images", state.images_seen));
+  note_processes(launch);
 }
 
 /// The state that training begins with: the run's, that of --init, or a fresh one.
@@ -177,8 +195,8 @@ void prepare(TrainLaunch& launch) {
   run.set_run_id(identity.run_id);
 }
 
-/// Trains, or makes what an earlier launch left out; returns whether there was anything to do.
-bool train_on(TrainLaunch& launch) {
+/// Trains, or makes what an earlier launch left out.
+void train_on(TrainLaunch& launch) {
   auto& [options,
          flags,
          device,
@@ -188,26 +206,37 @@ bool train_on(TrainLaunch& launch) {
          state,
          images,
          sequences,
+         group,
          identity,
          changed,
          start] = launch;
-  run.truncate_stats(state.images_seen);
   const bool goes_on = state.images_seen < options.total_images;
-  if (!goes_on && !missing_snapshots(options, state, run).any()) return false;
-  record(launch);
-  if (goes_on) formats::write_file_atomically(run.config(), to_toml(options));
+  const bool writes = !group || group->is_first();
+  bool works = goes_on;
+  if (writes) {
+    run.truncate_stats(state.images_seen);
+    works = works || missing_snapshots(options, state, run).any();
+    if (works) record(launch);
+    if (goes_on) formats::write_file_atomically(run.config(), to_toml(options));
+  }
+  if (group) works = group->broadcast(works ? "works" : "") == "works";
+  if (!works) return;
   const auto objective = make_objective(options, inputs);
+  const TrainingProcesses processes{group, static_cast<int64_t>(flags.bucket_mib * (1 << 20))};
   if (sequences) {
     const TokenSnapshots snapshots(options, *sequences, state, run, identity);
-    data::TokenLoader batches(
-        *sequences, options.batch_size, static_cast<uint64_t>(options.seed), state.images_seen);
-    train(options, batches, *objective, snapshots, state, run);
+    data::TokenLoader batches(*sequences,
+                              options.batch_size,
+                              static_cast<uint64_t>(options.seed),
+                              state.images_seen,
+                              group ? group->rank() : 0,
+                              group ? group->size() : 1);
+    train(options, batches, *objective, snapshots, state, run, processes);
   } else {
-    const ImageSnapshots snapshots(options, *images, inputs, state, run, identity);
-    train(options, *images, *objective, snapshots, state, run);
+    const ImageSnapshots snapshots(options, *images, inputs, state, run, identity, group);
+    train(options, *images, *objective, snapshots, state, run, processes);
   }
-  record_images(run, state.images_seen);
-  return true;
+  if (writes) record_images(run, state.images_seen);
 }
 
 void log_end(const TrainLaunch& launch) {
@@ -225,33 +254,59 @@ void log_end(const TrainLaunch& launch) {
         fmt::format("{} files could not be decoded and were skipped", launch.dataset.skipped()));
 }
 
+void log_begin(const TrainLaunch& launch) {
+  const auto& options = launch.options;
+  launch.run.log(fmt::format("{}: {}; {} threads, {}",
+                             launch.dataset.describe(),
+                             summary(options),
+                             at::get_num_threads(),
+                             base::resolve_precision(options.precision, launch.device)));
+  if (options.encoders.is_latent() && !launch.inputs.latent && options.grid_images > 0)
+    launch.run.log("no sample grids: the network works on latents; --autoencoder decodes them");
+}
+
+void check_options(const RunConfig& options) {
+  options.validate();
+  base::require(options.dry_run || !options.out.empty(), "--out: needed, the folder of the run");
+  base::require(options.dry_run || !options.data.empty(),
+                options.is_of_sequences()
+                    ? "--data: needed; text, token arrays, or a task as \"nt\""
+                    : "--data: needed; \"procedural\" is the embedded set");
+  if (options.is_of_sequences()) return;
+  GenerationSettings{options.diffusion, options.sample, options.guidance}.validate();
+  check_grid(options);
+}
+
+/// --memory and --dry_run, of several processes once.
+void say_first(const RunConfig& options, const base::ProcessOptions& asked) {
+  const auto place = base::process_place();
+  if (place.rank != 0) return;
+  if (options.memory && place.launcher != "--processes") {  // which has said it already
+    const auto processes = std::max(place.size, asked.processes);
+    const auto share = std::max<int64_t>(1, base::usable_cores() / processes);
+    base::set_up_process(options.threads == 0 && processes > 1 ? share : options.threads);
+    print_memory(options, torch::Device(base::choose_device(options.device)), processes);
+  }
+  if (options.dry_run) fmt::print("{}\n# {}\n", to_toml(options), summary(options));
+}
+
 }  // namespace
 
 TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
   auto options = given;
   options.encoders.override_with(given.encoders);  // absolute paths: a run keeps them
-  options.validate();
-  if (!options.is_of_sequences()) {
-    GenerationSettings{options.diffusion, options.sample, options.guidance}.validate();
-    check_grid(options);
-  }
-  if (options.memory) {
-    base::set_up_process(options.threads);
-    print_memory(options, torch::Device(base::choose_device(options.device)));
-  }
-  if (options.dry_run) {
-    fmt::print("{}\n# {}\n", to_toml(options), summary(options));
-    return {};
-  }
-  base::require(!options.out.empty(), "--out: needed, the folder of the run");
-  base::require(!options.data.empty(),
-                options.is_of_sequences()
-                    ? "--data: needed; text, token arrays, or a task as \"nt\""
-                    : "--data: needed; \"procedural\" is the embedded set");
-  base::set_up_process(options.threads);
+  check_options(options);
+  say_first(options, flags.processes);
+  if (options.dry_run) return {};
+  auto* const group = start_processes(flags.processes, options.threads);
+  base::require(!group || options.batch_size >= group->size(),
+                "--batch_size {}: {} processes need an image each",
+                options.batch_size,
+                group ? group->size() : 1);
   model::use_fused_kernels(options.kernels == "fused");
   base::catch_stop_signals();
   const torch::Device device(base::choose_device(options.device));
+  require_cpu(group, device);
 
   TrainingData images;
   std::unique_ptr<data::TokenSource> sequences;
@@ -261,9 +316,11 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
     images = open_training_data(options, device);
   const data::Examples* dataset = images.dataset.get();
   if (sequences) dataset = sequences.get();
+  if (group) require_same_job(*group, options, *dataset, device);
 
   RunDir run(options.out);
-  run.open_for_training();
+  const bool writes = !group || group->is_first();
+  writes ? run.open_for_training() : run.leave_to_another();
   TrainState state(options.model, options.optimizer, static_cast<uint64_t>(options.seed), device);
   TrainLaunch launch{options,
                      flags,
@@ -273,17 +330,13 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
                      run,
                      state,
                      images.dataset.get(),
-                     sequences.get()};
-  prepare(launch);
-  run.log(fmt::format("{}: {}; {} threads, {}",
-                      dataset->describe(),
-                      summary(options),
-                      at::get_num_threads(),
-                      base::resolve_precision(options.precision, device)));
-  if (options.encoders.is_latent() && !images.inputs.latent && options.grid_images > 0)
-    run.log("no sample grids: the network works on latents; --autoencoder decodes them");
+                     sequences.get(),
+                     group};
+  if (writes) prepare(launch);
+  if (group) share_state(*group, state);
+  if (writes) log_begin(launch);
   train_on(launch);
-  log_end(launch);
+  if (writes) log_end(launch);
   return {state.images_seen, state.images_seen >= options.total_images, state.elapsed_sec};
 }
 

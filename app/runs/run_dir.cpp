@@ -276,6 +276,7 @@ fs::path RunDir::set_aside() const {
 }
 
 void RunDir::append_stats(const nlohmann::json& line) const {
+  if (is_anothers_) return;
   auto own = line;
   if (!run_id_.empty()) own["run_id"] = run_id_;
   append(stats(), own.dump() + "\n");
@@ -303,6 +304,7 @@ void RunDir::truncate_stats(int64_t images_seen) const {
 }
 
 void RunDir::log(const std::string& line) const {
+  if (is_anothers_) return;
   std::fprintf(stderr, "%s\n", line.c_str());
   append(path_ / "log.txt", line + "\n");
 }

@@ -90,6 +90,9 @@ class RunDir {
   /// One line to stderr and to log.txt.
   void log(const std::string& line) const;
 
+  /// Nothing is logged from here on: another process writes this folder.
+  void leave_to_another() { is_anothers_ = true; }
+
   /// Lines of stats.jsonl carry this run's id.
   void set_run_id(std::string run_id) { run_id_ = std::move(run_id); }
 
@@ -98,6 +101,7 @@ class RunDir {
 
   std::filesystem::path path_;
   std::string run_id_;
+  bool is_anothers_ = false;
 };
 
 }  // namespace uvic::app

@@ -32,6 +32,14 @@ void record_launch(const RunDir& run, const nlohmann::json& first, const nlohman
   formats::write_json(run.provenance(), record);
 }
 
+nlohmann::json last_launch(const RunDir& run) {
+  const auto record = read_record(run);
+  if (!record.is_object() || !record.contains("launches") || !record["launches"].is_array() ||
+      record["launches"].empty() || !record["launches"].back().is_object())
+    return nlohmann::json::object();
+  return record["launches"].back();
+}
+
 void record_images(const RunDir& run, int64_t images_seen) {
   auto record = read_record(run);
   if (record.is_null() || !record.contains("launches") || record["launches"].empty()) return;

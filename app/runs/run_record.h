@@ -16,6 +16,9 @@ std::string host_name();
 /// stay, except for "run_id", which is set where it is missing.
 void record_launch(const RunDir& run, const nlohmann::json& first, const nlohmann::json& launch);
 
+/// The record of the last launch, or an empty object.
+nlohmann::json last_launch(const RunDir& run);
+
 /// The last launch has come to `images_seen`: its "to".
 void record_images(const RunDir& run, int64_t images_seen);
 

@@ -1,5 +1,6 @@
 #include "app/sampling/image_stream.h"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -38,18 +39,20 @@ SampleStream open_sample_stream(const SampleStreamOptions& options) {
   samples.record["seeds"] = subject->ids().set().text();
   subject->add_to(samples.record);
   if (encoders.text) samples.record["text"] = encoders.text->record();
-  samples.stream = [network = source.network(device, base::compute_dtype(precision)),
-                    settings,
-                    subject,
-                    batch_size = static_cast<uint64_t>(options.batch_size),
-                    keep_recordings = std::make_shared<KeepRecordings>(),
-                    next = uint64_t{0}]() mutable -> torch::Tensor {
-    if (base::stop_requested()) throw base::StopRequested();
-    const auto& ids = subject->ids();
-    if (next == ids.size()) return {};
-    const auto batch = ids.slice(next, next + batch_size);
-    next += batch.size();
-    return generate(*network, settings, subject->request(batch)).images;
+  samples.part = [network = source.network(device, base::compute_dtype(precision)),
+                  settings,
+                  subject,
+                  batch_size = options.batch_size,
+                  keep_recordings = std::make_shared<KeepRecordings>()](int64_t begin,
+                                                                        int64_t end) {
+    return [=, next = begin]() mutable -> torch::Tensor {
+      if (base::stop_requested()) throw base::StopRequested();
+      if (next >= end) return {};
+      const auto batch = subject->ids().slice(
+          static_cast<uint64_t>(next), static_cast<uint64_t>(std::min(end, next + batch_size)));
+      next += static_cast<int64_t>(batch.size());
+      return generate(*network, settings, subject->request(batch)).images;
+    };
   };
   return samples;
 }

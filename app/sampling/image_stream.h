@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -27,7 +28,9 @@ struct SampleStreamOptions {
 };
 
 struct SampleStream {
-  metrics::ImageStream stream;  ///< the same bits as the images of `uvic sample` (CPU)
+  /// The images of seeds begin .. end - 1 of the list, the same bits as those of `uvic sample`
+  /// (CPU).
+  std::function<metrics::ImageStream(int64_t begin, int64_t end)> part;
   int64_t count = 0, image_size = 0;
   nlohmann::json record;  ///< how they are generated, as in samples.json
 };

@@ -42,4 +42,10 @@ nlohmann::json sample_record(const SampleSource& source,
   return record;
 }
 
+std::string request_text(nlohmann::json record) {
+  for (const auto* path : {"checkpoint", "run", "init", "mask", "invert", "guide"})
+    record.erase(path);
+  return record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 }  // namespace uvic::app

@@ -17,4 +17,8 @@ nlohmann::json sample_record(const SampleSource& source,
                              const GenerationSettings& settings,
                              const std::string& precision);
 
+/// A record without the paths of files, which may differ from host to host, as one text: what all
+/// processes that generate together must have been asked for.
+std::string request_text(nlohmann::json record);
+
 }  // namespace uvic::app

@@ -162,6 +162,25 @@ SeedList SeedList::without(const SeedSet& set) const {
   return rest;
 }
 
+SeedList SeedList::part(uint64_t begin, uint64_t end) const {
+  SeedList list;
+  for (size_t i = 0; i < ranges_.size(); ++i) {
+    const auto& [first, last] = ranges_[i];
+    const auto at = begins_[i], size = last - first + 1;
+    const auto from = std::max(begin, at), to = std::min(end, at + size);
+    if (from < to) list.append({first + (from - at), first + (to - at) - 1});
+  }
+  return list;
+}
+
+std::string SeedList::text() const {
+  std::string text;
+  for (const auto& [first, last] : ranges_)
+    text += fmt::format(
+        "{}{}{}", text.empty() ? "" : ",", first, first == last ? "" : fmt::format("-{}", last));
+  return text;
+}
+
 SeedSet SeedList::set() const {
   SeedSet set;
   for (const auto& range : ranges_) set.insert(range);

@@ -55,6 +55,10 @@ class SeedList {
   /// The list without those of the set.
   SeedList without(const SeedSet& set) const;
   SeedSet set() const;
+  /// Those at positions begin .. end - 1 as a list.
+  SeedList part(uint64_t begin, uint64_t end) const;
+  /// In its order; parse() reads it back, unless it is empty.
+  std::string text() const;
 
  private:
   void append(SeedRange range);

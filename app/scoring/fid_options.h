@@ -5,6 +5,7 @@
 #include <string>
 
 #include "app/runs/encoder_config.h"
+#include "base/process_group.h"
 #include "data/dataset.h"
 #include "diffusion/guidance.h"
 #include "diffusion/sampler.h"
@@ -43,6 +44,7 @@ struct FidOptions {
   std::string precision = "fp32";
   std::string device = "auto";
   int64_t threads = 0;
+  base::ProcessOptions processes;
   std::string report;
   std::string save_stats;
   std::string save_features;
@@ -145,6 +147,7 @@ struct FidOptions {
           Field{"Precision of the Inception network", {{"fp32", ""}, {"bf16", ""}}}.advanced());
     visit("device", device, base::device_field());
     visit("threads", threads, base::threads_field());
+    processes.fields(visit);
     visit("report", report, Field{"Folder for score.json: numbers and provenance"});
     visit("save_stats",
           save_stats,

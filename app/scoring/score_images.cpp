@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "app/runs/processes.h"
 #include "app/scoring/extractors.h"
 #include "app/scoring/score_side.h"
 #include "base/process.h"
@@ -59,6 +60,7 @@ Scorer open_scorer(const FidOptions& options) {
 Side collect_reference(const FidOptions& options,
                        const Scorer& scorer,
                        int64_t made_size,
+                       base::ProcessGroup* group,
                        std::vector<std::string>& warnings) {
   SideRequest request;
   request.source = options.ref;
@@ -68,6 +70,7 @@ Side collect_reference(const FidOptions& options,
   if (made_size > 0) request.made_size = made_size;
   request.what = "reference";
   request.keep = needed_of_reference(scorer.choice);
+  request.group = group;
   auto side = open_side(request, *scorer.extractor, warnings);
   require_collected(side.collected, request.keep, options.ref);
   return side;
@@ -75,17 +78,19 @@ Side collect_reference(const FidOptions& options,
 
 Side collect_images(const FidOptions& options,
                     const Scorer& scorer,
+                    base::ProcessGroup* group,
                     std::vector<std::string>& warnings) {
   auto keep = needed_of_images(scorer.choice);
   keep.features = keep.features || !options.save_features.empty();
   keep.spatial_rows = !options.save_features.empty();
-  if (!options.run.empty()) return side_of_run(options, *scorer.extractor, keep);
+  if (!options.run.empty()) return side_of_run(options, *scorer.extractor, keep, group);
   SideRequest request;
   request.source = options.images;
   request.dataset = options.dataset;
   request.count = options.num_images;
   request.batch_size = options.batch_size;
   request.keep = keep;
+  request.group = group;
   return open_side(request, *scorer.extractor, warnings);
 }
 
@@ -166,26 +171,34 @@ FidResult run_fid(const FidOptions& options,
                   const std::function<void(const FidResult&)>& on_score) {
   options.validate();
   options.check_paths();
-  base::set_up_process(options.threads);
+  auto* const group = start_processes(options.processes, options.threads);
+  require_cpu(group, torch::Device(base::choose_device(options.device)));
+  if (group) base::catch_stop_signals();
   const auto begin = Clock::now();
   const auto scorer = open_scorer(options);
+  if (group)
+    group->require_same({{"feature network", extractor_record(*scorer.extractor).dump()},
+                         {"choice of metrics", options.metrics}});
   std::vector<std::string> warnings;
 
   // What is kept in a file is read before images are: it may lack what the metrics need.
   std::optional<Side> reference;
   if (!options.ref.empty() && metrics::source_kind(options.ref) != metrics::SourceKind::kImages)
-    reference = collect_reference(options, scorer, 0, warnings);
-  const auto images = collect_images(options, scorer, warnings);
+    reference = collect_reference(options, scorer, 0, group, warnings);
+  const auto images = collect_images(options, scorer, group, warnings);
+  const bool is_first = !group || group->is_first();
   std::exception_ptr unwritten;  // reported after the score, which cost more
   try {
-    keep_statistics(options, *scorer.extractor, images);
+    if (is_first) keep_statistics(options, *scorer.extractor, images);
   } catch (const std::runtime_error&) {
     unwritten = std::current_exception();
   }
+  if (!options.ref.empty() && !reference)
+    reference = collect_reference(options, scorer, images.image_size, group, warnings);
+  if (!is_first) return {};
   FidResult result;
   result.value = result.std = std::numeric_limits<double>::quiet_NaN();
   if (!options.ref.empty()) {
-    if (!reference) reference = collect_reference(options, scorer, images.image_size, warnings);
     result = score_sides(scorer, images, *reference, warnings);
     result.json["command"] = base::command_line();
     result.json["created"] = base::utc_now();

@@ -28,7 +28,8 @@ struct FidResult {
 /// Scores options.images against options.ref, writes options.report/score.json and
 /// options.save_stats and options.save_features if asked to. Progress and warnings go to stderr.
 /// Without a reference it only makes statistics: value is NaN. `on_score`, if given, hears the
-/// score before score.json is written.
+/// score before score.json is written. Several processes share the images of both sides; the first
+/// has the result, the others return an empty one.
 FidResult run_fid(const FidOptions& options,
                   const std::function<void(const FidResult&)>& on_score = {});
 

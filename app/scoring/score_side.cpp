@@ -12,7 +12,9 @@
 
 #include "app/sampling/image_stream.h"
 #include "app/sampling/prompt_list.h"
+#include "app/sampling/sample_record.h"
 #include "app/sampling/seed_list.h"
+#include "app/scoring/collect_parts.h"
 #include "app/scoring/extractors.h"
 #include "base/progress_line.h"
 #include "base/tensor_text.h"
@@ -27,12 +29,6 @@ namespace {
 
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
-
-std::function<void(int64_t)> progress_of(const std::string& what, int64_t total) {
-  return [line = base::CountProgress(what.c_str(), "images"), total](int64_t done) mutable {
-    line(done, total);
-  };
-}
 
 void require_two(const std::string& source, int64_t count) {
   if (count < 2)
@@ -58,7 +54,9 @@ metrics::ArrayRoles recognise(const std::string& source, json& provenance) {
   if (path.path.empty()) return {};
   auto roles = metrics::recognise_arrays(path);
   provenance["recognised"] = roles.text;
-  fmt::print(stderr, "{}: {}\n", base::printable_text(path.path), base::printable_text(roles.text));
+  if (const auto* group = base::process_group(); !group || group->is_first())
+    fmt::print(
+        stderr, "{}: {}\n", base::printable_text(path.path), base::printable_text(roles.text));
   return roles;
 }
 
@@ -81,14 +79,15 @@ void warn_of_samples(const SideRequest& request,
 void warn_of_images(const SideRequest& request,
                     const metrics::ImageSource& opened,
                     const metrics::SizeCounts& sizes,
+                    int64_t skipped,
                     std::vector<std::string>& warnings) {
   for (const auto& note : opened.images->notes())
     warnings.push_back(fmt::format("{}: {}", request.source, note));
-  if (opened.images->skipped() > 0)
+  if (skipped > 0)
     warnings.push_back(fmt::format(
         "{}: {} files could not be decoded; the next good image was counted in place of each",
         request.source,
-        opened.images->skipped()));
+        skipped));
   if (opened.own_sizes && metrics::common_side(sizes) == 0)
     warnings.push_back(fmt::format(
         "{}: {} are not squares of one size ({}); the extractor's resize squeezes each whole image",
@@ -111,18 +110,24 @@ Side side_of_images(const SideRequest& request,
         "{}: {} images wanted, there are {}", request.source, request.count, images.size()));
   const int64_t count = request.count > 0 ? request.count : images.size();
   require_two(request.source, count);
-  const auto stream =
-      opened.own_sizes
-          ? metrics::stream_own_sizes(images, count, request.batch_size)
-          : metrics::BatchStream(metrics::stream_dataset(images, count, request.batch_size));
+  if (request.group)
+    request.group->require_same(
+        {{request.what, fmt::format("{} of {}", count, images.fingerprint())}});
+  const auto part = [&](int64_t first, int64_t end) {
+    return opened.own_sizes
+               ? metrics::stream_own_sizes(images, count, request.batch_size, first, end)
+               : metrics::BatchStream(
+                     metrics::stream_dataset(images, count, request.batch_size, first, end));
+  };
   const auto begin = Clock::now();
-  side.collected =
-      metrics::collect(extractor, stream, request.keep, progress_of(request.what, count));
+  side.collected = collect_parts(
+      request.group, extractor, {part, count, request.batch_size}, request.keep, request.what);
   side.images_per_sec =
       static_cast<double>(count) / std::chrono::duration<double>(Clock::now() - begin).count();
   const auto& sizes = side.collected.sizes;
   side.image_size = metrics::common_side(sizes);
   const bool is_fitted = request.dataset.image_size > 0;
+  const auto skipped = sum_of_all(request.group, images.skipped());
   side.provenance.update(
       {{"source", request.source},
        {"description", images.describe()},
@@ -135,9 +140,9 @@ Side side_of_images(const SideRequest& request,
                                 "the extractor's resize",
                                 request.dataset.image_size)
                   : "the extractor's resize of each whole image, from its own size"},
-       {"skipped", images.skipped()}});
+       {"skipped", skipped}});
   if (!opened.samples.is_null()) side.provenance["samples"] = opened.samples;
-  warn_of_images(request, opened, sizes, warnings);
+  warn_of_images(request, opened, sizes, skipped, warnings);
   return side;
 }
 
@@ -300,7 +305,8 @@ Side open_side(const SideRequest& request,
 
 Side side_of_run(const FidOptions& options,
                  const metrics::FeatureExtractor& extractor,
-                 const metrics::CollectOptions& keep) {
+                 const metrics::CollectOptions& keep,
+                 base::ProcessGroup* group) {
   SampleStreamOptions live;
   live.run = options.run;
   live.weights = options.run_weights;
@@ -318,11 +324,15 @@ Side side_of_run(const FidOptions& options,
   live.sample = options.sample;
   const auto samples = open_sample_stream(live);
   require_two("--seeds " + options.seeds, samples.count);
+  if (group) group->require_same({{"request", request_text(samples.record)}});
   Side side;
   side.image_size = samples.image_size;
   const auto begin = Clock::now();
-  side.collected = metrics::collect(
-      extractor, samples.stream, keep, progress_of("generated and scored", samples.count));
+  side.collected = collect_parts(group,
+                                 extractor,
+                                 {samples.part, samples.count, live.batch_size},
+                                 keep,
+                                 "generated and scored");
   side.images_per_sec = static_cast<double>(samples.count) /
                         std::chrono::duration<double>(Clock::now() - begin).count();
   side.provenance = {{"source", options.run},

@@ -30,6 +30,7 @@ struct SideRequest {
   int64_t made_size = 32;       ///< px, of images that are made on the fly
   std::string what = "images";  ///< in progress and warnings: "images", "reference"
   metrics::CollectOptions keep;
+  base::ProcessGroup* group = nullptr;  ///< shares the images; all processes have the result
 };
 
 /// Whether a source is a file of statistics or features that needs no network: not one of images.
@@ -50,7 +51,8 @@ Side open_side(const SideRequest& request,
 /// Images of options.run, generated while they are scored.
 Side side_of_run(const FidOptions& options,
                  const metrics::FeatureExtractor& extractor,
-                 const metrics::CollectOptions& keep);
+                 const metrics::CollectOptions& keep,
+                 base::ProcessGroup* group);
 
 /// What makes a distance something else than the distance of the images' content.
 void warn_of_few(const Side& side,

@@ -4,6 +4,7 @@
 #include <c10/cuda/CUDAStream.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "app/sampling/cuda_graph.h"
@@ -89,7 +90,7 @@ class RecordedStep : public CudaStep {
   std::vector<torch::Tensor> gradients() {
     std::vector<torch::Tensor> sum;
     loss_ = torch::Tensor();
-    const int64_t count = objective_.count(batch_);
+    const int64_t count = std::max<int64_t>(1, objective_.count(batch_));
     for_each_part(batch_, {config_.accumulate, /*shards=*/1}, [&](const data::Batch& part) {
       const auto one = part_gradient(objective_, *state_.model, state_.parameters, part, count);
       loss_ = loss_.defined() ? loss_ + one.loss : one.loss;

@@ -31,13 +31,15 @@ ImageSnapshots::ImageSnapshots(const RunConfig& config,
                                const ObjectiveInputs& inputs,
                                const TrainState& state,
                                const RunDir& run,
-                               const RunIdentity& identity)
+                               const RunIdentity& identity,
+                               base::ProcessGroup* group)
     : Snapshots(state, run, run_metadata(config, dataset, identity), config.keep_states),
       config_(config),
       dataset_(dataset),
       inputs_(inputs),
       settings_{config.diffusion, config.sample, config.guidance},
-      classes_(all_classes(config.model.input(), config.label_dropout > 0)) {
+      classes_(all_classes(config.model.input(), config.label_dropout > 0)),
+      group_(group) {
   settings_.latent = inputs.latent;
   settings_.empty_context = inputs.empty_context;
   classes_.resize(std::min(classes_.size(), static_cast<size_t>(dataset.class_count())));
@@ -45,6 +47,7 @@ ImageSnapshots::ImageSnapshots(const RunConfig& config,
   scorer_ = std::make_unique<Scorer>();
   scorer_->extractor =
       open_extractor({config.score_extractor, {}, config.inception}, state.model->device());
+  if (group_ && !group_->is_first()) return;  // the first alone compares
   if (std::filesystem::path(config.score_ref).extension() == ".npz") {
     scorer_->reference = metrics::read_statistics(config.score_ref);
     for (const auto& warning :
@@ -94,9 +97,14 @@ torch::Tensor ImageSnapshots::contexts_of(const std::vector<uint64_t>& seeds) co
 }
 
 torch::Tensor ImageSnapshots::sample_seeds(int64_t first, int64_t count) const {
+  const auto [begin, end] = group_ ? group_->part_of(count) : std::pair(int64_t{0}, count);
+  if (begin == end) {
+    const auto side = generated_image_size(config_.model.input(), settings_.latent.get());
+    return torch::empty({0, 3, side, side}, torch::kUInt8);
+  }
   GenerationRequest request;
-  request.seeds.resize(static_cast<size_t>(count));
-  std::iota(request.seeds.begin(), request.seeds.end(), static_cast<uint64_t>(first));
+  request.seeds.resize(static_cast<size_t>(end - begin));
+  std::iota(request.seeds.begin(), request.seeds.end(), static_cast<uint64_t>(first + begin));
   request.labels = labels_in_turn(request.seeds, classes_);
   request.contexts = contexts_of(request.seeds);
   return generate(*state_.ema, settings_, request).images;
@@ -106,8 +114,10 @@ void ImageSnapshots::sample_grid() const {
   if (config_.encoders.is_latent() && !settings_.latent) return;
   GridOptions grid;
   grid.columns = grid_columns(classes_.size());
-  formats::write_png(run_.grid(state_.images_seen),
-                     image_grid(sample_seeds(0, config_.grid_count), grid));
+  auto images = sample_seeds(0, config_.grid_count);
+  if (group_) images = group_->gather_rows(images);
+  if (group_ && !group_->is_first()) return;
+  formats::write_png(run_.grid(state_.images_seen), image_grid(images, grid));
 }
 
 void ImageSnapshots::score() const {
@@ -115,10 +125,15 @@ void ImageSnapshots::score() const {
   metrics::StatisticsAccumulator statistics(scorer_->extractor->dimensions());
   const KeepRecordings keep_recordings;
   for (int64_t first = 0; first < config_.score_count; first += kBatch) {
-    if (base::stop_requested()) return;
+    const bool stops = base::stop_requested() != 0;
+    if (group_ ? group_->any(stops) : stops) return;
     const auto images = sample_seeds(first, std::min(kBatch, config_.score_count - first));
-    statistics.add(scorer_->extractor->extract(images));
+    auto features = images.size(0) > 0 ? scorer_->extractor->extract(images)
+                                       : torch::empty({0, scorer_->extractor->dimensions()});
+    if (group_) features = group_->gather_rows(features);
+    statistics.add(features);
   }
+  if (group_ && !group_->is_first()) return;
   const double distance = metrics::frechet_distance(statistics.finish(), scorer_->reference);
   run_.log(fmt::format("{:>9} of {} images  {} ({}) {:.4f} of {} images",
                        state_.images_seen,

@@ -11,6 +11,7 @@
 #include "app/sampling/generate.h"
 #include "app/training/objective.h"
 #include "app/training/snapshots.h"
+#include "base/process_group.h"
 #include "data/dataset.h"
 
 namespace uvic::app {
@@ -19,21 +20,25 @@ namespace uvic::app {
 /// seed.
 class ImageSnapshots : public Snapshots {
  public:
-  /// All but the identity outlive this object. Opens the scores' reference and extractor now, so
+  /// All but the identity outlive this object. Processes of `group` share the generation and the
+  /// feature network; images and scores have the bits that one process gives them (CPU). Opens the scores' reference and extractor now, so
   /// that a wrong path is reported before hours of training.
   ImageSnapshots(const RunConfig& config,
                  const data::Dataset& dataset,
                  const ObjectiveInputs& inputs,
                  const TrainState& state,
                  const RunDir& run,
-                 const RunIdentity& identity);
+                 const RunIdentity& identity,
+                 base::ProcessGroup* group = nullptr);
   ~ImageSnapshots() override;
 
+  bool is_shared() const override { return group_ != nullptr; }
   /// Nothing for a network on latents without an autoencoder.
   void sample_grid() const override;
   void score() const override;
 
  private:
+  /// This process's part of `count` images; an empty tensor where it has none.
   torch::Tensor sample_seeds(int64_t first, int64_t count) const;
   torch::Tensor contexts_of(const std::vector<uint64_t>& seeds) const;
 
@@ -43,6 +48,7 @@ class ImageSnapshots : public Snapshots {
   ObjectiveInputs inputs_;
   GenerationSettings settings_;
   std::vector<int64_t> classes_;  ///< those that the images have
+  base::ProcessGroup* group_;
   std::unique_ptr<Scorer> scorer_;
 };
 

@@ -16,19 +16,30 @@ constexpr double kFloat = 4;
 }  // namespace
 
 double MemoryEstimate::at_most() const {
-  return always() + weight_copies + std::max(activations + backward, gradients);
+  return always() + exchange + weight_copies + std::max(activations + backward, gradients);
 }
 
-MemoryEstimate estimate_memory(const RunConfig& config, torch::Device device, int64_t shards) {
+int64_t images_at_once(const RunConfig& config, int64_t processes) {
+  const auto largest = [](int64_t count, int64_t parts) { return (count + parts - 1) / parts; };
+  return largest(largest(config.batch_size, processes), config.accumulate);
+}
+
+MemoryEstimate estimate_memory(const RunConfig& config,
+                               torch::Device device,
+                               int64_t shards,
+                               int64_t processes) {
   const bool bf16 = base::resolve_precision(config.precision, device) == "bf16";
   const auto parameters = static_cast<double>(model::parameter_count(config.model));
   MemoryEstimate m;
   m.parameters = m.average = kFloat * parameters;
   m.optimizer = optimizer_kinds().at(config.optimizer.kind).state_bytes_per_parameter * parameters;
   m.gradients = kFloat * parameters * static_cast<double>(shards);
+  if (processes > 1) {
+    m.exchange = kFloat * parameters;
+    if (shards == 1) m.gradients = 0;  // each moves to its bucket
+  }
   if (device.is_cuda() && bf16) m.weight_copies = 2 * parameters;
-  const auto images =
-      static_cast<double>((config.batch_size + config.accumulate - 1) / config.accumulate);
+  const auto images = static_cast<double>(images_at_once(config, processes));
   const auto one = model::activation_bytes(
       config.model, {bf16, /*fused_kernels=*/config.kernels != "plain", device.is_cpu()});
   m.activations = images * one.kept;
@@ -45,6 +56,7 @@ std::string memory_text(const MemoryEstimate& m) {
   line("optimizer: two averages of the gradient", m.optimizer);
   line("average of the weights", m.average);
   line("weights in the type of the products", m.weight_copies);
+  line("buckets of gradients for other processes", m.exchange);
   line("gradients, at the end of a backward pass", m.gradients);
   line("activations, at its beginning", m.activations);
   line("gradients of activations", m.backward);

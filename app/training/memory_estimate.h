@@ -19,6 +19,7 @@ namespace uvic::app {
 struct MemoryEstimate {
   double parameters = 0, optimizer = 0, average = 0;  ///< float32: 1, 2 and 1 numbers a parameter
   double gradients = 0;  ///< float32, one for each shard; none yet when the backward pass begins
+  double exchange = 0;   ///< several processes: the buckets that gradients are sent in
   double weight_copies = 0;  ///< on a GPU: the blocks' weights in the compute type
   double activations = 0;    ///< what the backward pass reads
   double backward = 0;       ///< passing through the block that takes most
@@ -27,9 +28,15 @@ struct MemoryEstimate {
   double at_most() const;
 };
 
-/// `shards` as choose_shards() says. Tested within 12 % of what a step on the CPU really takes
-/// (memory_test.cpp).
-MemoryEstimate estimate_memory(const RunConfig& config, torch::Device device, int64_t shards);
+/// Images of a step that the first of so many processes has in memory at once.
+int64_t images_at_once(const RunConfig& config, int64_t processes);
+
+/// `shards` as choose_shards() says. Of several processes, each of which holds what is said. Tested
+/// within 12 % of what a step on the CPU really takes (memory_test.cpp).
+MemoryEstimate estimate_memory(const RunConfig& config,
+                               torch::Device device,
+                               int64_t shards,
+                               int64_t processes = 1);
 
 /// One line for each part, MiB.
 std::string memory_text(const MemoryEstimate& estimate);

@@ -1,13 +1,11 @@
 #include "app/training/next_token.h"
 
-#include <algorithm>
-
 #include "model/sequence_network.h"
 
 namespace uvic::app {
 
 int64_t NextToken::count(const data::Batch& batch) const {
-  return std::max<int64_t>(1, (batch.targets >= 0).sum().item<int64_t>());
+  return (batch.targets >= 0).sum().item<int64_t>();
 }
 
 torch::Tensor NextToken::loss(model::Network& network, const data::Batch& batch) const {

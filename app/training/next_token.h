@@ -9,6 +9,7 @@ namespace uvic::app {
 class NextToken : public Objective {
  public:
   int64_t count(const data::Batch& batch) const override;
+  bool counts_examples() const override { return false; }
   torch::Tensor loss(model::Network& network, const data::Batch& batch) const override;
   const char* examples() const override { return "sequences"; }
 };

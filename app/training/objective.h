@@ -19,8 +19,11 @@ class Objective {
  public:
   virtual ~Objective() = default;
 
-  /// How many terms the loss of `batch` sums over.
+  /// How many terms the loss of `batch` sums over; may be 0.
   virtual int64_t count(const data::Batch& batch) const = 0;
+
+  /// Whether that number is the number of examples, whatever they hold.
+  virtual bool counts_examples() const { return true; }
 
   /// What depends on the batch alone and not on the weights, once before the batch is cut up: images
   /// are encoded, and captions. `batch` is on any device; what is encoded, on the network's.

@@ -10,6 +10,7 @@
 #include "app/runs/run_config.h"
 #include "app/runs/run_dir.h"
 #include "base/field.h"
+#include "base/process_group.h"
 #include "data/dataset.h"
 
 namespace uvic::app {
@@ -18,6 +19,8 @@ namespace uvic::app {
 struct LaunchOptions {
   int64_t resume_from = 0;
   bool allow_other_data = false;
+  base::ProcessOptions processes;
+  double bucket_mib = 25;
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -30,6 +33,13 @@ struct LaunchOptions {
     visit("allow_other_data",
           allow_other_data,
           Field{"Continue a run on other images than it was trained on, from here on"}.advanced());
+    processes.fields(visit);
+    visit("bucket_mib",
+          bucket_mib,
+          Field{"Several processes: MiB of gradients that are sent at once while the backward pass "
+                "runs on",
+                base::above(0, 1e6)}
+              .advanced());
   }
 };
 

@@ -30,6 +30,9 @@ class Snapshots {
     save_state();
     save_weights();
   }
+  /// Whether all processes call what follows, each for its part of the work; otherwise the first
+  /// does it alone.
+  virtual bool is_shared() const { return false; }
   /// Samples, the same seeds each time, to run.grid(images seen).
   virtual void sample_grid() const = 0;
   /// A line of stats.jsonl and of the log.

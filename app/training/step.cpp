@@ -36,8 +36,10 @@ torch::Tensor mean_loss(const Objective& objective,
 double whole_part(const Objective& objective,
                   model::Network& network,
                   const data::Batch& part,
-                  int64_t count) {
+                  int64_t count,
+                  const std::function<void()>& before_backward) {
   const auto loss = mean_loss(objective, network, part, count);
+  if (before_backward) before_backward();
   loss.backward();
   return loss.item<double>();
 }
@@ -102,13 +104,19 @@ double add_gradients(const Objective& objective,
                      model::Network& network,
                      const std::vector<torch::Tensor>& parameters,
                      const data::Batch& batch,
-                     const StepLayout& layout) {
-  const int64_t count = objective.count(batch), weights = numel(parameters);
+                     const StepLayout& layout,
+                     int64_t count,
+                     const std::function<void()>& last_backward) {
+  if (count == 0) count = std::max<int64_t>(1, objective.count(batch));
+  const int64_t weights = numel(parameters);
+  int64_t left = batch.size();
   double loss = 0;
   for_each_part(batch, layout, [&](const data::Batch& part) {
     const auto shards =
         choose_shards(layout.shards, part.size(), weights, parameters.front().device());
-    loss += shards == 1 ? whole_part(objective, network, part, count)
+    left -= part.size();
+    const auto& before_backward = left == 0 ? last_backward : std::function<void()>();
+    loss += shards == 1 ? whole_part(objective, network, part, count, before_backward)
                         : part_in_shards(objective, network, parameters, part, count, shards);
   });
   return loss;

@@ -45,10 +45,16 @@ PartGradient part_gradient(const Objective& objective,
 ///
 /// The batch is on the network's device. Shards are added in order: the same number of shards and
 /// threads gives the same bits every time.
+///
+/// `count`: the terms of the loss if `batch` is a part of a larger one; 0: it is whole.
+/// `last_backward`, if any, is called before the backward pass after which the gradients are whole
+/// starts: not at all where shards make them side by side.
 double add_gradients(const Objective& objective,
                      model::Network& network,
                      const std::vector<torch::Tensor>& parameters,
                      const data::Batch& batch,
-                     const StepLayout& layout);
+                     const StepLayout& layout,
+                     int64_t count = 0,
+                     const std::function<void()>& last_backward = {});
 
 }  // namespace uvic::app

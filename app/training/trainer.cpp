@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <stdexcept>
 
 #include "app/training/cuda_step.h"
 #include "app/training/ema.h"
+#include "app/training/gradient_exchange.h"
 #include "app/training/step.h"
 #include "base/precision.h"
 #include "base/process.h"
@@ -25,10 +27,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-bool crosses(int64_t interval, int64_t before, int64_t after) {
-  return interval > 0 && before / interval != after / interval;
-}
-
 // What a log line says of the images since the last.
 struct Window {
   double loss_sum = 0, norm_sum = 0;
@@ -36,12 +34,13 @@ struct Window {
   Clock::time_point start = Clock::now();
 };
 
-data::LoaderOptions loader_options(const RunConfig& config) {
+data::LoaderOptions loader_options(const RunConfig& config, const base::ProcessGroup* group) {
   data::LoaderOptions order;
   order.batch_size = config.batch_size;
   order.seed = static_cast<uint64_t>(config.seed);
   order.flip = config.flip;
   order.workers = config.workers;
+  if (group) order.rank = group->rank(), order.world = group->size();
   return order;
 }
 
@@ -52,7 +51,8 @@ class Trainer {
           const Objective& objective,
           const Snapshots& snapshots,
           TrainState& state,
-          const RunDir& run)
+          const RunDir& run,
+          const TrainingProcesses& processes)
       : config_(config),
         objective_(objective),
         snapshots_(snapshots),
@@ -60,6 +60,8 @@ class Trainer {
         run_(run),
         device_(state.model->device()),
         batches_(batches),
+        group_(processes.group),
+        writes_(!group_ || group_->is_first()),
         elapsed_before_(state.elapsed_sec),
         saved_at_(state.images_seen) {
     const auto dtype = base::compute_dtype(base::resolve_precision(config.precision, device_));
@@ -67,18 +69,28 @@ class Trainer {
     state_.ema->set_compute_dtype(dtype);
     state_.model->train();
     state_.ema->eval();
-    on_gpu_ = make_cuda_step(config_, objective_, state_);
+    if (!group_) {
+      on_gpu_ = make_cuda_step(config_, objective_, state_);
+      return;
+    }
+    exchange_ =
+        std::make_unique<GradientExchange>(*group_, state.parameters, processes.bucket_bytes);
+    if (writes_)
+      run_.log(fmt::format("{} processes; each step sums {:.2f} MiB of gradients in {} bucket{}",
+                           group_->size(),
+                           static_cast<double>(exchange_->bytes()) / (1 << 20),
+                           exchange_->buckets(),
+                           exchange_->buckets() == 1 ? "" : "s"));
   }
 
   void run() {
-    const auto missing = missing_snapshots(config_, state_, run_);
+    const auto missing = missing_of_run();
     try {
       pause_for([&] {
-        if (missing.weights) snapshots_.save_weights();
-        if (missing.grid) snapshots_.sample_grid();
-        if (missing.score && !base::stop_requested()) snapshots_.score();
+        if (missing.weights && writes_) snapshots_.save_weights();
+        show(missing.grid, missing.score && (group_ || !base::stop_requested()));
       });
-      while (state_.images_seen < config_.total_images && !base::stop_requested()) {
+      while (state_.images_seen < config_.total_images && !stops()) {
         const auto batch = batches_.next();
         const int64_t images_before = state_.images_seen;
         const double lr = learning_rate(config_.optimizer, images_before, config_.total_images);
@@ -86,36 +98,49 @@ class Trainer {
         step(batch, lr);
         report(images_before, lr);
       }
+    } catch (const base::ProcessLost&) {
+      // Steps change the state only once all processes have taken part.
+      save_steps_so_far();
+      throw;
     } catch (...) {
       // An image that can't be decoded, a grid that can't be written: the steps so far are sound.
       // An error inside a step leaves the last checkpoint.
-      if (between_steps_ && state_.images_seen != saved_at_) {
-        save();
-        run_.log(fmt::format("saved at {} {}", state_.images_seen, objective_.examples()));
-      }
+      if (between_steps_) save_steps_so_far();
       throw;
     }
-    if (state_.images_seen != saved_at_) save();  // stopped while a grid or a score was made
+    if (writes_ && state_.images_seen != saved_at_)
+      save();  // stopped while a grid or score was made
   }
 
  private:
+  void save_steps_so_far() {
+    if (!writes_ || state_.images_seen == saved_at_) return;
+    save();
+    run_.log(fmt::format("saved at {} {}", state_.images_seen, objective_.examples()));
+  }
+
+  /// With several processes what the last step's reports say: all end after the same step.
+  bool stops() const { return group_ ? stop_agreed_ : base::stop_requested() != 0; }
+
   void step(const data::Batch& batch, double lr) {
     OptimizerStep update;
     update.lr = lr;
-    update.ema_decay = app::ema_decay(config_.ema_decay,
-                                      config_.ema_rampup,
-                                      state_.images_seen + batch.size(),
-                                      config_.batch_size);
+    update.ema_decay =
+        app::ema_decay(config_.ema_decay,
+                       config_.ema_rampup,
+                       state_.images_seen + (group_ ? config_.batch_size : batch.size()),
+                       config_.batch_size);
     update.number = state_.step + 1;
     const auto prepared = objective_.prepare(batch);
     if (on_gpu_) {
       on_gpu_->run(prepared, update);
     } else {
-      const double loss = add_gradients(objective_,
-                                        *state_.model,
-                                        state_.parameters,
-                                        prepared.to(device_),
-                                        {config_.accumulate, config_.shards});
+      const auto on_device = prepared.to(device_);
+      const StepLayout layout{config_.accumulate, config_.shards};
+      const double loss =
+          exchange_
+              ? add_gradients_of_all(on_device, layout)
+              : add_gradients(objective_, *state_.model, state_.parameters, on_device, layout);
       require_finite(loss, state_.images_seen);
       try {
         window_.norm_sum += state_.optimizer->step(update);
@@ -125,22 +150,62 @@ class Trainer {
       window_.loss_sum += loss;
       since_save_.loss_sum += loss;
     }
+    const int64_t images = group_ ? config_.batch_size : batch.size();
     state_.step = update.number;
-    state_.images_seen += batch.size();
-    window_.images += batch.size();
+    state_.images_seen += images;
+    window_.images += images;
     ++window_.steps;
     ++since_save_.steps;
     state_.elapsed_sec = elapsed_before_ + seconds_since(start_) - aside_sec_;
   }
 
+  /// The gradient of the whole batch, of which this process has a slice, and its loss.
+  double add_gradients_of_all(const data::Batch& slice, const StepLayout& layout) {
+    const int64_t count = objective_.counts_examples()
+                              ? config_.batch_size
+                              : exchange_->sum_of_counts(objective_.count(slice));
+    PartReport own;
+    own.loss = add_gradients(objective_,
+                             *state_.model,
+                             state_.parameters,
+                             slice,
+                             layout,
+                             std::max<int64_t>(1, count),
+                             [&] { exchange_->send_during_backward(); });
+    own.stop_signal = base::stop_requested();
+    const auto reports = exchange_->finish(own);
+    double loss = 0;
+    for (size_t rank = 0; rank < reports.size(); ++rank) {
+      loss += reports[rank].loss;
+      if (!std::isfinite(reports[rank].loss))
+        throw_diverged(fmt::format("the loss of rank {}", rank), state_.images_seen);
+      if (reports[rank].stop_signal != 0 && !stop_agreed_) agree_to_stop(rank, reports[rank]);
+    }
+    return loss;
+  }
+
+  void agree_to_stop(size_t rank, const PartReport& report) {
+    stop_agreed_ = true;
+    if (base::stop_requested() == 0) base::request_stop(static_cast<int>(report.stop_signal));
+    if (writes_)
+      run_.log(fmt::format("rank {} was sent signal {} ({}): all stop after this step",
+                           rank,
+                           report.stop_signal,
+                           strsignal(static_cast<int>(report.stop_signal))));
+  }
+
   /// What follows a step: a log line, a checkpoint, a grid, a score, where they are due.
   void report(int64_t images_before, double lr) {
-    const bool last = state_.images_seen >= config_.total_images || base::stop_requested();
+    const bool last = state_.images_seen >= config_.total_images || stops();
     const auto due = [&](int64_t interval) {
       return interval > 0 && (last || crosses(interval, images_before, state_.images_seen));
     };
-    const bool logs = last || due(config_.log_images), saves = due(config_.checkpoint_images),
-               samples = due(config_.grid_images), scores = due(config_.score_images);
+    const bool samples = due(config_.grid_images), scores = due(config_.score_images);
+    if (!writes_) {
+      between_steps_ = true;
+      return show(samples && !stops(), scores && !stops());
+    }
+    const bool logs = last || due(config_.log_images), saves = due(config_.checkpoint_images);
     const bool first = !logs && !first_step_logged_, saves_state = !saves && time_to_save();
     // The host waits for the steps under way on a GPU here alone.
     if (on_gpu_ && (logs || saves || samples || scores || first || saves_state)) take_totals();
@@ -151,9 +216,26 @@ class Trainer {
     pause_for([&] {
       if (saves) save();
       if (saves_state) save_state();
-      if (samples && !base::stop_requested()) snapshots_.sample_grid();
-      if (scores && !base::stop_requested()) snapshots_.score();
+      show(samples && !stops(), scores && !stops());
     });
+  }
+
+  /// A grid and a score, by the processes whose work they are.
+  void show(bool samples, bool scores) const {
+    if (!writes_ && !snapshots_.is_shared()) return;
+    if (samples) snapshots_.sample_grid();
+    if (scores && (group_ || !base::stop_requested())) snapshots_.score();
+  }
+
+  /// What the first process finds missing in the folder.
+  MissingSnapshots missing_of_run() const {
+    auto missing = writes_ ? missing_snapshots(config_, state_, run_) : MissingSnapshots();
+    if (!group_) return missing;
+    const auto flags = torch::tensor({int64_t{missing.grid}, int64_t{missing.score}});
+    group_->broadcast(flags);
+    missing.grid = flags[0].item<int64_t>() != 0;
+    missing.score = flags[1].item<int64_t>() != 0;
+    return missing;
   }
 
   void take_totals() {
@@ -169,7 +251,8 @@ class Trainer {
     if (!std::isfinite(loss)) throw_diverged("the loss", images_seen);
   }
 
-  [[noreturn]] void throw_diverged(const char* what, int64_t images_seen) const {
+  [[noreturn]] void throw_diverged(const std::string& what, int64_t images_seen) const {
+    if (!writes_) group_->throw_of_others();  // all see the same; the first says it
     std::string kept, sane;
     for (const auto& state : run_.states()) {
       kept += fmt::format("{}{}", kept.empty() ? "" : ", ", state.images_seen);
@@ -244,11 +327,13 @@ class Trainer {
   }
 
   void save() {
+    const base::ProcessGroup::Writing writing(group_);
     save_state();
     snapshots_.save_weights();
   }
 
   void save_state() {
+    const base::ProcessGroup::Writing writing(group_);
     if (on_gpu_) take_totals();  // which throws rather than saves what has diverged
     if (since_save_.steps > 0)
       state_.loss = since_save_.loss_sum / static_cast<double>(since_save_.steps);
@@ -275,6 +360,10 @@ class Trainer {
   const RunDir& run_;
   torch::Device device_;
   data::BatchSource& batches_;
+  base::ProcessGroup* group_;
+  const bool writes_;  ///< the run's folder
+  std::unique_ptr<GradientExchange> exchange_;
+  bool stop_agreed_ = false;
   std::unique_ptr<CudaStep> on_gpu_;
   Window window_, since_save_;
   Clock::time_point saved_time_ = Clock::now();
@@ -287,48 +376,14 @@ class Trainer {
 
 }  // namespace
 
-MissingSnapshots missing_snapshots(const RunConfig& config,
-                                   const TrainState& state,
-                                   const RunDir& run) {
-  const int64_t seen = state.images_seen, before = std::max<int64_t>(0, seen - config.batch_size);
-  const auto due = [&](int64_t interval) {
-    return seen > 0 && interval > 0 &&
-           (seen >= config.total_images || crosses(interval, before, seen));
-  };
-  MissingSnapshots missing;
-  missing.weights = due(config.checkpoint_images) && !std::filesystem::exists(run.weights(seen));
-  auto text = run.grid(seen);  // of sequences
-  text.replace_extension(".txt");
-  missing.grid = due(config.grid_images) && !std::filesystem::exists(run.grid(seen)) &&
-                 !std::filesystem::exists(text);
-  missing.score = due(config.score_images);
-  if (!missing.score) return missing;
-  for (const auto& line : run.read_stats())
-    if (line["images_seen"] == seen &&
-        (line.contains("distance") || line.contains("held_out_loss")))
-      missing.score = false;
-  return missing;
-}
-
-double learning_rate(const OptimizerConfig& config, int64_t images_seen, int64_t total_images) {
-  if (images_seen < config.warmup_images)
-    return config.lr * static_cast<double>(images_seen) / static_cast<double>(config.warmup_images);
-  if (config.lr_decay == "none") return config.lr;
-  const int64_t end = config.lr_decay_images > 0 ? config.lr_decay_images : total_images;
-  const auto rest = static_cast<double>(end - images_seen);
-  const auto left = std::clamp(
-      rest / static_cast<double>(std::max<int64_t>(1, end - config.warmup_images)), 0.0, 1.0);
-  const double share = config.lr_decay == "linear" ? left : 0.5 * (1 - std::cos(M_PI * left));
-  return std::max(config.lr * share, config.lr_min);
-}
-
 void train(const RunConfig& config,
            data::BatchSource& batches,
            const Objective& objective,
            const Snapshots& snapshots,
            TrainState& state,
-           const RunDir& run) {
-  Trainer(config, batches, objective, snapshots, state, run).run();
+           const RunDir& run,
+           const TrainingProcesses& processes) {
+  Trainer(config, batches, objective, snapshots, state, run, processes).run();
 }
 
 void train(const RunConfig& config,
@@ -336,9 +391,10 @@ void train(const RunConfig& config,
            const Objective& objective,
            const Snapshots& snapshots,
            TrainState& state,
-           const RunDir& run) {
-  data::Loader loader(dataset, loader_options(config), state.images_seen);
-  train(config, loader, objective, snapshots, state, run);
+           const RunDir& run,
+           const TrainingProcesses& processes) {
+  data::Loader loader(dataset, loader_options(config, processes.group), state.images_seen);
+  train(config, loader, objective, snapshots, state, run, processes);
 }
 
 }  // namespace uvic::app

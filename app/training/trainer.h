@@ -6,6 +6,7 @@
 #include "app/training/objective.h"
 #include "app/training/snapshots.h"
 #include "app/training/train_state.h"
+#include "base/process_group.h"
 #include "data/batch_source.h"
 #include "data/dataset.h"
 
@@ -15,6 +16,11 @@ namespace uvic::app {
 /// step has rate 0, as in the official code), then constant, or linear or cosine to 0 at
 /// config.lr_decay_images (0: at total_images), though not below config.lr_min.
 double learning_rate(const OptimizerConfig& config, int64_t images_seen, int64_t total_images);
+
+/// Whether a multiple of `interval` is above `before` and at most `after`; false for interval 0.
+inline bool crosses(int64_t interval, int64_t before, int64_t after) {
+  return interval > 0 && before / interval != after / interval;
+}
 
 /// Weights, grids and scores that were due at state.images_seen and are missing: an earlier launch
 /// was ended before it made them.
@@ -26,16 +32,25 @@ MissingSnapshots missing_snapshots(const RunConfig& config,
                                    const TrainState& state,
                                    const RunDir& run);
 
+/// The processes that train one run together. Each takes a slice of every batch (data::Loader), all
+/// have the whole state, and the first alone writes the run's folder.
+struct TrainingProcesses {
+  base::ProcessGroup* group = nullptr;  ///< null: this process alone
+  int64_t bucket_bytes = 25 << 20;      ///< of GradientExchange
+};
+
 /// Makes what is missing, then trains `state` until config.total_images or until a stop signal;
 /// saves on its intervals, at the end, and where anything but a step itself fails. Throws
 /// std::runtime_error where the loss stops being finite (what was saved before stays); the message
-/// says how to go back.
+/// says how to go back. With several processes a signal to one of them stops all after the same
+/// step, and where one of them fails the first saves the steps so far.
 void train(const RunConfig& config,
            data::BatchSource& batches,
            const Objective& objective,
            const Snapshots& snapshots,
            TrainState& state,
-           const RunDir& run);
+           const RunDir& run,
+           const TrainingProcesses& processes = {});
 
 /// The same on the shuffled images of a set.
 void train(const RunConfig& config,
@@ -43,6 +58,7 @@ void train(const RunConfig& config,
            const Objective& objective,
            const Snapshots& snapshots,
            TrainState& state,
-           const RunDir& run);
+           const RunDir& run,
+           const TrainingProcesses& processes = {});
 
 }  // namespace uvic::app

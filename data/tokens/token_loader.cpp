@@ -27,7 +27,7 @@ Batch read_sequences(const TokenSource& source,
 }
 
 Batch TokenLoader::next() {
-  auto batch = read_sequences(source_, seed_, seen_, batch_size_);
+  auto batch = read_sequences(source_, seed_, seen_ + begin_, end_ - begin_);
   seen_ += batch_size_;
   return batch;
 }

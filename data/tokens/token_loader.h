@@ -17,11 +17,22 @@ Batch read_sequences(const TokenSource& source,
                      torch::Tensor* parts = nullptr,
                      torch::Tensor* sizes = nullptr);
 
-/// A batch covers positions seen .. seen + batch_size - 1. The source must outlive the loader.
+/// A batch covers positions seen .. seen + batch_size - 1, of which rank r of `world` gets the slice
+/// from batch_size r / world to batch_size (r + 1) / world. The source must outlive the loader.
 class TokenLoader : public BatchSource {
  public:
-  TokenLoader(const TokenSource& source, int64_t batch_size, uint64_t seed, int64_t seen)
-      : source_(source), batch_size_(batch_size), seed_(seed), seen_(seen) {}
+  TokenLoader(const TokenSource& source,
+              int64_t batch_size,
+              uint64_t seed,
+              int64_t seen,
+              int64_t rank = 0,
+              int64_t world = 1)
+      : source_(source),
+        batch_size_(batch_size),
+        seed_(seed),
+        seen_(seen),
+        begin_(batch_size * rank / world),
+        end_(batch_size * (rank + 1) / world) {}
   Batch next() override;
 
  private:
@@ -29,6 +40,7 @@ class TokenLoader : public BatchSource {
   int64_t batch_size_;
   uint64_t seed_;
   int64_t seen_;
+  const int64_t begin_, end_;  ///< of this rank's slice
 };
 
 }  // namespace uvic::data

@@ -32,6 +32,7 @@ class Running {
   void signal(int number) const;
   int wait();  ///< exit code, 128 + signal
   bool finished();
+  pid_t pid() const { return pid_; }
   double peak_resident_mib() const;  ///< while it runs
 
  private:

@@ -1,0 +1,20 @@
+// How a command starts the processes that share its work, or joins them.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+
+#include "base/process_group.h"
+
+namespace uvic::app {
+
+/// Starts the processes that `options` ask for (base::launch_processes), or joins those that a
+/// launcher has started; null: this process alone. Sets the process up with `threads`, or 0: its
+/// share of the usable cores.
+base::ProcessGroup* start_processes(const base::ProcessOptions& options, int64_t threads);
+
+/// Throws std::invalid_argument for several processes on GPUs, which this version does not have.
+void require_cpu(const base::ProcessGroup* group, torch::Device device);
+
+}  // namespace uvic::app

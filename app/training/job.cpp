@@ -1,0 +1,69 @@
+#include "app/training/job.h"
+
+#include <utility>
+#include <vector>
+
+#include "app/runs/run_parts.h"
+#include "base/precision.h"
+#include "model/kernels/cpu/isa.h"
+
+namespace uvic::app {
+namespace {
+
+/// Where files are, and how one process works.
+bool option_may_differ(const std::string& option) {
+  for (const auto* own : {"data",
+                          "out",
+                          "init",
+                          "threads",
+                          "workers",
+                          "device",
+                          "score_ref",
+                          "inception",
+                          "autoencoder",
+                          "text_encoder",
+                          "tokenizer",
+                          "dataset.memory_limit_mib",
+                          "memory"})
+    if (option == own) return true;
+  return false;
+}
+
+}  // namespace
+
+void require_same_job(base::ProcessGroup& group,
+                      const RunConfig& config,
+                      const data::Examples& examples,
+                      torch::Device device) {
+  std::string options;
+  for (const auto& [name, value] : option_texts(config))
+    if (!option_may_differ(name)) options += name + " = " + value + "; ";
+  group.require_same({{"configuration", options},
+                      {"training set", examples.fingerprint()},
+                      {"precision", base::resolve_precision(config.precision, device)},
+                      {"instruction set of the kernels (set UVIC_ISA on all hosts)",
+                       model::isa_name(model::active_isa())}});
+}
+
+void share_state(base::ProcessGroup& group, TrainState& state) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& tensor : state.parameters) group.broadcast(tensor.detach());
+  for (const auto& tensor : state.averages) group.broadcast(tensor.detach());
+  for (const auto& set : state.optimizer->state())
+    for (const auto& tensor : set.tensors) group.broadcast(tensor);
+  const auto numbers = torch::tensor({static_cast<double>(state.step),
+                                      static_cast<double>(state.images_seen),
+                                      state.elapsed_sec,
+                                      state.loss,
+                                      state.lowest_loss},
+                                     torch::kFloat64);
+  group.broadcast(numbers);
+  const double* values = numbers.data_ptr<double>();
+  state.step = static_cast<int64_t>(values[0]);  // exact below 2^53
+  state.images_seen = static_cast<int64_t>(values[1]);
+  state.elapsed_sec = values[2];
+  state.loss = values[3];
+  state.lowest_loss = values[4];
+}
+
+}  // namespace uvic::app

@@ -1,0 +1,22 @@
+// What the processes of a training job agree on before the first step.
+#pragma once
+
+#include "app/runs/run_config.h"
+#include "app/training/train_state.h"
+#include "base/process_group.h"
+#include "data/examples.h"
+
+namespace uvic::app {
+
+/// Throws std::runtime_error where a rank has other options, other training data, another resolved
+/// precision or other kernels than rank 0. Options may differ that say where files are and how this
+/// process works: data, out, threads, workers and the paths of encoders and references.
+void require_same_job(base::ProcessGroup& group,
+                      const RunConfig& config,
+                      const data::Examples& examples,
+                      torch::Device device);
+
+/// The state of rank 0 becomes that of all: what a run folder holds, rank 0 alone reads.
+void share_state(base::ProcessGroup& group, TrainState& state);
+
+}  // namespace uvic::app
