@@ -14,10 +14,12 @@
 #include "app/training/run_metadata.h"
 #include "base/hash.h"
 #include "base/process.h"
+#include "base/text_format.h"
 #include "data/formats/image_file.h"
+#include "metrics/collect.h"
 #include "metrics/features.h"
-#include "metrics/frechet.h"
 #include "metrics/image_stream.h"
+#include "metrics/score.h"
 #include "metrics/statistics.h"
 
 namespace uvic::app {
@@ -112,25 +114,41 @@ void ImageSnapshots::sample_grid() const {
 
 void ImageSnapshots::score() const {
   constexpr int64_t kBatch = 256;
-  metrics::StatisticsAccumulator statistics(scorer_->extractor->dimensions());
   const KeepRecordings keep_recordings;
-  for (int64_t first = 0; first < config_.score_count; first += kBatch) {
-    if (base::stop_requested()) return;
-    const auto images = sample_seeds(first, std::min(kBatch, config_.score_count - first));
-    statistics.add(scorer_->extractor->extract(images));
+  int64_t first = 0;
+  const auto next = [&]() -> torch::Tensor {
+    if (base::stop_requested()) throw base::StopRequested();
+    const auto count = std::min(kBatch, config_.score_count - first);
+    if (count <= 0) return {};
+    const auto images = sample_seeds(first, count);
+    first += count;
+    return images;
+  };
+  metrics::MetricValue value;
+  try {
+    metrics::CollectOptions keep;
+    keep.error_bars = true;
+    const auto samples = metrics::collect(*scorer_->extractor, next, keep);
+    metrics::Collected reference;
+    reference.statistics = scorer_->reference;
+    value = metrics::score(*scorer_->extractor,
+                           reference,
+                           samples,
+                           metrics::parse_metrics("fd", *scorer_->extractor))[0];
+  } catch (const base::StopRequested&) {
+    return;
   }
-  const double distance = metrics::frechet_distance(statistics.finish(), scorer_->reference);
-  run_.log(fmt::format("{:>9} of {} images  {} ({}) {:.4f} of {} images",
+  run_.log(fmt::format("{:>9} of {} images  {} {} of {} images",
                        state_.images_seen,
                        config_.total_images,
-                       scorer_->extractor->distance_name(),
-                       scorer_->extractor->name(),
-                       distance,
+                       value.name,
+                       base::with_error(value.value, value.std.value_or(0)),
                        config_.score_count));
   run_.append_stats({{"images_seen", state_.images_seen},
                      {"elapsed_sec", state_.elapsed_sec},
                      {"distance_name", scorer_->extractor->distance_name()},
-                     {"distance", distance},
+                     {"distance", value.value},
+                     {"distance_std", value.std ? nlohmann::json(*value.std) : nlohmann::json()},
                      {"extractor", scorer_->extractor->name()},
                      {"extractor_sha256", scorer_->extractor->weights_sha256()},
                      {"count", config_.score_count}});
