@@ -11,6 +11,7 @@
 
 #include "app/commands/commands.h"
 #include "app/options/assets.h"
+#include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "app/startup.h"
 #include "base/process.h"
@@ -47,6 +48,7 @@ void set_up(CLI::App& app) {
   app.fallthrough();
   uvic::app::use_option_groups(app);
   uvic::app::enable_config_file(app, uvic::app::find_config);
+  uvic::app::add_json_flag(app);
   uvic::app::add_commands(app);
   for (auto* command : app.get_subcommands([](CLI::App*) { return true; })) {
     if (!command->get_option_no_throw("--processes"))
@@ -72,6 +74,8 @@ int run(int argc, char** argv) {
     CLI::App app("Train, sample and score diffusion transformers: U-ViT and U-ViC", "uvic");
     set_up(app);
     const auto arguments = uvic::app::normalized_arguments(argc, argv);
+    for (const auto& note : uvic::app::notes_of_repeats(app, arguments))
+      std::fprintf(stderr, "note: %s\n", note.c_str());
     try {
       app.parse(std::vector<std::string>(arguments.rbegin(),
                                          arguments.rend()));  // CLI11 reads from the back

@@ -137,6 +137,11 @@ bool is_stochastic(const SamplerConfig& config) {
   return sampler_info(config.sampler).stochastic || config.eta > 0 || config.s_churn > 0;
 }
 
+void SamplerConfig::name_final_order() {
+  if (lower_order_final != "auto") return;
+  lower_order_final = sampler == "unipc" ? "always" : "below_10";
+}
+
 void SamplerConfig::validate() const {
   base::check_fields(*this, "sample.");
   base::require(method != "adaptive" || order >= 2,

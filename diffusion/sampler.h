@@ -48,7 +48,7 @@ struct SamplerConfig {
   std::string method = "multistep";
   std::string inner_grid = "same";
   std::string solver_type = "dpmsolver";
-  std::string lower_order_final = "auto";
+  std::string lower_order_final = "always";
   std::string unipc_variant = "bh2";
   std::string unipc_model = "x0";
   double eta = 0;
@@ -119,8 +119,11 @@ struct SamplerConfig {
               .read_by(solvers));
     visit("lower_order_final",
           lower_order_final,
-          Field{"Multistep methods use lower orders in the last steps",
-                {{"auto", "below 10 steps; unipc always"}, {"always", ""}, {"never", ""}}}
+          Field{"Whether a step of a multistep method has at most the order of the steps that are "
+                "left, so that the last is of order 1",
+                {{"always", ""},
+                 {"below_10", "with fewer than 10 steps, as the official DPM-Solver code"},
+                 {"never", ""}}}
               .read_by(solvers));
     visit("unipc_variant",
           unipc_variant,
@@ -169,6 +172,10 @@ struct SamplerConfig {
           thresholding_max,
           Field{"Largest |x0| that is kept", base::above(0, 1e6)}.advanced());
   }
+
+  /// Before version 0.2.0 the default of lower_order_final was "auto": always for unipc, below_10
+  /// for the others. Replaces it by what it meant, so that earlier runs keep their samples.
+  void name_final_order();
 
   /// Throws std::invalid_argument that names the field, its value and the allowed values. A field
   /// that is set but that the chosen sampler does not read is an error too.

@@ -39,6 +39,7 @@ SamplerConfig dpm_solver_pp_2m(int64_t steps) {
   c.sampler = "dpm_solver_pp";
   c.steps = steps;
   c.grid = "uniform";
+  c.lower_order_final = "below_10";  // as their code, which 20 steps do not concern
   return c;
 }
 

@@ -38,6 +38,7 @@ std::vector<MetricValue> frechet_values(const FeatureExtractor& extractor,
   });
   const auto estimate = jackknife(result.value, without);
   result.std = estimate.std;
+  result.leave_out = std::move(without);
   // With fewer images the covariance is close to singular and the bias no longer goes as 1 / N.
   if (images.count >= 2 * extractor.dimensions()) result.extrapolated = estimate.extrapolated;
   result.how += ", standard error by jackknife over tenths of the images; the reference is exact";

@@ -23,7 +23,10 @@ struct MetricValue {
   double value = 0;
   std::optional<double> std;           ///< by jackknife, over subsets or over splits: `how` says
   std::optional<double> extrapolated;  ///< to infinitely many images, where there are enough
-  std::string how;                     ///< parameters in words
+  /// The value without part k of ten, where std is a jackknife: of two sets with the same seeds in
+  /// the same order, the error of the difference is the jackknife of the differences.
+  std::vector<double> leave_out;
+  std::string how;  ///< parameters in words
   bool higher_is_better = false;
 };
 

@@ -26,7 +26,7 @@ class TorchScriptExtractor : public FeatureExtractor {
         device_(device) {
     for (const auto& argument : module_.get_method("forward").function().getSchema().arguments())
       has_return_features_ |= argument.name() == "return_features";
-    dimensions_ = run(torch::zeros({1, 3, 64, 64}, torch::kUInt8).to(device)).size(1);
+    check_contract();
   }
 
   std::string name() const override { return name_; }
@@ -47,6 +47,29 @@ class TorchScriptExtractor : public FeatureExtractor {
   }
 
  private:
+  /// What the contract in the header promises, tried on two images of noise.
+  void check_contract() {
+    const auto generator = at::detail::createCPUGenerator(/*seed=*/0);
+    const auto images =
+        torch::randint(256, {2, 3, 64, 64}, generator, torch::kInt64).to(torch::kUInt8).to(device_);
+    const auto both = run(images), alone = run(images.slice(0, 1, 2));
+    dimensions_ = both.size(1);
+    if (!both.isfinite().all().item<bool>())
+      throw std::runtime_error(fmt::format(
+          "{}: its forward gives NaN or infinity of images with bytes 0 to 255; it must scale them "
+          "itself",
+          path_));
+    const auto scale = both.abs().max().item<double>();
+    const auto change = (both.slice(0, 1, 2) - alone).abs().max().item<double>();
+    if (change > 1e-3 * scale)
+      throw std::runtime_error(fmt::format(
+          "{}: its features of an image depend on the batch that it is in (by {:.2g} of {:.2g}); "
+          "call eval() before torch.jit.script or trace",
+          path_,
+          change,
+          scale));
+  }
+
   torch::Tensor run(const torch::Tensor& images) const {
     torch::NoGradGuard no_grad;
     torch::jit::Kwargs keywords;
@@ -71,6 +94,10 @@ class TorchScriptExtractor : public FeatureExtractor {
                       path_,
                       output.isTensor() ? c10::str(output.toTensor().sizes()) : output.tagKind(),
                       images.size(0)));
+    if (!output.toTensor().is_floating_point())
+      throw std::runtime_error(fmt::format("{}: its forward gives {}, want floating-point features",
+                                           path_,
+                                           c10::toString(output.toTensor().scalar_type())));
     return output.toTensor().flatten(1).to(torch::kFloat32);
   }
 

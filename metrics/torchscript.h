@@ -10,13 +10,17 @@
 
 namespace uvic::metrics {
 
-/// The extractor "torchscript/<file name>". Its forward gets uint8 [N, 3, H, W] at the images'
-/// own size (images of several sizes in a call for each size) and gives [N, D] of any floating
-/// dtype, resizing and scaling by itself; where forward takes
-/// `return_features`, as StyleGAN's detectors do (inception-2015-12-05.pt, vgg16.pt), it is passed
-/// true. Its distance is "FD", whatever the network. A TorchScript file is a program: it computes
-/// what it likes, so load those that you trust. Throws std::runtime_error naming the file if it
-/// can't be loaded or gives another shape.
+/// The extractor "torchscript/<file name>". The contract of its forward:
+///
+///   input    uint8 RGB [N, 3, H, W], 0 to 255, at the images' own size (images of several sizes in
+///            a call for each size): it resizes and scales by itself
+///   output   [N, D] of a floating dtype, finite; D is the same at every size
+///   batch    the features of an image do not depend on the others: the module is in eval mode
+///
+/// Where forward takes `return_features`, as StyleGAN's detectors do (inception-2015-12-05.pt,
+/// vgg16.pt), it is passed true. Its distance is "FD", whatever the network. A TorchScript file is a
+/// program: it computes what it likes, so load those that you trust. Throws std::runtime_error
+/// naming the file if it can't be loaded or breaks the contract, which two images of noise try.
 std::unique_ptr<FeatureExtractor> load_torchscript(const std::filesystem::path& path,
                                                    const torch::Device& device = torch::kCPU);
 

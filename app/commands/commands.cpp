@@ -6,6 +6,7 @@
 #include "app/commands/dataset.h"
 #include "app/commands/encode.h"
 #include "app/commands/fid.h"
+#include "app/commands/grid.h"
 #include "app/commands/inspect.h"
 #include "app/commands/predict.h"
 #include "app/commands/sample.h"
@@ -27,6 +28,7 @@ void add_commands(CLI::App& app) {
   add_fid_command(app);
   add_compare_command(app);
   add_sweep_command(app);
+  add_grid_command(app);
   add_bench_command(app);
   add_convert_command(app);
   add_inspect_command(app);

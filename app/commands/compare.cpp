@@ -5,23 +5,22 @@
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <stdexcept>
 
+#include "app/commands/compare_plan.h"
 #include "app/commands/sample.h"
 #include "app/commands/train.h"
-#include "app/options/assets.h"
+#include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "app/report/report.h"
 #include "app/runs/latent_space.h"
-#include "app/sampling/generate.h"
+#include "app/runs/run_dir.h"
 #include "app/sampling/image_grid.h"
 #include "app/sampling/prompt_list.h"
 #include "app/sampling/real_images.h"
 #include "app/sampling/sample_folder.h"
 #include "app/scoring/comparison_scores.h"
 #include "app/scoring/memorisation.h"
-#include "app/training/image_snapshots.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/process.h"
@@ -41,16 +40,12 @@ constexpr uint64_t kRealImagesShown = 100;
 
 void say(const std::string& line) { fmt::print(stderr, "compare: {}\n", line); }
 
-std::string safe_name(std::string name) {
-  for (char& c : name)
-    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '.') c = '_';
-  return name;
-}
-
-std::vector<std::string> column_names(const CompareOptions& options) {
-  if (!options.name.empty()) return options.name;
+/// The names of the columns, in order of appearance.
+std::vector<std::string> column_names(const std::vector<ComparedRun>& plan) {
   std::vector<std::string> names;
-  for (const auto& config : options.config) names.push_back(fs::path(config).stem().string());
+  for (const auto& run : plan)
+    if (std::find(names.begin(), names.end(), run.column) == names.end())
+      names.push_back(run.column);
   return names;
 }
 
@@ -67,10 +62,6 @@ void write_real_images_of(const data::Dataset& dataset,
   const auto seeds =
       SeedList::parse(record.at("seeds").get<std::string>()).slice(0, kRealImagesShown);
   write_real_images(dataset, seeds, record, folder);
-}
-
-std::string sample_seeds(const CompareOptions& options, int64_t count) {
-  return fmt::format("{}-{}", options.first_sample_seed, options.first_sample_seed + count - 1);
 }
 
 /// What the samples of a network with text show: captions of --captions, or of the
@@ -98,7 +89,7 @@ SampleOptions sample_options(const CompareOptions& options, const ComparedRun& r
   SampleOptions sample;
   sample.run = run.training.out;
   sample.out = run.samples.string();
-  sample.seeds = sample_seeds(options, run.training.score_count);
+  sample.seeds = compared_seeds(options, run.training.score_count);
   sample.prompt = prompts_of(options, run.training);
   sample.encoders = run.training.encoders;
   sample.guidance = run.training.guidance;
@@ -165,7 +156,7 @@ std::vector<json> baselines_of(const ComparisonScores& scoring,
 void check_samples(const CompareOptions& options, const ComparedRun& run) {
   const auto file = run.samples / "samples.json";
   if (!fs::exists(file)) return;
-  const auto wanted = sample_seeds(options, run.training.score_count);
+  const auto wanted = compared_seeds(options, run.training.score_count);
   const auto there = formats::read_json(file).value("seeds", "");
   if (there.empty()) return;
   auto others = SeedList::parse(there).set();
@@ -178,13 +169,40 @@ void check_samples(const CompareOptions& options, const ComparedRun& run) {
                 wanted);
 }
 
+/// The report of what is scored so far, on disk; returns what is printed of it.
+std::string report(const CompareOptions& options,
+                   const fs::path& out,
+                   const std::string& title,
+                   const std::vector<ReportEntry>& entries,
+                   const std::vector<json>& baselines) {
+  // Before the first round is complete a baseline column may have no score yet.
+  const bool has_baseline = std::any_of(entries.begin(), entries.end(), [&](const auto& entry) {
+    return entry.name == options.baseline;
+  });
+  const auto baseline = has_baseline ? options.baseline : "";
+  write_report(title, entries, baselines, out, baseline);
+  say((out / "report.html").string());
+  if (options.table == "text") return report_text(title, entries, baselines, baseline);
+  return to_text(report_numbers(report_data(title, entries, baselines, baseline)), options.table);
+}
+
+/// Trains a run to its end. Throws StopRequested.
+void train_run(const ComparedRun& run, const ComparisonScores& scoring) {
+  if (!run.is_finished) return stop_if_asked(run_train(scoring.during(run.training)).finished);
+  const auto seen = RunDir(run.training.out).checkpoints().back().images_seen;
+  if (seen < run.training.total_images)
+    say(fmt::format("note: {} has weights of {} of its {} images",
+                    run.training.out,
+                    seen,
+                    run.training.total_images));
+}
+
 /// The plan from top to bottom; returns the report as text. Throws StopRequested.
 std::string compare(const CompareOptions& options,
                     const fs::path& out,
                     const std::vector<ComparedRun>& plan) {
   const auto& first = plan.front().training;
-  const auto names = column_names(options);
-  const auto title = options.title.empty() ? default_title(names) : options.title;
+  const auto title = options.title.empty() ? default_title(column_names(plan)) : options.title;
   auto held_out_options = first.dataset;
   held_out_options.image_size = image_size_of(first.encoders, first.model.input());
   // Opened before any training, so that a wrong path is reported at once.
@@ -199,113 +217,30 @@ std::string compare(const CompareOptions& options,
   for (size_t i = 0; i < plan.size(); ++i) {
     const auto& run = plan[i];
     say(fmt::format("{} of {}: {}, seed {}", i + 1, plan.size(), run.column, run.training.seed));
-    stop_if_asked(run_train(scoring.during(run.training)).finished);
+    train_run(run, scoring);
     stop_if_asked(run_sample(sample_options(options, run)));
     scores.push_back(scoring.of_samples(run.samples, run.score));
     stop_if_asked();
     if (baselines.empty())
       baselines = baselines_of(scoring, held_out.get(), run.samples, out / "samples" / "real");
-    if ((i + 1) % names.size() != 0 && i + 1 < plan.size()) continue;
-    const auto entries = entries_of(plan, scores, memorisation);
-    write_report(title, entries, baselines, out);
-    text = report_text(title, entries, baselines);
-    say((out / "report.html").string());
+    if (i + 1 < plan.size() && plan[i + 1].round == run.round) continue;
+    text = report(options, out, title, entries_of(plan, scores, memorisation), baselines);
   }
   return text;
 }
 
 }  // namespace
 
-void CompareOptions::validate() const {
-  base::check_fields(*this);
-  if (config.empty())
-    throw std::invalid_argument("compare: --config is missing; give it once for each column");
-  if (!name.empty() && name.size() != config.size())
-    throw std::invalid_argument(
-        fmt::format("compare: {} of --name, {} of --config; give one name for each config, or none",
-                    name.size(),
-                    config.size()));
-}
-
-namespace {
-
-/// The config of one column with the flags over it, checked as far as it can be before any work.
-RunConfig read_config(const CompareOptions& options,
-                      const std::string& config,
-                      const std::function<void(RunConfig&)>& override_with_flags) {
-  RunConfig training;
-  training.dataset.image_size = 0;
-  read_toml(find_config(config), training);
-  override_with_flags(training);
-  if (training.score_images == 0 && options.curve_points > 0)
-    training.score_images = std::max<int64_t>(1, training.total_images / options.curve_points);
-  training.validate();
-  check_grid(training);
-  GenerationSettings{training.diffusion, training.sample, training.guidance}.validate();
-  SeedList::parse(sample_seeds(options, training.score_count));  // throws beyond the last seed
-  return training;
-}
-
-void check_names(const std::vector<std::string>& names) {
-  std::set<std::string> used;
-  for (const auto& name : names)
-    base::require(used.insert(safe_name(name)).second,
-                  "compare: two columns are named {}; give each its own --name",
-                  name);
-}
-
-}  // namespace
-
-std::vector<ComparedRun> plan_comparison(
-    const CompareOptions& options,
-    const fs::path& out,
-    const std::function<void(RunConfig&)>& override_with_flags) {
-  options.validate();
-  formats::refuse_flag_as_path(out);
-  const auto names = column_names(options);
-  check_names(names);
-  std::vector<RunConfig> configs;
-  for (const auto& config : options.config) {
-    const auto training = read_config(options, config, override_with_flags);
-    base::require(!training.is_of_sequences(),
-                  "{}: a network of sequences; compare samples and scores images (train each, then "
-                  "\"uvic score\")",
-                  config);
-    const auto size = image_size_of(training.encoders, training.model.input());
-    const auto first = configs.empty()
-                           ? size
-                           : image_size_of(configs.front().encoders, configs.front().model.input());
-    base::require(size == first,
-                  "{}: images of {} px, {} has {} px; compare equal sizes",
-                  config,
-                  size,
-                  options.config[0],
-                  first);
-    configs.push_back(training);
-  }
-  std::vector<ComparedRun> plan;
-  for (int64_t repeat = 0; repeat < options.seeds_per_config; ++repeat)
-    for (size_t i = 0; i < configs.size(); ++i) {
-      ComparedRun run{names[i], configs[i], {}, {}};
-      run.training.seed += static_cast<uint64_t>(repeat);
-      const auto stem = fmt::format("{}-seed{}", safe_name(names[i]), run.training.seed);
-      run.training.out = (out / "runs" / stem).string();
-      run.samples = out / "samples" / stem;
-      run.score = out / "scores" / (stem + ".json");
-      plan.push_back(run);
-    }
-  return plan;
-}
-
 bool run_comparison(const CompareOptions& options,
                     const fs::path& out,
                     const std::vector<ComparedRun>& plan) {
   if (plan.front().training.dry_run) {
-    for (const auto& run : plan) run_train(run.training);
+    print_comparison_plan(plan);
     return true;
   }
   try {
     fmt::print("{}", compare(options, out, plan));
+    if (json_is_asked()) print_json(formats::read_json(out / "report.json"));
     return true;
   } catch (const base::StopRequested&) {
     return false;
@@ -327,8 +262,8 @@ void add_compare_command(CLI::App& app) {
     const fs::path out = training->out;
     const auto plan =
         plan_comparison(*options, out, [&](RunConfig& config) { apply_given(*command, config); });
-    if (plan.front().training.data.empty())
-      throw std::invalid_argument("compare: --data is missing; \"procedural\" is the embedded set");
+    base::require(!plan.front().training.data.empty() || training->dry_run,
+                  "compare: --data is missing; \"procedural\" is the embedded set");
     if (!run_comparison(*options, out, plan)) say("stopped; the same command goes on from here");
   });
 }

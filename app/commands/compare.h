@@ -14,9 +14,17 @@
 
 namespace uvic::app {
 
+/// text: the verdict and a table for people; or the scores alone as csv, markdown or latex.
+std::vector<base::Choice> report_table_choices();
+
 struct CompareOptions {
   std::vector<std::string> config;
+  std::vector<std::string> set;
+  std::vector<std::string> grid;
+  std::vector<std::string> run;
   std::vector<std::string> name;
+  std::string baseline;
+  std::string table = "text";
   std::string title;
   int64_t seeds_per_config = 1;
   std::string held_out;
@@ -33,9 +41,29 @@ struct CompareOptions {
     visit("config",
           config,
           Field{"A training config, by path or shipped name; once for each column"});
+    visit("set",
+          set,
+          Field{"A column that differs from --config in some options, once for each, as "
+                "\"model.placement=all;optimizer.lr=1e-4;name=all blocks\""});
+    visit(
+        "grid",
+        grid,
+        Field{"Values of an option, a column for each, as model.placement=none,inner,all (or with "
+              "| between values that hold commas); several: every combination"});
+    visit(
+        "run",
+        run,
+        Field{"A finished run as a column, or a further seed of one: PATH, or \"PATH;name=NAME\"; "
+              "runs of one name, or of one config but for the seed, are one column"});
     visit("name",
           name,
-          Field{"Names of the columns, in the order of --config; default: the configs' names"});
+          Field{"Names of the columns, in their order; default: of the configs, options or runs"});
+    visit(
+        "baseline",
+        baseline,
+        Field{
+            "Name of the column that every other is tested against; empty: every pair is tested"});
+    visit("table", table, Field{"What is printed at the end", report_table_choices()});
     visit("title", title, Field{"Title of the report; default: the names"});
     visit("seeds_per_config",
           seeds_per_config,
@@ -84,12 +112,16 @@ struct ComparedRun {
   RunConfig training;             ///< out is the run's folder
   std::filesystem::path samples;  ///< folder
   std::filesystem::path score;    ///< JSON
+  int64_t round = 0;              ///< number of its seed within the column
+  bool is_finished = false;       ///< a run of --run, which is not trained
 };
 
 /// The runs in the order of doing: every config with the first seed, then with the next, so that a
-/// comparison that is stopped early has compared like with like. `override_with_flags` changes in
-/// each config what the command line gave. Throws std::invalid_argument where a config can't be
-/// read or names clash.
+/// comparison that is stopped early has compared like with like. Columns are every --config with
+/// every --set and every combination of --grid, then the groups of --run. `override_with_flags`
+/// changes in each config what the command line gave; --set and --grid win over it. What the data
+/// decides is filled in. Throws std::invalid_argument where a config can't be read, names clash or
+/// sizes differ.
 std::vector<ComparedRun> plan_comparison(
     const CompareOptions& options,
     const std::filesystem::path& out,

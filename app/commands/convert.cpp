@@ -6,6 +6,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "app/runs/public_metadata.h"
 #include "app/runs/run_dir.h"
@@ -208,7 +209,24 @@ void write_run(const ConvertOptions& options, const WeightsFile& file, ConvertRe
   if (result.resumes) result.written.push_back(run.state());
 }
 
+nlohmann::json result_record(const ConvertResult& result) {
+  auto written = nlohmann::json::array();
+  for (const auto& path : result.written) written.push_back(path.string());
+  nlohmann::json record = {{"written", written},
+                           {"tensors", result.tensors},
+                           {"parameters", result.parameters},
+                           {"resumes", result.resumes},
+                           {"replaced", result.replaced.string()},
+                           {"is_network", result.is_network}};
+  if (result.is_network) {
+    record["config"] = result.network.origin;
+    record["assumed"] = result.network.assumed;
+  }
+  return record;
+}
+
 void print_result(const ConvertOptions& options, const ConvertResult& result) {
+  print_json(result_record(result));
   for (const auto& path : result.written)
     fmt::print(
         "{}  {}\n",

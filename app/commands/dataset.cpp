@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "base/check.h"
 #include "base/hash.h"
@@ -177,6 +178,13 @@ void add_dataset_command(CLI::App& app) {
       const auto result = run_dataset(*options);
       // A device has no size.
       const auto bytes = fs::is_regular_file(options->out) ? fs::file_size(options->out) : 0;
+      print_json({{"out", options->out},
+                  {"images", result.images},
+                  {"image_size", result.image_size},
+                  {"classes", result.classes},
+                  {"bytes", bytes},
+                  {"left_out", result.left_out},
+                  {"notes", result.notes}});
       fmt::print("{}  {} images of {} px, {}, {}\n",
                  options->out,
                  result.images,

@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "app/commands/fid_checkpoints.h"
+#include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "app/scoring/score_images.h"
 #include "base/process_group.h"
@@ -77,8 +79,10 @@ void add_fid_command(CLI::App& app) {
   command->callback([options, command] {
     options->take_sampler_of_run();  // default < the run's config < command line
     apply_given(*command, *options);
-    run_fid(*options, print_scores);
+    if (!options->checkpoints.empty()) return score_checkpoints(*options);
+    const auto result = run_fid(*options, print_scores);
     if (const auto* group = base::process_group(); group && !group->is_first()) return;
+    print_json(result.json);
     if (!options->report.empty() && !options->ref.empty())
       fmt::print(stderr, "{}/score.json\n", options->report);
     for (const auto& file : {options->save_stats, options->save_features})

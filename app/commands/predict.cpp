@@ -9,6 +9,7 @@
 
 #include "app/commands/predict_autoencoder.h"
 #include "app/commands/predict_text.h"
+#include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "base/check.h"
 #include "base/process.h"
@@ -140,6 +141,14 @@ void write_gradients(const fs::path& folder, const model::Network& network, Pred
 
 void print_result(const PredictOptions& options, const PredictResult& result) {
   const auto& output = result.output;
+  print_json({{"output", options.output},
+              {"dtype", base::dtype_text(output.scalar_type())},
+              {"shape", output.sizes().vec()},
+              {"mean", output.mean().item<double>()},
+              {"std", output.std(/*unbiased=*/false).item<double>()},
+              {"loss", options.target.empty() ? nlohmann::json() : nlohmann::json(result.loss)},
+              {"gradients", result.gradients},
+              {"gradient_norm", result.gradient_norm}});
   fmt::print("{}  {} {}, mean {:.6g}, std {:.6g}\n",
              options.output,
              base::dtype_text(output.scalar_type()),

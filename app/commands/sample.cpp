@@ -11,6 +11,7 @@
 
 #include "app/commands/sample_text.h"
 #include "app/options/assets.h"
+#include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "app/runs/network_source.h"
 #include "app/runs/processes.h"
@@ -27,6 +28,7 @@
 #include "base/process.h"
 #include "base/progress_line.h"
 #include "base/text_format.h"
+#include "data/formats/json.h"
 #include "data/formats/output_file.h"
 
 namespace uvic::app {
@@ -335,7 +337,9 @@ void add_sample_command(CLI::App& app) {
     apply_given(*command, options);
     options.prompt = given->prompt;
     try {
-      if (run_sample(options)) return;
+      const bool finished = run_sample(options);
+      if (json_is_asked()) print_json(formats::read_json(fs::path(options.out) / "samples.json"));
+      if (finished) return;
     } catch (const base::StopRequested&) {
     }
     fmt::print(stderr, "stopped; the same command generates what is missing\n");

@@ -3,31 +3,29 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
-#include <map>
 #include <memory>
-#include <optional>
-#include <sstream>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "app/commands/sample.h"
+#include "app/commands/sweep_plan.h"
+#include "app/options/json_output.h"
 #include "app/options/options.h"
-#include "app/report/plot.h"
+#include "app/report/sweep_figures.h"
 #include "app/runs/latent_space.h"
-#include "app/runs/network_source.h"
-#include "app/runs/run_config.h"
 #include "app/runs/run_dir.h"
 #include "app/runs/run_parts.h"
-#include "app/sampling/generate.h"
+#include "app/scoring/kept_result.h"
 #include "app/scoring/score_images.h"
-#include "base/check.h"
 #include "base/process.h"
 #include "base/text_format.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
 #include "data/formats/make_folder.h"
+#include "data/formats/output_file.h"
+#include "data/formats/sha256.h"
 #include "metrics/image_source.h"
 
 namespace uvic::app {
@@ -37,161 +35,63 @@ namespace {
 
 constexpr int64_t kReferenceImages = 10000;  // at most, where --num_ref does not say
 
-std::vector<std::string> split(const std::string& text, char at) {
-  std::vector<std::string> parts;
-  std::istringstream stream(text);
-  for (std::string part; std::getline(stream, part, at);) parts.push_back(part);
-  return parts;
+/// The folder of a point's samples. The count is part of it: all that is in a folder is scored, and
+/// another count is another set.
+std::string folder_name(const SweepPoint& point, const SweepOptions& options) {
+  auto sampler = point.sampler;
+  for (char& c : sampler)
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '_' && c != '=') c = '-';
+  auto name = fmt::format("{}-{}-evaluations-{}-images-guidance-{}",
+                          sampler,
+                          point.budget,
+                          options.count,
+                          point.guidance.guidance_scale);
+  if (!point.interval.empty()) name += "-in-" + point.interval;
+  if (options.first_seed > 0) name += fmt::format("-from-{}", options.first_seed);
+  return name + fmt::format("-at-{}", point.images_seen);
 }
 
-std::vector<int64_t> parse_evaluations(const std::string& text) {
-  std::vector<int64_t> counts;
-  for (const auto& word : split(text, ',')) {
-    int64_t count = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), count);
-    if (error != std::errc() || end != word.data() + word.size() || count < 1 || count > 100000)
-      throw std::invalid_argument(fmt::format("--evaluations {}: wants counts, as 5,10,20", text));
-    counts.push_back(count);
-  }
-  if (counts.empty()) throw std::invalid_argument("--evaluations: give at least one count");
-  return counts;
+/// What the run is scored against, where --ref does not say.
+std::string reference_source(const SweepOptions& options, const RunConfig& training) {
+  if (!options.ref.empty()) return options.ref;
+  return training.score_ref.empty() ? training.data : training.score_ref;
 }
 
-/// "dpm_solver_pp:order=3" -> the sampler's options, all else as it is by default.
-diffusion::SamplerConfig parse_sampler(const std::string& text) {
-  diffusion::SamplerConfig config;
-  const auto parts = split(text, ':');
-  config.sampler = parts.empty() ? "" : parts[0];
-  std::vector<std::string> arguments;
-  for (size_t i = 1; i < parts.size(); ++i) arguments.push_back("--" + parts[i]);
-  CLI::App app;
-  add_fields(app, config);
-  try {
-    app.parse(arguments);
-  } catch (const CLI::ParseError& e) {
-    throw std::invalid_argument(fmt::format("--samplers {}: {}", text, e.what()));
-  }
-  if (config.method == "adaptive")
-    throw std::invalid_argument(
-        fmt::format("--samplers {}: its evaluations can't be chosen", text));
-  config.validate();
-  return config;
-}
-
-std::vector<std::string> sampler_texts(const std::string& text) {
-  if (text != "all") return split(text, ',');
-  std::vector<std::string> names;
-  for (const auto& info : diffusion::samplers()) names.push_back(info.name);
-  return names;
-}
-
-/// The most steps that need no more than `evaluations`; none where one step needs more.
-std::optional<diffusion::SamplerConfig> with_evaluations(diffusion::SamplerConfig config,
-                                                         int64_t evaluations) {
-  for (config.steps = evaluations; config.steps >= 1; --config.steps) {
-    if (config.method == "singlestep_fixed" && config.steps < config.order) break;
-    if (diffusion::function_evaluations(config) <= evaluations) return config;
-  }
-  return std::nullopt;
-}
-
-/// The count is part of it: all that is in a folder is scored, and another count is another set.
-std::string folder_name(std::string sampler, int64_t evaluations, int64_t count) {
-  std::replace(sampler.begin(), sampler.end(), ':', '-');
-  return fmt::format("{}-{}-evaluations-{}-pictures", sampler, evaluations, count);
-}
-
-/// The reference as statistics, made once for all points.
-std::string reference_statistics(const SweepOptions& options, FidOptions fid) {
-  if (metrics::source_kind(options.ref) == metrics::SourceKind::kStatistics) return options.ref;
-  const auto training = read_run_config(RunDir(options.run));
-  fid.images = options.ref;
+/// The reference as statistics, made once for all points and again where it is another.
+std::string reference_statistics(const SweepOptions& options,
+                                 const RunConfig& training,
+                                 FidOptions fid) {
+  const auto source = reference_source(options, training);
+  if (metrics::source_kind(source) == metrics::SourceKind::kStatistics) return source;
+  fid.images = source;
+  fid.dataset = training.dataset;
   fid.dataset.image_size = image_size_of(training.encoders, training.model.input());
-  fid.num_images = options.num_ref > 0
-                       ? options.num_ref
-                       : std::min(kReferenceImages,
-                                  metrics::open_images(options.ref, fid.dataset).images->size());
+  const auto images = metrics::open_images(source, fid.dataset).images;
+  fid.num_images =
+      options.num_ref > 0 ? options.num_ref : std::min(kReferenceImages, images->size());
   fid.save_stats = fs::path(options.out) / "reference.npz";
   run_fid(fid);
   return fid.save_stats;
 }
 
-std::string table_of(const json& sweep, const std::vector<int64_t>& columns) {
-  std::vector<std::string> order;
-  std::map<std::string, std::map<int64_t, json>> rows;
-  for (const auto& point : sweep["points"]) {
-    const auto name = point["sampler"].get<std::string>();
-    if (rows.find(name) == rows.end()) order.push_back(name);
-    rows[name][point["asked_evaluations"].get<int64_t>()] = point;
-  }
-  std::string table = fmt::format("| {} at evaluations: |", sweep["name"].get<std::string>());
-  std::string rule = "|---|";
-  for (const auto column : columns) table += fmt::format(" {} |", column), rule += "---|";
-  table += "\n" + rule + "\n";
-  for (const auto& name : order) {
-    table += fmt::format("| `{}` |", name);
-    for (const auto column : columns) {
-      const auto found = rows[name].find(column);
-      table += found == rows[name].end()
-                   ? " |"
-                   : fmt::format(" {} |", base::significant(found->second["distance"], 4));
-    }
-    table += "\n";
-  }
-  return table;
-}
-
-std::string plot_of(const json& sweep, const std::string& title) {
-  LinePlot plot{title, "network evaluations for each image", sweep["name"], /*log_y=*/true, {}};
-  plot.log_x = true;
-  for (const auto& point : sweep["points"]) {
-    const auto name = point["sampler"].get<std::string>();
-    if (plot.series.empty() || plot.series.back().name != name) {
-      plot.series.push_back({name, {}, {}});
-      plot.series.back().colour = plot.series.size() - 1;
-      plot.series.back().markers = true;
-    }
-    plot.series.back().x.push_back(point["evaluations"]);
-    plot.series.back().y.push_back(point["distance"]);
-  }
-  return to_svg(plot, print_palette());
-}
-
-}  // namespace
-
-void SweepOptions::validate() const {
-  base::check_fields(*this);
-  if (run.empty()) throw std::invalid_argument("--run: needed, the folder of the run");
-  if (out.empty()) throw std::invalid_argument("--out: needed, a folder");
-  formats::refuse_flag_as_path(out);
-  parse_evaluations(evaluations);
-  const auto texts = sampler_texts(samplers);
-  if (texts.empty()) throw std::invalid_argument("--samplers: give at least one");
-  for (const auto& text : texts) parse_sampler(text);
-}
-
-namespace {
-
-FidOptions fid_options(const SweepOptions& options) {
+FidOptions fid_options(const SweepOptions& options, const RunConfig& training) {
   FidOptions fid;
   fid.extractor = options.extractor;
   fid.inception = options.inception;
   fid.device = options.device;
   fid.threads = options.threads;
-  fid.ref = reference_statistics(options, fid);
+  fid.ref = reference_statistics(options, training, fid);
   return fid;
 }
 
-SampleOptions sample_options(const SweepOptions& options,
-                             const std::string& sampler,
-                             int64_t budget,
-                             const diffusion::SamplerConfig& config) {
+SampleOptions sample_options(const SweepOptions& options, const SweepPoint& point) {
   SampleOptions sample;
   sample.run = options.run;
-  sample.out = fs::path(options.out) / "samples" / folder_name(sampler, budget, options.count);
-  sample.seeds = fmt::format("0-{}", options.count - 1);
-  sample.guidance.guidance_scale = options.guidance_scale;
-  sample.sample = config;
+  sample.weights = point.weights.string();
+  sample.out = fs::path(options.out) / "samples" / folder_name(point, options);
+  sample.seeds = fmt::format("{}-{}", options.first_seed, options.first_seed + options.count - 1);
+  sample.guidance = point.guidance;
+  sample.sample = point.config;
   sample.batch_size = options.batch_size;
   sample.precision = options.precision;
   sample.device = options.device;
@@ -200,80 +100,118 @@ SampleOptions sample_options(const SweepOptions& options,
   return sample;
 }
 
-/// Throws std::invalid_argument where the run's network can't be sampled as asked.
-void check_with_run(const SweepOptions& options) {
-  RunDir(options.run).latest_weights();  // throws where there are none
-  const auto training = read_run_config(RunDir(options.run));
-  diffusion::GuidanceConfig guidance;
-  guidance.guidance_scale = options.guidance_scale;
-  check_guidance(guidance, training);
-  for (const auto& text : sampler_texts(options.samplers))
-    GenerationSettings{training.diffusion, parse_sampler(text), guidance}.validate();
+/// "1", "1 in 0.2-0.8": the guidance of a point.
+json guidance_interval(const SweepPoint& point) {
+  const auto& guidance = point.guidance;
+  if (!point.interval.empty()) return point.interval;
+  if (guidance.guidance_t_low == 0 && guidance.guidance_t_high == 0) return nullptr;
+  return guidance.guidance_t_high > 0
+             ? fmt::format("{}-{}", guidance.guidance_t_low, guidance.guidance_t_high)
+             : fmt::format("{}-", guidance.guidance_t_low);
+}
+
+/// The score of a folder of samples, kept with what it was made from.
+json score_of(const SampleOptions& sample, FidOptions fid, const json& reference_key) {
+  fid.images = sample.out;
+  const json key = {{"samples", sample_identity(sample.out)}, {"reference", reference_key}};
+  return kept_or_new(
+      fs::path(sample.out).string() + ".json", key, [&] { return run_fid(fid).json; });
 }
 
 /// Samples and scores one point and adds it to the sweep. False if a signal stopped it.
 bool add_point(json& sweep,
                const SweepOptions& options,
-               const std::string& text,
-               int64_t budget,
-               const diffusion::SamplerConfig& config,
-               FidOptions fid) {
-  const auto sample = sample_options(options, text, budget, config);
+               const SweepPoint& point,
+               const FidOptions& fid,
+               const json& reference_key) {
+  const auto sample = sample_options(options, point);
   if (!run_sample(sample)) return false;
-  fid.images = sample.out;
-  const auto scored = run_fid(fid);
-  const auto& samples = scored.json.at("samples");
-  sweep["name"] = scored.name;
-  for (const auto* key : {"checkpoint_sha256", "images_seen", "precision"})
-    sweep[key] = samples.at(key);
-  for (const auto* key : {"extractor_sha256", "reference"}) sweep[key] = scored.json.at(key);
-  const auto evaluations = diffusion::function_evaluations(config);
-  sweep["points"].push_back({{"sampler", text},
-                             {"asked_evaluations", budget},
+  const auto scored = score_of(sample, fid, reference_key);
+  const auto& samples = scored.at("samples");
+  const auto& metric = scored.at("metrics").at(0);
+  sweep["name"] = metric.at("name");
+  sweep["settings"]["precision"] = samples.at("precision");
+  sweep["settings"]["extractor"] = scored.at("extractor");
+  sweep["settings"]["extractor_sha256"] = scored.at("extractor_sha256");
+  sweep["settings"]["reference"] = scored.at("reference");
+  const auto evaluations = diffusion::function_evaluations(point.config);
+  sweep["points"].push_back({{"sampler", point.sampler},
+                             {"asked_evaluations", point.budget},
                              {"evaluations", evaluations},
-                             {"distance", scored.value},
+                             {"guidance_scale", point.guidance.guidance_scale},
+                             {"guidance_interval", guidance_interval(point)},
+                             {"images_seen", point.images_seen},
+                             {"checkpoint_sha256", samples.at("checkpoint_sha256")},
+                             {"distance", metric.at("value")},
+                             {"std", metric.at("std")},
+                             {"leave_out", metric.value("leave_out", json::array())},
                              {"images_per_sec", samples.value("images_per_sec", json())}});
   fmt::print(stderr,
-             "{:<24} {:>4} evaluations  {} {}\n",
-             text,
+             "{:<24} {:>4} evaluations  guidance {}  {} images  {} {}\n",
+             point.sampler,
              evaluations,
-             scored.name,
-             base::significant(scored.value, 5));
+             point.guidance.guidance_scale,
+             point.images_seen,
+             metric.at("name").get<std::string>(),
+             base::with_error(metric.at("value"),
+                              metric.at("std").is_number() ? metric.at("std").get<double>() : 0));
   return true;
+}
+
+json settings_of(const SweepOptions& options, const RunConfig& training) {
+  return {
+      {"run", options.run},
+      {"data", training.data},
+      {"reference_source", reference_source(options, training)},
+      {"count", options.count},
+      {"seeds", fmt::format("{}-{}", options.first_seed, options.first_seed + options.count - 1)},
+      {"version", UVIC_VERSION},
+      {"command", base::command_line()}};
+}
+
+void write_files(const json& sweep, const fs::path& out) {
+  formats::write_json(out / "sweep.json", sweep);
+  const auto tables = sweep_tables(sweep);
+  for (const auto& format : table_format_choices()) {
+    std::string text;
+    for (const auto& table : format.name == "csv" ? std::vector{sweep_list(sweep)} : tables)
+      text += (text.empty() ? "" : "\n") + to_text(table, format.name);
+    formats::write_file_atomically(out / ("sweep." + table_suffix(format.name)), text);
+  }
+  for (const auto& figure : sweep_figures(sweep))
+    formats::write_file_atomically(out / (figure.file + ".svg"), figure.svg);
 }
 
 }  // namespace
 
+void SweepOptions::validate() const {
+  check_sweep(*this);
+  formats::refuse_flag_as_path(out);
+}
+
 json run_sweep(const SweepOptions& options) {
   options.validate();
   const fs::path out(options.out);
-  check_with_run(options);
+  const auto training = read_run_config(RunDir(options.run));
+  const auto points = sweep_points(sweep_axes(options, training), training);
   formats::make_folder(out / "samples");
-  const auto budgets = parse_evaluations(options.evaluations);
-  const auto fid = fid_options(options);
-  json sweep = {{"count", options.count},
-                {"guidance_scale", options.guidance_scale},
-                {"points", json::array()}};
-  for (const auto& text : sampler_texts(options.samplers))
-    for (const auto budget : budgets) {
-      const auto config = with_evaluations(parse_sampler(text), budget);
-      if (!config) continue;
-      if (!add_point(sweep, options, text, budget, *config, fid)) return nullptr;
-      formats::write_json(out / "sweep.json", sweep);
-    }
-  base::require(!sweep["points"].empty(),
-                "--evaluations {}: too few for a step of any of these samplers",
-                options.evaluations);
-  formats::write_file_atomically(out / "sweep.md", table_of(sweep, budgets));
-  formats::write_file_atomically(out / "sweep.svg",
-                                 plot_of(sweep, fmt::format("{} images each", options.count)));
+  const auto fid = fid_options(options, training);
+  const json reference_key = {{"statistics_sha256", formats::sha256_file(fid.ref)},
+                              {"extractor", options.extractor}};
+  json sweep = {{"settings", settings_of(options, training)}, {"points", json::array()}};
+  for (const auto& point : points) {
+    if (!add_point(sweep, options, point, fid, reference_key)) return nullptr;
+    formats::write_json(out / "sweep.json", sweep);
+  }
+  sweep["lowest"] = lowest_of(sweep["points"]);
+  write_files(sweep, out);
   return sweep;
 }
 
 void add_sweep_command(CLI::App& app) {
   auto options = std::make_shared<SweepOptions>();
   auto* command = app.add_subcommand(
-      "sweep", "Fréchet distance against network evaluations, sampler by sampler");
+      "sweep", "Fréchet distance over samplers, evaluations, guidance and checkpoints of a run");
   add_fields(*command, *options);
   command->callback([options] {
     json sweep;
@@ -285,8 +223,14 @@ void add_sweep_command(CLI::App& app) {
       fmt::print(stderr, "stopped; the same command goes on\n");
       return;
     }
-    fmt::print("{}", table_of(sweep, parse_evaluations(options->evaluations)));
-    fmt::print(stderr, "{}/sweep.svg\n", options->out);
+    print_json(sweep);
+    if (options->table == "csv") {
+      fmt::print("{}", to_text(sweep_list(sweep), "csv"));
+    } else {
+      for (const auto& table : sweep_tables(sweep))
+        fmt::print("{}\n", to_text(table, options->table));
+    }
+    fmt::print(stderr, "{}/sweep.json\n", options->out);
   });
 }
 

@@ -1,4 +1,5 @@
-// uvic sweep: Fréchet distance against network evaluations, sampler by sampler, on one trained run.
+// uvic sweep: the Fréchet distance of one trained run over a grid of samplers, evaluations, guidance
+// and checkpoints.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -7,52 +8,81 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "app/report/number_table.h"
 #include "base/field.h"
 
 namespace uvic::app {
 
 struct SweepOptions {
   std::string run;
-  std::string ref = "procedural";
+  std::string ref;
   std::string out;
-  std::string samplers = "ddpm,ddim,heun,dpm_solver,dpm_solver_pp,dpm_solver_pp_sde,unipc";
-  std::string evaluations = "5,10,20,50";
+  std::string samplers;
+  std::string evaluations;
+  std::string guidance_scale;
+  std::string guidance_interval;
+  std::string checkpoints = "latest";
   int64_t count = 256;
+  int64_t first_seed = 0;
   int64_t num_ref = 0;
-  double guidance_scale = 1;
   std::string extractor = "embedded";
   std::string inception;
   int64_t batch_size = 64;
   std::string precision = "auto";
   std::string device = "auto";
   int64_t threads = 0;
+  std::string table = "markdown";
   bool overwrite = false;
 
   template <class Visitor>
   void fields(Visitor&& visit) {
     using base::Field;
     visit("run", run, Field{"Folder of the run"});
-    visit("ref", ref, Field{"Reference images, or statistics (.npz)"});
+    visit("ref",
+          ref,
+          Field{"Reference images, or statistics (.npz); empty: what the run scores against, its "
+                "training images unless score_ref says otherwise"});
     visit("out",
           out,
-          Field{"Folder of samples, sweep.json, sweep.md, sweep.svg; the same command resumes"});
+          Field{"Folder of samples, sweep.json, tables, plots; the same command resumes"});
     visit("samplers",
           samplers,
           Field{"Samplers, each with options of its own after colons, as "
-                "ddim,dpm_solver_pp:order=3; or all"});
+                "ddim,dpm_solver_pp:order=3; or all; empty: seven samplers, or the run's own where "
+                "something else is swept"});
     visit(
-        "evaluations", evaluations, Field{"Network evaluations for each image, as 5,10,20,50,100"});
+        "evaluations",
+        evaluations,
+        Field{"Network evaluations for each image, as 5,10,20,50; empty: 5,10,20,50, or the run's "
+              "own where something else is swept"});
+    visit("guidance_scale",
+          guidance_scale,
+          Field{"Guidance scales w, as 1,1.5,2 (see uvic sample; other than 1 it doubles the cost, "
+                "not the count); empty: the run's"});
+    visit("guidance_interval",
+          guidance_interval,
+          Field{"Times t within which guidance acts, LOW-HIGH, as 0-1,0.2-0.8; empty: the run's"});
+    visit("checkpoints",
+          checkpoints,
+          Field{"Weights by images seen: latest, all, every=IMAGES, or a list, as 64k,128k"});
     visit("count",
           count,
-          Field{"Images generated for each point, seeds 0, 1, ...", base::from(2, 4294967296.0)});
+          Field{"Images generated for each point, the same seeds for all",
+                base::from(2, 4294967296.0)});
+    visit(
+        "first_seed",
+        first_seed,
+        Field{"Seeds from this one on; other seeds than those that a choice was made with test it",
+              base::from(0, 4294967295.0)});
     visit("num_ref",
           num_ref,
           Field{"Use that many reference images; 0: all, at most 10000",
                 base::from(0, base::kMostCount)});
-    visit("guidance_scale",
-          guidance_scale,
-          Field{"w, see uvic sample; it doubles the cost, not the count", base::from(-1000, 1000)});
-    visit("extractor", extractor, Field{"Feature network of the distance: embedded | inception"});
+    visit("extractor",
+          extractor,
+          Field{"Feature network of the distance: a TorchScript file FILE.pt, or",
+                {{"embedded", "FD"}, {"inception", "FID"}}}
+              .or_else());
     visit("inception", inception, Field{"Path of the FID Inception weights"}.advanced());
     visit("batch_size",
           batch_size,
@@ -62,16 +92,28 @@ struct SweepOptions {
     visit("precision", precision, base::precision_field("Precision of the network").advanced());
     visit("device", device, base::device_field().advanced());
     visit("threads", threads, base::threads_field());
+    visit("table", table, Field{"Format of the printed table", table_format_choices()});
     visit("overwrite",
           overwrite,
           Field{"Generate again what --out holds, also with other settings or weights"});
   }
-  /// Throws std::invalid_argument, before any work, on a sampler or count that can't be.
+  /// Throws std::invalid_argument, before any work, on what can't be.
   void validate() const;
 };
 
-/// Samples and scores what is missing. Returns what sweep.json holds: "name" (of the distance),
-/// "points" (sampler, evaluations, distance, images_per_sec), count, reference, checkpoint. Returns
+/// Samples and scores what is missing. Returns what sweep.json holds:
+///
+///   name         of the distance
+///   points       sampler, asked_evaluations, evaluations, guidance_scale, guidance_interval,
+///                images_seen, distance, std (null below 20 images), leave_out (MetricValue in
+///                metrics/score.h), images_per_sec
+///   settings     run, reference, seeds, count, extractor, precision, version
+///   lowest       the point of the lowest distance, and for each other one the difference from it
+///                with the error of that difference: all points have the same seeds, so that their
+///                errors are common in part
+///
+/// Writes sweep.json, sweep.md, sweep.csv, sweep.tex; sweep.svg, distance against evaluations, where
+/// those differ; and for each two options that differ a heat map, heat_ROWS_COLUMNS.svg. Returns
 /// null if a signal stopped it.
 nlohmann::json run_sweep(const SweepOptions& options);
 

@@ -7,13 +7,15 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "app/commands/train_plan.h"
+#include "app/options/json_output.h"
 #include "app/options/options.h"
+#include "app/runs/data_facts.h"
 #include "app/runs/processes.h"
 #include "app/runs/run_dir.h"
 #include "app/runs/run_parts.h"
 #include "app/runs/run_record.h"
 #include "app/sampling/generate.h"
-#include "app/scoring/score_tokens.h"
 #include "app/training/fine_tune.h"
 #include "app/training/image_snapshots.h"
 #include "app/training/job.h"
@@ -35,32 +37,6 @@
 
 namespace uvic::app {
 namespace {
-
-std::unique_ptr<data::TokenSource> open_sequences(const RunConfig& options) {
-  const auto input = options.model.input();
-  auto source = data::open_token_source(
-      options.data, options.tokens, {data::TokenSplit::kTrain, input.length, input.vocabulary});
-  check_token_source(input, *source, options.data, /*allow_longer=*/false);
-  return source;
-}
-
-std::string summary(const RunConfig& options) {
-  return fmt::format("{} parameters, {:.3f} GFLOP {} forward, {} training",
-                     model::parameter_count(options.model),
-                     model::forward_flops(options.model) / 1e9,
-                     options.is_of_sequences() ? "a sequence of full length" : "an image",
-                     base::si_number(3 * model::forward_flops(options.model) *
-                                     static_cast<double>(options.total_images)) +
-                         "FLOP");
-}
-
-// How many shards a step has depends on the threads: after set_up_process().
-void print_memory(const RunConfig& options, torch::Device device, int64_t processes) {
-  const int64_t images = images_at_once(options, processes);
-  const auto shards =
-      choose_shards(options.shards, images, model::parameter_count(options.model), device);
-  fmt::print("{}", memory_text(estimate_memory(options, device, shards, processes)));
-}
 
 /// Everything that a launch has opened.
 struct TrainLaunch {
@@ -108,6 +84,7 @@ void record(const TrainLaunch& launch) {
   nlohmann::json entry = {{"id", launch.identity.lineage.back().launch},
                           {"time", base::utc_now()},
                           {"host", host_name()},
+                          {"folder", std::filesystem::current_path().string()},
                           {"command", base::command_line()},
                           {"version", UVIC_VERSION},
                           {"device", launch.device.str()},
@@ -239,6 +216,22 @@ void train_on(TrainLaunch& launch) {
   if (writes) record_images(run, state.images_seen);
 }
 
+/// What --json prints: the last score with its error, or null.
+nlohmann::json result_record(const RunConfig& options, const TrainResult& result) {
+  const RunDir run(options.out);
+  nlohmann::json score;
+  for (const auto& line : run.read_stats())
+    if (line.contains("distance")) score = line;
+  const auto weights = run.checkpoints();
+  return {{"run", options.out},
+          {"images_seen", result.images_seen},
+          {"total_images", options.total_images},
+          {"finished", result.finished},
+          {"elapsed_sec", result.elapsed_sec},
+          {"weights", weights.empty() ? "" : weights.back().path.string()},
+          {"score", score}};
+}
+
 void log_end(const TrainLaunch& launch) {
   const auto& state = launch.state;
   const bool finished = state.images_seen >= launch.options.total_images;
@@ -258,20 +251,19 @@ void log_begin(const TrainLaunch& launch) {
   const auto& options = launch.options;
   launch.run.log(fmt::format("{}: {}; {} threads, {}",
                              launch.dataset.describe(),
-                             summary(options),
+                             training_summary(options),
                              at::get_num_threads(),
                              base::resolve_precision(options.precision, launch.device)));
   if (options.encoders.is_latent() && !launch.inputs.latent && options.grid_images > 0)
     launch.run.log("no sample grids: the network works on latents; --autoencoder decodes them");
+  if (!launch.images) return;
+  if (const auto note = size_note(*launch.images, options); !note.empty())
+    launch.run.log("note: " + note);
 }
 
-void check_options(const RunConfig& options) {
+/// All that is wrong with the options, before any work.
+void check_launch(const RunConfig& options) {
   options.validate();
-  base::require(options.dry_run || !options.out.empty(), "--out: needed, the folder of the run");
-  base::require(options.dry_run || !options.data.empty(),
-                options.is_of_sequences()
-                    ? "--data: needed; text, token arrays, or a task as \"nt\""
-                    : "--data: needed; \"procedural\" is the embedded set");
   if (options.is_of_sequences()) return;
   GenerationSettings{options.diffusion, options.sample, options.guidance}.validate();
   check_grid(options);
@@ -281,13 +273,21 @@ void check_options(const RunConfig& options) {
 void say_first(const RunConfig& options, const base::ProcessOptions& asked) {
   const auto place = base::process_place();
   if (place.rank != 0) return;
-  if (options.memory && place.launcher != "--processes") {  // which has said it already
-    const auto processes = std::max(place.size, asked.processes);
-    const auto share = std::max<int64_t>(1, base::usable_cores() / processes);
+  const auto processes = std::max(place.size, asked.processes);
+  const auto share = std::max<int64_t>(1, base::usable_cores() / processes);
+  if (options.memory || options.dry_run)
     base::set_up_process(options.threads == 0 && processes > 1 ? share : options.threads);
-    print_memory(options, torch::Device(base::choose_device(options.device)), processes);
-  }
-  if (options.dry_run) fmt::print("{}\n# {}\n", to_toml(options), summary(options));
+  if (options.memory && place.launcher != "--processes")  // which has said it already
+    print_training_memory(options, torch::Device(base::choose_device(options.device)), processes);
+  if (options.dry_run) print_training_plan(options);
+}
+
+void require_places(const RunConfig& options) {
+  base::require(!options.out.empty(), "--out: needed, the folder of the run");
+  base::require(!options.data.empty(),
+                options.is_of_sequences()
+                    ? "--data: needed; text, token arrays, or a task as \"nt\""
+                    : "--data: needed; \"procedural\" is the embedded set");
 }
 
 }  // namespace
@@ -295,7 +295,10 @@ void say_first(const RunConfig& options, const base::ProcessOptions& asked) {
 TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
   auto options = given;
   options.encoders.override_with(given.encoders);  // absolute paths: a run keeps them
-  check_options(options);
+  options.after_reading();
+  take_what_is_open(options);
+  check_launch(options);
+  if (!options.dry_run) require_places(options);
   say_first(options, flags.processes);
   if (options.dry_run) return {};
   auto* const group = start_processes(flags.processes, options.threads);
@@ -311,7 +314,7 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
   TrainingData images;
   std::unique_ptr<data::TokenSource> sequences;
   if (options.is_of_sequences())
-    sequences = open_sequences(options);
+    sequences = open_training_sequences(options);
   else
     images = open_training_data(options, device);
   const data::Examples* dataset = images.dataset.get();
@@ -356,6 +359,7 @@ void add_train_command(CLI::App& app) {
   auto options = std::make_shared<RunConfig>();
   auto launch = std::make_shared<LaunchOptions>();
   options->dataset.image_size = 0;
+  options->leave_to_data();
   auto* command = app.add_subcommand(
       "train",
       "Train a U-ViT, a U-ViC or a language model; the same command, or --out alone, resumes");
@@ -364,7 +368,9 @@ void add_train_command(CLI::App& app) {
   command->callback([options, launch, command, &app] {
     const auto* config = app.get_config_ptr();
     base::check_fields(*launch);
-    run_train(options_of_launch(*options, *command, config && config->count() > 0), *launch);
+    const auto run = options_of_launch(*options, *command, config && config->count() > 0);
+    const auto result = run_train(run, *launch);
+    if (!run.dry_run) print_json(result_record(run, result));
   });
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "base/process.h"
 #include "data/loader.h"
@@ -96,6 +97,11 @@ void add_train_features_command(CLI::App& app) {
       fmt::print("{}: accuracy {:.1f} %\n", options->weights, 100 * result.test_accuracy);
       return;
     }
+    print_json(
+        {{"out", options->out},
+         {"train_accuracy", result.train_accuracy},
+         {"test_accuracy",
+          result.test_accuracy >= 0 ? nlohmann::json(result.test_accuracy) : nlohmann::json()}});
     fmt::print("{}: accuracy {:.1f} % in training", options->out, 100 * result.train_accuracy);
     if (result.test_accuracy >= 0)
       fmt::print(", {:.1f} % on held-out images", 100 * result.test_accuracy);

@@ -5,8 +5,13 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <map>
 #include <sstream>
+#include <stdexcept>
 #include <string_view>
+
+#include "app/options/suggestion.h"
+#include "base/check.h"
 
 namespace uvic::app {
 namespace detail {
@@ -76,6 +81,65 @@ void parse_given(CLI::App& app, const CLI::App& command) {
     if (app.get_option_no_throw(name)) arguments.push_back(name + "=" + option->results().back());
   }
   app.parse(arguments);
+}
+
+void assign_into(CLI::App& app,
+                 const std::vector<std::string>& assignments,
+                 const std::string& where) {
+  std::vector<std::string> arguments;
+  for (const auto& assignment : assignments) {
+    auto name = assignment.substr(0, assignment.find('='));
+    base::require(name.size() < assignment.size() && !name.empty(),
+                  "{}: \"{}\" is no assignment; write OPTION=VALUE, as model.depth=6",
+                  where,
+                  assignment);
+    std::replace(name.begin(), name.end(), '-', '_');
+    if (!app.get_option_no_throw("--" + name)) {
+      std::vector<std::string> names;
+      for (const auto* option : app.get_options())
+        if (!option->get_lnames().empty()) names.push_back(option->get_lnames().front());
+      throw std::invalid_argument(fmt::format(
+          "{}: unknown option {}{}", where, name, suggestion(nearest(name, names), "")));
+    }
+    auto value = assignment.substr(name.size() + 1);
+    arguments.push_back("--" + name + "=" + (value.empty() ? detail::kEmptyValue : value));
+  }
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::ParseError& e) {
+    throw std::invalid_argument(fmt::format("{}: {}", where, usage_message(app, e, arguments)));
+  }
+}
+
+std::vector<std::string> notes_of_repeats(const CLI::App& app,
+                                          const std::vector<std::string>& arguments) {
+  const auto commands = app.get_subcommands([](const CLI::App*) { return true; });
+  const CLI::App* command = nullptr;
+  std::vector<std::string> names;
+  std::map<std::string, int> counts;
+  std::map<std::string, std::string> last;
+  for (size_t i = 0; i < arguments.size() && arguments[i] != "--"; ++i) {
+    const auto& argument = arguments[i];
+    for (const auto* one : commands)
+      if (!command && one->get_name() == argument) command = one;
+    if (argument.rfind("--", 0) != 0) continue;
+    const auto end = argument.find('=');
+    const auto name = argument.substr(0, end);
+    if (counts[name]++ == 1) names.push_back(name);
+    last[name] = end != std::string::npos   ? argument.substr(end + 1)
+                 : i + 1 < arguments.size() ? arguments[i + 1]
+                                            : std::string();
+  }
+  std::vector<std::string> notes;
+  for (const auto& name : names) {
+    const auto* option = command ? command->get_option_no_throw(name) : nullptr;
+    if (!option || option->get_multi_option_policy() != CLI::MultiOptionPolicy::TakeLast) continue;
+    notes.push_back(fmt::format("{} is given {} times; the last counts{}",
+                                name,
+                                counts[name],
+                                option->get_expected_min() == 0 ? "" : ": " + last[name]));
+  }
+  return notes;
 }
 
 std::vector<std::string> normalized_arguments(int argc, const char* const* argv) {

@@ -26,6 +26,12 @@ extern const char* const kEmptyValue;
 std::string empty_value(std::string& text);
 /// Sets the help text and the group of the option.
 void describe(CLI::Option& option, const std::string& name, const base::Field& field);
+/// Whether Config replaces words of earlier versions once it is read.
+template <class T, class = void>
+struct changes_after_reading : std::false_type {};
+template <class T>
+struct changes_after_reading<T, std::void_t<decltype(std::declval<T&>().after_reading())>>
+    : std::true_type {};
 }  // namespace detail
 
 /// Adds one option for each leaf: --model.depth 12. A bool is a flag with an optional value:
@@ -84,7 +90,9 @@ std::string to_toml(Config config) {
   return top + sections;
 }
 
-/// Adds the option --config FILE to `app`.
+/// Adds the option --config FILE to `app`. It may be given several times: later files override
+/// earlier ones, key by key. A file may name others that it starts from, base = "NAME" or a list:
+/// a shipped config, or a path from the folder of the file.
 ///
 /// The keys of the file are the option names of the called subcommand (or of `app` if it has none).
 /// Sections become prefixes of dotted names. The file overrides the defaults, and the command line
@@ -103,6 +111,7 @@ void read_toml(const std::filesystem::path& path, Config& config, bool keep_unkn
   CLI::App app;
   add_fields(app, config);
   read_toml_into(app, path, keep_unknown);
+  if constexpr (detail::changes_after_reading<Config>::value) config.after_reading();
 }
 
 /// The same from a text, such as the metadata of weights. `name` appears in messages.
@@ -118,6 +127,7 @@ void read_toml_text(const std::string& text,
   CLI::App app;
   add_fields(app, config);
   read_toml_text_into(app, text, name, keep_unknown);
+  if constexpr (detail::changes_after_reading<Config>::value) config.after_reading();
 }
 
 /// Sets in `config` only the options that the command line of `command` contains, for options whose
@@ -129,6 +139,23 @@ void apply_given(const CLI::App& command, Config& config) {
   add_fields(app, config);
   parse_given(app, command);
 }
+
+/// Applies assignments such as "model.placement=all" to `config`, as the command line would.
+/// `where` begins the message of what is thrown, std::invalid_argument.
+void assign_into(CLI::App& app,
+                 const std::vector<std::string>& assignments,
+                 const std::string& where);
+template <class Config>
+void assign(const std::vector<std::string>& assignments, const std::string& where, Config& config) {
+  CLI::App app;
+  add_fields(app, config);
+  assign_into(app, assignments, where);
+}
+
+/// "--count is given 2 times; the last counts: 4" for each option of the called command that takes
+/// one value and has several in `arguments` (normalized).
+std::vector<std::string> notes_of_repeats(const CLI::App& app,
+                                          const std::vector<std::string>& arguments);
 
 /// argv[1..] with `_` for `-` in option names: --dry-run becomes --dry_run. Values stay as they
 /// are, but "true" and "false" are joined to their flag: --flip=false. `help COMMAND` becomes

@@ -2,11 +2,15 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <memory>
 #include <sstream>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
 
+#include "app/options/assets.h"
 #include "app/options/options.h"
 #include "app/options/suggestion.h"
 
@@ -18,9 +22,31 @@ namespace {
 constexpr std::streamsize kLargestConfig = 1 << 15;
 constexpr int kDeepestSection = 16;
 
+constexpr size_t kMostBases = 16;  // files that one config starts from, one from another
+
 struct Leaf {
   std::string name;  // dotted
   const toml::node* node;
+  std::string file = {};
+};
+
+/// Tables, which the leaves point into, and their leaves: one for each name.
+struct Leaves {
+  std::vector<std::shared_ptr<toml::table>> tables;
+  std::vector<Leaf> leaves;
+
+  /// `later` wins, key by key.
+  void override_with(Leaves later) {
+    tables.insert(tables.end(), later.tables.begin(), later.tables.end());
+    for (auto& leaf : later.leaves) {
+      const auto same = std::find_if(
+          leaves.begin(), leaves.end(), [&](const Leaf& known) { return known.name == leaf.name; });
+      if (same == leaves.end())
+        leaves.push_back(std::move(leaf));
+      else
+        *same = std::move(leaf);
+    }
+  }
 };
 
 void collect_leaves(const toml::table& table,
@@ -116,38 +142,25 @@ class TomlConfig : public CLI::Config {
     throw std::logic_error("to_toml() writes the record of a run");
   }
 
+  /// CLI11 calls this once for each --config, the last first, and keeps what it has. The first call
+  /// therefore reads all files, and the others nothing.
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
     const auto* option = app_->get_config_ptr();
-    const auto file = !name_.empty()               ? name_
-                      : option && !option->empty() ? option->results().back()
-                                                   : std::string("config");
-    std::string text(kLargestConfig + 1, '\0');
-    input.read(text.data(), kLargestConfig + 1);
-    if (input.gcount() > kLargestConfig)
-      throw CLI::ConfigError(
-          fmt::format("{}: longer than {} bytes; is this a config?", file, kLargestConfig),
-          CLI::ExitCodes::ConfigError);
-    text.resize(static_cast<size_t>(input.gcount()));
-    if (const auto line = foreign_letter_line(text))
-      throw error(file,
-                  static_cast<toml::source_index>(line),
-                  "a letter that is not ASCII; put it in quotes");
-    toml::table table;
-    try {
-      table = toml::parse(text, file);
-    } catch (const toml::parse_error& e) {
-      throw error(file, e.source().begin.line, std::string(e.description()));
-    }
+    if (!name_.empty() || !option || option->empty())
+      return items_of(leaves_of(text_of(input, name_), name_.empty() ? "config" : name_, ""));
+    if (std::exchange(is_read_, true)) return {};
+    Leaves all;
+    for (const auto& file : option->as<std::vector<std::string>>())
+      all.override_with(leaves_of_file(file, {}));
+    return items_of(all);
+  }
+
+ private:
+  std::vector<CLI::ConfigItem> items_of(const Leaves& all) const {
     const auto called = app_->get_subcommands();
     const CLI::App& target = called.empty() ? *app_ : *called.front();
-    std::vector<Leaf> leaves;
-    try {
-      collect_leaves(table, "", leaves);
-    } catch (const std::length_error& e) {
-      throw error(file, table.source().begin.line, e.what());
-    }
     std::vector<CLI::ConfigItem> items;
-    for (const auto& [name, node] : leaves) {
+    for (const auto& [name, node, file] : all.leaves) {
       const auto line = node->source().begin.line;
       const auto* known = target.get_option_no_throw("--" + name);
       if (!known || !known->get_configurable()) {
@@ -170,7 +183,86 @@ class TomlConfig : public CLI::Config {
     return items;
   }
 
- private:
+  static std::string text_of(std::istream& input, const std::string& file) {
+    std::string text(kLargestConfig + 1, '\0');
+    input.read(text.data(), kLargestConfig + 1);
+    if (input.gcount() > kLargestConfig)
+      throw CLI::ConfigError(
+          fmt::format("{}: longer than {} bytes; is this a config?", file, kLargestConfig),
+          CLI::ExitCodes::ConfigError);
+    text.resize(static_cast<size_t>(input.gcount()));
+    return text;
+  }
+
+  /// A file over those that it names as its base. `chain`: the files that led here.
+  static Leaves leaves_of_file(const std::string& file, std::vector<std::string> chain) {
+    std::ifstream input(file);
+    if (!input.good()) throw CLI::FileError::Missing(file);
+    std::error_code ignored;
+    chain.push_back(std::filesystem::weakly_canonical(file, ignored).string());
+    return leaves_of(text_of(input, file), file, std::filesystem::path(file).parent_path(), chain);
+  }
+
+  /// A base is a file next to the one that names it, or a shipped config.
+  static std::string base_file(const std::filesystem::path& folder, const std::string& name) {
+    std::error_code ignored;
+    for (const auto* suffix : {"", ".toml"})
+      if (const auto near = folder / (name + suffix);
+          std::filesystem::is_regular_file(near, ignored))
+        return near.string();
+    return find_config(name).string();
+  }
+
+  /// `chain` is empty where the text is no file of the user's: then it may name no base.
+  static Leaves leaves_of(const std::string& text,
+                          const std::string& file,
+                          const std::filesystem::path& folder,
+                          const std::vector<std::string>& chain = {}) {
+    if (const auto line = foreign_letter_line(text))
+      throw error(file,
+                  static_cast<toml::source_index>(line),
+                  "a letter that is not ASCII; put it in quotes");
+    auto table = std::make_shared<toml::table>();
+    try {
+      *table = toml::parse(text, file);
+    } catch (const toml::parse_error& e) {
+      throw error(file, e.source().begin.line, std::string(e.description()));
+    }
+    Leaves own, all;
+    try {
+      collect_leaves(*table, "", own.leaves);
+    } catch (const std::length_error& e) {
+      throw error(file, table->source().begin.line, e.what());
+    }
+    for (auto& leaf : own.leaves) leaf.file = file;
+    const auto base = std::find_if(
+        own.leaves.begin(), own.leaves.end(), [](const Leaf& leaf) { return leaf.name == "base"; });
+    if (base != own.leaves.end() && !chain.empty()) {
+      const auto line = base->node->source().begin.line;
+      if (!base->node->is_string() && !base->node->is_array())
+        throw error(file, line, "base must be a string in quotes or a list of them");
+      for (const auto& name : words(*base->node, fmt::format("{}:{}: base", file, line))) {
+        std::string path;
+        try {
+          path = base_file(folder, name);
+        } catch (const std::invalid_argument& e) {
+          throw error(file, line, std::string("base: ") + e.what());
+        }
+        std::error_code ignored;
+        const auto real = std::filesystem::weakly_canonical(path, ignored).string();
+        if (std::find(chain.begin(), chain.end(), real) != chain.end())
+          throw error(file, line, fmt::format("base {}: starts from itself", name));
+        if (chain.size() >= kMostBases)
+          throw error(file, line, fmt::format("base: more than {} files deep", kMostBases));
+        all.override_with(leaves_of_file(path, chain));
+      }
+      own.leaves.erase(base);
+    }
+    own.tables.push_back(std::move(table));
+    all.override_with(std::move(own));
+    return all;
+  }
+
   static CLI::ConfigError error(const std::string& file,
                                 toml::source_index line,
                                 const std::string& what) {
@@ -180,16 +272,20 @@ class TomlConfig : public CLI::Config {
   const CLI::App* app_;
   bool keep_unknown_;
   std::string name_;
+  mutable bool is_read_ = false;
 };
 
 }  // namespace
 
 void enable_config_file(CLI::App& app,
                         const std::function<std::filesystem::path(const std::string&)>& find_file) {
-  app.set_config("--config",
-                 "",
-                 "TOML file of options, or the name of a shipped one; flags on the command line "
-                 "win over it")
+  app.set_config(
+         "--config",
+         "",
+         "TOML file of options, or the name of a shipped one; several: later ones win; flags "
+         "on the command line win over all")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->transform([find_file](std::string name) { return find_file(name).string(); });
   app.config_formatter(std::make_shared<TomlConfig>(&app));
 }

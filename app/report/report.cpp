@@ -4,14 +4,13 @@
 
 #include <algorithm>
 #include <functional>
-#include <limits>
-#include <map>
 #include <optional>
 #include <string_view>
 
 #include "app/options/assets.h"
 #include "app/report/plot.h"
 #include "app/report/report_images.h"
+#include "app/report/report_notes.h"
 #include "app/report/report_plots.h"
 #include "app/report/report_table.h"
 #include "app/report/template.h"
@@ -203,67 +202,6 @@ json neighbours_view(const json& entries) {
   return view;
 }
 
-/// How the standard deviation of one score was estimated, by metric; without metrics that have
-/// none.
-std::map<std::string, std::string> estimates_of(const json& entries) {
-  std::map<std::string, std::string> estimates;
-  for (const auto& entry : entries)
-    for (const auto& metric : entry["metrics"])
-      if (metric["std_over_seeds"].is_null() && metric["std_of_one_score"].is_number())
-        estimates[metric["name"].get<std::string>()] = metric.value("how", "");
-  return estimates;
-}
-
-/// "3", "2 to 3": the numbers of training seeds of the scored entries.
-std::string seeds_text(const json& entries) {
-  size_t least = std::numeric_limits<size_t>::max(), most = 0;
-  for (const auto& entry : entries) {
-    if (entry["scores"].empty()) continue;
-    least = std::min(least, entry["scores"].size());
-    most = std::max(most, entry["scores"].size());
-  }
-  return least < most ? fmt::format("{} to {}", least, most) : fmt::format("{}", most);
-}
-
-/// What the error bars of the primary metric are.
-std::string score_caption(const json& data) {
-  const std::string primary = data["primary_metric"];
-  const auto seeds = seeds_text(data["entries"]);
-  std::string caption;
-  if (seeds != "0" && seeds != "1")
-    caption = fmt::format("Mean and standard deviation over {} training seeds (rings: each seed).",
-                          seeds);
-  auto single = estimates_of(data["baselines"]);
-  single.merge(estimates_of(data["entries"]));
-  const auto found = single.find(primary);
-  if (found == single.end()) return caption.empty() ? "One training seed: no error bars." : caption;
-  return fmt::format("{}{}standard deviation of one score{}{}.",
-                     caption,
-                     caption.empty() ? "Bars: " : " With one seed, and for baselines: ",
-                     found->second.empty() ? "" : ": ",
-                     found->second);
-}
-
-std::string numbers_note(const json& data) {
-  const std::string primary = data["primary_metric"];
-  if (primary.empty()) return "Not scored.";
-  const auto seeds = seeds_text(data["entries"]);
-  std::string note =
-      seeds == "1" ? "One training seed."
-                   : fmt::format("± is the standard deviation over {} training seeds.", seeds);
-  for (const auto& [metric, how] : estimates_of(data["entries"]))
-    note += fmt::format(" ± of one {}: {}.", metric, how.empty() ? "standard deviation" : how);
-  if (data["entries"].size() > 1)
-    note += " The best value of a row is bold, also without a significant difference.";
-  const auto& tests = data["significance"];
-  if (std::any_of(tests.begin(), tests.end(), [](const json& t) { return !t[0]["p"].is_null(); }))
-    note += data["entries"].size() > 2
-                ? " p: the best compared with the second best, Welch's t-test over training seeds, "
-                  "with Holm's correction over columns and no correction over rows."
-                : " p: Welch's t-test over training seeds, without a correction over rows.";
-  return note;
-}
-
 constexpr const char* kReadingNote =
     "FD is the Fréchet distance between the feature statistics of samples and reference. It is "
     "called FID only with the features of the FID Inception network. Distances of different "
@@ -313,6 +251,8 @@ json view_of(const json& data,
                            : data["primary_metric"];
   view["warnings"] = data["warnings"];
   view["numbers_note"] = numbers_note(data);
+  view["tests"] = tests_view(data);
+  view["has_tests"] = !view["tests"].empty();
   view["version"] = version_text().substr(0, version_text().find('\n'));
   view["reading_note"] = kReadingNote;
   view["has_plots"] = !plots.empty();
@@ -341,8 +281,9 @@ json view_of(const json& data,
 void write_report(const std::string& title,
                   const std::vector<ReportEntry>& entries,
                   const std::vector<json>& baselines,
-                  const fs::path& out) {
-  const auto data = report_data(title, entries, baselines);
+                  const fs::path& out,
+                  const std::string& baseline_column) {
+  const auto data = report_data(title, entries, baselines, baseline_column);
   const auto plan = plan_sheet(data["entries"]);
   const auto sheets = make_sheets(plan, data);
   const auto plots = make_plots(data);
@@ -370,14 +311,20 @@ void write_report(const std::string& title,
         formats::read_file(data["entries"][shown["entry"].get<size_t>()]["neighbours"]["sheet"]
                                .get<std::string>()));
   if (scores) formats::write_file_atomically(out / (scores->file + ".svg"), scores->print_svg);
+  const auto numbers = report_numbers(data);
+  for (const auto& format : table_format_choices())
+    formats::write_file_atomically(out / ("table." + table_suffix(format.name)),
+                                   to_text(numbers, format.name));
   formats::write_file_atomically(out / "report.json",
                                  data.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
   formats::write_file_atomically(out / "report.html", page);
 }
+
 std::string report_text(const std::string& title,
                         const std::vector<ReportEntry>& entries,
-                        const std::vector<json>& baselines) {
-  const auto data = report_data(title, entries, baselines);
+                        const std::vector<json>& baselines,
+                        const std::string& baseline_column) {
+  const auto data = report_data(title, entries, baselines, baseline_column);
   std::vector<std::string> names;
   for (const auto& entry : entries) names.push_back(entry.name);
   return fmt::format(

@@ -57,7 +57,7 @@ json curve_of(const std::vector<json>& stats) {
 json distances_of(const std::vector<std::vector<json>>& runs) {
   struct Measured {
     std::string name;
-    std::vector<double> values, elapsed_sec;
+    std::vector<double> values, errors, elapsed_sec;
   };
   std::map<int64_t, Measured> by_images;
   for (const auto& stats : runs) {
@@ -69,16 +69,19 @@ json distances_of(const std::vector<std::vector<json>>& runs) {
       auto& measured = by_images[line["images_seen"].get<int64_t>()];
       measured.name = line.value("distance_name", "FD");
       measured.values.push_back(*distance);
+      if (const auto error = number_at(line, "distance_std")) measured.errors.push_back(*error);
       measured.elapsed_sec.push_back(elapsed_sec);
     }
   }
   json distances = json::array();
   for (const auto& [images_seen, measured] : by_images)
-    distances.push_back({{"images_seen", images_seen},
-                         {"elapsed_sec", mean_of(measured.elapsed_sec)},
-                         {"distance_name", measured.name},
-                         {"distance", mean_of(measured.values)},
-                         {"std_over_seeds", or_null(std_of(measured.values))}});
+    distances.push_back(
+        {{"images_seen", images_seen},
+         {"elapsed_sec", mean_of(measured.elapsed_sec)},
+         {"distance_name", measured.name},
+         {"distance", mean_of(measured.values)},
+         {"std_over_seeds", or_null(std_of(measured.values))},
+         {"std_of_one_score", measured.errors.size() == 1 ? json(measured.errors[0]) : json()}});
   return distances;
 }
 
@@ -107,9 +110,9 @@ json cost_of(const std::vector<std::vector<json>>& runs) {
                {"elapsed_sec", times.empty() ? 0 : mean_of(times)},
                {"memory_mib", memory_mib}};
   if (!speeds.empty()) {
-    std::nth_element(
-        speeds.begin(), speeds.begin() + static_cast<long>(speeds.size() / 2), speeds.end());
+    std::sort(speeds.begin(), speeds.end());
     cost["images_per_sec"] = speeds[speeds.size() / 2];
+    cost["images_per_sec_quartiles"] = {speeds[speeds.size() / 4], speeds[speeds.size() * 3 / 4]};
   }
   if (!losses.empty()) {
     cost["loss"] = mean_of(losses);
@@ -164,6 +167,20 @@ json metrics_of(const std::vector<json>& scores) {
   return metrics;
 }
 
+/// The training seed of each score; empty where it is not known of all.
+json seeds_of(const ReportEntry& entry) {
+  if (entry.scores.size() != entry.repeats.size() + 1) return json::array();
+  std::vector<fs::path> runs = {entry.run};
+  runs.insert(runs.end(), entry.repeats.begin(), entry.repeats.end());
+  json seeds = json::array();
+  for (const auto& run : runs) {
+    const auto path = RunDir(run).config();
+    if (!fs::exists(path)) return json::array();
+    seeds.push_back(config_of(path)["seed"]);
+  }
+  return seeds;
+}
+
 json entry_data(const ReportEntry& entry) {
   json data = {
       {"name", entry.name}, {"scores", entry.scores}, {"metrics", metrics_of(entry.scores)}};
@@ -177,6 +194,7 @@ json entry_data(const ReportEntry& entry) {
   data["config_toml"] = fs::exists(run.config()) ? formats::read_file(run.config()) : "";
   std::vector<std::vector<json>> stats = {run.read_stats()};
   for (const auto& repeat : entry.repeats) stats.push_back(RunDir(repeat).read_stats());
+  data["seeds"] = seeds_of(entry);
   data["cost"] = cost_of(stats);
   data["distances"] = distances_of(stats);
   data["curves"] = json::array();
@@ -213,8 +231,10 @@ std::vector<uint64_t> sample_seeds(const json& samples) {
 
 json report_data(const std::string& title,
                  const std::vector<ReportEntry>& entries,
-                 const std::vector<json>& baselines) {
+                 const std::vector<json>& baselines,
+                 const std::string& baseline_column) {
   json data = {{"title", title},
+               {"baseline_column", baseline_column},
                {"created", base::utc_now()},
                {"entries", json::array()},
                {"baselines", json::array()}};

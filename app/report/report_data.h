@@ -30,9 +30,12 @@ struct ReportEntry {
 /// `baselines` are scores with an additional key "name", such as "real, held out" or "noise". If a
 /// file of a run is missing, its part is left out. A damaged file throws std::runtime_error that
 /// names it.
+/// `baseline_column`: the name of the entry that the others are tested against; empty: every pair is
+/// tested. Throws std::invalid_argument where no entry has that name.
 nlohmann::json report_data(const std::string& title,
                            const std::vector<ReportEntry>& entries,
-                           const std::vector<nlohmann::json>& baselines);
+                           const std::vector<nlohmann::json>& baselines,
+                           const std::string& baseline_column = "");
 
 /// The value at a JSON pointer, such as "/run/data/describe"; null if there is none.
 const nlohmann::json& value_at(const nlohmann::json& object, const char* pointer);

@@ -5,20 +5,18 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "app/report/column_tests.h"
 #include "app/report/report_data.h"
-#include "app/report/significance.h"
 #include "base/text_format.h"
 
 namespace uvic::app {
 using nlohmann::json;
 
 namespace {
-
-constexpr double kSignificance = 0.05;
 
 /// The metric of the verdict: the first metric of the first scored entry.
 std::string primary_metric(const json& entries) {
@@ -42,51 +40,6 @@ std::vector<std::string> metric_names(const json& entries) {
           std::find(names.begin(), names.end(), name) == names.end())
         names.push_back(name);
   return names;
-}
-
-double standard_error_of_one(const json& metric) {
-  return number_at(metric, "std_of_one_score").value_or(0);
-}
-
-/// The best entry against each other one.
-json comparisons_of(const json& entries, const std::string& metric) {
-  std::vector<std::pair<std::string, const json*>> scored;
-  for (const auto& entry : entries)
-    if (const auto* found = metric_named(entry, metric)) scored.emplace_back(entry["name"], found);
-  const auto direction = higher_is_better(entries, metric);
-  if (scored.size() < 2 || !direction) return json::array();
-  const bool higher = *direction;
-  std::stable_sort(scored.begin(), scored.end(), [&](const auto& a, const auto& b) {
-    const double x = (*a.second)["mean"], y = (*b.second)["mean"];
-    return higher ? x > y : x < y;
-  });
-  const auto& [best_name, best] = scored.front();
-  const auto best_values = (*best)["values"].get<std::vector<double>>();
-  json comparisons = json::array();
-  std::vector<double> p;
-  for (size_t i = 1; i < scored.size(); ++i) {
-    const auto& [name, other] = scored[i];
-    const auto values = (*other)["values"].get<std::vector<double>>();
-    const double difference = (*other)["mean"].get<double>() - (*best)["mean"].get<double>();
-    json comparison = {
-        {"metric", metric}, {"better", best_name}, {"other", name}, {"difference", difference}};
-    if (const auto p_value = welch_p(best_values, values)) {
-      comparison["p"] = *p_value;
-      comparison["test"] = "Welch's t-test over training seeds";
-      p.push_back(*p_value);
-    } else {
-      const double error = std::hypot(standard_error_of_one(*best), standard_error_of_one(*other));
-      comparison["p"] = nullptr;
-      comparison["within_score_error"] =
-          error > 0 ? json(std::abs(difference) < 2 * error) : json();
-    }
-    comparisons.push_back(comparison);
-  }
-  const auto adjusted = holm_adjusted(p);
-  size_t tested = 0;
-  for (auto& comparison : comparisons)
-    if (!comparison["p"].is_null()) comparison["p_adjusted"] = adjusted[tested++];
-  return comparisons;
 }
 
 /// A setting that a fair comparison keeps equal.
@@ -206,56 +159,6 @@ std::string verdict_of_one(const json& entries, const std::string& metric) {
       "{} {} is not scored. Compare the images.", entry["name"].get<std::string>(), after);
 }
 
-/// The entry with that name.
-const json& entry_named(const json& entries, const std::string& name) {
-  return *std::find_if(
-      entries.begin(), entries.end(), [&](const json& entry) { return entry["name"] == name; });
-}
-
-std::string verdict_of_many(const json& entries,
-                            const std::string& metric,
-                            const json& comparisons) {
-  if (comparisons.empty()) return "Fewer than two entries are scored. Compare the images.";
-  const auto& first = comparisons[0];
-  const std::string better = first["better"], other = first["other"];
-  const auto best = *metric_named(entry_named(entries, better), metric),
-             next = *metric_named(entry_named(entries, other), metric);
-  const auto numbers = fmt::format("{} {} against {}", metric, with_std(best), with_std(next));
-  const std::string second = entries.size() > 2 ? "the second best, " + other : other;
-  if (first["difference"] == 0)
-    return fmt::format("{} and {} have the same score: {}.", better, second, numbers);
-  if (first["p"].is_null()) {
-    if (first["within_score_error"] == true)
-      return fmt::format(
-          "No measurable difference between {} and {}: {}. The difference is less than two "
-          "standard deviations of one score.",
-          better,
-          second,
-          numbers);
-    return fmt::format(
-        "{} scores better than {}: {} ({} % {}). With one training seed each, the variation "
-        "between training seeds is unknown.",
-        better,
-        second,
-        numbers,
-        base::significant(
-            100 * std::abs(first["difference"].get<double>() / next["mean"].get<double>()), 2),
-        higher_is_better(entries, metric) == true ? "higher" : "lower");
-  }
-  const double p = first["p_adjusted"];
-  const size_t seeds = best["values"].size(), other_seeds = next["values"].size();
-  const auto test =
-      fmt::format("over {} training seeds{} (Welch's t-test, {})",
-                  seeds == other_seeds ? fmt::format("{}", seeds)
-                                       : fmt::format("{} and {}", seeds, other_seeds),
-                  seeds == other_seeds ? " each" : "",
-                  p < 0.001 ? "p < 0.001" : fmt::format("p = {}", base::significant(p, 2)));
-  if (p < kSignificance)
-    return fmt::format("{} scores better than {}: {} {}.", better, second, numbers, test);
-  return fmt::format(
-      "No significant difference between {} and {}: {} {}.", better, second, numbers, test);
-}
-
 /// " Different settings: images seen, sampler."
 std::string unequal_sentence(const json& checks) {
   std::string list;
@@ -279,10 +182,11 @@ void add_findings(json& data) {
   const auto& entries = data["entries"];
   const auto metric = primary_metric(entries);
   data["primary_metric"] = metric;
-  data["comparisons"] = comparisons_of(entries, metric);
+  const std::string baseline = data.value("baseline_column", "");
+  data["comparisons"] = column_tests(entries, metric, baseline);
   data["significance"] = json::object();
   for (const auto& name : metric_names(entries))
-    if (const auto found = comparisons_of(entries, name); !found.empty())
+    if (const auto found = column_tests(entries, name, baseline); !found.empty())
       data["significance"][name] = found;
   data["held_equal"] = checks_of(entries);
   data["config_differences"] = differences_of(entries);
@@ -290,7 +194,7 @@ void add_findings(json& data) {
   std::string verdict = entries.empty() ? "Nothing to report."
                         : entries.size() == 1
                             ? verdict_of_one(entries, metric)
-                            : verdict_of_many(entries, metric, data["comparisons"]);
+                            : tests_text(entries, metric, baseline, data["comparisons"]);
   verdict += unequal_sentence(data["held_equal"]);
   if (!metric.empty()) verdict += baseline_sentence(data["baselines"], metric);
   data["verdict"] = verdict;

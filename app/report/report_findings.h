@@ -10,10 +10,8 @@ namespace uvic::app {
 /// Adds to the data of a report (see report_data.h):
 ///
 ///   primary_metric      the metric of the verdict: the first metric of the first scored entry
-///   comparisons         the best entry against each other one: difference, p (Welch's t-test),
-///                       p_adjusted (Holm). If a side has one training seed, p is null, and
-///                       within_score_error states whether the difference is less than two
-///                       standard deviations of one score
+///   comparisons         tests of columns by that metric (column_tests.h): of each one against
+///                       "baseline_column", or of every pair where that is empty
 ///   significance        the same for every metric, by name
 ///   held_equal          settings that a fair comparison keeps equal, and whether they are
 ///   config_differences  every option whose value differs

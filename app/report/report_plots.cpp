@@ -88,8 +88,9 @@ LinePlot distance_plot(const json& data, bool over_time) {
       series.x.push_back(over_time ? at["elapsed_sec"].get<double>() / unit_sec
                                    : at["images_seen"].get<double>());
       series.y.push_back(at["distance"]);
-      series.error.push_back(at["std_over_seeds"].is_null() ? 0.0
-                                                            : at["std_over_seeds"].get<double>());
+      const auto& error =
+          at["std_over_seeds"].is_null() ? at["std_of_one_score"] : at["std_over_seeds"];
+      series.error.push_back(error.is_number() ? error.get<double>() : 0.0);
     }
     if (!series.x.empty()) plot.series.push_back(series);
   }
@@ -137,8 +138,11 @@ std::vector<ReportPlot> make_plots(const json& data) {
   }
   const auto distances = distance_plot(data, false);
   if (!distances.series.empty()) {
-    plots.push_back(
-        report_plot("distance_by_images", "Distance to the reference while training.", distances));
+    plots.push_back(report_plot(
+        "distance_by_images",
+        "Distance to the reference while training. Bars: standard deviation over training "
+        "seeds; of one seed, jackknife standard error over its samples.",
+        distances));
     plots.push_back(report_plot(
         "distance_by_time", "The same against training time.", distance_plot(data, true)));
   }

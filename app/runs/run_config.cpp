@@ -6,6 +6,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "app/runs/keep_rule.h"
 #include "base/check.h"
 #include "base/precision.h"
 
@@ -25,6 +26,10 @@ void RunConfig::validate() const {
   base::require(
       shards <= batch_size,
       fmt::format("--shards {}: give 0 (automatic) to batch_size {}", shards, batch_size));
+  const auto rule = parse_keep(keep);
+  base::require(rule.best == 0 || score_images > 0,
+                "--keep {}: the best are those of the lowest score; pass --score_images too",
+                keep);
   base::require(init_optimizer == "fresh" || !init.empty(),
                 "--init_optimizer keep: needs --init, a run whose state is kept");
   base::resolve_precision(precision, torch::kCPU);
@@ -62,6 +67,45 @@ void RunConfig::validate_images() const {
   base::require(guidance.guidance_scale == 1 || label_dropout > 0,
                 "--guidance_scale: needs a null class or an empty context; train with "
                 "--label_dropout 0.1 or so");
+}
+
+void RunConfig::leave_to_data() {
+  model.uvit.img_size = model.uvit.in_chans = model.uvit.num_classes = 0;
+}
+
+bool RunConfig::needs_data() const {
+  const auto& own = model.uvit;
+  return own.img_size == 0 || own.in_chans == 0 || own.num_classes == 0;
+}
+
+std::vector<std::string> fill_from_data(
+    RunConfig& config, int64_t size, int64_t channels, int64_t classes, const std::string& data) {
+  std::vector<std::string> lines;
+  auto& model = config.model.uvit;
+  const auto* of = config.encoders.is_latent() ? "the latents of " : "";
+  if (model.img_size == 0) {
+    model.img_size = size;
+    lines.push_back(fmt::format("model.img_size = {}: the side of {}{}", size, of, data));
+  }
+  if (model.in_chans == 0) {
+    model.in_chans = channels;
+    if (channels != 3)
+      lines.push_back(fmt::format("model.in_chans = {}: the channels of {}{}", channels, of, data));
+  }
+  if (model.num_classes == 0 && model.clip_dim > 0) {
+    model.num_classes = -1;  // the condition is text
+  } else if (model.num_classes == 0) {
+    const bool has_null_class = classes > 0 && config.label_dropout > 0;
+    model.num_classes = classes > 0 ? classes + (has_null_class ? 1 : 0) : -1;
+    lines.push_back(fmt::format(
+        "model.num_classes = {}: {}",
+        model.num_classes,
+        classes > 0
+            ? fmt::format(
+                  "{} classes of {}{}", classes, data, has_null_class ? " and the null class" : "")
+            : fmt::format("{} has no labels", data)));
+  }
+  return lines;
 }
 
 std::vector<int64_t> all_classes(const model::NetworkInput& input, bool has_null_class) {

@@ -98,6 +98,7 @@ struct RunConfig {
   int64_t checkpoint_images = 1280000;
   double checkpoint_minutes = 10;
   int64_t keep_states = 2;
+  std::string keep = "all";
   int64_t grid_count = 64;
   EncoderConfig encoders;
   diffusion::GuidanceConfig guidance;
@@ -196,6 +197,11 @@ struct RunConfig {
                 "four numbers a parameter)",
                 from(1, 10000)}
               .advanced());
+    visit("keep",
+          keep,
+          Field{"Weights that stay on disk, the latest always: all, or best:N (the N of the lowest "
+                "distance by --score_images) and every:IMAGES, as best:3,every:1M"}
+              .advanced());
     visit("grid_count",
           grid_count,
           Field{"Samples in a grid, seeds 0, 1, ...", from(1, base::kMostAtOnce)}.advanced());
@@ -213,7 +219,9 @@ struct RunConfig {
           Field{"Samples generated for a score during training", from(2, 4294967296.0)}.advanced());
     visit("score_extractor",
           score_extractor,
-          Field{"Feature network of the scores", {{"embedded", "FD"}, {"inception", "FID"}}}
+          Field{"Feature network of the scores: a TorchScript file FILE.pt (gives FD), or",
+                {{"embedded", "FD"}, {"inception", "FID"}}}
+              .or_else()
               .advanced());
     visit("inception", inception, Field{"Path of the FID Inception weights"}.advanced());
     visit("memory", memory, Field{"First print what the run will hold in memory, part by part"});
@@ -231,6 +239,14 @@ struct RunConfig {
   /// What spans fields. Throws std::invalid_argument.
   void validate() const;
 
+  /// Replaces words of earlier versions; read_toml() calls it.
+  void after_reading() { sample.name_final_order(); }
+
+  /// Leaves to the data what it knows, until given or fill_from_data(): the size and the channels
+  /// that the network takes, and its classes.
+  void leave_to_data();
+  bool needs_data() const;
+
   /// Whether examples are sequences of tokens, and not images. An example is then a sequence: all
   /// that is counted in images counts sequences.
   bool is_of_sequences() const { return model.input().takes_tokens(); }
@@ -239,6 +255,13 @@ struct RunConfig {
   void validate_images() const;
   void validate_sequences() const;
 };
+
+/// The values of leave_to_data() that are still open: img_size and in_chans are those of the images,
+/// or of their latents; num_classes is the number of classes, plus the null class where labels are
+/// dropped, or -1 without labels or where the condition is text. Returns a line for each, as
+/// "model.num_classes = 11: 10 classes of DATA and the null class".
+std::vector<std::string> fill_from_data(
+    RunConfig& config, int64_t size, int64_t channels, int64_t classes, const std::string& data);
 
 /// The classes that a network can be asked for: 0 ... num_classes - 1, less the null class where it
 /// was trained with one.

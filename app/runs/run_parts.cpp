@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/options/options.h"
+#include "app/runs/run_paths.h"
 #include "base/process.h"
 #include "data/formats/json.h"
 
@@ -119,6 +120,7 @@ RunConfig read_run_config(const RunDir& run) {
   std::error_code ignored;
   if (fs::exists(run.config(), ignored)) {
     read_toml(run.config(), config);
+    find_from_launch_folder(run, config);
     return config;
   }
   std::vector<fs::path> sources;

@@ -32,7 +32,8 @@ std::string option_of_run(FidOptions options) {
                                "latent",
                                "tile",
                                "text_encoder",
-                               "tokenizer"})
+                               "tokenizer",
+                               "checkpoints"})
       if (name.rfind(prefix, 0) == 0) return true;
     return false;
   };

@@ -20,6 +20,7 @@ struct FidOptions {
   std::string images;
   std::string run;
   std::string run_weights;
+  std::string checkpoints;
   std::string seeds = "0-9999";
   std::string labels;
   std::string captions;
@@ -46,6 +47,7 @@ struct FidOptions {
   int64_t threads = 0;
   base::ProcessOptions processes;
   std::string report;
+  std::string table = "markdown";
   std::string save_stats;
   std::string save_features;
   data::DatasetOptions dataset;
@@ -71,6 +73,13 @@ struct FidOptions {
           Field{"Instead of --images: generate the images from this run folder while they are "
                 "scored, with no file in between"});
     visit("run_weights", run_weights, Field{"Weights of --run; empty: its latest EMA weights"});
+    visit(
+        "checkpoints",
+        checkpoints,
+        Field{
+            "Score several weights of --run, by images seen: all, every=IMAGES, best, latest, or a "
+            "list, as 64k,128k; one table and curve; --ref is then what the run scores against "
+            "unless given"});
     visit("seeds", seeds, Field{"Which images of --run, as 0-49999"});
     visit("labels",
           labels,
@@ -148,7 +157,15 @@ struct FidOptions {
     visit("device", device, base::device_field());
     visit("threads", threads, base::threads_field());
     processes.fields(visit);
-    visit("report", report, Field{"Folder for score.json: numbers and provenance"});
+    visit("report",
+          report,
+          Field{"Folder for score.json: numbers and provenance; with --checkpoints also tables, a "
+                "curve, and each score, which the same command does not repeat"});
+    visit("table",
+          table,
+          Field{"Format of the table of --checkpoints",
+                {{"markdown", ""}, {"csv", ""}, {"latex", ""}}}
+              .advanced());
     visit("save_stats",
           save_stats,
           Field{"Write the statistics of --images to this .npz, a --ref for later"});

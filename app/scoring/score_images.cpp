@@ -130,6 +130,7 @@ json metric_records(const std::vector<metrics::MetricValue>& values) {
                     {"value", metric.value},
                     {"std", value_or_null(metric.std)},
                     {"extrapolated", value_or_null(metric.extrapolated)},
+                    {"leave_out", metric.leave_out},
                     {"how", metric.how},
                     {"higher_is_better", metric.higher_is_better}});
   return list;

@@ -14,10 +14,12 @@
 #include "app/training/run_metadata.h"
 #include "base/hash.h"
 #include "base/process.h"
+#include "base/text_format.h"
 #include "data/formats/image_file.h"
+#include "metrics/collect.h"
 #include "metrics/features.h"
-#include "metrics/frechet.h"
 #include "metrics/image_stream.h"
+#include "metrics/score.h"
 #include "metrics/statistics.h"
 
 namespace uvic::app {
@@ -122,8 +124,8 @@ void ImageSnapshots::sample_grid() const {
 
 void ImageSnapshots::score() const {
   constexpr int64_t kBatch = 256;
-  metrics::StatisticsAccumulator statistics(scorer_->extractor->dimensions());
   const KeepRecordings keep_recordings;
+  std::vector<torch::Tensor> rows;
   for (int64_t first = 0; first < config_.score_count; first += kBatch) {
     const bool stops = base::stop_requested() != 0;
     if (group_ ? group_->any(stops) : stops) return;
@@ -131,21 +133,30 @@ void ImageSnapshots::score() const {
     auto features = images.size(0) > 0 ? scorer_->extractor->extract(images)
                                        : torch::empty({0, scorer_->extractor->dimensions()});
     if (group_) features = group_->gather_rows(features);
-    statistics.add(features);
+    rows.push_back(features);
   }
   if (group_ && !group_->is_first()) return;
-  const double distance = metrics::frechet_distance(statistics.finish(), scorer_->reference);
-  run_.log(fmt::format("{:>9} of {} images  {} ({}) {:.4f} of {} images",
+  metrics::CollectOptions keep;
+  keep.error_bars = true;
+  metrics::Activations activations;
+  activations.features = torch::cat(rows);
+  metrics::Collected reference;
+  reference.statistics = scorer_->reference;
+  const auto value = metrics::score(*scorer_->extractor,
+                                    reference,
+                                    metrics::collect_activations(activations, keep),
+                                    metrics::parse_metrics("fd", *scorer_->extractor))[0];
+  run_.log(fmt::format("{:>9} of {} images  {} {} of {} images",
                        state_.images_seen,
                        config_.total_images,
-                       scorer_->extractor->distance_name(),
-                       scorer_->extractor->name(),
-                       distance,
+                       value.name,
+                       base::with_error(value.value, value.std.value_or(0)),
                        config_.score_count));
   run_.append_stats({{"images_seen", state_.images_seen},
                      {"elapsed_sec", state_.elapsed_sec},
                      {"distance_name", scorer_->extractor->distance_name()},
-                     {"distance", distance},
+                     {"distance", value.value},
+                     {"distance_std", value.std ? nlohmann::json(*value.std) : nlohmann::json()},
                      {"extractor", scorer_->extractor->name()},
                      {"extractor_sha256", scorer_->extractor->weights_sha256()},
                      {"count", config_.score_count}});

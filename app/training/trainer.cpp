@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "app/runs/checkpoint_list.h"
 #include "app/training/cuda_step.h"
 #include "app/training/ema.h"
 #include "app/training/gradient_exchange.h"
@@ -207,16 +208,22 @@ class Trainer {
     }
     const bool logs = last || due(config_.log_images), saves = due(config_.checkpoint_images);
     const bool first = !logs && !first_step_logged_, saves_state = !saves && time_to_save();
+    const bool estimates = !logs && !first && time_to_estimate();
     // The host waits for the steps under way on a GPU here alone.
-    if (on_gpu_ && (logs || saves || samples || scores || first || saves_state)) take_totals();
+    if (on_gpu_ && (logs || saves || samples || scores || first || saves_state || estimates))
+      take_totals();
     between_steps_ = true;
     if (first) log_first_step();
+    if (!first_step_logged_) first_step_end_ = Clock::now();
     first_step_logged_ = true;
+    if (estimates) log_estimate();
+    estimated_ = estimated_ || estimates || logs;
     if (logs) log_progress(lr);
     pause_for([&] {
       if (saves) save();
       if (saves_state) save_state();
       show(samples && !stops(), scores && !stops());
+      if (saves || scores) prune();
     });
   }
 
@@ -236,6 +243,15 @@ class Trainer {
     missing.grid = flags[0].item<int64_t>() != 0;
     missing.score = flags[1].item<int64_t>() != 0;
     return missing;
+  }
+
+  /// Weights that --keep does not keep.
+  void prune() const {
+    std::string removed;
+    for (const auto& file : prune_checkpoints(run_, parse_keep(config_.keep), config_.batch_size))
+      removed += fmt::format("{}{}", removed.empty() ? "" : ", ", file.images_seen);
+    if (!removed.empty())
+      run_.log(fmt::format("--keep {}: removed the weights of {} images", config_.keep, removed));
   }
 
   void take_totals() {
@@ -296,6 +312,27 @@ class Trainer {
                          seconds,
                          base::duration_text(seconds * static_cast<double>(left) /
                                              static_cast<double>(window_.images))));
+  }
+
+  /// The first step warms up: some more of them say better how long all will take.
+  bool time_to_estimate() const {
+    constexpr double kSeconds = 5;
+    return !estimated_ && first_step_logged_ && window_.steps > 1 &&
+           seconds_since(first_step_end_) >= kSeconds;
+  }
+
+  void log_estimate() {
+    estimated_ = true;
+    const auto images = static_cast<double>(window_.images - config_.batch_size);
+    const double rate = images / seconds_since(first_step_end_);
+    const auto left = static_cast<double>(config_.total_images - state_.images_seen);
+    run_.log(
+        fmt::format("{:>9} of {} images  {:.1f} images/s, so about {} to come, scores and "
+                    "grids apart",
+                    state_.images_seen,
+                    config_.total_images,
+                    rate,
+                    base::duration_text(left / rate)));
   }
 
   void log_progress(double lr) {
@@ -367,7 +404,8 @@ class Trainer {
   std::unique_ptr<CudaStep> on_gpu_;
   Window window_, since_save_;
   Clock::time_point saved_time_ = Clock::now();
-  bool first_step_logged_ = false;
+  bool first_step_logged_ = false, estimated_ = false;
+  Clock::time_point first_step_end_;
   const Clock::time_point start_ = Clock::now();
   double elapsed_before_, aside_sec_ = 0;
   int64_t saved_at_;

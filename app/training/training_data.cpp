@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "app/scoring/score_tokens.h"
 #include "base/check.h"
 #include "base/precision.h"
 #include "data/captioned_set.h"
@@ -131,6 +132,14 @@ TrainingData open_training_data(const RunConfig& config, torch::Device device) {
     if (empty.defined()) inputs.empty_context = empty.to(device);
   }
   return opened;
+}
+
+std::unique_ptr<data::TokenSource> open_training_sequences(const RunConfig& config) {
+  const auto input = config.model.input();
+  auto source = data::open_token_source(
+      config.data, config.tokens, {data::TokenSplit::kTrain, input.length, input.vocabulary});
+  check_token_source(input, *source, config.data, /*allow_longer=*/false);
+  return source;
 }
 
 }  // namespace uvic::app

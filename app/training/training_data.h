@@ -8,6 +8,7 @@
 #include "app/runs/run_config.h"
 #include "app/training/objective.h"
 #include "data/dataset.h"
+#include "data/tokens/token_source.h"
 
 namespace uvic::app {
 
@@ -21,5 +22,9 @@ struct TrainingData {
 /// not suit the network: no labels or too many classes, no captions, latents or contexts of other
 /// shapes; and what opening a set or an encoder throws.
 TrainingData open_training_data(const RunConfig& config, torch::Device device);
+
+/// Opens config.data as the training sequences of a network of tokens. Throws std::invalid_argument
+/// where they do not suit it.
+std::unique_ptr<data::TokenSource> open_training_sequences(const RunConfig& config);
 
 }  // namespace uvic::app

@@ -56,8 +56,7 @@ torch::Tensor multistep(const SamplerCall& call, ModelKind kind, torch::Tensor x
     const auto s = knot(call.schedule, times[i]), t = knot(call.schedule, times[i + 1]);
     history.push_front({s, evaluate(call, kind, x, s)});
     if (static_cast<int64_t>(history.size()) > call.config.order) history.pop_back();
-    auto order = static_cast<int64_t>(history.size());
-    if (lowers_final_order(call.config, false)) order = std::min(order, steps - i);
+    const auto order = multistep_order(call.config, i, static_cast<int64_t>(history.size()));
     x = multistep_update(call.config, kind, x, history, t, order);
     const double noise = exponential_step(kind, s, t).noise;
     if (noise > 0) x = combine({{1, x}, {noise, call.noise_like(x)}});

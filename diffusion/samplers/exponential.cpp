@@ -1,5 +1,6 @@
 #include "diffusion/samplers/exponential.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "diffusion/combine.h"
@@ -43,9 +44,11 @@ torch::Tensor first_order(
   return combine({{step.decay, x}, {-step.gain * phi(1, step.k), m}});
 }
 
-bool lowers_final_order(const SamplerConfig& config, bool usually) {
-  if (config.lower_order_final == "auto") return usually || config.steps < 10;
-  return config.lower_order_final == "always";
+int64_t multistep_order(const SamplerConfig& config, int64_t i, int64_t known) {
+  const auto& rule = config.lower_order_final;
+  const bool lowers = rule == "always" || (rule == "below_10" && config.steps < 10);
+  const auto order = std::min(config.order, known);
+  return lowers ? std::min(order, config.steps - i) : order;
 }
 
 }  // namespace uvic::diffusion

@@ -4,6 +4,8 @@
 
 #include <torch/torch.h>
 
+#include <cstdint>
+
 #include "diffusion/samplers/sampler_call.h"
 
 namespace uvic::diffusion {
@@ -45,8 +47,9 @@ torch::Tensor evaluate(const SamplerCall& call,
 torch::Tensor first_order(
     ModelKind kind, const torch::Tensor& x, const torch::Tensor& m, const Knot& s, const Knot& t);
 
-/// Whether multistep methods end with steps of lower order. "auto" means fewer than 10 steps, or
-/// always if `usually`.
-bool lowers_final_order(const SamplerConfig& config, bool usually);
+/// The order of step i (from 0) of a multistep method, of which `known` evaluations are there:
+/// min(config.order, known), and with lower_order_final at most the number of steps left,
+/// config.steps - i, so that the last step has order 1. One rule for every multistep solver.
+int64_t multistep_order(const SamplerConfig& config, int64_t i, int64_t known);
 
 }  // namespace uvic::diffusion

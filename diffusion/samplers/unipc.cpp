@@ -76,8 +76,7 @@ torch::Tensor sample_unipc(const SamplerCall& call, torch::Tensor x) {
   history[0].m = evaluate(call, kind, x, history[0].at);
   for (int64_t i = 0; i < steps; ++i) {
     const auto t = knot(call.schedule, times[i + 1]);
-    auto order = std::min<int64_t>(call.config.order, history.size());
-    if (lowers_final_order(call.config, true)) order = std::min(order, steps - i);
+    const auto order = multistep_order(call.config, i, static_cast<int64_t>(history.size()));
     std::vector<PastEvaluation> others(history.begin() + 1, history.begin() + order);
     const auto predicted = update(call.config, kind, x, history[0], others, t);
     if (i + 1 == steps) {  // a corrector here costs one more evaluation

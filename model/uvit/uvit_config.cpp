@@ -85,6 +85,8 @@ std::vector<base::Choice> placement_choices() { return placement_rules().choices
 
 void UViTConfig::validate() const {
   base::check_fields(*this, "model.");
+  base::require(img_size > 0, "model: img_size is 0; give the side of the images, px");
+  base::require(in_chans > 0, "model: in_chans is 0; give 3 for images");
   base::require(img_size % patch_size == 0,
                 "model: img_size {} is not a multiple of patch_size {}; change one of them",
                 img_size,

@@ -39,12 +39,18 @@ struct UViTConfig {
   template <class Visitor>
   void fields(Visitor&& visit) {
     using base::Field;
-    visit("img_size",
-          img_size,
-          Field{"Side of the input, px (or cells of a latent); a multiple of patch_size",
-                base::from(1, 1 << 16)});
+    visit(
+        "img_size",
+        img_size,
+        Field{"Side of the input, px (or cells of a latent), a multiple of patch_size; 0: that of "
+              "the training images",
+              base::from(0, 1 << 16)});
     visit("patch_size", patch_size, Field{"Side of a patch, px", base::from(1, 1 << 16)});
-    visit("in_chans", in_chans, Field{"Channels of the input", base::from(1, 1 << 12)}.advanced());
+    visit("in_chans",
+          in_chans,
+          Field{"Channels of the input; 0: those of the training images or latents",
+                base::from(0, 1 << 12)}
+              .advanced());
     visit("embed_dim",
           embed_dim,
           Field{"Token width, a multiple of num_heads", base::from(1, 1 << 17)});
@@ -65,7 +71,8 @@ struct UViTConfig {
           Field{"Pass the time embedding through a two-layer MLP"}.advanced());
     visit("num_classes",
           num_classes,
-          Field{"Classes to condition on, the null class included; -1: unconditional",
+          Field{"Classes to condition on, the null class included; -1: unconditional; 0: those of "
+                "the training images",
                 base::from(-1, 2147483647)});
     visit("clip_dim",
           clip_dim,

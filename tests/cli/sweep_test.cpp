@@ -33,7 +33,7 @@ TEST_CASE("sweep scores each sampler at each count of evaluations, and resumes",
   const auto outcome = run_uvic(sweep);
   CAPTURE(outcome.err);
   REQUIRE(outcome.exit_code == 0);
-  CHECK_THAT(outcome.out, Contains("| `ddim` |") && Contains("at evaluations: | 1 | 6 |"));
+  CHECK_THAT(outcome.out, Contains("| ddim |") && Contains("at evaluations: | 1 | 6 |"));
   const auto points = formats::read_json(scratch / "out" / "sweep.json").at("points");
   // One evaluation is too few for a step and the prediction of x0 after it.
   REQUIRE(points.size() == 5);
@@ -45,18 +45,80 @@ TEST_CASE("sweep scores each sampler at each count of evaluations, and resumes",
   CHECK_THAT(formats::read_file(scratch / "out" / "sweep.svg"),
              Contains("<svg") && Contains("dpm_solver_pp:order=3"));
 
-  const auto picture = scratch / "out" / "samples" / "ddim-6-evaluations-8-pictures" / "000007.png";
-  const auto drawn = fs::last_write_time(picture);
+  const auto folder = scratch / "out" / "samples" / "ddim-6-evaluations-8-images-guidance-1-at-160";
+  const auto drawn = fs::last_write_time(folder / "000007.png");
+  const auto score = fs::last_write_time(folder.string() + ".json");
   REQUIRE(run_uvic(sweep).exit_code == 0);
-  CHECK(fs::last_write_time(picture) == drawn);
+  CHECK(fs::last_write_time(folder / "000007.png") == drawn);
+  CHECK(fs::last_write_time(folder.string() + ".json") == score);
   CHECK(formats::read_json(scratch / "out" / "sweep.json").at("points") == points);
 
   REQUIRE(run_uvic(sweep + Words{"--count", "4"}).exit_code == 0);
   const auto fewer = formats::read_json(scratch / "out" / "sweep.json");
   CHECK(fewer.at("count") == 4);
   CHECK(fewer.at("points")[0].at("distance") != points[0].at("distance"));
-  CHECK_FALSE(
-      fs::exists(scratch / "out" / "samples" / "ddim-6-evaluations-4-pictures" / "000004.png"));
+  CHECK_FALSE(fs::exists(scratch / "out" / "samples" /
+                         "ddim-6-evaluations-4-images-guidance-1-at-160" / "000004.png"));
+}
+
+TEST_CASE("sweep uses the run's data, guidance and sampler, and says what it used", "[sweep]") {
+  const Scratch scratch;
+  const auto out = scratch / "out";
+  const Words sweep = {"sweep",
+                       "--run",
+                       trained_run().string(),
+                       "--out",
+                       out.string(),
+                       "--checkpoints",
+                       "all",
+                       "--guidance_scale",
+                       "1,2",
+                       "--count",
+                       "20",
+                       "--num_ref",
+                       "30"};
+  const auto outcome = run_uvic(sweep);
+  CAPTURE(outcome.err);
+  REQUIRE(outcome.exit_code == 0);
+  const auto result = formats::read_json(out / "sweep.json");
+  REQUIRE(result.at("points").size() == 4);
+  for (const auto& point : result.at("points")) {
+    CHECK(point.at("sampler") == "unipc");
+    CHECK(point.at("evaluations") == 4);  // the run's
+    CHECK(point.at("std") > 0);
+    CHECK(point.at("leave_out").size() == 10);
+  }
+  CHECK(result.at("points")[0].at("images_seen") == 160);
+  CHECK(result.at("points")[3].at("guidance_scale") == 2);
+  CHECK(result.at("points")[3].at("images_seen") == 320);
+  CHECK(result.at("settings").at("reference_source") == "procedural");
+  CHECK(result.at("settings").at("reference").at("count") == 30);
+  CHECK_THAT(formats::read_file(out / "sweep.md"),
+             Contains("20 images a point, seeds 0-19; reference procedural (30 images)") &&
+                 Contains("±") && Contains("picked afterwards"));
+  CHECK_THAT(formats::read_file(out / "sweep.csv"), Contains("FD (embedded) error"));
+  CHECK_THAT(formats::read_file(out / "sweep.tex"), Contains("\\pm"));
+  CHECK_THAT(formats::read_file(out / "heat_guidance_checkpoint.svg"), Contains("class=\"cell\""));
+
+  // Alone, with nothing else swept: the run's guidance, as before its usual samplers.
+  const auto json = run_uvic({"--json",
+                              "sweep",
+                              "--run",
+                              trained_run().string(),
+                              "--out",
+                              (scratch / "plain").string(),
+                              "--samplers",
+                              "ddim",
+                              "--evaluations",
+                              "3",
+                              "--count",
+                              "8",
+                              "--num_ref",
+                              "30"});
+  REQUIRE(json.exit_code == 0);
+  const auto printed = nlohmann::json::parse(json.out);
+  CHECK(printed.at("points")[0].at("guidance_scale") == 1);
+  CHECK(printed.at("points")[0].at("std").is_null());  // fewer than 20 images
 }
 
 TEST_CASE("sweep refuses what can't be before any work", "[sweep]") {
@@ -70,6 +132,10 @@ TEST_CASE("sweep refuses what can't be before any work", "[sweep]") {
       {{"--evaluations", "5,x"}, "wants counts"},
       {{"--evaluations", "0"}, "wants counts"},
       {{"--count", "1"}, "give a number from 2 to"},
+      {{"--guidance_scale", "1,x"}, "wants numbers"},
+      {{"--guidance_interval", "0.8-0.2"}, "LOW < HIGH"},
+      {{"--checkpoints", "newest"}, "every=IMAGES"},
+      {{"--table", "xls"}, "markdown"},
   };
   for (const auto& [words, what] : wrong) {
     const auto outcome = run_uvic(sweep + words);

@@ -330,3 +330,69 @@ TEST_CASE("time of a sampler without the network, per evaluation, on one thread"
     }
   at::set_num_threads(threads);
 }
+
+TEST_CASE("lower_order_final means the same for every multistep sampler", "[sampler]") {
+  for (const char* sampler : {"dpm_solver", "dpm_solver_pp", "dpm_solver_pp_sde", "unipc"})
+    for (const int64_t order : {2, 3}) {
+      const auto with = [&](const char* rule, int64_t steps) {
+        SamplerConfig c;
+        c.sampler = sampler;
+        c.order = order;
+        c.steps = steps;
+        c.t_end = 1e-3;
+        c.lower_order_final = rule;
+        return run(c, {3, 1}, "vp_linear");
+      };
+      INFO(sampler << " order " << order);
+      for (const int64_t steps : {9, 10, 20}) {
+        INFO(steps);
+        const auto always = with("always", steps), never = with("never", steps);
+        CHECK_FALSE(torch::equal(always, never));
+        CHECK(torch::equal(with("below_10", steps), steps < 10 ? always : never));
+      }
+    }
+  CHECK(SamplerConfig().lower_order_final == "always");
+}
+
+TEST_CASE("the last step of order 1 is what lower_order_final changes", "[sampler]") {
+  // Of order 2 the steps before the last are the same: the last one starts from the same x.
+  for (const char* sampler : {"dpm_solver", "dpm_solver_pp", "unipc"}) {
+    INFO(sampler);
+    DiffusionConfig diffusion;
+    const auto schedule = make_noise_schedule(diffusion);
+    const Mixture mixture;
+    std::vector<torch::Tensor> states[2];
+    for (const size_t rule : {0, 1}) {
+      SamplerConfig c;
+      c.sampler = sampler;
+      c.steps = 12;
+      c.lower_order_final = rule == 0 ? "always" : "never";
+      NoiseSource noise({4});
+      const auto x_T = initial_noise(*schedule, c, noise, 2, 3, 3);
+      sample(mixture.denoiser(*schedule),
+             *schedule,
+             c,
+             x_T,
+             noise,
+             [&](int64_t, int64_t, const auto& x) { states[rule].push_back(x.clone()); });
+    }
+    REQUIRE(states[0].size() == 12);
+    for (size_t i = 0; i < 11; ++i) CHECK(torch::equal(states[0][i], states[1][i]));
+    CHECK_FALSE(torch::equal(states[0][11], states[1][11]));
+  }
+}
+
+TEST_CASE("the word auto of earlier versions becomes what it meant", "[sampler]") {
+  for (const auto& [sampler, rule] :
+       {std::pair("unipc", "always"), {"dpm_solver_pp", "below_10"}}) {
+    SamplerConfig c;
+    c.sampler = sampler;
+    c.lower_order_final = "auto";
+    CHECK_THROWS_AS(c.validate(), std::invalid_argument);
+    c.name_final_order();
+    CHECK(c.lower_order_final == rule);
+    c.validate();
+  }
+  for (const auto& preset : sampler_presets()) CHECK_NOTHROW(preset.config.validate());
+  CHECK(sampler_presets().at("stable_diffusion").config.lower_order_final == "below_10");
+}

@@ -34,6 +34,42 @@ TEST_CASE("Holm's correction multiplies the smallest p by the number of tests an
   CHECK(adjusted[0] == Approx(0.06));
 }
 
+TEST_CASE("paired and Welch differences have scipy's p-values and intervals", "[significance]") {
+  // python3 -c 'from scipy import stats; ...': ttest_rel, ttest_ind(equal_var=False), t.ppf
+  const std::vector<double> a = {45, 46.5, 44}, b = {41, 42, 43.5};
+  const auto paired = *paired_difference(a, b);
+  CHECK(paired.paired);
+  CHECK(paired.value == Approx(-3));
+  CHECK(paired.error == Approx(1.2583057392117918));
+  CHECK(paired.p == Approx(0.13992673137850611).epsilon(1e-6));
+  CHECK(paired.interval.first == Approx(-8.41405262388264).epsilon(1e-6));
+  CHECK(paired.interval.second == Approx(2.4140526238826405).epsilon(1e-6));
+  const auto welch = *welch_difference(a, b);
+  CHECK_FALSE(welch.paired);
+  CHECK(welch.p == Approx(0.04324408965627023).epsilon(1e-6));
+  CHECK(welch.interval.first == Approx(-5.852526180825997).epsilon(1e-6));
+  CHECK(welch.interval.second == Approx(-0.1474738191740026).epsilon(1e-5));
+  CHECK(*welch.effect == Approx(-1.907326594173663));
+  CHECK(welch.effect_interval.first == Approx(-3.837492679237153));
+  CHECK(welch.effect_interval.second == Approx(0.02283949088982684));
+  CHECK(detectable_difference(paired, 0.05) == Approx(6.748687405386557).epsilon(1e-6));
+  CHECK(student_quantile(0.05, 5) == Approx(2.5705818366147395).epsilon(1e-8));
+  CHECK(student_quantile(0.05 / 3, 2) == Approx(7.6488039379155435).epsilon(1e-8));
+}
+
+TEST_CASE("differences without variation or without repetition have no interval",
+          "[significance]") {
+  CHECK_FALSE(paired_difference({1}, {2}));
+  CHECK_FALSE(paired_difference({1, 2}, {2, 3, 4}));
+  CHECK_FALSE(welch_difference({1}, {2, 3}));
+  const auto shifted = *paired_difference({1, 2, 3}, {2, 3, 4});  // by 1 each: certain
+  CHECK(shifted.p == 0);
+  CHECK(shifted.interval == std::pair(1.0, 1.0));
+  CHECK(*shifted.effect == Approx(0.8));  // 1 / 1 times 1 - 3 / 15
+  CHECK(paired_difference({1, 2}, {1, 2})->p == 1);
+  CHECK_FALSE(welch_difference({1, 1}, {2, 2})->effect);
+}
+
 TEST_CASE("numbers read as people write them", "[human]") {
   CHECK(uvic::base::si_number(64000) == "64 k");
   CHECK(uvic::base::si_number(4.42e7) == "44.2 M");

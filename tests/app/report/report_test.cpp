@@ -1,6 +1,7 @@
 // The report: its verdicts, its tables and its page.
 #include "app/report/report.h"
 
+#include <cmath>
 #include <functional>
 #include <regex>
 #include <sstream>
@@ -8,6 +9,7 @@
 #include "app/report/report_findings.h"
 #include "app/report/report_images.h"
 #include "app/report/report_table.h"
+#include "app/report/significance.h"
 #include "data/formats/atomic_file.h"
 #include "tests/app/made_up_run.h"
 #include "tests/app/report/made_up_comparison.h"
@@ -74,18 +76,116 @@ TEST_CASE("the verdict names a winner only if the standard deviation over seeds 
   }
 }
 
-TEST_CASE("with three entries p-values are corrected, and the best is compared with the second",
+TEST_CASE("with three entries every pair is tested and corrected, none is picked by its score",
           "[report]") {
   Comparison made({45, 46.5, 44}, {41, 42, 43});
   made.add("U-ViC all", "cog", 0.05, 340, 0.8, {50, 51, 52}, 0);
   const auto data = made.data();
-  REQUIRE(data["comparisons"].size() == 2);
-  CHECK(data["comparisons"][0]["other"] == "U-ViT");
-  for (const auto& comparison : data["comparisons"])
-    CHECK(comparison["p_adjusted"].get<double>() >= comparison["p"].get<double>());
-  CHECK(has(data["verdict"], "the second best, U-ViT"));
+  REQUIRE(data["comparisons"].size() == 3);
+  std::vector<double> p;
+  for (const auto& test : data["comparisons"]) p.push_back(test["p"]);
+  const auto adjusted = holm_adjusted(p);
+  for (size_t i = 0; i < 3; ++i)
+    CHECK(data["comparisons"][i]["p_adjusted"].get<double>() == Approx(adjusted[i]));
+  CHECK(data["comparisons"][0]["of"] == "U-ViC");
+  CHECK(data["comparisons"][0]["against"] == "U-ViT");
+  CHECK(has(data["verdict"], "3 pairs of columns"));
+  CHECK(has(data["verdict"], "Holm"));
   made.entries[2].name = "U-ViT";
   CHECK_THROWS_AS(made.data(), std::invalid_argument);
+}
+
+TEST_CASE("all columns are tested against a baseline, and only against it", "[report]") {
+  Comparison made({45, 46.5, 44}, {41, 42, 43});
+  made.add("U-ViC all", "cog", 0.05, 340, 0.8, {50, 51, 52}, 0);
+  const auto data = report_data("t", made.entries, made.baselines, "U-ViC");
+  REQUIRE(data["comparisons"].size() == 2);
+  CHECK(data["comparisons"][0]["of"] == "U-ViT");
+  CHECK(data["comparisons"][0]["difference"].get<double>() == Approx(45.1667 - 42).margin(1e-3));
+  for (const auto& test : data["comparisons"]) {
+    CHECK(test["against"] == "U-ViC");
+    CHECK(test["better"] == "U-ViC");
+  }
+  CHECK(has(data["verdict"], "2 columns against U-ViC"));
+  CHECK_THROWS_WITH(report_data("t", made.entries, made.baselines, "none"),
+                    Catch::Contains("--baseline none: no such column"));
+  // A table for papers has the corrected p of each column in a row of its own.
+  const auto numbers = report_numbers(data);
+  REQUIRE(numbers.rows.size() == 2);
+  CHECK(numbers.header == std::vector<std::string>{
+                              "metric", "U-ViT", "U-ViC", "U-ViC all", "real, held out", "noise"});
+  CHECK(numbers.rows[1][0].text == "p of FD against U-ViC");
+  CHECK(*numbers.rows[1][3].value == data["comparisons"][1]["p_adjusted"].get<double>());
+  CHECK_FALSE(numbers.rows[1][2].value);
+}
+
+TEST_CASE("runs of the same seeds are tested in pairs", "[report]") {
+  // Differences of 2 in every seed, which vary by 10 themselves: only a paired test sees it.
+  Comparison made({40, 50, 60}, {38.1, 48, 57.9});
+  CHECK(made.data()["comparisons"][0]["paired"] == false);  // the seeds are not known
+  CHECK(has(made.verdict(), "No significant difference"));
+  for (auto& entry : made.entries)
+    for (const uint64_t seed : {1, 2}) {
+      MadeUpRun run;
+      run.images = false;
+      run.seed = seed;
+      const auto folder = made.scratch / (entry.name + std::to_string(seed));
+      write_made_up_run(folder, run);
+      entry.repeats.push_back(folder);
+    }
+  const auto data = made.data();
+  CHECK(data["entries"][0]["seeds"] == json({0, 1, 2}));
+  CHECK(data["comparisons"][0]["paired"] == true);
+  CHECK(data["comparisons"][0]["p"] < 0.01);
+  CHECK(has(data["verdict"], "U-ViC scores better than U-ViT"));
+  CHECK(has(data["verdict"], "paired t-test"));
+  CHECK(has(data["verdict"], "95 % interval"));
+}
+
+TEST_CASE("a verdict says what so few seeds can't show", "[report]") {
+  const Comparison made({45, 46.5}, {44, 46});
+  const auto data = made.data();
+  const auto detectable = data["comparisons"][0]["detectable"].get<double>();
+  CHECK(detectable > 1);
+  CHECK(has(data["verdict"], "With 2 training seeds each, a true difference below"));
+  CHECK_FALSE(has(Comparison({45}, {44}).verdict(), "true difference"));
+}
+
+TEST_CASE("single scores of the same sample seeds have the error of their difference", "[report]") {
+  Comparison made({45}, {44}, 2.0);
+  // What both leave out moves them alike: the difference hardly varies.
+  for (size_t i = 0; i < 2; ++i) {
+    auto& metric = made.entries[i].scores[0]["metrics"][0];
+    metric["leave_out"] = json::array();
+    for (int k = 0; k < 10; ++k)
+      metric["leave_out"].push_back(45.0 - static_cast<double>(i) + k % 3 + 0.01 * k * i);
+  }
+  const auto test = made.data()["comparisons"][0];
+  CHECK(test["paired"] == true);
+  CHECK(test["error"] < 0.2);
+  CHECK(test["within_score_error"] == false);
+  made.entries[1].scores[0]["metrics"][0].erase("leave_out");
+  CHECK(made.data()["comparisons"][0]["error"].get<double>() == Approx(std::sqrt(8.0)));
+  CHECK(has(made.verdict(), "No measurable difference"));
+}
+
+TEST_CASE("the scores are files for other programs", "[report]") {
+  const Comparison made({45, 46.5, 44}, {41, 42, 43});
+  made.write(made.scratch / "report");
+  CHECK(has(read_file(made.scratch / "report" / "table.csv"), "FD,45.166666666666664,1.258"));
+  CHECK(has(read_file(made.scratch / "report" / "table.md"), "| FD | 45.2 ± 1.3 | 42.0 ± 1.0 |"));
+  CHECK(has(read_file(made.scratch / "report" / "table.tex"), "FD & $45.2 \\pm 1.3$"));
+  const auto page = read_file(made.scratch / "report" / "report.html");
+  CHECK(has(page, "U-ViC against U-ViT"));
+  CHECK(has(page, "Hedges"));
+}
+
+TEST_CASE("speeds of runs that were not measured side by side say so", "[report]") {
+  const Comparison made({45}, {41});
+  CHECK_FALSE(has(report_text("t", made.entries, made.baselines), "Sampling images/s"));
+  made.write(made.scratch / "report");
+  CHECK(has(read_file(made.scratch / "report" / "report.html"),
+            "not measured side by side, so no comparison"));
 }
 
 TEST_CASE("the report states equal settings and differences of the configs", "[report]") {

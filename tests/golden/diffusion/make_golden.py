@@ -67,6 +67,8 @@ GROUPS = []
 
 
 def group(source, schedule, config, steps, run, diffusion=None):
+    if source == "dpm-solver" and config.get("method", "multistep") == "multistep":
+        config.setdefault("lower_order_final", "below_10")  # what that code means by True
     values = {}
     for n in steps:
         with contextlib.redirect_stdout(io.StringIO()), torch.no_grad():

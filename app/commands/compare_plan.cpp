@@ -1,0 +1,362 @@
+#include "app/commands/compare_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <map>
+#include <set>
+#include <sstream>
+#include <stdexcept>
+#include <utility>
+
+#include "app/options/assets.h"
+#include "app/options/options.h"
+#include "app/report/number_table.h"
+#include "app/runs/data_facts.h"
+#include "app/runs/latent_space.h"
+#include "app/runs/run_dir.h"
+#include "app/runs/run_parts.h"
+#include "app/sampling/generate.h"
+#include "app/sampling/seed_list.h"
+#include "app/training/cost_estimate.h"
+#include "app/training/image_snapshots.h"
+#include "base/check.h"
+#include "base/process.h"
+#include "base/text_format.h"
+#include "data/formats/output_file.h"
+
+namespace uvic::app {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr size_t kMostColumns = 64;
+
+std::vector<std::string> words_of(const std::string& text, char at) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, at);) parts.push_back(part);
+  return parts;
+}
+
+std::string safe_name(std::string name) {
+  for (char& c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '.') c = '_';
+  return name;
+}
+
+/// "optimizer.lr=1e-4" -> "lr=1e-4".
+std::string short_name(const std::string& assignment) {
+  const auto dot = assignment.substr(0, assignment.find('=')).rfind('.');
+  return dot == std::string::npos ? assignment : assignment.substr(dot + 1);
+}
+
+std::string joined_names(const std::vector<std::string>& assignments) {
+  std::string name;
+  for (const auto& assignment : assignments)
+    name += (name.empty() ? "" : ", ") + short_name(assignment);
+  return name;
+}
+
+ColumnVariant variant_of_set(const std::string& text) {
+  ColumnVariant variant;
+  for (const auto& part : words_of(text, ';')) {
+    if (part.rfind("name=", 0) == 0)
+      variant.name = part.substr(5);
+    else if (!part.empty())
+      variant.assignments.push_back(part);
+  }
+  base::require(!variant.assignments.empty() || !variant.name.empty(),
+                "--set \"{}\": write \"OPTION=VALUE;OPTION=VALUE;name=NAME\"",
+                text);
+  if (variant.name.empty()) variant.name = joined_names(variant.assignments);
+  return variant;
+}
+
+/// "model.depth=4,6" -> {"model.depth=4", "model.depth=6"}.
+std::vector<std::string> values_of_grid(const std::string& text) {
+  const auto equals = text.find('=');
+  base::require(equals != std::string::npos && equals > 0 && equals + 1 < text.size(),
+                "--grid {}: write OPTION=VALUE,VALUE",
+                text);
+  const auto option = text.substr(0, equals + 1), values = text.substr(equals + 1);
+  std::vector<std::string> assignments;
+  for (const auto& value : words_of(values, values.find('|') == std::string::npos ? ',' : '|'))
+    assignments.push_back(option + value);
+  return assignments;
+}
+
+/// A column of the plan: how it is trained, or the runs that it is made of.
+struct Column {
+  std::string name;
+  RunConfig training;
+  std::vector<RunConfig> runs;  ///< of --run; empty: to be trained
+};
+
+void check_config(const CompareOptions& options,
+                  const RunConfig& training,
+                  const std::string& source) {
+  training.validate();
+  base::require(!training.is_of_sequences(),
+                "{}: a network of sequences; compare samples and scores images (train each, then "
+                "\"uvic score\")",
+                source);
+  check_grid(training);
+  GenerationSettings{training.diffusion, training.sample, training.guidance}.validate();
+  SeedList::parse(compared_seeds(options, training.score_count));  // throws beyond the last seed
+}
+
+/// The config of one column: the file, the flags over it, the column's own over both.
+RunConfig read_config(const CompareOptions& options,
+                      const std::string& config,
+                      const ColumnVariant& variant,
+                      const std::function<void(RunConfig&)>& override_with_flags) {
+  RunConfig training;
+  training.dataset.image_size = 0;
+  training.leave_to_data();
+  read_toml(find_config(config), training);
+  override_with_flags(training);
+  assign(variant.assignments, fmt::format("--set or --grid of \"{}\"", variant.name), training);
+  for (const auto& line : training.data.empty() && training.needs_data() ? take_defaults(training)
+                                                                         : take_from_data(training))
+    fmt::print(stderr, "note: {}: {}\n", variant.name.empty() ? config : variant.name, line);
+  if (training.score_images == 0 && options.curve_points > 0)
+    training.score_images = std::max<int64_t>(1, training.total_images / options.curve_points);
+  check_config(options, training, config);
+  return training;
+}
+
+std::vector<Column> columns_to_train(const CompareOptions& options,
+                                     const std::function<void(RunConfig&)>& override_with_flags) {
+  std::vector<Column> columns;
+  const auto variants = column_variants(options);
+  for (const auto& config : options.config)
+    for (const auto& variant : variants) {
+      auto name = variant.name.empty() ? fs::path(config).stem().string() : variant.name;
+      if (options.config.size() > 1 && !variant.name.empty())
+        name = fs::path(config).stem().string() + ", " + variant.name;
+      columns.push_back(
+          {std::move(name), read_config(options, config, variant, override_with_flags), {}});
+    }
+  return columns;
+}
+
+/// All of a config that makes runs repeats of one another: everything but the seed and the place.
+std::string repeat_key(RunConfig config) {
+  config.seed = 0;
+  config.out.clear();
+  return to_toml(config);
+}
+
+/// "runs/uvic-seed2" -> "uvic".
+std::string name_of_run(const std::string& folder, int64_t seed) {
+  const auto path = fs::absolute(folder).lexically_normal();
+  auto name = (path.has_filename() ? path : path.parent_path()).filename().string();
+  const auto ending = fmt::format("-seed{}", seed);
+  if (name.size() > ending.size() && name.substr(name.size() - ending.size()) == ending)
+    name.resize(name.size() - ending.size());
+  return name;
+}
+
+std::vector<Column> columns_of_runs(const CompareOptions& options,
+                                    const std::function<void(RunConfig&)>& override_with_flags) {
+  std::vector<Column> columns;
+  std::vector<std::pair<std::string, std::string>> keys;  // given name, config
+  std::set<fs::path> known;
+  for (const auto& text : options.run) {
+    const auto parts = words_of(text, ';');
+    std::string name;
+    for (size_t i = 1; i < parts.size(); ++i) {
+      base::require(
+          parts[i].rfind("name=", 0) == 0, "--run \"{}\": write PATH or \"PATH;name=NAME\"", text);
+      name = parts[i].substr(5);
+    }
+    const RunDir run(parts.empty() ? text : parts[0]);
+    std::error_code ignored;
+    base::require(known.insert(fs::weakly_canonical(run.path(), ignored)).second,
+                  "--run {}: given twice",
+                  run.path().string());
+    run.latest_weights();  // throws where there are none
+    auto own = read_run_config(run);
+    own.out = run.path().string();
+    const std::pair<std::string, std::string> key{name, name.empty() ? repeat_key(own) : ""};
+    auto training = own;
+    override_with_flags(training);
+    training.out = own.out;
+    training.seed = own.seed;
+    training.total_images = own.total_images;
+    training.model = own.model;
+    training.diffusion = own.diffusion;
+    check_config(options, training, own.out);
+    const auto found = std::find(keys.begin(), keys.end(), key);
+    if (found != keys.end()) {
+      columns[static_cast<size_t>(found - keys.begin())].runs.push_back(training);
+      continue;
+    }
+    keys.push_back(key);
+    columns.push_back({name.empty() ? name_of_run(own.out, own.seed) : name, training, {training}});
+  }
+  return columns;
+}
+
+void check_columns(const std::vector<Column>& columns) {
+  base::require(columns.size() <= kMostColumns,
+                "compare: {} columns; at most {} in one comparison",
+                columns.size(),
+                kMostColumns);
+  std::set<std::string> used;
+  for (const auto& column : columns) {
+    base::require(used.insert(safe_name(column.name)).second,
+                  "compare: two columns are named {}; give each its own --name",
+                  column.name);
+    const auto side = [](const RunConfig& training) {
+      return image_size_of(training.encoders, training.model.input());
+    };
+    const auto size = side(column.training), first = side(columns.front().training);
+    base::require(size == first,
+                  "{}: images of {} px, {} has {} px; compare equal sizes",
+                  column.name,
+                  size,
+                  columns.front().name,
+                  first);
+    base::require(column.training.score_count == columns.front().training.score_count,
+                  "{}: score_count {}, {} has {}; give one --score_count for all",
+                  column.name,
+                  column.training.score_count,
+                  columns.front().name,
+                  columns.front().training.score_count);
+  }
+}
+
+void check_baseline(const CompareOptions& options, const std::vector<Column>& columns) {
+  std::string names;
+  for (const auto& column : columns) {
+    if (column.name == options.baseline) return;
+    names += (names.empty() ? "" : ", ") + column.name;
+  }
+  base::require(options.baseline.empty(),
+                "--baseline {}: no such column; give one of {}",
+                options.baseline,
+                names);
+}
+
+}  // namespace
+
+std::vector<base::Choice> report_table_choices() {
+  auto choices = table_format_choices();
+  choices.insert(choices.begin(), {"text", "the verdict and all rows, for people"});
+  return choices;
+}
+
+std::vector<ColumnVariant> column_variants(const CompareOptions& options) {
+  std::vector<ColumnVariant> variants;
+  for (const auto& set : options.set) variants.push_back(variant_of_set(set));
+  if (variants.empty()) variants.emplace_back();
+  for (const auto& grid : options.grid) {
+    std::vector<ColumnVariant> product;
+    for (const auto& variant : variants)
+      for (const auto& assignment : values_of_grid(grid)) {
+        auto one = variant;
+        one.assignments.push_back(assignment);
+        one.name += (one.name.empty() ? "" : ", ") + short_name(assignment);
+        product.push_back(std::move(one));
+      }
+    variants = std::move(product);
+  }
+  return variants;
+}
+
+std::string compared_seeds(const CompareOptions& options, int64_t count) {
+  return fmt::format("{}-{}", options.first_sample_seed, options.first_sample_seed + count - 1);
+}
+
+void CompareOptions::validate() const {
+  base::check_fields(*this);
+  base::require(!config.empty() || !run.empty(),
+                "compare: --config is missing; give it once for each column, or --run");
+  base::require(!config.empty() || (set.empty() && grid.empty()),
+                "compare: --set and --grid change a --config; give one");
+}
+
+std::vector<ComparedRun> plan_comparison(
+    const CompareOptions& options,
+    const fs::path& out,
+    const std::function<void(RunConfig&)>& override_with_flags) {
+  options.validate();
+  formats::refuse_flag_as_path(out);
+  auto columns = columns_to_train(options, override_with_flags);
+  for (auto& column : columns_of_runs(options, override_with_flags))
+    columns.push_back(std::move(column));
+  base::require(options.name.empty() || options.name.size() == columns.size(),
+                "compare: {} of --name, {} columns; give one name for each, or none",
+                options.name.size(),
+                columns.size());
+  for (size_t i = 0; i < options.name.size(); ++i) columns[i].name = options.name[i];
+  check_columns(columns);
+  check_baseline(options, columns);
+  int64_t rounds = options.config.empty() ? 0 : options.seeds_per_config;
+  for (const auto& column : columns)
+    rounds = std::max(rounds, static_cast<int64_t>(column.runs.size()));
+  std::vector<ComparedRun> plan;
+  for (int64_t round = 0; round < rounds; ++round)
+    for (const auto& column : columns) {
+      const bool trained = column.runs.empty();
+      if (round >= (trained ? options.seeds_per_config : static_cast<int64_t>(column.runs.size())))
+        continue;
+      ComparedRun run{
+          column.name, trained ? column.training : column.runs[static_cast<size_t>(round)], {}, {}};
+      run.round = round;
+      run.is_finished = !trained;
+      if (trained) run.training.seed += round;
+      const auto stem = fmt::format("{}-seed{}", safe_name(column.name), run.training.seed);
+      if (trained) run.training.out = (out / "runs" / stem).string();
+      run.samples = out / "samples" / stem;
+      run.score = out / "scores" / (stem + ".json");
+      plan.push_back(run);
+    }
+  std::set<fs::path> places;
+  for (const auto& run : plan)
+    base::require(places.insert(run.score).second,
+                  "compare: {} has two runs of seed {}; give each its own column by --run "
+                  "\"PATH;name=NAME\"",
+                  run.column,
+                  run.training.seed);
+  return plan;
+}
+
+void print_comparison_plan(const std::vector<ComparedRun>& plan) {
+  RunCost total;
+  bool known = true;
+  std::map<std::string, std::optional<ImageCost>> costs;
+  for (const auto& run : plan) {
+    if (!costs.count(run.column)) {
+      auto shown = run.training;
+      shown.dry_run = shown.memory = false;
+      fmt::print("# {}{}\n{}\n",
+                 run.column,
+                 run.is_finished ? fmt::format(": {}, finished", run.training.out) : "",
+                 to_toml(shown));
+      base::set_up_process(run.training.threads);
+      const torch::Device device(base::choose_device(run.training.device));
+      costs[run.column] = measure_cost(run.training, device);
+    }
+    const auto& image = costs[run.column];
+    known = known && image;
+    if (!image) continue;
+    const int64_t seen = run.is_finished ? run.training.total_images : 0;
+    auto cost = estimate_cost(run.training, *image, seen, run.training.score_count);
+    if (run.is_finished) cost.disk_bytes = 0;
+    total += cost;
+  }
+  fmt::print("# {} columns, {} runs\n", costs.size(), plan.size());
+  if (!plan.front().training.data.empty()) {
+    const auto dataset = open_training_images(plan.front().training);
+    const auto note = size_note(*dataset, plan.front().training);
+    fmt::print("# {}\n{}", dataset->describe(), note.empty() ? "" : "# " + note + "\n");
+  }
+  fmt::print("# {}\n",
+             known ? cost_text(total)
+                   : "time not estimated: one step of a network is too much for a trial");
+}
+
+}  // namespace uvic::app

@@ -1,0 +1,29 @@
+// Which columns and runs a comparison has, and what they will cost.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "app/commands/compare.h"
+
+namespace uvic::app {
+
+/// A column that differs from the configs: assignments as options take them, and its name.
+struct ColumnVariant {
+  std::string name;
+  std::vector<std::string> assignments;
+};
+
+/// Every --set with every combination of the values of --grid; one of no name and no assignments
+/// where neither is given. Names that --set does not give are the assignments without sections:
+/// "placement=all, lr=1e-4". Throws std::invalid_argument for what can't be read.
+std::vector<ColumnVariant> column_variants(const CompareOptions& options);
+
+/// "0-4999": the seeds of the samples of every run.
+std::string compared_seeds(const CompareOptions& options, int64_t count);
+
+/// Prints the config of each column, what of it differs, and the time and disk that all runs take.
+void print_comparison_plan(const std::vector<ComparedRun>& plan);
+
+}  // namespace uvic::app

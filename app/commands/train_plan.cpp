@@ -1,0 +1,94 @@
+#include "app/commands/train_plan.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <sstream>
+
+#include "app/options/options.h"
+#include "app/runs/data_facts.h"
+#include "app/training/cost_estimate.h"
+#include "app/training/memory_estimate.h"
+#include "app/training/step.h"
+#include "app/training/training_data.h"
+#include "base/check.h"
+#include "base/process.h"
+#include "base/process_group.h"
+#include "base/text_format.h"
+
+namespace uvic::app {
+namespace {
+
+std::string as_comment(const std::string& text) {
+  std::string comment;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) comment += "# " + line + "\n";
+  return comment;
+}
+
+std::string passes_text(const RunConfig& config, const data::Examples& examples, int64_t size) {
+  if (size == 0) return examples.describe() + "\nno end\n";  // a task makes them
+  return fmt::format("{}\n{:.3g} passes over it\n",
+                     examples.describe(),
+                     static_cast<double>(config.total_images) / static_cast<double>(size));
+}
+
+/// What is known of the data before a training.
+std::string plan_of_data(const RunConfig& config) {
+  if (config.is_of_sequences()) {
+    const auto sequences = open_training_sequences(config);
+    return passes_text(config, *sequences, sequences->size());
+  }
+  const auto dataset = open_training_images(config);
+  const auto note = size_note(*dataset, config);
+  return passes_text(config, *dataset, dataset->size()) + (note.empty() ? "" : note + "\n");
+}
+
+std::string plan_of_cost(const RunConfig& config) {
+  const torch::Device device(base::choose_device(config.device));
+  const auto image = measure_cost(config, device);
+  if (!image) return "time not estimated: one step of this network is too much for a trial\n";
+  return cost_text(estimate_cost(config, *image, /*images_seen=*/0, /*samples=*/0)) + "\n";
+}
+
+}  // namespace
+
+void take_what_is_open(RunConfig& config) {
+  if (!config.needs_data()) return;
+  base::require(!config.data.empty() || config.dry_run || config.is_of_sequences(),
+                "--data: needed; \"procedural\" is the embedded set");
+  const auto lines = config.data.empty() ? take_defaults(config) : take_from_data(config);
+  // Of several processes one says it: the first, or who starts them.
+  const auto place = base::process_place();
+  if (place.rank != 0 || place.launcher == "--processes") return;
+  for (const auto& line : lines) fmt::print(stderr, "note: {}\n", line);
+}
+
+std::string training_summary(const RunConfig& config) {
+  return fmt::format("{} parameters, {:.3f} GFLOP {} forward, {} training",
+                     model::parameter_count(config.model),
+                     model::forward_flops(config.model) / 1e9,
+                     config.is_of_sequences() ? "a sequence of full length" : "an image",
+                     base::si_number(3 * model::forward_flops(config.model) *
+                                     static_cast<double>(config.total_images)) +
+                         "FLOP");
+}
+
+void print_training_memory(const RunConfig& config, torch::Device device, int64_t processes) {
+  const int64_t images = images_at_once(config, processes);
+  const auto shards =
+      choose_shards(config.shards, images, model::parameter_count(config.model), device);
+  auto text = memory_text(estimate_memory(config, device, shards, processes));
+  if (config.dry_run) text = as_comment(text);  // what --dry_run prints is a config
+  fmt::print("{}", text);
+}
+
+void print_training_plan(RunConfig config) {
+  const auto text = fmt::format("# {}\n", training_summary(config));
+  auto costs = std::string();
+  if (!config.data.empty()) costs = as_comment(plan_of_data(config) + plan_of_cost(config));
+  config.dry_run = config.memory = false;
+  fmt::print("{}\n{}{}", to_toml(config), text, costs);
+}
+
+}  // namespace uvic::app

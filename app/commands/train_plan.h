@@ -1,0 +1,27 @@
+// What "uvic train" says before it starts: the values that the data decides, memory, time and disk.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <string>
+
+#include "app/runs/run_config.h"
+
+namespace uvic::app {
+
+/// Fills what is left to the data (RunConfig::leave_to_data) and prints each value to stderr. Throws
+/// std::invalid_argument where there is no --data to decide it, unless it is a --dry_run.
+void take_what_is_open(RunConfig& config);
+
+/// "2000000 parameters, 0.5 GFLOP an image forward, 3 PFLOP training".
+std::string training_summary(const RunConfig& config);
+
+/// Prints what the run will hold in memory. How many shards a step has depends on the threads: after
+/// set_up_process().
+void print_training_memory(const RunConfig& config, torch::Device device, int64_t processes);
+
+/// Prints the effective config as a file that trains; what is known of the data, and what the run
+/// will cost, as its comments.
+void print_training_plan(RunConfig config);
+
+}  // namespace uvic::app

@@ -1,0 +1,212 @@
+#include "app/training/cost_estimate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <numeric>
+#include <vector>
+
+#include "app/runs/keep_rule.h"
+#include "app/sampling/generate.h"
+#include "app/training/memory_estimate.h"
+#include "app/training/objective.h"
+#include "app/training/optimizer.h"
+#include "app/training/step.h"
+#include "app/training/train_state.h"
+#include "base/precision.h"
+#include "base/text_format.h"
+
+namespace uvic::app {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kImages = 16;  // a few of every shard, whatever the batch
+constexpr double kFloatBytes = 4;
+constexpr double kPngShare = 0.75;  // of the bytes of the pixels, as of photographs
+
+template <class Work>
+double second_call_sec(Work&& work) {
+  work();
+  const auto begin = Clock::now();
+  work();
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+/// Examples of noise in the shapes that the network takes: pixels, moments of latents or tokens.
+data::Batch noise_batch(const RunConfig& config, int64_t count, torch::Device device) {
+  const auto input = config.model.input();
+  const auto generator = at::detail::createCPUGenerator(/*seed=*/0);
+  const auto integers = [&](int64_t below, std::vector<int64_t> shape) {
+    return torch::randint(below, shape, generator, torch::kInt64);
+  };
+  data::Batch batch;
+  batch.labels = torch::full({count}, input.takes_classes() ? 0 : -1, torch::kInt64);
+  batch.positions = torch::arange(count);
+  if (config.is_of_sequences()) {
+    const auto length = config.tokens.length > 0 ? config.tokens.length : input.length;
+    batch.sequences = integers(input.vocabulary, {count, length});
+    batch.targets = integers(input.vocabulary, {count, length});
+    return batch.to(device);
+  }
+  if (config.encoders.is_latent())
+    batch.images = torch::zeros({count, 2 * input.channels, input.size, input.size});
+  else
+    batch.images = integers(256, {count, input.channels, input.size, input.size}).to(torch::kUInt8);
+  if (input.takes_context())
+    batch.contexts = torch::zeros({count, input.context_tokens, input.context_dim});
+  return batch.to(device);
+}
+
+/// All evaluations of a sample, from a few: their number is known. What an autoencoder decodes is
+/// left out.
+double sampling_sec(const RunConfig& config, model::Network& network, int64_t images) {
+  const auto input = config.model.input();
+  diffusion::SamplerConfig sampler;
+  sampler.steps = 2;
+  GenerationSettings few{config.diffusion, sampler, config.guidance},
+      all{config.diffusion, config.sample, config.guidance};
+  GenerationRequest request;
+  request.seeds.resize(static_cast<size_t>(images));
+  std::iota(request.seeds.begin(), request.seeds.end(), 0);
+  request.labels = labels_in_turn(request.seeds, all_classes(input, config.label_dropout > 0));
+  if (input.takes_context()) {
+    few.empty_context = torch::zeros({input.context_tokens, input.context_dim});
+    request.contexts = few.empty_context.expand({images, -1, -1});
+  }
+  const double of_few = second_call_sec([&] { generate(network, few, request); });
+  return of_few / static_cast<double>(images) *
+         static_cast<double>(std::max<int64_t>(1, all.evaluations())) /
+         static_cast<double>(few.evaluations());
+}
+
+/// How often something is due between two counts of images: at each multiple of `interval`, and at
+/// the end.
+int64_t times_due(int64_t interval, int64_t from, int64_t to) {
+  if (interval <= 0 || to <= from) return 0;
+  const int64_t crossings = to / interval - from / interval;
+  return crossings + (to % interval ? 1 : 0);
+}
+
+/// Memory that can be taken without swapping; 0 where the system does not say.
+double free_bytes() {
+  std::ifstream file("/proc/meminfo");
+  std::string name;
+  double kib = 0;
+  for (std::string unit; file >> name >> kib;) {
+    if (name == "MemAvailable:") return kib * 1024;
+    std::getline(file, unit);
+  }
+  return 0;
+}
+
+/// How many images a trial may take; 0: none.
+int64_t images_of_trial(RunConfig config, torch::Device device) {
+  constexpr double kMostFlop = 5e12;
+  const double of_one = 2 * 3 * model::forward_flops(config.model);
+  const auto images =
+      std::min({kImages, config.batch_size, static_cast<int64_t>(kMostFlop / of_one)});
+  if (images < 1 || device.is_cuda()) return std::max<int64_t>(images, 0);
+  config.batch_size = images;
+  config.accumulate = 1;
+  return estimate_memory(config, device, 1).at_most() < free_bytes() / 2 ? images : 0;
+}
+
+}  // namespace
+
+std::optional<ImageCost> measure_cost(const RunConfig& config, torch::Device device) {
+  const int64_t images = images_of_trial(config, device);
+  if (images == 0) return std::nullopt;
+  TrainState state(config.model, config.optimizer, /*seed=*/0, device);
+  const auto dtype = base::compute_dtype(base::resolve_precision(config.precision, device));
+  state.model->set_compute_dtype(dtype);
+  state.ema->set_compute_dtype(dtype);
+  state.ema->eval();
+  const auto batch = noise_batch(config, images, device);
+  ObjectiveInputs inputs;
+  if (const auto input = config.model.input(); input.takes_context())
+    inputs.empty_context = torch::zeros({input.context_tokens, input.context_dim}).to(device);
+  const auto objective = make_objective(config, inputs);
+  const auto synchronize = [&] {
+    if (device.is_cuda()) state.parameters.front().sum().item<float>();
+  };
+  ImageCost cost;
+  cost.training_sec =
+      second_call_sec([&] {
+        OptimizerStep update;
+        update.number = state.step + 1;
+        add_gradients(*objective, *state.model, state.parameters, batch, {1, config.shards});
+        state.optimizer->step(update);
+        synchronize();
+      }) /
+      static_cast<double>(images);
+  if (!config.is_of_sequences()) cost.sampling_sec = sampling_sec(config, *state.ema, images);
+  return cost;
+}
+
+RunCost& RunCost::operator+=(const RunCost& other) {
+  training_sec += other.training_sec;
+  grids_sec += other.grids_sec;
+  scores_sec += other.scores_sec;
+  samples_sec += other.samples_sec;
+  disk_bytes += other.disk_bytes;
+  return *this;
+}
+
+RunCost estimate_cost(const RunConfig& config,
+                      const ImageCost& image,
+                      int64_t images_seen,
+                      int64_t samples) {
+  const int64_t end = config.total_images;
+  const auto left = static_cast<double>(std::max<int64_t>(0, end - images_seen));
+  const auto due = [&](int64_t interval) {
+    return static_cast<double>(times_due(interval, images_seen, end));
+  };
+  RunCost cost;
+  cost.training_sec = left * image.training_sec;
+  cost.grids_sec =
+      due(config.grid_images) * static_cast<double>(config.grid_count) * image.sampling_sec;
+  cost.scores_sec =
+      due(config.score_images) * static_cast<double>(config.score_count) * image.sampling_sec;
+  cost.samples_sec = static_cast<double>(samples) * image.sampling_sec;
+
+  const auto parameters = static_cast<double>(model::parameter_count(config.model));
+  const double state_numbers =
+      2 + optimizer_kinds().at(config.optimizer.kind).state_bytes_per_parameter / kFloatBytes;
+  double weights = due(config.checkpoint_images);
+  if (const auto rule = parse_keep(config.keep); !rule.all)
+    weights = std::min(weights,
+                       1 + static_cast<double>(rule.best) +
+                           (rule.every > 0 ? left / static_cast<double>(rule.every) : 0));
+  const auto states = std::min(static_cast<double>(config.keep_states), std::max(1.0, weights));
+  const auto side = config.is_of_sequences()
+                        ? 0.0
+                        : static_cast<double>(image_size_of(config.encoders, config.model.input()));
+  const double image_bytes = kPngShare * 3 * side * side;
+  cost.disk_bytes =
+      kFloatBytes * parameters * (states * state_numbers + weights) +
+      image_bytes * (due(config.grid_images) * static_cast<double>(config.grid_count) +
+                     static_cast<double>(samples));
+  return cost;
+}
+
+std::string cost_text(const RunCost& cost) {
+  std::string parts;
+  const auto add = [&](const char* what, double seconds) {
+    if (seconds > 0)
+      parts +=
+          fmt::format("{}{} {}", parts.empty() ? "" : ", ", what, base::duration_text(seconds));
+  };
+  add("training", cost.training_sec);
+  add("grids", cost.grids_sec);
+  add("scores during training", cost.scores_sec);
+  add("samples", cost.samples_sec);
+  return fmt::format("about {} on this machine as busy as it is now ({}); {}B on disk",
+                     base::duration_text(cost.total_sec()),
+                     parts,
+                     base::si_number(cost.disk_bytes, 3));
+}
+
+}  // namespace uvic::app
