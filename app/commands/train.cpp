@@ -51,11 +51,11 @@ std::string summary(const RunConfig& options) {
 }
 
 // How many shards a step has depends on the threads: after set_up_process().
-void print_memory(const RunConfig& options, torch::Device device) {
+MemoryEstimate memory_of(const RunConfig& options, torch::Device device) {
   const int64_t images = (options.batch_size + options.accumulate - 1) / options.accumulate;
   const auto shards =
       choose_shards(options.shards, images, model::parameter_count(options.model), device);
-  fmt::print("{}", memory_text(estimate_memory(options, device, shards)));
+  return estimate_memory(options, device, shards);
 }
 
 /// Everything that a launch has opened.
@@ -212,6 +212,11 @@ bool train_on(Launch& launch) {
 
 void log_end(const Launch& launch) {
   const auto& state = launch.state;
+  if (const auto now = launch.run.path(); now != launch.options.out)
+    launch.run.log(
+        fmt::format("note: the folder was moved; from now on it is continued by \"uvic "
+                    "train --out {}\"",
+                    base::shell_word(now.string())));
   const bool finished = state.images_seen >= launch.options.total_images;
   launch.run.log(fmt::format(
       "{} at {} {} after {} of training: {}",
@@ -237,7 +242,8 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
   }
   if (options.memory) {
     base::set_up_process(options.threads);
-    print_memory(options, torch::Device(base::choose_device(options.device)));
+    const torch::Device device(base::choose_device(options.device));
+    fmt::print("{}", memory_text(memory_of(options, device)));
   }
   if (options.dry_run) {
     fmt::print("{}\n# {}\n", to_toml(options), summary(options));
@@ -252,7 +258,7 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
   model::use_fused_kernels(options.kernels == "fused");
   base::catch_stop_signals();
   const torch::Device device(base::choose_device(options.device));
-
+  if (device.is_cpu()) refuse_too_large(memory_of(options, device), usable_memory());
   TrainingData images;
   std::unique_ptr<data::TokenSource> sequences;
   if (options.is_of_sequences())

@@ -11,10 +11,12 @@
 namespace uvic::app {
 
 /// Everything that an image depends on besides its seed and class: checkpoint and its hash,
-/// network, diffusion, sampler, guidance, guide, precision, version.
+/// network, diffusion, sampler, guidance, guide, precision, device and, on a CPU, the kernels'
+/// instruction set, version.
 nlohmann::json sample_record(const SampleSource& source,
                              const std::optional<SampleSource>& guide,
                              const GenerationSettings& settings,
-                             const std::string& precision);
+                             const std::string& precision,
+                             torch::Device device);
 
 }  // namespace uvic::app
