@@ -274,7 +274,9 @@ std::unique_ptr<FeatureExtractor> load_inception(const std::filesystem::path& pa
                     "-O {}{}` and pass "
                     "--inception {}; `--extractor embedded` scores without them",
                     path.empty() ? "inception" : path.string(),
-                    path.empty() ? "no weights given" : "no such file",
+                    path.empty()                    ? "no weights given"
+                    : std::filesystem::exists(path) ? "not a regular file"
+                                                    : "no such file",
                     kInceptionFile,
                     kUrl,
                     kInceptionFile,

@@ -113,7 +113,10 @@ class TorchScriptExtractor : public FeatureExtractor {
 std::unique_ptr<FeatureExtractor> load_torchscript(const std::filesystem::path& path,
                                                    const torch::Device& device) {
   if (!std::filesystem::is_regular_file(path))
-    throw std::runtime_error(fmt::format("{}: no such file", path.string()));
+    throw std::runtime_error(
+        fmt::format("{}: {}",
+                    path.string(),
+                    std::filesystem::exists(path) ? "not a regular file" : "no such file"));
   torch::jit::Module module;
   try {
     module = torch::jit::load(path.string(), device);

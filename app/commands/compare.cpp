@@ -15,6 +15,8 @@
 #include "app/report/report.h"
 #include "app/runs/latent_space.h"
 #include "app/runs/run_dir.h"
+#include "app/runs/text_encoder.h"
+#include "app/sampling/generate.h"
 #include "app/sampling/image_grid.h"
 #include "app/sampling/prompt_list.h"
 #include "app/sampling/real_images.h"
@@ -197,6 +199,15 @@ void train_run(const ComparedRun& run, const ComparisonScores& scoring) {
                     run.training.total_images));
 }
 
+/// What sampling will need, opened once before any training: the encoders and the captions.
+void check_sampling(const CompareOptions& options, const RunConfig& training) {
+  const auto input = training.model.input();
+  const auto prompts = prompts_of(options, training);
+  const torch::Device device(base::choose_device(training.device));
+  const auto latent = open_latent_space(training.encoders, input, device, torch::kFloat32);
+  if (!prompts.empty()) open_text_encoder(training.encoders, input, device, torch::kFloat32);
+}
+
 /// The plan from top to bottom; returns the report as text. Throws StopRequested.
 std::string compare(const CompareOptions& options,
                     const fs::path& out,
@@ -209,6 +220,8 @@ std::string compare(const CompareOptions& options,
   const auto held_out =
       options.held_out.empty() ? nullptr : data::open_dataset(options.held_out, held_out_options);
   for (const auto& run : plan) check_samples(options, run);
+  for (const auto& run : plan)
+    if (run.round == plan.front().round) check_sampling(options, run.training);
   const ComparisonScores scoring(
       {options.metrics, options.num_ref, options.held_out}, first, out / "scores");
   Memorisation memorisation(first, held_out.get(), out / "neighbours");

@@ -182,10 +182,7 @@ void write_run(const ConvertOptions& options, const WeightsFile& file, ConvertRe
 
   RunDir run(options.out);
   run.open_for_training();
-  if (replaces) {
-    result.replaced = run.set_aside();
-    run.open_for_training();  // its folders are new
-  }
+  if (replaces) result.replaced = run.set_aside();
   // A run of its own: what the weights came from is its beginning.
   RunIdentity identity;
   identity.run_id = random_id(16);

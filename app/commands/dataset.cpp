@@ -115,6 +115,7 @@ void DatasetCommandOptions::validate() const {
 
 DatasetResult run_dataset(const DatasetCommandOptions& options) {
   options.validate();
+  formats::refuse_same_file({options.out}, {options.source});
   formats::check_output_file(options.out, options.overwrite);
   data::DatasetOptions opening;
   opening.image_size = options.image_size;

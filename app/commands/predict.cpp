@@ -293,6 +293,13 @@ PredictResult run_predict(const PredictOptions& options) {
   model::use_fused_kernels(options.kernels == "fused");
   const torch::Device device(base::choose_device(options.device));
   formats::check_output_file(options.output, /*overwrite=*/true);
+  formats::refuse_same_file({options.output},
+                            {options.input,
+                             options.timesteps,
+                             options.labels,
+                             options.context,
+                             options.target,
+                             options.weights});
   const auto file = open_weights(options.weights, options.prefix);
   base::require(options.part == "none" && options.tile == 0,
                 "--{}: {} is no autoencoder, and only those have parts and tiles",

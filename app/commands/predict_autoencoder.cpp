@@ -43,6 +43,7 @@ PredictResult predict_autoencoder(const PredictOptions& options) {
   model::use_fused_kernels(options.kernels == "fused");
   const torch::Device device(base::choose_device(options.device));
   formats::check_output_file(options.output, /*overwrite=*/true);
+  formats::refuse_same_file({options.output}, {options.input, options.target, options.weights});
   std::string notes;
   auto net = model::AutoencoderKl::open(options.weights, &notes);
   if (!notes.empty()) fmt::print(stderr, "{}\n", notes);

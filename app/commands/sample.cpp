@@ -266,7 +266,7 @@ bool run_sample(const SampleOptions& options) {
   }
   const auto network = source.network(device, dtype);
 
-  auto record = sample_record(source, guide, settings, precision);
+  auto record = sample_record(source, guide, settings, precision, device);
   record["run"] = options.run;
   if (encoders.text) record["text"] = encoders.text->record();
   subject.add_to(record);

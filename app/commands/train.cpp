@@ -234,6 +234,11 @@ nlohmann::json result_record(const RunConfig& options, const TrainResult& result
 
 void log_end(const TrainLaunch& launch) {
   const auto& state = launch.state;
+  if (const auto now = launch.run.path(); now != launch.options.out)
+    launch.run.log(
+        fmt::format("note: the folder was moved; from now on it is continued by \"uvic "
+                    "train --out {}\"",
+                    base::shell_word(now.string())));
   const bool finished = state.images_seen >= launch.options.total_images;
   launch.run.log(fmt::format(
       "{} at {} {} after {} of training: {}",
@@ -310,6 +315,8 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
   base::catch_stop_signals();
   const torch::Device device(base::choose_device(options.device));
   require_cpu(group, device);
+  if (device.is_cpu())
+    refuse_too_large(training_memory(options, device, group ? group->size() : 1), usable_memory());
 
   TrainingData images;
   std::unique_ptr<data::TokenSource> sequences;

@@ -222,6 +222,7 @@ TrainAutoencoderResult run_train_autoencoder(const TrainAutoencoderOptions& opti
   options.validate();
   base::set_up_process(options.threads);
   const torch::Device device(base::choose_device(options.device));
+  formats::refuse_same_file({options.out}, {options.data, options.test});
   formats::check_output_file(options.out, options.overwrite);
   formats::check_writable_file(state_of(options.out));
   const auto dataset = data::open_dataset(options.data, options.dataset);

@@ -74,11 +74,15 @@ std::string training_summary(const RunConfig& config) {
                          "FLOP");
 }
 
-void print_training_memory(const RunConfig& config, torch::Device device, int64_t processes) {
+MemoryEstimate training_memory(const RunConfig& config, torch::Device device, int64_t processes) {
   const int64_t images = images_at_once(config, processes);
   const auto shards =
       choose_shards(config.shards, images, model::parameter_count(config.model), device);
-  auto text = memory_text(estimate_memory(config, device, shards, processes));
+  return estimate_memory(config, device, shards, processes);
+}
+
+void print_training_memory(const RunConfig& config, torch::Device device, int64_t processes) {
+  auto text = memory_text(training_memory(config, device, processes));
   if (config.dry_run) text = as_comment(text);  // what --dry_run prints is a config
   fmt::print("{}", text);
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "app/runs/run_config.h"
+#include "app/training/memory_estimate.h"
 
 namespace uvic::app {
 
@@ -16,8 +17,11 @@ void take_what_is_open(RunConfig& config);
 /// "2000000 parameters, 0.5 GFLOP an image forward, 3 PFLOP training".
 std::string training_summary(const RunConfig& config);
 
-/// Prints what the run will hold in memory. How many shards a step has depends on the threads: after
-/// set_up_process().
+/// What one of the run's processes will hold in memory. How many shards a step has depends on the
+/// threads: after set_up_process().
+MemoryEstimate training_memory(const RunConfig& config, torch::Device device, int64_t processes);
+
+/// Prints it; the same.
 void print_training_memory(const RunConfig& config, torch::Device device, int64_t processes);
 
 /// Prints the effective config as a file that trains; what is known of the data, and what the run

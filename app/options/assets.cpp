@@ -34,6 +34,8 @@ fs::path asset(const std::string& relative_path) {
 fs::path find_config(const std::string& name) {
   std::error_code ignored;
   if (fs::is_regular_file(name, ignored)) return name;
+  if (fs::exists(name, ignored) && !fs::is_directory(name, ignored))
+    throw std::invalid_argument(name + ": not a regular file");
   if (name.find('/') == std::string::npos) {
     for (const auto* suffix : {"", ".toml"}) {
       try {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "app/options/options.h"
+#include "app/options/plain_number.h"
 
 namespace uvic::app {
 namespace {
@@ -98,6 +99,7 @@ void describe(CLI::Option& option, const std::string& name, const base::Field& f
   if (!field.readers().empty()) group += ", with " + field.readers();
   if (field.is_advanced()) group += kAdvanced;
   option.group(group);
+  if (option.get_type_name() == "FLOAT") option.transform(CLI::Validator(plain_number, ""));
 }
 
 }  // namespace detail

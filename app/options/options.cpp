@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "app/options/plain_number.h"
 #include "app/options/suggestion.h"
 #include "base/check.h"
 
@@ -69,6 +70,16 @@ std::string plain_count(std::string& text) {
   if (std::abs(number) > base::kMostCount) return "is too large: " + text;
   text = fmt::format("{}", static_cast<int64_t>(number));
   return "";
+}
+
+std::string plain_number(std::string& text) {
+  double value = 0;
+  const auto* begin = text.data() + (text.size() > 1 && text[0] == '+' ? 1 : 0);
+  const auto* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(begin, end, value);
+  if (stop != end || error == std::errc::invalid_argument) return "must be a number, got " + text;
+  if (error != std::errc::result_out_of_range) return "";
+  return "is too large or too small for a number of 64 bits: " + text;
 }
 
 }  // namespace detail

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <sstream>
 #include <stdexcept>
 #include <vector>
@@ -28,9 +30,15 @@ std::string numbered(int64_t images_seen, const char* extension) {
   return fmt::format("{:09d}{}", images_seen, extension);
 }
 
-/// All of the text, or none of it and std::runtime_error.
+/// All of the text, or none of it and std::runtime_error. Waits for no reader of a FIFO.
 void append(const fs::path& path, const std::string& text) {
-  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  const int file =
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
+  struct stat status = {};
+  if (file >= 0 && fstat(file, &status) == 0 && !S_ISREG(status.st_mode)) {
+    ::close(file);
+    throw std::runtime_error(path.string() + ": not a regular file");
+  }
   const off_t before = file >= 0 ? lseek(file, 0, SEEK_END) : 0;
   size_t done = 0;
   while (file >= 0 && done < text.size()) {
@@ -109,77 +117,99 @@ std::string stranger_in(const fs::path& folder) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const auto name = entry.path().filename().string();
-    const bool ours = name[0] == '.' || ((name == "weights" || name == "grids") &&
-                                         entry.is_directory(error) && fs::is_empty(entry, error));
+    const bool ours = name[0] == '.' || name == "abandoned" ||
+                      ((name == "weights" || name == "grids") && entry.is_directory(error) &&
+                       fs::is_empty(entry, error));
     if (!ours) return name;
   }
   return "";
+}
+
+/// Takes the lock of a folder and opens the folder, both until the process ends. Once for each
+/// folder, by whatever name. Returns the folder's descriptor, or -1 where it can't be opened.
+int hold(const fs::path& folder) {
+  static std::map<std::pair<dev_t, ino_t>, int> held;
+  const auto name = folder / ".lock";
+  const int lock = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
+  struct stat status = {};
+  if (lock < 0 || fstat(lock, &status) != 0)
+    throw std::runtime_error(
+        fmt::format("{}: can't be written: {}", name.string(), std::strerror(errno)));
+  const auto [entry, is_new] = held.try_emplace({status.st_dev, status.st_ino}, -1);
+  if (!is_new) {
+    ::close(lock);
+    return entry->second;
+  }
+  if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+    held.erase(entry);
+    ::close(lock);
+    throw std::runtime_error(
+        fmt::format("{}: another process trains in this folder", folder.string()));
+  }
+  return entry->second = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 }  // namespace
 
 bool RunDir::is_run() const {
   return has_file(provenance()) || has_file(state()) || !checkpoints().empty() ||
-         !numbered_files(path_, "state-", ".safetensors").empty();
+         !numbered_files(path(), "state-", ".safetensors").empty();
 }
 
 void RunDir::open_for_training() {
   formats::refuse_flag_as_path(path_);
   std::error_code error;
-  if (const auto stranger = is_run() ? "" : stranger_in(path_); !stranger.empty())
+  if (const auto stranger = is_run() ? "" : stranger_in(path()); !stranger.empty())
     throw std::invalid_argument(
         fmt::format("{}: is no run folder and holds other files ({}); choose an empty or a new "
                     "folder as --out",
-                    path_.string(),
+                    path().string(),
                     stranger));
+  make_folders();
+  folder_ = hold(path_);
+}
+
+void RunDir::make_folders() const {
+  std::error_code error;
   for (const auto* folder : {"weights", "grids"}) {
-    fs::create_directories(path_ / folder, error);
+    fs::create_directories(path() / folder, error);
     if (error)
       throw std::runtime_error(fmt::format("{}: can't be made: {}; choose another --out",
-                                           (path_ / folder).string(),
+                                           (path() / folder).string(),
                                            error.message()));
   }
-  const auto lock = path_ / ".lock";
-  // Held open, and so locked, until the process ends.
-  const int file = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (file < 0)
-    throw std::runtime_error(
-        fmt::format("{}: can't be written: {}", lock.string(), std::strerror(errno)));
-  static std::vector<std::pair<fs::path, int>> held;
-  for (const auto& [path, descriptor] : held) {
-    if (path == lock) {
-      ::close(file);
-      return;
-    }
-  }
-  if (flock(file, LOCK_EX | LOCK_NB) != 0) {
-    ::close(file);
-    throw std::runtime_error(
-        fmt::format("{}: another process trains in this folder", path_.string()));
-  }
-  held.emplace_back(lock, file);
+}
+
+fs::path RunDir::path() const {
+  struct stat named = {}, open = {};
+  if (folder_ < 0 || fstat(folder_, &open) != 0) return path_;
+  const bool is_there = stat(path_.c_str(), &named) == 0;
+  if (is_there && named.st_dev == open.st_dev && named.st_ino == open.st_ino) return path_;
+  std::error_code error;
+  const auto moved = fs::read_symlink(fmt::format("/proc/self/fd/{}", folder_), error);
+  return !error && fs::is_directory(moved, error) ? moved : path_;
 }
 
 fs::path RunDir::weights(int64_t images_seen) const {
-  return path_ / "weights" / numbered(images_seen, ".safetensors");
+  return path() / "weights" / numbered(images_seen, ".safetensors");
 }
 
 fs::path RunDir::grid(int64_t images_seen) const {
-  return path_ / "grids" / numbered(images_seen, ".png");
+  return path() / "grids" / numbered(images_seen, ".png");
 }
 
 fs::path RunDir::kept_state(int64_t images_seen) const {
-  return path_ / ("state-" + numbered(images_seen, ".safetensors"));
+  return path() / ("state-" + numbered(images_seen, ".safetensors"));
 }
 
 std::vector<NumberedFile> RunDir::checkpoints() const {
-  return numbered_files(path_ / "weights", "", ".safetensors");
+  return numbered_files(path() / "weights", "", ".safetensors");
 }
 
 std::vector<StateFile> RunDir::states() const {
   std::vector<StateFile> states;
   if (has_file(state())) states.push_back(state_file(state()));
-  auto kept = numbered_files(path_, "state-", ".safetensors");
+  auto kept = numbered_files(path(), "state-", ".safetensors");
   std::reverse(kept.begin(), kept.end());
   for (const auto& file : kept) states.push_back(state_file(file.path));
   return states;
@@ -197,7 +227,7 @@ fs::path RunDir::latest_weights() const {
   if (all.empty())
     throw std::runtime_error(fmt::format(
         "{}: no weights/*.safetensors; is this a run folder that has reached a checkpoint?",
-        path_.string()));
+        path().string()));
   check_weights_of_run(*this, all.back());
   return all.back().path;
 }
@@ -226,7 +256,7 @@ void RunDir::drop_old_states(int64_t count) const {
 
 fs::path RunDir::new_abandoned_folder() const {
   for (int number = 1;; ++number)
-    if (auto folder = path_ / "abandoned" / std::to_string(number); !has_file(folder))
+    if (auto folder = path() / "abandoned" / std::to_string(number); !has_file(folder))
       return folder;
 }
 
@@ -239,7 +269,7 @@ fs::path RunDir::go_back_to(int64_t images_seen) const {
     throw std::invalid_argument(
         fmt::format("--resume_from {}: {} keeps no state of so many images; kept are {}",
                     images_seen,
-                    path_.string(),
+                    path().string(),
                     kept.empty() ? "none" : kept));
   }
   const auto folder = new_abandoned_folder();
@@ -247,9 +277,9 @@ fs::path RunDir::go_back_to(int64_t images_seen) const {
   for (const auto& file : checkpoints())
     if (file.images_seen > images_seen) moves.emplace_back(file.path, folder / "weights");
   for (const char* ending : {".png", ".txt"})  // of images, and of sequences
-    for (const auto& file : numbered_files(path_ / "grids", "", ending))
+    for (const auto& file : numbered_files(path() / "grids", "", ending))
       if (file.images_seen > images_seen) moves.emplace_back(file.path, folder / "grids");
-  for (const auto& file : numbered_files(path_, "state-", ".safetensors"))
+  for (const auto& file : numbered_files(path(), "state-", ".safetensors"))
     if (file.images_seen > images_seen) moves.emplace_back(file.path, folder);
   for (const auto& [path, to] : moves) move_into(path, to);
   if (from != state()) {
@@ -269,9 +299,10 @@ fs::path RunDir::set_aside() const {
                            "run.json",
                            "stats.jsonl",
                            "log.txt"})
-    if (has_file(path_ / name)) move_into(path_ / name, folder);
-  for (const auto& file : numbered_files(path_, "state-", ".safetensors"))
+    if (has_file(path() / name)) move_into(path() / name, folder);
+  for (const auto& file : numbered_files(path(), "state-", ".safetensors"))
     move_into(file.path, folder);
+  make_folders();
   return has_file(folder) ? folder : fs::path();
 }
 
@@ -306,7 +337,7 @@ void RunDir::truncate_stats(int64_t images_seen) const {
 void RunDir::log(const std::string& line) const {
   if (is_anothers_) return;
   std::fprintf(stderr, "%s\n", line.c_str());
-  append(path_ / "log.txt", line + "\n");
+  append(path() / "log.txt", line + "\n");
 }
 
 }  // namespace uvic::app

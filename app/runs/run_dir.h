@@ -39,11 +39,13 @@ class RunDir {
   /// std::invalid_argument where it holds files of something else than a run.
   void open_for_training();
 
-  const std::filesystem::path& path() const { return path_; }
-  std::filesystem::path config() const { return path_ / "config.toml"; }
-  std::filesystem::path provenance() const { return path_ / "run.json"; }
-  std::filesystem::path stats() const { return path_ / "stats.jsonl"; }
-  std::filesystem::path state() const { return path_ / "state.safetensors"; }
+  /// The folder. One that is open for training is followed: where it was renamed since, this is its
+  /// name now, so that what is saved gets to it.
+  std::filesystem::path path() const;
+  std::filesystem::path config() const { return path() / "config.toml"; }
+  std::filesystem::path provenance() const { return path() / "run.json"; }
+  std::filesystem::path stats() const { return path() / "stats.jsonl"; }
+  std::filesystem::path state() const { return path() / "state.safetensors"; }
   std::filesystem::path kept_state(int64_t images_seen) const;
   std::filesystem::path weights(int64_t images_seen) const;
   std::filesystem::path grid(int64_t images_seen) const;
@@ -78,7 +80,7 @@ class RunDir {
   /// no such state was kept; the message lists those that were.
   std::filesystem::path go_back_to(int64_t images_seen) const;
 
-  /// Moves all that makes a run to abandoned/, as go_back_to does.
+  /// Moves all that makes a run to abandoned/, as go_back_to does. What is no part of a run stays.
   std::filesystem::path set_aside() const;
 
   void append_stats(const nlohmann::json& line) const;
@@ -97,11 +99,13 @@ class RunDir {
   void set_run_id(std::string run_id) { run_id_ = std::move(run_id); }
 
  private:
+  void make_folders() const;
   std::filesystem::path new_abandoned_folder() const;
 
   std::filesystem::path path_;
   std::string run_id_;
   bool is_anothers_ = false;
+  int folder_ = -1;  // open, and as the lock held until the process ends
 };
 
 }  // namespace uvic::app

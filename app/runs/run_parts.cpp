@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <vector>
 
@@ -86,13 +88,52 @@ void check_id(const fs::path& path, const std::string& id, const RunIdentity& st
                   state.run_id));
 }
 
-std::string id_of_record(const RunDir& run) {
+nlohmann::json read_record_of(const RunDir& run) {
   std::error_code ignored;
-  if (!fs::exists(run.provenance(), ignored)) return "";
-  const auto record = formats::read_json(run.provenance());
+  return fs::exists(run.provenance(), ignored) ? formats::read_json(run.provenance())
+                                               : nlohmann::json();
+}
+
+std::string id_of(const nlohmann::json& record) {
   return record.is_object() && record.contains("run_id") && record["run_id"].is_string()
              ? record["run_id"].get<std::string>()
              : "";
+}
+
+/// The images up to which the record says that a launch has saved. 0 where it says nothing.
+int64_t images_in(const nlohmann::json& record) {
+  int64_t images = 0;
+  if (!record.is_object() || !record.contains("launches") || !record["launches"].is_array())
+    return images;
+  for (const auto& launch : record["launches"])
+    if (launch.is_object() && launch.contains("to") && launch["to"].is_number_integer())
+      images = std::max(images, launch["to"].get<int64_t>());
+  return images;
+}
+
+/// What a run begins with that has no state: the id of a launch that saved nothing.
+RunIdentity identity_without_state(const RunDir& run) {
+  const auto folder = run.path().string();
+  const auto word = base::shell_word(folder);
+  if (!run.checkpoints().empty())
+    throw std::invalid_argument(
+        fmt::format("{}: holds weights, but no state that training could continue from; start a "
+                    "run from the weights in another folder: uvic train --init {} --out FOLDER, or "
+                    "remove {}/weights to train anew here",
+                    folder,
+                    word,
+                    word));
+  const auto record = read_record_of(run);
+  if (const auto images = images_in(record); images > 0)
+    throw std::invalid_argument(
+        fmt::format("{}: its record is of a run of {} images, whose state and weights are missing; "
+                    "put them back, choose another --out, or remove {}/run.json to train anew here",
+                    folder,
+                    images,
+                    word));
+  RunIdentity identity;
+  identity.run_id = id_of(record);
+  return identity;
 }
 
 }  // namespace
@@ -164,30 +205,19 @@ void check_weights_of_run(const RunDir& run, const NumberedFile& weights) {
 RunIdentity check_run(const RunDir& run) {
   const auto weights = run.checkpoints();
   const auto states = run.states();
-  if (states.empty()) {
-    RunIdentity identity;  // of a launch that ended before it saved anything
-    identity.run_id = id_of_record(run);
-    if (weights.empty()) return identity;
-    const auto folder = base::shell_word(run.path().string());
-    throw std::invalid_argument(
-        fmt::format("{}: holds weights, but no state that training could continue from; start a "
-                    "run from the weights in another folder: uvic train --init {} --out FOLDER, or "
-                    "remove {}/weights to train anew here",
-                    run.path().string(),
-                    folder,
-                    folder));
-  }
+  if (states.empty()) return identity_without_state(run);
   auto identity = identity_of_file(states.front().path);
   for (const auto& file : weights) {
     const auto fault =
         fault_of_weights(run, file, identity_of_file(file.path), states.front(), identity);
     if (!fault.empty()) throw std::runtime_error(fault);
   }
-  check_id(run.provenance(), id_of_record(run), identity);
+  const auto record = read_record_of(run);
+  check_id(run.provenance(), id_of(record), identity);
   for (const auto& line : run.read_stats())
     if (line.contains("run_id") && line["run_id"].is_string())
       check_id(run.stats(), line["run_id"].get<std::string>(), identity);
-  if (identity.empty()) identity.run_id = id_of_record(run);
+  if (identity.empty()) identity.run_id = id_of(record);
   return identity;
 }
 

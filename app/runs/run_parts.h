@@ -35,7 +35,8 @@ void check_weights_of_run(const RunDir& run, const NumberedFile& weights);
 
 /// The same for everything that training is about to continue: the record, the log and all weights
 /// against the state, whose identity is returned (empty in older folders). Throws
-/// std::invalid_argument where there are weights, and no state to continue from.
+/// std::invalid_argument where there are weights, or a record of images, and no state to continue
+/// from.
 RunIdentity check_run(const RunDir& run);
 
 }  // namespace uvic::app

@@ -34,7 +34,7 @@ SampleStream open_sample_stream(const SampleStreamOptions& options) {
   SampleStream samples;
   samples.count = static_cast<int64_t>(subject->ids().size());
   samples.image_size = encoders.image_size;
-  samples.record = sample_record(source, std::nullopt, settings, precision);
+  samples.record = sample_record(source, std::nullopt, settings, precision, device);
   samples.record["run"] = options.run;
   samples.record["seeds"] = subject->ids().set().text();
   subject->add_to(samples.record);

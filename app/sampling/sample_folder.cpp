@@ -40,7 +40,8 @@ const std::set<std::string> kFree = {"checkpoint",
                                      "guide"};
 
 // What records of version 0.1.0 lack.
-const std::set<std::string> kNew = {"model", "diffusion", "guide_model", "guide_diffusion"};
+const std::set<std::string> kNew = {
+    "model", "diffusion", "guide_model", "guide_diffusion", "device", "instruction_set"};
 
 fs::path file_path(const fs::path& folder, uint64_t seed, const char* ending) {
   const auto name = fmt::format("{:06d}{}", seed, ending);
@@ -86,11 +87,28 @@ SeedSet known_in(const nlohmann::json& record) {
   return known;
 }
 
+/// "sampler_options.steps (2, now 3)" of the first field of an object that differs.
+std::string named_difference(const std::string& key,
+                             const nlohmann::json& before,
+                             const nlohmann::json& now) {
+  if (before.is_object() && now.is_object())
+    for (const auto& [name, value] : now.items())
+      if (!before.contains(name) || before[name] != value)
+        return named_difference(
+            key + "." + name, before.contains(name) ? before[name] : nlohmann::json(), value);
+  const auto text = [](const nlohmann::json& value) {
+    return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  };
+  const auto was = text(before), is = text(now);
+  return std::max(was.size(), is.size()) <= 40 ? fmt::format("{} ({}, now {})", key, was, is) : key;
+}
+
 // The first setting that differs, or "".
 std::string difference(const nlohmann::json& before, const nlohmann::json& now) {
   for (const auto& [key, value] : now.items()) {
     if (kFree.count(key) || (kNew.count(key) && !before.contains(key))) continue;
-    if (before.value(key, nlohmann::json()) != value) return key;
+    const auto there = before.value(key, nlohmann::json());
+    if (there != value) return named_difference(key, there, value);
   }
   for (const auto* key : {"init_fingerprint",
                           "invert_fingerprint",

@@ -1,5 +1,7 @@
 #include "app/sampling/sample_record.h"
 
+#include "model/kernels/cpu/isa.h"
+
 namespace uvic::app {
 namespace {
 
@@ -18,7 +20,8 @@ nlohmann::json fields_of(Config config) {
 nlohmann::json sample_record(const SampleSource& source,
                              const std::optional<SampleSource>& guide,
                              const GenerationSettings& settings,
-                             const std::string& precision) {
+                             const std::string& precision,
+                             torch::Device device) {
   nlohmann::json record = {{"checkpoint", source.weights.string()},
                            {"checkpoint_sha256", source.weights_sha256},
                            {"images_seen", source.images_seen},
@@ -30,7 +33,9 @@ nlohmann::json sample_record(const SampleSource& source,
                            {"sampler_options", fields_of(settings.sampler)},
                            {"class_names", source.class_names},
                            {"precision", precision},
+                           {"device", device.is_cuda() ? "cuda" : "cpu"},
                            {"version", UVIC_VERSION}};
+  if (device.is_cpu()) record["instruction_set"] = model::isa_name(model::active_isa());
   record.update(fields_of(settings.guidance));
   if (settings.latent) record["latent"] = settings.latent->record();
   if (guide) {

@@ -11,11 +11,13 @@
 namespace uvic::app {
 
 /// Everything that an image depends on besides its seed and class: checkpoint and its hash,
-/// network, diffusion, sampler, guidance, guide, precision, version.
+/// network, diffusion, sampler, guidance, guide, precision, device and, on a CPU, the kernels'
+/// instruction set, version.
 nlohmann::json sample_record(const SampleSource& source,
                              const std::optional<SampleSource>& guide,
                              const GenerationSettings& settings,
-                             const std::string& precision);
+                             const std::string& precision,
+                             torch::Device device);
 
 /// A record without the paths of files, which may differ from host to host, as one text: what all
 /// processes that generate together must have been asked for.

@@ -105,14 +105,10 @@ void FidOptions::check_paths() const {
   if (is_run_folder(ref))
     throw std::invalid_argument(
         fmt::format("--ref {}: a run folder; give images or statistics", ref));
+  formats::refuse_same_file({save_stats, save_features},
+                            {ref, images, run_weights, captions, inception});
   for (const auto& file : {save_stats, save_features}) {
     if (file.empty()) continue;
-    for (const auto& input : {ref, images}) {
-      std::error_code absent;
-      base::require(input.empty() || !std::filesystem::equivalent(file, input, absent),
-                    "{}: is read and would be overwritten; choose another name",
-                    file);
-    }
     formats::check_writable_file(file);
   }
   if (report.empty()) return;

@@ -1,11 +1,15 @@
 #include "app/training/memory_estimate.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "app/training/optimizer.h"
+#include "base/check.h"
 #include "base/precision.h"
+#include "base/tensor_text.h"
 #include "model/network.h"
 
 namespace uvic::app {
@@ -45,6 +49,24 @@ MemoryEstimate estimate_memory(const RunConfig& config,
   m.activations = images * one.kept;
   m.backward = images * one.backward;
   return m;
+}
+
+double usable_memory() {
+  const double machine =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  std::ifstream group("/sys/fs/cgroup/memory.max");  // a number, or "max"
+  double limit = 0;
+  return group >> limit && limit > 0 ? std::min(machine, limit) : machine;
+}
+
+void refuse_too_large(const MemoryEstimate& estimate, double usable) {
+  constexpr double kSurely = 1.25;
+  base::require(estimate.at_most() <= kSurely * usable,
+                "a step needs about {}, {} for the network alone; there are {} here; a smaller "
+                "--batch_size, more --accumulate or a smaller network needs less",
+                base::bytes_text(estimate.at_most()),
+                base::bytes_text(estimate.always()),
+                base::bytes_text(usable));
 }
 
 std::string memory_text(const MemoryEstimate& m) {

@@ -38,6 +38,13 @@ MemoryEstimate estimate_memory(const RunConfig& config,
                                int64_t shards,
                                int64_t processes = 1);
 
+/// Bytes that this process can have at most: the machine's memory, or its control group's limit.
+double usable_memory();
+
+/// Throws std::invalid_argument, with the estimate and the cure, where a step surely needs more than
+/// `usable` bytes: more by a quarter, twice what the estimate may be off.
+void refuse_too_large(const MemoryEstimate& estimate, double usable);
+
 /// One line for each part, MiB.
 std::string memory_text(const MemoryEstimate& estimate);
 

@@ -25,6 +25,27 @@ void refuse_flag_as_path(const fs::path& path) {
       first == "-" ? "stream, which is not written to" : "flag where a path is wanted"));
 }
 
+void refuse_same_file(const std::vector<std::string>& outputs,
+                      const std::vector<std::string>& inputs) {
+  const auto is_same = [](const std::string& a, const std::string& b) {
+    std::error_code ignored;
+    if (a.empty() || b.empty()) return false;
+    if (fs::exists(a, ignored))
+      return fs::is_regular_file(a, ignored) && fs::equivalent(a, b, ignored);
+    return fs::weakly_canonical(a, ignored) == fs::weakly_canonical(b, ignored);
+  };
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    for (const auto& input : inputs)
+      if (is_same(outputs[i], input))
+        throw std::invalid_argument(
+            fmt::format("{}: is read and would be overwritten; choose another name", outputs[i]));
+    for (size_t k = 0; k < i; ++k)
+      if (is_same(outputs[i], outputs[k]))
+        throw std::invalid_argument(
+            fmt::format("{}: two results of one name; choose another for one of them", outputs[i]));
+  }
+}
+
 void check_output_file(const fs::path& path, bool overwrite) {
   refuse_flag_as_path(path);
   std::error_code ignored;

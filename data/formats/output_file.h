@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 namespace uvic::formats {
 
@@ -17,5 +19,10 @@ void check_output_file(const std::filesystem::path& path, bool overwrite);
 /// The same where what exists is replaced, and that a file can be made in the folder: by making
 /// one, since permissions alone don't tell (/proc, a disk mounted read-only).
 void check_writable_file(const std::filesystem::path& path);
+
+/// Throws std::invalid_argument where two of `outputs` are one file, or one of them is a file of
+/// `inputs`, by whatever path or link. Empty names are left out.
+void refuse_same_file(const std::vector<std::string>& outputs,
+                      const std::vector<std::string>& inputs);
 
 }  // namespace uvic::formats

@@ -86,7 +86,7 @@ TEST_CASE("a FIFO as an input is refused at once", "[special_files]") {
   refused({"inspect", fifo.string()});
 
   REQUIRE(run_uvic(tiny_training(scratch / "run", 32)).exit_code == 0);
-  for (const auto* name : {"config.toml", "stats.jsonl"}) {
+  for (const auto* name : {"config.toml", "stats.jsonl", "run.json", "log.txt"}) {
     const auto file = scratch / "run" / name;
     const auto kept = formats::read_file(file);
     fs::remove(file);

@@ -136,6 +136,16 @@ TEST_CASE("what can be known is refused before any training", "[compare]") {
   CHECK_FALSE(fs::exists(tiny.scratch / "out"));
 }
 
+TEST_CASE("what sampling needs is missed before any training", "[compare]") {
+  Tiny tiny;
+  const auto out = tiny.scratch / "out";
+  const auto plan = plan_comparison(tiny.options, out, [](RunConfig& t) {
+    t.model.uvit.in_chans = 4, t.encoders.latent_scale = 0.18215;
+  });
+  CHECK_THROWS_WITH(run_comparison(tiny.options, out, plan), Catch::Contains("--autoencoder"));
+  CHECK_FALSE(fs::exists(out / "runs"));
+}
+
 TEST_CASE("kept results are used only for what they were made from", "[compare]") {
   Tiny tiny;
   const auto out = tiny.scratch / "out";

@@ -134,6 +134,9 @@ TEST_CASE("dataset: wrong options are refused before any work", "[dataset]") {
   auto options = writing("procedural", scratch / "out.zip");
   options.num_images = -1;
   CHECK_THROWS_WITH(run_dataset(options), Contains("num_images -1"));
+  auto itself = writing((scratch / "out.zip").string(), scratch / "." / "out.zip");
+  itself.overwrite = true;
+  CHECK_THROWS_WITH(run_dataset(itself), Contains("is read and would be overwritten"));
   std::ofstream(scratch / "out.zip") << "in the way";
   CHECK_THROWS_WITH(run_dataset(writing("procedural", scratch / "out.zip")),
                     Contains("--overwrite"));

@@ -150,6 +150,29 @@ TEST_CASE("tables: counts may be written as 1e6, 64k or 2M", "[options]") {
   }
 }
 
+TEST_CASE("options: a number is decimal, and none is rounded to 0 or infinity", "[options]") {
+  CHECK(parsed("optimizer.lr", "1e-3").optimizer.lr == 1e-3);
+  CHECK(parsed("optimizer.lr", "+2").optimizer.lr == 2);
+  CHECK(parsed("optimizer.lr", ".5").optimizer.lr == 0.5);
+  CHECK(parsed("optimizer.lr", "0").optimizer.lr == 0);
+  for (const char* bad : {"0x10",
+                          " 1",
+                          "1 ",
+                          "1,5",
+                          "1e-400",
+                          "1e999",
+                          "-1e999",
+                          "",
+                          "+",
+                          "++1",
+                          "+-1",
+                          "1e",
+                          "1d3"}) {
+    INFO(bad);
+    CHECK_THROWS(parsed("optimizer.lr", bad));
+  }
+}
+
 TEST_CASE("options: every number has a range, NaN and infinity are never inside", "[options]") {
   RunConfig config;
   std::map<std::string, bool> doubles;

@@ -1,5 +1,7 @@
 #include "app/runs/run_parts.h"
 
+#include <sys/stat.h>
+
 #include <filesystem>
 #include <fstream>
 
@@ -153,6 +155,59 @@ TEST_CASE("run folder: states are kept by sanity and age, and one can go back", 
   fs::rename(run.state(), run.kept_state(128));
   CHECK(run.states().at(0).images_seen == 128);
   CHECK(run.is_run());
+}
+
+TEST_CASE("run parts: a record of images without state and weights is not trained over", "[runs]") {
+  const Scratch scratch;
+  const RunDir run(scratch.path());
+  std::ofstream(run.provenance()) << R"({"run_id": "abc", "launches": [{"from": 0, "to": 0}]})";
+  CHECK(check_run(run).run_id == "abc");  // a launch that saved nothing
+  std::ofstream(run.provenance())
+      << R"({"run_id": "abc", "launches": [{"from": 0, "to": 64}, {"from": 64, "to": 64}, 7]})";
+  CHECK_THROWS_WITH(check_run(run), Contains("a run of 64 images") && Contains("run.json"));
+}
+
+TEST_CASE("run folder: one that is renamed while it is open is followed", "[runs]") {
+  const Scratch scratch;
+  const auto before = scratch / "before", after = scratch / "after";
+  RunDir run(before);
+  run.open_for_training();
+  CHECK(run.path() == before);
+  fs::rename(before, after);
+  CHECK(run.path() == after);
+  fs::create_directory(before);  // another folder of the old name
+  CHECK(run.state() == after / "state.safetensors");
+  run.append_stats({{"images_seen", 1}});
+  CHECK(fs::exists(after / "stats.jsonl"));
+  CHECK(fs::is_empty(before));
+  // The new one has a lock of its own.
+  RunDir other(before);
+  other.open_for_training();
+  CHECK(other.path() == before);
+}
+
+TEST_CASE("run folder: no log is written into a FIFO or a device", "[runs]") {
+  const Scratch scratch;
+  RunDir run(scratch.path());
+  REQUIRE(mkfifo((scratch / "log.txt").c_str(), 0666) == 0);
+  CHECK_THROWS_WITH(run.log("x"), Contains("log.txt: "));
+  fs::remove(scratch / "log.txt");
+  fs::create_symlink("/dev/null", scratch / "log.txt");
+  CHECK_THROWS_WITH(run.log("x"), Contains("log.txt: not a regular file"));
+}
+
+TEST_CASE("run folder: what is set aside leaves a folder that training can begin in", "[runs]") {
+  const Scratch scratch;
+  RunDir run(scratch.path());
+  run.open_for_training();
+  std::ofstream(run.provenance()) << "{}";
+  std::ofstream(scratch / "notes.txt") << "mine";
+  CHECK(run.set_aside() == scratch / "abandoned" / "1");
+  CHECK(fs::exists(scratch / "abandoned" / "1" / "run.json"));
+  CHECK(fs::is_empty(scratch / "weights"));
+  CHECK(fs::exists(scratch / "notes.txt"));
+  fs::remove(scratch / "notes.txt");
+  CHECK_NOTHROW(run.open_for_training());
 }
 
 TEST_CASE("run folder: files of something else are not trained over", "[runs]") {

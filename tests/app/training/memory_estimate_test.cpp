@@ -115,6 +115,19 @@ TEST_CASE("memory: the report names its parts", "[memory]") {
     CHECK(text.find(part) != std::string::npos);
 }
 
+TEST_CASE("memory: what the machine can't hold is refused with the estimate", "[memory]") {
+  auto options = options_of("cog", "fp32", false);
+  CHECK(usable_memory() > 256e6);
+  const auto small = estimate_memory(options, torch::kCPU, 2);
+  CHECK_NOTHROW(refuse_too_large(small, usable_memory()));
+  CHECK_NOTHROW(refuse_too_large(small, small.at_most() / 1.2));
+  CHECK_THROWS_WITH(refuse_too_large(small, small.at_most() / 1.3),
+                    Catch::Contains("--batch_size") && Catch::Contains("for the network alone"));
+  options.batch_size = 1 << 24;
+  CHECK_THROWS_AS(refuse_too_large(estimate_memory(options, torch::kCPU, 2), usable_memory()),
+                  std::invalid_argument);
+}
+
 TEST_CASE("memory: tensors stand aligned, whatever becomes of them", "[memory]") {
   auto* const before = c10::GetCPUAllocator();
   base::use_compact_tensor_memory();

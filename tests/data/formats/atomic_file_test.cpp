@@ -37,6 +37,22 @@ TEST_CASE("atomic file: the final name shows nothing until commit", "[atomic_fil
   CHECK(files_in(scratch.path()) == 1);
 }
 
+TEST_CASE("output file: no two of one name, and none that is read", "[atomic_file]") {
+  const uvic::test::Scratch scratch;
+  const auto a = (scratch / "a").string(), b = (scratch / "b").string();
+  write_file_atomically(a, "1");
+  fs::create_hard_link(a, scratch / "hard");
+  fs::create_symlink(a, scratch / "soft");
+  CHECK_NOTHROW(refuse_same_file({b, "", ""}, {a, "", "procedural"}));
+  CHECK_NOTHROW(refuse_same_file({"/dev/null", "/dev/null"}, {a}));
+  for (const auto* name : {"a", "./a", "hard", "soft", "x/../a"}) {
+    INFO(name);
+    CHECK_THROWS_AS(refuse_same_file({(scratch / name).string()}, {b, a}), std::invalid_argument);
+  }
+  CHECK_THROWS_AS(refuse_same_file({b, "", (scratch / "." / "b").string()}, {}),
+                  std::invalid_argument);
+}
+
 TEST_CASE("atomic file: one that is not committed vanishes", "[atomic_file]") {
   const uvic::test::Scratch scratch;
   {

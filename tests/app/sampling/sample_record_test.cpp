@@ -1,0 +1,117 @@
+// What decides on a sample's bits is in the record of its folder, and a folder of other samples is
+// refused.
+#include "app/sampling/sample_record.h"
+
+#include <filesystem>
+
+#include "app/sampling/sample_folder.h"
+#include "data/formats/json.h"
+#include "tests/support/catch.h"
+#include "tests/support/scratch.h"
+
+using namespace uvic;
+using namespace uvic::app;
+using Catch::Matchers::Contains;
+using nlohmann::json;
+using test::Scratch;
+
+namespace {
+
+struct RecordedSamples {
+  SampleSource source;
+  std::optional<SampleSource> guide;
+  GenerationSettings settings;
+  std::string precision = "fp32";
+  torch::Device device = torch::kCPU;
+
+  json record() const { return sample_record(source, guide, settings, precision, device); }
+};
+
+void change_field(bool& value) { value = !value; }
+void change_field(std::string& value) { value += "x"; }
+void change_field(std::vector<std::string>& value) { value.emplace_back("x"); }
+template <class Number>
+void change_field(Number& value) {
+  value += 1;
+}
+
+/// Every field of the part, changed alone, changes the record.
+template <class Part>
+void check_each_field(const char* what, Part part) {
+  RecordedSamples plain;
+  plain.guide.emplace();
+  int fields = 0;
+  base::visit_leaves(part(plain), [&](const std::string&, auto&, const base::Field&) { ++fields; });
+  REQUIRE(fields > 0);
+  for (int changed = 0; changed < fields; ++changed) {
+    auto other = plain;
+    int index = 0;
+    std::string name;
+    base::visit_leaves(part(other), [&](const std::string& leaf, auto& value, const base::Field&) {
+      if (index++ == changed) change_field(value), name = leaf;
+    });
+    INFO(what << " " << name);
+    CHECK(other.record() != plain.record());
+  }
+}
+
+SampleFolder record_folder(const Scratch& scratch, const RecordedSamples& sampled) {
+  return SampleFolder(scratch / "s", sampled.record(), "seeds", {});
+}
+
+}  // namespace
+
+TEST_CASE("sample record: every setting of network, schedule, sampler and guidance is in it",
+          "[sample_record]") {
+  check_each_field(
+      "model", [](RecordedSamples & s) -> auto& { return s.source.training.model; });
+  check_each_field(
+      "diffusion", [](RecordedSamples & s) -> auto& { return s.settings.diffusion; });
+  check_each_field(
+      "sampler", [](RecordedSamples & s) -> auto& { return s.settings.sampler; });
+  check_each_field(
+      "guidance", [](RecordedSamples & s) -> auto& { return s.settings.guidance; });
+  check_each_field(
+      "guide", [](RecordedSamples & s) -> auto& { return s.guide->training.model; });
+  check_each_field(
+      "guide", [](RecordedSamples & s) -> auto& { return s.guide->training.diffusion; });
+  const RecordedSamples plain;
+  auto other = plain;
+  other.precision = "bf16";
+  CHECK(other.record() != plain.record());
+  other = plain, other.device = torch::kCUDA;
+  CHECK(other.record() != plain.record());
+  other = plain, other.source.weights_sha256 = "1";
+  CHECK(other.record() != plain.record());
+  other = plain, other.guide.emplace();
+  CHECK(other.record() != plain.record());
+}
+
+TEST_CASE("sample folder: samples of other settings are refused with the setting's name",
+          "[sample_record]") {
+  const Scratch scratch;
+  RecordedSamples plain;
+  plain.guide.emplace();
+  record_folder(scratch, plain).open(SeedList::parse("0-3"), false);
+  const auto refused = [&](const char* what, auto change_it) {
+    auto other = plain;
+    change_it(other);
+    CHECK_THROWS_WITH(record_folder(scratch, other).open(SeedList::parse("0-3"), false),
+                      Contains(what));
+  };
+  refused("another model.attention (\"cog\", now \"softmax\")",
+          [](auto& s) { s.source.training.model.uvit.attention = "softmax"; });
+  refused("another model.num_heads", [](auto& s) { s.source.training.model.uvit.num_heads += 1; });
+  refused("another diffusion.beta_1", [](auto& s) { s.settings.diffusion.beta_1 = 30; });
+  refused("another sampler_options.eta", [](auto& s) { s.settings.sampler.eta += 0.5; });
+  refused("another guide_model.placement",
+          [](auto& s) { s.guide->training.model.uvit.placement = "all"; });
+  refused("another device (\"cpu\", now \"cuda\")", [](auto& s) { s.device = torch::kCUDA; });
+  refused("another guide_sha256", [](auto& s) { s.guide.reset(); });
+  // Records of versions that did not say on which device.
+  const auto file = scratch / "s" / "samples.json";
+  auto record = formats::read_json(file);
+  for (const auto* key : {"device", "instruction_set"}) record.erase(key);
+  formats::write_json(file, record);
+  CHECK(record_folder(scratch, plain).open(SeedList::parse("0-3"), false).size() == 4);
+}
