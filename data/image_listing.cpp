@@ -20,7 +20,8 @@
 namespace uvic::data {
 namespace {
 
-constexpr size_t kNamed = 3;  // files that a note names
+constexpr size_t kNamed = 3;               // files that a note names
+constexpr size_t kDigitsOfOurFolders = 3;  // 012/012345.png of uvic sample
 
 /// Image files that are known by their ending and not read.
 constexpr std::string_view kOtherImages[] = {
@@ -108,13 +109,14 @@ std::optional<int64_t> number(std::string_view digits) {
   return value;
 }
 
-/// Whether image 12345 is in folder 12: 012/012345.png of uvic sample, 00012/img00012345.png of
-/// EDM's tools.
+/// Whether image 12345 is in folder 12, or in folder 12000: 012/012345.png of uvic sample,
+/// 00012/img00012345.png of EDM's dataset_tool, 012000/012345.png of its generate.py.
 bool is_in_folder_of_thousand(const std::string& folder, const std::string& path) {
   const auto name = std::string_view(path).substr(path.rfind('/') + 1);
   const auto first = std::min(name.find_first_of("0123456789"), name.size());
   const auto image = number(name.substr(first, name.rfind('.') - first)), of = number(folder);
-  return folder.size() >= 3 && image && of && *of == *image / 1000;
+  return folder.size() >= 3 && image && of &&
+         (*of == *image / 1000 || *of == *image - *image % 1000);
 }
 
 /// Everything in a container, sorted by what it is for.
@@ -247,7 +249,16 @@ void label_by_folder(const FileContainer& container,
     names.insert(folder), inside = &file;
     only_thousands = only_thousands && is_in_folder_of_thousand(folder, file.path);
   }
-  if (only_thousands) return;
+  if (only_thousands) {
+    // Class folders 000, 001, ... with images numbered through would look the same.
+    if (names.size() > 1 && names.begin()->size() != kDigitsOfOurFolders)
+      listing.notes.push_back(
+          fmt::format("folders {}, {}, ... hold the images of a thousand numbers each: taken as "
+                      "parts of one set without labels, not as classes",
+                      *names.begin(),
+                      *std::next(names.begin())));
+    return;
+  }
   if (outside && inside)
     throw formats::file_error(
         container.name(),

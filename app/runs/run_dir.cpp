@@ -17,7 +17,9 @@
 #include "app/runs/run_identity.h"
 #include "app/runs/run_parts.h"
 #include "data/formats/atomic_file.h"
+#include "data/formats/flush.h"
 #include "data/formats/json.h"
+#include "data/formats/make_folder.h"
 #include "data/formats/output_file.h"
 
 namespace uvic::app {
@@ -99,6 +101,19 @@ StateFile state_file(const fs::path& path) {
   return state;
 }
 
+/// Also flushes the names of the folders that are made: files that are flushed later would be lost
+/// with their folder.
+void make_durable_folder(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> above;
+  for (auto made = fs::absolute(folder, error);
+       made.has_relative_path() && !fs::exists(made, error);
+       made = made.parent_path())
+    above.push_back(made.parent_path());
+  formats::make_folder(folder);
+  for (const auto& path : above) formats::flush_to_disk(path);
+}
+
 void move_into(const fs::path& path, const fs::path& folder) {
   fs::create_directories(folder);
   fs::rename(path, folder / path.filename());
@@ -125,20 +140,13 @@ bool RunDir::is_run() const {
 
 void RunDir::open_for_training() {
   formats::refuse_flag_as_path(path_);
-  std::error_code error;
   if (const auto stranger = is_run() ? "" : stranger_in(path_); !stranger.empty())
     throw std::invalid_argument(
         fmt::format("{}: is no run folder and holds other files ({}); choose an empty or a new "
                     "folder as --out",
                     path_.string(),
                     stranger));
-  for (const auto* folder : {"weights", "grids"}) {
-    fs::create_directories(path_ / folder, error);
-    if (error)
-      throw std::runtime_error(fmt::format("{}: can't be made: {}; choose another --out",
-                                           (path_ / folder).string(),
-                                           error.message()));
-  }
+  for (const auto* folder : {"weights", "grids"}) make_durable_folder(path_ / folder);
   const auto lock = path_ / ".lock";
   // Held open, and so locked, until the process ends.
   const int file = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);

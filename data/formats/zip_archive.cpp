@@ -12,6 +12,7 @@
 
 #include "data/formats/crc32.h"
 #include "data/formats/file_error.h"
+#include "data/formats/file_kind.h"
 #include "data/formats/little_endian.h"
 
 namespace uvic::formats {
@@ -156,7 +157,8 @@ ZipReader::~ZipReader() = default;
 ZipReader::ZipReader(std::shared_ptr<const MappedFile> file)
     : file_(std::move(file)), handle_(std::make_unique<Handle>()) {
   const auto directory = find_directory(*file_);
-  if (!directory) throw file_error(name(), "not a zip archive, or truncated");
+  if (!directory)
+    throw file_error(name(), "not a zip archive, or truncated" + foreign_text(*file_));
   // An entry of the directory takes 46 bytes at least; libzip allocates by the number that the file
   // states.
   if (directory->entries > file_->size() / 46) {

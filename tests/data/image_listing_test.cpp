@@ -159,3 +159,23 @@ TEST_CASE("listing: next to samples, other files are named and their own files a
   CHECK(paths(listing) == Names{"000000.png"});
   CHECK_THAT(notes(listing), holds("not named by seed, among samples): other.png"));
 }
+
+TEST_CASE("listing: folders of a thousand of EDM's generate.py are no classes", "[listing]") {
+  const Scratch scratch;
+  for (const char* name : {"000000/000007.png", "001000/001234.png", "012000/012345.png"})
+    write_grey(scratch / name, 1);
+  CHECK(list_folder(scratch.path()).class_names.empty());
+  write_grey(scratch / "012000/013000.png", 1);  // not of its thousand: these are classes
+  CHECK(list_folder(scratch.path()).class_names == Names{"000000", "001000", "012000"});
+}
+
+TEST_CASE("listing: what could be classes and is taken as one set is said", "[listing]") {
+  const Scratch scratch;
+  for (const char* name : {"00000/000000.png", "00000/000999.png", "00001/001000.png"})
+    write_grey(scratch / name, 1);
+  const auto listing = list_folder(scratch.path());
+  CHECK(listing.class_names.empty());
+  CHECK_THAT(notes(listing),
+             holds("folders 00000, 00001, ... hold the images of a thousand numbers each: taken as "
+                   "parts of one set without labels"));
+}
