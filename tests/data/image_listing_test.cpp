@@ -37,7 +37,7 @@ data::Listing list_zip(const fs::path& path, const std::vector<std::string>& nam
 
 std::vector<std::string> paths(const data::Listing& listing) {
   std::vector<std::string> result;
-  for (const auto& file : listing.files) result.push_back(file.path);
+  for (size_t i = 0; i < listing.files.size(); ++i) result.push_back(listing.files[i].path);
   return result;
 }
 
@@ -178,4 +178,20 @@ TEST_CASE("listing: what could be classes and is taken as one set is said", "[li
   CHECK_THAT(notes(listing),
              holds("folders 00000, 00001, ... hold the images of a thousand numbers each: taken as "
                    "parts of one set without labels"));
+}
+
+TEST_CASE("listing: a list of files gives back what was added, in the order of paths",
+          "[listing]") {
+  data::FileList list;
+  for (const char* name : {"b/2.png", "a.png", "b/1.png", "b.png"})
+    list.add({name, static_cast<uint64_t>(name[0]), name[0] == 'a' ? 7 : 9, {}});
+  list.sort();
+  REQUIRE(list.size() == 4);
+  CHECK(list.path(0) == "a.png");
+  CHECK(list.path(1) == "b.png");
+  CHECK(list.path(2) == "b/1.png");
+  CHECK(list[3].path == "b/2.png");
+  CHECK(list[0].entry == 7);
+  CHECK(list[0].size_bytes == 'a');
+  CHECK(list.total_bytes() == uint64_t{'a'} + 3 * uint64_t{'b'});
 }
