@@ -43,12 +43,12 @@ bool is_blank(std::string_view caption) {
 
 FilesByPath files_by_path(const FileContainer& container) {
   FilesByPath files;
-  for (auto& file : container.list()) {
-    if (file.path.empty() || file.path.back() == '/' || !file.left_out.empty()) continue;
+  container.list([&](StoredFile&& file) {
+    if (file.path.empty() || file.path.back() == '/' || !file.left_out.empty()) return;
     auto path = file.path;
     if (!files.emplace(std::move(path), std::move(file)).second)
       throw formats::file_error(container.name(), "holds a path twice; pack it again");
-  }
+  });
   return files;
 }
 

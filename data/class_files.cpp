@@ -35,12 +35,14 @@ std::optional<int32_t> parse_class(std::string_view text) {
 bool label_by_class_files(const FileContainer& container,
                           const std::unordered_map<std::string, StoredFile>& classes,
                           Listing& listing) {
+  if (classes.empty()) return false;
   std::vector<const StoredFile*> files;
   std::vector<std::string_view> without;
-  for (const auto& image : listing.files) {
-    const auto found = classes.find(std::string(path_key(image.path)));
+  for (size_t i = 0; i < listing.files.size(); ++i) {
+    const auto path = listing.files.path(i);
+    const auto found = classes.find(std::string(path_key(path)));
     files.push_back(found == classes.end() ? nullptr : &found->second);
-    if (!files.back()) without.push_back(image.path);
+    if (!files.back()) without.push_back(path);
   }
   if (without.size() == files.size()) return false;
   if (!without.empty()) {

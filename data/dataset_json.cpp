@@ -74,10 +74,12 @@ void label_by_json(const FileContainer& container, const StoredFile& json_file, 
   if (labels == json.end() || labels->is_null()) return;
   auto classes = read_pairs(*labels, name);
   int32_t highest = 0;
-  for (const auto& file : listing.files) {
-    const auto found = classes.find(std::string_view(file.path).substr(prefix));
+  listing.labels.reserve(listing.files.size());
+  for (size_t i = 0; i < listing.files.size(); ++i) {
+    const auto path = listing.files.path(i).substr(prefix);
+    const auto found = classes.find(path);
     if (found == classes.end())
-      throw formats::file_error(name, fmt::format("labels lacks {}", file.path.substr(prefix)));
+      throw formats::file_error(name, fmt::format("labels lacks {}", path));
     listing.labels.push_back(found->second);
     highest = std::max(highest, found->second);
     classes.erase(found);

@@ -44,9 +44,7 @@ ImageFiles::ImageFiles(std::unique_ptr<FileContainer> container, const DatasetOp
   // calloc: pages that no image has reached yet take no memory.
   pixels_.reset(static_cast<uint8_t*>(std::calloc(listing_.files.size(), image_bytes)));
   if (!is_cached()) return;  // streams instead
-  uint64_t file_bytes = 0;
-  for (const auto& file : listing_.files) file_bytes += file.size_bytes;
-  if (file_bytes > kDecodeAtOnceBytes) return;
+  if (listing_.files.total_bytes() > kDecodeAtOnceBytes) return;
   base::parallel_for(size(), 0, [this](int64_t index) { read_file(index, nullptr); });
   if (skipped_ == size()) fail_all_bad();
 }
@@ -82,7 +80,7 @@ std::string ImageFiles::fingerprint_with(const char* key,
                                          const std::vector<uint32_t>* checksums) const {
   formats::Sha256 hash;
   for (size_t i = 0; i < listing_.files.size(); ++i) {
-    const auto& file = listing_.files[i];
+    const auto file = listing_.files[i];
     const auto line = fmt::format("{}\t{}\t{}{}\n",
                                   file.path,
                                   file.size_bytes,
@@ -147,7 +145,7 @@ torch::Tensor ImageFiles::read_whole(int64_t index) const {
 
 formats::ImageSize ImageFiles::own_size(int64_t index) const {
   check_index(index);
-  const auto& file = listing_.files[index];
+  const auto file = listing_.files[index];
   const auto bytes = container_->read(file);
   auto size =
       formats::image_size(bytes_of(bytes), bytes.size(), container_->name() + "/" + file.path);
@@ -201,7 +199,7 @@ void ImageFiles::mark_bad(int64_t index) const {
 }
 
 formats::Image ImageFiles::decode(int64_t index) const {
-  const auto& file = listing_.files[index];
+  const auto file = listing_.files[index];
   const auto bytes = container_->read(file);
   auto image =
       formats::decode_image(bytes_of(bytes), bytes.size(), container_->name() + "/" + file.path);

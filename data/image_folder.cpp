@@ -1,6 +1,7 @@
 #include "data/image_folder.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cctype>
@@ -8,6 +9,7 @@
 #include <set>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "base/text_format.h"
@@ -36,31 +38,27 @@ bool belongs_to_samples(const fs::path& path) {
 /// A walk over a folder and all below it.
 class Walk {
  public:
-  std::vector<StoredFile> run(const fs::path& root) {
-    enter(root, "", false);
-    return std::move(files_);
-  }
+  explicit Walk(const FileContainer::Take& take) : take_(take) {}
 
- private:
   void enter(const fs::path& folder, const std::string& prefix, bool among_samples) {
     try {
       const auto place = fs::canonical(folder);
       if (std::count(path_.begin(), path_.end(), place))
         throw formats::file_error(folder.string(),
                                   "a link to a folder that it is in; remove the link");
-      if (!prefix.empty()) files_.push_back({prefix, 0, 0, {}});
-      if (!entered_.insert(place).second) {
-        files_.back().left_out = "another way to a folder that is listed already";
-        return;
-      }
+      const bool is_new = entered_.insert(place).second;
+      if (!prefix.empty())
+        take_({prefix, 0, 0, is_new ? "" : "another way to a folder that is listed already"});
+      if (!is_new) return;
       path_.push_back(place);
       std::error_code ignored;
       among_samples |= fs::is_regular_file(folder / "samples.json", ignored);
-      std::vector<fs::directory_entry> entries(fs::directory_iterator(folder), {});
-      std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
-        return a.path().native() < b.path().native();
-      });
-      for (const auto& entry : entries) take(entry, prefix, among_samples);
+      FileList names;
+      for (const auto& entry : fs::directory_iterator(folder))
+        names.add({entry.path().filename().string(), 0, 0, {}});
+      names.sort();
+      for (size_t i = 0; i < names.size(); ++i)
+        visit(folder, std::string(names.path(i)), prefix, among_samples);
       path_.pop_back();
     } catch (const fs::filesystem_error& error) {
       throw std::runtime_error(
@@ -68,27 +66,34 @@ class Walk {
     }
   }
 
-  void take(const fs::directory_entry& entry, const std::string& prefix, bool among_samples) {
-    std::error_code error;
-    StoredFile file{prefix + entry.path().filename().string(), 0, 0, {}};
-    if (entry.is_directory(error)) {
-      enter(entry.path(), file.path + "/", among_samples);
+ private:
+  void visit(const fs::path& folder,
+             const std::string& name,
+             const std::string& prefix,
+             bool among_samples) {
+    StoredFile file{prefix + name, 0, 0, {}};
+    const auto path = folder / name;
+    struct stat status = {};
+    if (::stat(path.c_str(), &status) != 0)
+      file.left_out = lstat(path.c_str(), &status) == 0 && S_ISLNK(status.st_mode)
+                          ? "a link that leads nowhere"
+                          : "no regular file";
+    else if (S_ISDIR(status.st_mode))
+      return enter(path, file.path + "/", among_samples);
+    else if (!S_ISREG(status.st_mode))
+      file.left_out = "no regular file";
+    else if (among_samples && belongs_to_samples(path))
       return;
-    }
-    if (!entry.is_regular_file(error))
-      file.left_out = entry.is_symlink(error) ? "a link that leads nowhere" : "no regular file";
-    else if (among_samples && belongs_to_samples(entry.path()))
-      return;
-    else if (among_samples && !is_named_by_seed(entry.path()))
+    else if (among_samples && !is_named_by_seed(path))
       file.left_out = "not named by seed, among samples";
     else
-      file.size_bytes = entry.file_size();
-    files_.push_back(std::move(file));
+      file.size_bytes = static_cast<uint64_t>(status.st_size);
+    take_(std::move(file));
   }
 
+  const FileContainer::Take& take_;
   std::vector<fs::path> path_;  // from the root to the folder that is being listed
   std::set<fs::path> entered_;
-  std::vector<StoredFile> files_;
 };
 
 class ImageFolder : public FileContainer {
@@ -97,7 +102,7 @@ class ImageFolder : public FileContainer {
 
   std::string kind() const override { return "image folder"; }
   std::string name() const override { return path_.string(); }
-  std::vector<StoredFile> list() const override { return Walk().run(path_); }
+  void list(const Take& take) const override { Walk(take).enter(path_, "", false); }
 
   std::string read(const StoredFile& file) const override {
     return formats::read_file(path_ / file.path);

@@ -20,7 +20,8 @@
 namespace uvic::data {
 namespace {
 
-constexpr size_t kNamedFiles = 3;  // files that a note names
+constexpr size_t kNamedFiles = 3;               // files that a note names
+constexpr size_t kDigitsOfOurFolders = 3;  // 012/012345.png of uvic sample
 
 /// Image files that are known by their ending and not read.
 constexpr std::string_view kOtherImages[] = {
@@ -88,16 +89,17 @@ class LeftOut {
   std::map<std::string, Files> reasons_;
 };
 
-/// The folders that all paths begin with: "data/train/" of data/train/a/1.png and
+/// The folders that both paths begin with: "data/train/" of data/train/a/1.png and
 /// data/train/b/2.png.
-std::string common_folder(const std::vector<std::string_view>& paths) {
-  std::string_view common = paths.front();
-  for (const auto path : paths) {
-    const auto end = std::mismatch(common.begin(), common.end(), path.begin(), path.end());
-    common = common.substr(0, static_cast<size_t>(end.first - common.begin()));
-  }
-  const auto slash = common.rfind('/');
-  return std::string(slash == std::string_view::npos ? "" : common.substr(0, slash + 1));
+std::string_view common_folder(std::string_view a, std::string_view b) {
+  const auto end = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
+  const auto common = a.substr(0, static_cast<size_t>(end.first - a.begin()));
+  return common.substr(0, common.rfind('/') + 1);  // npos + 1 is 0
+}
+
+/// Those that all paths of a sorted list begin with.
+std::string common_folder(const FileList& files) {
+  return std::string(common_folder(files.path(0), files.path(files.size() - 1)));
 }
 
 std::optional<int64_t> number_of(std::string_view digits) {
@@ -108,65 +110,68 @@ std::optional<int64_t> number_of(std::string_view digits) {
   return value;
 }
 
-/// Whether image 12345 is in folder 12: 012/012345.png of uvic sample, 00012/img00012345.png of
-/// EDM's tools.
-bool is_in_folder_of_thousand(const std::string& folder, const std::string& path) {
-  const auto name = std::string_view(path).substr(path.rfind('/') + 1);
+/// Whether image 12345 is in folder 12, or in folder 12000: 012/012345.png of uvic sample,
+/// 00012/img00012345.png of EDM's dataset_tool, 012000/012345.png of its generate.py.
+bool is_in_folder_of_thousand(std::string_view folder, std::string_view path) {
+  const auto name = path.substr(path.rfind('/') + 1);
   const auto first = std::min(name.find_first_of("0123456789"), name.size());
   const auto image = number_of(name.substr(first, name.rfind('.') - first)), of = number_of(folder);
-  return folder.size() >= 3 && image && of && *of == *image / 1000;
+  return folder.size() >= 3 && image && of &&
+         (*of == *image / 1000 || *of == *image - *image % 1000);
 }
 
 /// Everything in a container, sorted by what it is for.
 struct Contents {
-  std::vector<StoredFile> images;
+  FileList images;
   std::vector<std::string> other_images;                     // paths; of kinds that are not read
   std::set<std::string> folders;                             // that hold anything, or nothing
   std::map<std::string, std::string> folders_left_out;       // and why
   std::unordered_map<std::string, StoredFile> dataset_json;  // by path
   std::unordered_map<std::string, StoredFile> classes;       // .cls files, by path without ending
   LeftOut left_out;
+  std::string last_folder;  // of the file before: most come folder by folder
 };
+
+void sort_file(StoredFile&& file, Contents& contents) {
+  if (file.path.empty()) return;
+  const auto& path = file.path;
+  const auto ending = ending_of(path);
+  if (is_hidden(path)) {
+    if (path.back() != '/') contents.left_out.add("hidden", path);
+    return;
+  }
+  if (!file.left_out.empty()) {
+    contents.left_out.add(file.left_out, path);
+    if (path.back() == '/') contents.folders_left_out[path] = file.left_out;
+  }
+  if (const auto folder = path.substr(0, path.rfind('/') + 1); folder != contents.last_folder) {
+    for (auto slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1))
+      contents.folders.insert(path.substr(0, slash + 1));
+    contents.last_folder = folder;
+  }
+  if (!file.left_out.empty() || path.back() == '/') return;
+  if (is_readable_image(ending)) {
+    contents.images.add(file);
+  } else if (path == "dataset.json" ||
+             (path.size() > 13 && path.substr(path.size() - 13) == "/dataset.json")) {
+    contents.dataset_json.emplace(path, file);
+  } else if (ending == "cls") {
+    contents.classes.emplace(path_key(path), file);
+  } else {
+    if (is_other_image(ending)) contents.other_images.push_back(path);
+    contents.left_out.add(ending.empty() ? "no ending" : "." + ending + " is not read", path);
+  }
+}
 
 Contents sort_contents(const FileContainer& container) {
   Contents contents;
-  for (auto& file : container.list()) {
-    if (file.path.empty()) continue;
-    const auto& path = file.path;
-    const auto ending = ending_of(path);
-    if (is_hidden(path)) {
-      if (path.back() != '/') contents.left_out.add("hidden", path);
-      continue;
-    }
-    if (!file.left_out.empty()) {
-      contents.left_out.add(file.left_out, path);
-      if (path.back() == '/') contents.folders_left_out[path] = file.left_out;
-    }
-    for (auto slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1))
-      contents.folders.insert(path.substr(0, slash + 1));
-    if (!file.left_out.empty() || path.back() == '/') continue;
-    if (is_readable_image(ending)) {
-      contents.images.push_back(std::move(file));
-    } else if (path == "dataset.json" ||
-               (path.size() > 13 && path.substr(path.size() - 13) == "/dataset.json")) {
-      contents.dataset_json.emplace(path, file);
-    } else if (ending == "cls") {
-      contents.classes.emplace(path_key(path), file);
-    } else {
-      if (is_other_image(ending)) contents.other_images.push_back(path);
-      contents.left_out.add(ending.empty() ? "no ending" : "." + ending + " is not read", path);
-    }
-  }
-  std::sort(contents.images.begin(), contents.images.end(), [](const auto& a, const auto& b) {
-    return a.path < b.path;
-  });
-  const auto twice = std::adjacent_find(
-      contents.images.begin(), contents.images.end(), [](const auto& a, const auto& b) {
-        return a.path == b.path;
-      });
-  if (twice != contents.images.end())
-    throw formats::file_error(container.name(),
-                              fmt::format("holds {} twice; pack it again", twice->path));
+  container.list([&](StoredFile&& file) { sort_file(std::move(file), contents); });
+  auto& images = contents.images;
+  images.sort();
+  for (size_t i = 0; i + 1 < images.size(); ++i)
+    if (images.path(i) == images.path(i + 1))
+      throw formats::file_error(container.name(),
+                                fmt::format("holds {} twice; pack it again", images.path(i)));
   return contents;
 }
 
@@ -230,36 +235,48 @@ void label_by_folder(const FileContainer& container,
                      const Contents& contents,
                      const std::string& common,
                      Listing& listing) {
-  const auto folder_of = [&](const StoredFile& file) {
-    const auto slash = file.path.find('/', common.size());
-    return slash == std::string::npos ? std::string()
-                                      : file.path.substr(common.size(), slash - common.size());
+  const auto& files = listing.files;
+  const auto folder_of = [&](std::string_view path) {
+    const auto slash = path.find('/', common.size());
+    return slash == std::string_view::npos ? std::string_view()
+                                           : path.substr(common.size(), slash - common.size());
   };
   std::set<std::string> names;
-  const StoredFile *outside = nullptr, *inside = nullptr;
+  std::string_view outside, inside, last;
   bool only_thousands = true;
-  for (const auto& file : listing.files) {
-    const auto folder = folder_of(file);
+  for (size_t i = 0; i < files.size(); ++i) {
+    const auto path = files.path(i), folder = folder_of(path);
     if (folder.empty()) {
-      outside = &file;
+      outside = path;
       continue;
     }
-    names.insert(folder), inside = &file;
-    only_thousands = only_thousands && is_in_folder_of_thousand(folder, file.path);
+    if (folder != last) names.emplace(folder);
+    inside = path, last = folder;
+    only_thousands = only_thousands && is_in_folder_of_thousand(folder, path);
   }
-  if (only_thousands) return;
-  if (outside && inside)
+  if (only_thousands) {
+    // Class folders 000, 001, ... with images numbered through would look the same.
+    if (names.size() > 1 && names.begin()->size() != kDigitsOfOurFolders)
+      listing.notes.push_back(
+          fmt::format("folders {}, {}, ... hold the images of a thousand numbers each: taken as "
+                      "parts of one set without labels, not as classes",
+                      *names.begin(),
+                      *std::next(names.begin())));
+    return;
+  }
+  if (!outside.empty() && !inside.empty())
     throw formats::file_error(
         container.name(),
         fmt::format("{} is in a subfolder and {} is not; make every subfolder a class with its "
                     "images inside, or put all images into one folder",
-                    inside->path,
-                    outside->path));
+                    inside,
+                    outside));
   check_class_folders(container, contents, common, names);
   listing.class_names.assign(names.begin(), names.end());
-  for (const auto& file : listing.files) {
-    const auto at =
-        std::lower_bound(listing.class_names.begin(), listing.class_names.end(), folder_of(file));
+  listing.labels.reserve(files.size());
+  for (size_t i = 0; i < files.size(); ++i) {
+    const auto at = std::lower_bound(
+        listing.class_names.begin(), listing.class_names.end(), folder_of(files.path(i)));
     listing.labels.push_back(static_cast<int32_t>(at - listing.class_names.begin()));
   }
   note_numbered_classes(listing);
@@ -271,9 +288,9 @@ std::string with_unread_classes(const std::string& shared,
                                 const std::vector<std::string>& other_images) {
   std::string common = shared;
   for (const auto& path : other_images) {
-    const auto both = common_folder({shared, path});
+    const auto both = common_folder(shared, path);
     if (both.size() < common.size() && path.find('/', both.size()) != std::string::npos)
-      common = both;
+      common = std::string(both);
   }
   return common;
 }
@@ -283,11 +300,13 @@ void note_left_out(const Contents& contents, Listing& listing) {
   const auto notes = contents.left_out.notes();
   listing.notes.insert(listing.notes.end(), notes.begin(), notes.end());
   std::set<std::string> without = contents.folders;
-  for (const auto& file : listing.files)
-    for (auto slash = file.path.rfind('/'); slash != std::string::npos && slash > 0;
-         slash = file.path.rfind('/', slash - 1))
-      if (without.erase(file.path.substr(0, slash + 1)) == 0)
+  for (size_t i = 0; i < listing.files.size() && !without.empty(); ++i) {
+    const auto path = listing.files.path(i);
+    for (auto slash = path.rfind('/'); slash != std::string_view::npos && slash > 0;
+         slash = path.rfind('/', slash - 1))
+      if (without.erase(std::string(path.substr(0, slash + 1))) == 0)
         break;  // the folders above are gone too
+  }
   if (without.empty()) return;
   listing.notes.push_back(fmt::format("{} folder{} without an image: {}{}",
                                       without.size(),
@@ -314,9 +333,7 @@ Listing list_images(const FileContainer& container) {
   Listing listing;
   listing.files = std::move(contents.images);
 
-  std::vector<std::string_view> paths;
-  for (const auto& file : listing.files) paths.push_back(file.path);
-  const auto shared = common_folder(paths);
+  const auto shared = common_folder(listing.files);
   const auto common = with_unread_classes(shared, contents.other_images);
   for (size_t length = 0;; length = shared.find('/', length) + 1) {
     const auto json_file = contents.dataset_json.find(shared.substr(0, length) + "dataset.json");

@@ -2,27 +2,25 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-namespace uvic::data {
+#include "data/file_list.h"
 
-/// One file of a container, or a folder in it.
-struct StoredFile {
-  std::string path;         ///< inside the container, '/' between its parts; a folder ends in '/'
-  uint64_t size_bytes = 0;  ///< unpacked
-  int64_t entry = 0;        ///< the container's own number for it
-  std::string left_out;     ///< not empty: the container leaves it out, and why
-};
+namespace uvic::data {
 
 /// Whatever holds files: a folder, an archive.
 class FileContainer {
  public:
+  using Take = std::function<void(StoredFile&&)>;
+
   virtual ~FileContainer() = default;
-  virtual std::string kind() const = 0;              ///< "image folder", "zip archive"
-  virtual std::string name() const = 0;              ///< as the user gave it, for messages
-  virtual std::vector<StoredFile> list() const = 0;  ///< every file and folder, in any order
+  virtual std::string kind() const = 0;  ///< "image folder", "zip archive"
+  virtual std::string name() const = 0;  ///< as the user gave it, for messages
+  /// Calls `take` for every file and folder, in any order.
+  virtual void list(const Take& take) const = 0;
   /// The unpacked bytes. Safe to call from several threads. Throws std::runtime_error naming the
   /// file.
   virtual std::string read(const StoredFile& file) const = 0;
@@ -42,7 +40,7 @@ constexpr int64_t kMaxClasses = int64_t{1} << 20;
 
 /// The images of a container in the order of their paths (byte by byte), with their classes.
 struct Listing {
-  std::vector<StoredFile> files;
+  FileList files;
   std::vector<int32_t> labels;  ///< empty: unlabelled
   std::vector<std::string> class_names;
   /// What a user should know: files that are no part of the set (counted, the first few named),
@@ -61,7 +59,7 @@ struct Listing {
 ///    torchvision's ImageFolder has them (so "10" comes before "2", which a note says), where there
 ///    are at least two;
 /// 4. none: images in one folder are an unlabelled set, and so are those in folders of a thousand
-///    (012/012345.png), which need not hold all of them.
+///    (012/012345.png, 012000/012345.png), which need not hold all of them.
 ///
 /// No class vanishes: a subfolder among the class folders without an image that can be read is an
 /// error that names it. Throws std::runtime_error for that, if there are no images, if some are in

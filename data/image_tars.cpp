@@ -40,13 +40,9 @@ class ImageTars : public FileContainer {
   }
   std::string name() const override { return name_; }
 
-  std::vector<StoredFile> list() const override {
-    std::vector<StoredFile> files;
-    files.reserve(places_.size());
+  void list(const Take& take) const override {
     for (size_t i = 0; i < places_.size(); ++i)
-      files.push_back(
-          {path_of(places_[i]), places_[i].entry->size_bytes, static_cast<int64_t>(i), {}});
-    return files;
+      take({path_of(places_[i]), places_[i].entry->size_bytes, static_cast<int64_t>(i), {}});
   }
 
   std::string read(const StoredFile& file) const override { return std::string(bytes(file)); }

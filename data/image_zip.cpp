@@ -1,7 +1,6 @@
 #include "data/image_zip.h"
 
 #include <algorithm>
-#include <mutex>
 
 #include "data/formats/zip_archive.h"
 
@@ -31,22 +30,17 @@ class ImageZip : public FileContainer {
   std::string kind() const override { return "zip archive"; }
   std::string name() const override { return zip_.name(); }
 
-  std::vector<StoredFile> list() const override {
-    std::vector<StoredFile> files;
+  void list(const Take& take) const override {
     const auto& entries = zip_.entries();
     for (size_t i = 0; i < entries.size(); ++i)
-      files.push_back(
-          {plain_path(entries[i].name), entries[i].size_bytes, static_cast<int64_t>(i), {}});
-    return files;
+      take({plain_path(std::string(entries[i].name)),
+            entries[i].size_bytes,
+            static_cast<int64_t>(i),
+            {}});
   }
 
   std::string read(const StoredFile& file) const override {
-    const auto index = static_cast<size_t>(file.entry);
-    if (zip_.entries()[index].is_stored) return zip_.read(index, kLargestEntry);
-    const auto reader = borrow();
-    auto bytes = reader->read(index, kLargestEntry);
-    give_back(reader);  // after an exception the reader is simply dropped
-    return bytes;
+    return zip_.read(static_cast<size_t>(file.entry), kLargestEntry);
   }
 
   uint32_t checksum(const StoredFile& file) const override {
@@ -55,29 +49,7 @@ class ImageZip : public FileContainer {
   bool knows_checksums() const override { return true; }
 
  private:
-  using Reader = std::shared_ptr<formats::ZipReader>;
-
-  /// A reader inflates for one thread at a time: as many are kept over the one map as threads ever
-  /// met.
-  Reader borrow() const {
-    {
-      const std::lock_guard lock(mutex_);
-      if (!idle_.empty()) {
-        auto reader = std::move(idle_.back());
-        idle_.pop_back();
-        return reader;
-      }
-    }
-    return std::make_shared<formats::ZipReader>(zip_.file());
-  }
-  void give_back(Reader reader) const {
-    const std::lock_guard lock(mutex_);
-    idle_.push_back(std::move(reader));
-  }
-
   formats::ZipReader zip_;
-  mutable std::mutex mutex_;
-  mutable std::vector<Reader> idle_;
 };
 
 }  // namespace

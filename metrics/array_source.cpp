@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <stdexcept>
@@ -26,13 +27,17 @@ constexpr double kCovarianceAsymmetry = 1e-5;  // of a covariance, in units of i
 const char* const kOnlyArray = "-";            // of a .npy
 
 struct Pair {
-  const char *mean, *covariance;
+  std::string mean, covariance;
 };
-constexpr Pair kStatistics[] = {
+const Pair kStatistics[] = {
     {"mu", "sigma"}, {"m", "s"}, {"mean", "cov"}, {"mean", "covariance"}, {"mean", "sigma"}};
-constexpr Pair kSpatialStatistics = {"mu_s", "sigma_s"};
+const Pair kSpatialStatistics = {"mu_s", "sigma_s"};
 
-bool is_npy(const std::string& path) { return fs::path(path).extension() == ".npy"; }
+bool has_ending(const std::string& path, std::initializer_list<const char*> endings) {
+  const auto ending = fs::path(path).extension();
+  return std::any_of(endings.begin(), endings.end(), [&](const char* e) { return ending == e; });
+}
+bool is_pickle(const std::string& path) { return has_ending(path, {".pkl", ".pickle"}); }
 
 bool is_images(const formats::ArrayInfo& info) {
   const auto& shape = info.shape;
@@ -57,21 +62,12 @@ std::string array_text(const std::string& name, const formats::ArrayInfo& info) 
 }
 
 [[noreturn]] void refuse(const std::string& path, const std::string& what, const Arrays& arrays) {
+  constexpr size_t kListed = 12;
   std::vector<std::string> texts;
-  for (const auto& [name, info] : arrays) texts.push_back(array_text(name, info));
+  for (const auto& [name, info] : arrays)
+    if (texts.size() < kListed) texts.push_back(array_text(name, info));
+  if (arrays.size() > kListed) texts.push_back(fmt::format("{} more", arrays.size() - kListed));
   throw std::runtime_error(fmt::format("{}: {}; it holds {}", path, what, fmt::join(texts, ", ")));
-}
-
-Arrays list_arrays(const std::string& path) {
-  if (is_npy(path)) return {{kOnlyArray, formats::read_npy_info(path)}};
-  Arrays arrays;
-  const formats::NpzFile file(path);
-  for (const auto& name : file.names())
-    if (auto info = file.known_info(name)) arrays.emplace(name, *info);
-  if (arrays.empty())
-    throw std::runtime_error(fmt::format(
-        "{}: none of its arrays can be read; it holds {}", path, fmt::join(file.names(), ", ")));
-  return arrays;
 }
 
 /// Whether the file has a mean [D] and a covariance [D, D] under these names.
@@ -81,17 +77,35 @@ bool has_pair(const Arrays& arrays, const Pair& pair) {
          is_square(covariance->second) && covariance->second.shape[0] == mean->second.shape[0];
 }
 
+/// The name below its prefix: "sigma" of "fid.sigma".
+std::string last_part(const std::string& name) { return name.substr(name.rfind('.') + 1); }
+
+/// Every mean with its covariance, under the names of any tool, at the top or below a prefix.
+std::vector<Pair> find_statistics(const Arrays& arrays) {
+  std::vector<Pair> found;
+  for (const auto& [name, info] : arrays)
+    for (const auto& pair : kStatistics) {
+      if (last_part(name) != pair.mean) continue;
+      const auto prefix = name.substr(0, name.size() - pair.mean.size());
+      if (!has_pair(arrays, {name, prefix + pair.covariance})) continue;
+      found.push_back({name, prefix + pair.covariance});
+      break;  // of mean with cov, covariance and sigma the first
+    }
+  return found;
+}
+
 /// Whether a square array is a covariance rather than N = D features.
-bool looks_like_covariance(const std::string& path, const std::string& name, const Arrays& arrays) {
+bool looks_like_covariance(const ArrayFile& file, const std::string& name) {
+  const auto& arrays = file.arrays();
   const auto& info = arrays.at(name);
   for (const auto& pair : kStatistics)
-    if (name == pair.covariance && name != kOnlyArray) return true;
+    if (last_part(name) == pair.covariance && name != kOnlyArray) return true;
   if (!is_square(info)) return false;
   for (const auto& [other, of] : arrays)
     if (of.shape.size() == 1 && torch::isFloatingType(of.dtype) && of.shape[0] == info.shape[0])
       return true;
   if (info.shape[0] < 2) return false;
-  const auto values = read_array({path, ""}, name).to(torch::kFloat64);
+  const auto values = file.read(name).to(torch::kFloat64);
   const double largest = values.diagonal().max().item<double>();
   return values.diagonal().min().item<double>() >= 0 &&
          (values - values.t()).abs().max().item<double>() <= kCovarianceAsymmetry * largest;
@@ -108,12 +122,16 @@ void take_statistics(const Arrays& arrays, const Pair& pair, ArrayRoles& roles) 
       roles,
       fmt::format(
           "statistics {}, {} [{}]", pair.mean, pair.covariance, arrays.at(pair.mean).shape[0]));
-  if (std::string(pair.mean) == "mu" && has_pair(arrays, kSpatialStatistics)) {
-    roles.spatial_mean = kSpatialStatistics.mean;
-    roles.spatial_covariance = kSpatialStatistics.covariance;
-    add_text(roles,
-             fmt::format("spatial statistics mu_s, sigma_s [{}]", arrays.at("mu_s").shape[0]));
-  }
+  const auto prefix = pair.mean.substr(0, pair.mean.size() - last_part(pair.mean).size());
+  const Pair spatial{prefix + kSpatialStatistics.mean, prefix + kSpatialStatistics.covariance};
+  if (last_part(pair.mean) != "mu" || !has_pair(arrays, spatial)) return;
+  roles.spatial_mean = spatial.mean;
+  roles.spatial_covariance = spatial.covariance;
+  add_text(roles,
+           fmt::format("spatial statistics {}, {} [{}]",
+                       spatial.mean,
+                       spatial.covariance,
+                       arrays.at(spatial.mean).shape[0]));
 }
 
 void take_images(const Arrays& arrays, const std::string& name, ArrayRoles& roles) {
@@ -144,8 +162,8 @@ ArrayRoles recognise_named(const ArrayPath& source, const Arrays& arrays) {
   ArrayRoles roles;
   const auto found = arrays.find(source.name);
   if (found == arrays.end()) refuse(source.path, "no array " + source.name, arrays);
-  for (const auto& pair : kStatistics)
-    if (has_pair(arrays, pair) && source.name == pair.mean) {
+  for (const auto& pair : find_statistics(arrays))
+    if (source.name == pair.mean) {
       take_statistics(arrays, pair, roles);
       return roles;
     }
@@ -181,11 +199,55 @@ std::string only_one(const std::string& path,
 
 }  // namespace
 
+ArrayFile::ArrayFile(const std::string& path) : path_(path) {
+  if (is_pickle(path)) {
+    const auto file = formats::MappedFile::open(path);
+    add_pickled("", formats::read_pickled_arrays(file, 0, file->size()));
+  } else if (has_ending(path, {".npy"})) {
+    if (const auto object = formats::read_npy_object(path))
+      add_pickled("", *object);
+    else
+      arrays_.emplace(kOnlyArray, formats::read_npy_info(path));
+  } else {
+    npz_.emplace(path);
+    for (const auto& name : npz_->names()) {
+      if (auto info = npz_->known_info(name))
+        arrays_.emplace(name, *info);
+      else if (const auto object = npz_->read_object(name))
+        add_pickled(name, *object);
+    }
+  }
+  if (!arrays_.empty()) return;
+  const auto inside =
+      npz_ ? npz_->names() : std::vector<std::string>(foreign_.begin(), foreign_.end());
+  throw std::runtime_error(fmt::format("{}: none of its arrays can be read{}{}",
+                                       path,
+                                       inside.empty() ? "" : "; it holds ",
+                                       fmt::join(inside, ", ")));
+}
+
+void ArrayFile::add_pickled(const std::string& prefix, const formats::PickledArrays& pickled) {
+  foreign_.insert(pickled.foreign.begin(), pickled.foreign.end());
+  for (const auto& [key, array] : pickled.arrays) {
+    auto name = prefix + (prefix.empty() || key.empty() ? "" : ".") + key;
+    if (name.empty()) name = kOnlyArray;
+    arrays_.emplace(name, formats::ArrayInfo{array.scalar_type(), array.sizes().vec(), false});
+    pickled_.emplace(name, array);
+  }
+}
+
+torch::Tensor ArrayFile::read(const std::string& name) const {
+  if (const auto found = pickled_.find(name); found != pickled_.end()) return found->second;
+  if (npz_) return npz_->read(name);
+  if (!has(name)) refuse(path_, "no array " + name, arrays_);
+  return formats::read_npy(path_);
+}
+
 ArrayPath array_path(const std::string& source) {
   const auto is_array_file = [](const std::string& path) {
-    const auto ending = fs::path(path).extension();
     std::error_code ignored;
-    return (ending == ".npy" || ending == ".npz") && fs::is_regular_file(path, ignored);
+    return has_ending(path, {".npy", ".npz", ".pkl", ".pickle"}) &&
+           fs::is_regular_file(path, ignored);
   };
   if (is_array_file(source)) return {source, ""};
   const auto colon = source.rfind(':');
@@ -196,12 +258,16 @@ ArrayPath array_path(const std::string& source) {
 
 ArrayRoles recognise_arrays(const ArrayPath& source) {
   const auto& path = source.path;
-  const auto arrays = list_arrays(path);
+  const ArrayFile file(path);
+  const auto& arrays = file.arrays();
   if (!source.name.empty()) return recognise_named(source, arrays);
 
   ArrayRoles roles;
-  for (const auto& pair : kStatistics)
-    if (!roles.is_statistics() && has_pair(arrays, pair)) take_statistics(arrays, pair, roles);
+  const auto statistics = find_statistics(arrays);
+  std::vector<std::string> means;
+  for (const auto& pair : statistics) means.push_back(pair.mean);
+  only_one(path, means, "statistics", arrays);
+  if (!statistics.empty()) take_statistics(arrays, statistics[0], roles);
 
   std::vector<std::string> images, features, covariances;
   const bool is_ours = arrays.count("features") && is_features(arrays.at("features"));
@@ -209,7 +275,7 @@ ArrayRoles recognise_arrays(const ArrayPath& source) {
     if (name == roles.covariance || name == roles.spatial_covariance) continue;
     if (is_images(info)) images.push_back(name);
     if (!is_features(info) || (is_ours && (name == "spatial" || name == "logits"))) continue;
-    (looks_like_covariance(path, name, arrays) ? covariances : features).push_back(name);
+    (looks_like_covariance(file, name) ? covariances : features).push_back(name);
   }
   const auto image = only_one(path, images, "images", arrays);
   const auto feature = only_one(path, features, "features", arrays);
@@ -238,8 +304,7 @@ ArrayRoles recognise_arrays(const ArrayPath& source) {
 }
 
 torch::Tensor read_array(const ArrayPath& source, const std::string& name) {
-  if (is_npy(source.path)) return formats::read_npy(source.path);
-  return formats::NpzFile(source.path).read(name);
+  return ArrayFile(source.path).read(name);
 }
 
 namespace {

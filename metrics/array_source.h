@@ -4,10 +4,14 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 
 #include "data/dataset.h"
+#include "data/formats/npy.h"
 
 namespace uvic::metrics {
 
@@ -25,25 +29,49 @@ struct ArrayRoles {
   bool is_statistics() const { return !mean.empty(); }
 };
 
+/// The arrays of a file by name: of an .npz; the one of a .npy, named "-"; and those of a pickled
+/// object (numpy.save of a dictionary, a .pkl), by dotted path ("fid.mu").
+class ArrayFile {
+ public:
+  /// Lists the arrays without reading them. Throws std::runtime_error where there is none that can
+  /// be read.
+  explicit ArrayFile(const std::string& path);
+
+  const std::string& path() const { return path_; }
+  const std::map<std::string, formats::ArrayInfo>& arrays() const { return arrays_; }
+  bool has(const std::string& name) const { return arrays_.count(name) > 0; }
+  /// Throws std::runtime_error that lists the names there are.
+  torch::Tensor read(const std::string& name) const;
+
+ private:
+  void add_pickled(const std::string& prefix, const formats::PickledArrays& pickled);
+
+  std::string path_;
+  std::map<std::string, formats::ArrayInfo> arrays_;
+  std::map<std::string, torch::Tensor> pickled_;  // views of the file
+  std::set<std::string> foreign_;
+  std::optional<formats::NpzFile> npz_;
+};
+
 /// PATH or PATH:NAME, where NAME is an array of the file at PATH.
 struct ArrayPath {
   std::string path, name;  ///< name: "" unless given
 };
 
-/// `source` as the path of an .npy or .npz file that exists; an empty path where it is none.
+/// `source` as the path of an .npy, .npz, .pkl or .pickle file that exists; an empty path where it is none.
 ArrayPath array_path(const std::string& source);
 
 /// Recognises the arrays of a file by name, dtype and shape, without reading them.
 ///
 /// Statistics are a pair (mu, sigma), (m, s), (mean, cov), (mean, covariance) or (mean, sigma),
-/// [D] and [D, D]; mu_s and sigma_s next to them are those of spatial features. Images are
+/// [D] and [D, D], also below a common name (fid.mu, fid.sigma); mu_s and sigma_s next to them are
+/// those of spatial features. Images are
 /// uint8 with a colour axis, features floating [N, D]. A file may hold statistics together with the
 /// images or features that they are of (ADM's reference batches; write_features). Of several arrays
-/// that could be the features or the images none is taken: PATH:NAME chooses.
+/// that could be the statistics, the features or the images none is taken: PATH:NAME chooses.
 ///
 /// Throws std::runtime_error listing the arrays where nothing fits or several do; where a matrix
-/// [D, D] next to a vector [D], or a symmetric matrix alone, would have to be taken for features;
-/// and for a pickled object.
+/// [D, D] next to a vector [D], or a symmetric matrix alone, would have to be taken for features.
 ArrayRoles recognise_arrays(const ArrayPath& source);
 
 /// The array of that name. Throws std::runtime_error that lists the names there are.

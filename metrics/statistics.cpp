@@ -107,7 +107,7 @@ std::runtime_error statistics_error(const std::string& path, const std::string& 
 }
 
 /// Mean and covariance under two names, checked.
-FeatureStatistics read_gaussian(const formats::NpzFile& file,
+FeatureStatistics read_gaussian(const ArrayFile& file,
                                 const std::string& mean,
                                 const std::string& covariance) {
   FeatureStatistics s;
@@ -124,14 +124,14 @@ FeatureStatistics read_gaussian(const formats::NpzFile& file,
   return s;
 }
 
-/// The .npz of statistics at `path`, and which arrays they are.
-std::pair<formats::NpzFile, ArrayRoles> open_statistics(const std::filesystem::path& path) {
+/// The file of statistics at `path`, and which arrays they are.
+std::pair<ArrayFile, ArrayRoles> open_statistics(const std::filesystem::path& path) {
   auto source = array_path(path.string());
   if (source.path.empty()) source.path = path.string();
   auto roles = recognise_arrays(source);
   if (!roles.is_statistics())
     throw statistics_error(source.path, "no statistics (" + roles.text + ")");
-  return {formats::NpzFile(source.path), std::move(roles)};
+  return {ArrayFile(source.path), std::move(roles)};
 }
 
 }  // namespace

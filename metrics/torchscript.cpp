@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "data/formats/atomic_file.h"
+#include "data/formats/file_kind.h"
 #include "data/formats/sha256.h"
 
 namespace uvic::metrics {
@@ -121,8 +123,11 @@ std::unique_ptr<FeatureExtractor> load_torchscript(const std::filesystem::path& 
   try {
     module = torch::jit::load(path.string(), device);
   } catch (const c10::Error& e) {
+    const auto kind = formats::foreign_text(formats::read_beginning(path, 512));
     throw std::runtime_error(
-        fmt::format("{}: no TorchScript file ({})", path.string(), e.what_without_backtrace()));
+        fmt::format("{}: no TorchScript file{}",
+                    path.string(),
+                    kind.empty() ? fmt::format(" ({})", e.what_without_backtrace()) : kind));
   }
   module.eval();
   return std::make_unique<TorchScriptExtractor>(path, std::move(module), device);

@@ -132,7 +132,7 @@ configure() {
     -DCatch2_DIR="$(dirname "$(find "$prefix/usr" -name Catch2Config.cmake | head -1)")" \
     -DOPENCV_INCLUDE_DIR="$prefix/usr/include/opencv4" \
     -DOPENCV_CORE_LIBRARY="$libraries/libopencv_core.so" -DOPENCV_IMGPROC_LIBRARY="$libraries/libopencv_imgproc.so" \
-    -DLIBZIP_INCLUDE_DIR="$prefix/usr/include" -DLIBZIP_LIBRARY="$libraries/libzip.so" \
+    -DZLIB_INCLUDE_DIR="$prefix/usr/include" -DZLIB_LIBRARY="$libraries/libz.so" \
     -DWEBP_INCLUDE_DIR="$prefix/usr/include" -DWEBP_LIBRARY="$libraries/libwebp.so" \
     -DSTB_INCLUDE_DIR="$prefix/usr/include/stb" \
     -DCMAKE_EXE_LINKER_FLAGS="$linking" -DUVIC_WERROR=OFF -DUVIC_UNITY=ON \

@@ -40,13 +40,11 @@ json images_json(const data::FileContainer& container, const std::string& source
   const auto listing = data::list_images(container);
   std::map<int64_t, int64_t> counts;
   for (const auto label : listing.labels) ++counts[label];
-  uint64_t total_bytes = 0;
-  for (const auto& file : listing.files) total_bytes += file.size_bytes;
   return {{"count", listing.files.size()},
           {"image_size", metrics::common_side(sizes)},
           {"sizes", metrics::sizes_text(sizes)},
           {"notes", listing.notes},
-          {"bytes", total_bytes},
+          {"bytes", listing.files.total_bytes()},
           {"labels", !listing.labels.empty()},
           {"classes", class_rows(listing.class_names, counts)}};
 }

@@ -15,6 +15,7 @@
 #include "data/formats/npy.h"
 #include "data/formats/safetensors.h"
 #include "data/formats/torch_pickle.h"
+#include "metrics/array_source.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -100,19 +101,20 @@ void inspect_pth(const std::shared_ptr<const formats::MappedFile>& file, json& r
 }
 
 void inspect_npy(const fs::path& path, json& report) {
-  const auto info = formats::read_npy_info(path);
   report["kind"] = "npy";
-  report["tensors"] = json::array({tensor_row("", info.dtype, info.shape)});
+  report["tensors"] = json::array();
+  const metrics::ArrayFile arrays(path.string());
+  for (const auto& [name, info] : arrays.arrays())
+    report["tensors"].push_back(tensor_row(name == "-" ? "" : name, info.dtype, info.shape));
 }
 
 void inspect_npz(const std::shared_ptr<const formats::MappedFile>& file, json& report) {
   const formats::NpzFile npz(file);
   report["kind"] = "npz";
   report["tensors"] = json::array();
-  for (const auto& name : npz.names()) {
-    const auto info = npz.info(name);
+  const metrics::ArrayFile arrays(file->name());
+  for (const auto& [name, info] : arrays.arrays())
     report["tensors"].push_back(tensor_row(name, info.dtype, info.shape));
-  }
   if (npz.has("mu") && npz.has("sigma")) report["kind"] = "npz: statistics of features";
   for (const auto* name : {"count", "provenance"}) {
     if (!npz.has(name)) continue;

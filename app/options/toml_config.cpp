@@ -13,6 +13,7 @@
 #include "app/options/assets.h"
 #include "app/options/options.h"
 #include "app/options/suggestion.h"
+#include "data/formats/file_kind.h"
 
 namespace uvic::app {
 namespace {
@@ -186,6 +187,9 @@ class TomlConfig : public CLI::Config {
   static std::string text_of(std::istream& input, const std::string& file) {
     std::string text(kLargestConfig + 1, '\0');
     input.read(text.data(), kLargestConfig + 1);
+    const std::string_view begun(text.data(), static_cast<size_t>(input.gcount()));
+    if (const auto kind = formats::foreign_text(begun); !kind.empty())
+      throw CLI::ConfigError(file + ": no config" + kind, CLI::ExitCodes::ConfigError);
     if (input.gcount() > kLargestConfig)
       throw CLI::ConfigError(
           fmt::format("{}: longer than {} bytes; is this a config?", file, kLargestConfig),

@@ -199,20 +199,32 @@ std::vector<int64_t> chosen_classes(const std::string& text, const SampleSource&
   std::istringstream words(text);
   for (std::string word; std::getline(words, word, ',');) {
     int64_t label = -1;
+    // Class folders may be named by numbers: then a number alone may mean two classes.
+    const bool by_index = word.rfind("index:", 0) == 0, by_name = word.rfind("name:", 0) == 0;
+    if (by_index || by_name) word = word.substr(word.find(':') + 1);
     const auto named = std::find(source.class_names.begin(), source.class_names.end(), word);
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), label);
-    if (error == std::errc() && end == word.data() + word.size()) {
-      if (label < 0 || label >= static_cast<int64_t>(all.size()))
-        throw std::invalid_argument(
-            fmt::format("--labels {}: classes are 0 to {}", word, all.size() - 1));
-    } else if (named != source.class_names.end()) {
+    const bool is_number = !by_name && error == std::errc() && end == word.data() + word.size();
+    const bool is_index = is_number && label >= 0 && label < static_cast<int64_t>(all.size());
+    const bool is_name = !by_index && named != source.class_names.end();
+    if (is_index && is_name && named - source.class_names.begin() != label)
+      throw std::invalid_argument(
+          fmt::format("--labels {0}: class {0} is named {1}, and the class named {0} is class {2}; "
+                      "write index:{0} or name:{0}",
+                      word,
+                      source.class_names[static_cast<size_t>(label)],
+                      named - source.class_names.begin()));
+    if (is_number && !is_index && !is_name)
+      throw std::invalid_argument(
+          fmt::format("--labels {}: classes are 0 to {}", word, all.size() - 1));
+    if (!is_index && is_name) {
       label = named - source.class_names.begin();
-    } else if (word == "none") {
+    } else if (!is_index && word == "none") {
       if (!has_null)
         throw std::invalid_argument(
             "--labels none: the network was trained without label_dropout and knows no null class");
       label = source.training.model.input().num_classes - 1;
-    } else {
+    } else if (!is_index) {
       const auto near = nearest(word, source.class_names);
       throw std::invalid_argument(fmt::format(
           "--labels {}: no such class{}; classes are {}",

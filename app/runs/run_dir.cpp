@@ -19,7 +19,9 @@
 #include "app/runs/run_identity.h"
 #include "app/runs/run_parts.h"
 #include "data/formats/atomic_file.h"
+#include "data/formats/flush.h"
 #include "data/formats/json.h"
+#include "data/formats/make_folder.h"
 #include "data/formats/output_file.h"
 
 namespace uvic::app {
@@ -107,6 +109,19 @@ StateFile state_file(const fs::path& path) {
   return state;
 }
 
+/// Also flushes the names of the folders that are made: files that are flushed later would be lost
+/// with their folder.
+void make_durable_folder(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> above;
+  for (auto made = fs::absolute(folder, error);
+       made.has_relative_path() && !fs::exists(made, error);
+       made = made.parent_path())
+    above.push_back(made.parent_path());
+  formats::make_folder(folder);
+  for (const auto& path : above) formats::flush_to_disk(path);
+}
+
 void move_into(const fs::path& path, const fs::path& folder) {
   fs::create_directories(folder);
   fs::rename(path, folder / path.filename());
@@ -170,14 +185,7 @@ void RunDir::open_for_training() {
 }
 
 void RunDir::make_folders() const {
-  std::error_code error;
-  for (const auto* folder : {"weights", "grids"}) {
-    fs::create_directories(path() / folder, error);
-    if (error)
-      throw std::runtime_error(fmt::format("{}: can't be made: {}; choose another --out",
-                                           (path() / folder).string(),
-                                           error.message()));
-  }
+  for (const auto* folder : {"weights", "grids"}) make_durable_folder(path() / folder);
 }
 
 fs::path RunDir::path() const {

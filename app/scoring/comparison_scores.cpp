@@ -14,6 +14,7 @@
 #include "data/formats/make_folder.h"
 #include "data/formats/sha256.h"
 #include "metrics/collect.h"
+#include "metrics/image_source.h"
 #include "metrics/score.h"
 
 namespace uvic::app {
@@ -109,8 +110,9 @@ FidOptions ComparisonScores::fid_options(const std::string& images,
 
 void ComparisonScores::prepare_reference() {
   source_ = training_.score_ref.empty() ? training_.data : training_.score_ref;
-  statistics_ =
-      fs::path(source_).extension() == ".npz" ? fs::path(source_) : folder_ / "reference.npz";
+  statistics_ = metrics::source_kind(source_) == metrics::SourceKind::kStatistics
+                    ? fs::path(source_)
+                    : folder_ / "reference.npz";
   const auto extractor = open_extractor({training_.score_extractor, {}, training_.inception},
                                         base::choose_device(training_.device));
   metrics::parse_metrics(options_.metrics, *extractor);  // throws before any work
@@ -120,7 +122,7 @@ void ComparisonScores::prepare_reference() {
                     {"extractor_sha256", extractor->weights_sha256()},
                     {"image_size", training_.dataset.image_size}};
   if (statistics_ == fs::path(source_)) {
-    reference_key_["sha256"] = formats::sha256_file(source_);
+    reference_key_["sha256"] = formats::sha256_file(metrics::array_path(source_).path);
     return;
   }
   reference_key_["fingerprint"] = data::open_dataset(source_, training_.dataset)->fingerprint();

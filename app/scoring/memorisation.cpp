@@ -10,6 +10,7 @@
 #include "app/scoring/kept_result.h"
 #include "base/process.h"
 #include "data/formats/make_folder.h"
+#include "data/formats/sha256.h"
 #include "metrics/image_source.h"
 
 namespace uvic::app {
@@ -38,6 +39,8 @@ json Memorisation::of(const fs::path& samples, const std::string& name) {
                     {"flip", training_.flip},
                     {"queries", kQueries},
                     {"extractor", training_.score_extractor},
+                    {"inception_sha256",
+                     training_.inception.empty() ? "" : formats::sha256_file(training_.inception)},
                     {"held_out", held_out_ ? held_out_->fingerprint() : ""}};
   const auto file = folder_ / (name + ".json");
   if (!fs::exists(sheet)) fs::remove(file);  // half an answer

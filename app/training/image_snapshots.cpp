@@ -18,6 +18,7 @@
 #include "data/formats/image_file.h"
 #include "metrics/collect.h"
 #include "metrics/features.h"
+#include "metrics/image_source.h"
 #include "metrics/image_stream.h"
 #include "metrics/score.h"
 #include "metrics/statistics.h"
@@ -50,7 +51,7 @@ ImageSnapshots::ImageSnapshots(const RunConfig& config,
   scorer_->extractor =
       open_extractor({config.score_extractor, {}, config.inception}, state.model->device());
   if (group_ && !group_->is_first()) return;  // the first alone compares
-  if (std::filesystem::path(config.score_ref).extension() == ".npz") {
+  if (metrics::source_kind(config.score_ref) == metrics::SourceKind::kStatistics) {
     scorer_->reference = metrics::read_statistics(config.score_ref);
     for (const auto& warning :
          check_statistics(config.score_ref, scorer_->reference, *scorer_->extractor))
@@ -62,7 +63,7 @@ ImageSnapshots::ImageSnapshots(const RunConfig& config,
     auto reference_options = config.dataset;
     reference_options.image_size =
         generated_image_size(config.model.input(), settings_.latent.get());
-    other = data::open_dataset(config.score_ref, reference_options);
+    other = metrics::open_images(config.score_ref, reference_options).images;
   }
   const data::Dataset& reference = other ? *other : dataset;
   metrics::StatisticsAccumulator statistics(scorer_->extractor->dimensions());

@@ -1,10 +1,15 @@
 #include "app/training/snapshots.h"
 
 #include "app/runs/run_record.h"
+#include "data/formats/flush.h"
 
 namespace uvic::app {
 
 void Snapshots::save_state() const {
+  // After a loss of power too, what came before the state is there: a run goes on from the state
+  // and does not make it again.
+  for (const auto* name : {"stats.jsonl", "log.txt", "grids"})
+    formats::flush_to_disk(run_.path() / name);
   run_.keep_latest_state();
   state_.save(run_.state(), metadata_);
   run_.drop_old_states(keep_states_);

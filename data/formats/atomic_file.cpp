@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "data/formats/flush.h"
 #include "data/formats/output_file.h"
 #include "data/formats/regular_file.h"
 
@@ -159,10 +160,13 @@ void AtomicFile::commit(bool sync_folder) {
   // The lock ends here, after the rename. What close() may report of the bytes, fsync() has.
   ::close(std::exchange(descriptor_, -1));
   if (!sync_folder) return;
-  const fs::path folder = final_.has_parent_path() ? final_.parent_path() : fs::path(".");
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return;  // a folder that may be written but not read; the rename is done
-  fsync(descriptor);           // some file systems refuse this on folders; the rename is done
+  flush_to_disk(final_.has_parent_path() ? final_.parent_path() : fs::path("."));
+}
+
+void flush_to_disk(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor < 0) return;
+  repeat_if_interrupted([&] { return fsync(descriptor); });
   ::close(descriptor);
 }
 

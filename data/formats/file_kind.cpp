@@ -163,6 +163,12 @@ base::Table<FileKindRow>& file_kinds() {
            "download the file itself",
            is_html,
            nullptr},
+          {"xml",
+           "an XML page, as a refused download leaves it",
+           K::kUnknown,
+           "download the file itself",
+           [](const FileHead& h) { return first_word(h, 5) == "<?xml"; },
+           nullptr},
           {"gzip",
            "a gzip file",
            K::kUnknown,
@@ -185,6 +191,18 @@ base::Table<FileKindRow>& file_kinds() {
                             "7zXZ\0",
                             6});
            },
+           nullptr},
+          {"bzip2",
+           "a bzip2 file",
+           K::kUnknown,
+           "unpack it first",
+           [](const FileHead& h) { return begins(h, "BZh") && has_at(h, 4, "1AY&SY"); },
+           nullptr},
+          {"zstd",
+           "a Zstandard file",
+           K::kUnknown,
+           "unpack it first",
+           [](const FileHead& h) { return begins(h, "\x28\xb5\x2f\xfd"); },
            nullptr},
           {"7z",
            "a 7-Zip archive",
@@ -276,12 +294,33 @@ FileKind file_kind(const std::shared_ptr<const MappedFile>& file) {
   return row ? row->kind : FileKind::kUnknown;
 }
 
-std::string content_text(std::string_view bytes) {
+namespace {
+
+const FileKindRow* row_by_content(std::string_view bytes) {
   const FileHead head{bytes, "", bytes.size(), nullptr};
   for (const auto& row : file_kinds())
-    if (row.by_content && row.by_content(head))
-      return *row.advice ? fmt::format("{}; {}", row.help, row.advice) : row.help;
-  return "";
+    if (row.by_content && row.by_content(head)) return &row;
+  return nullptr;
+}
+
+std::string text_of(const FileKindRow& row) {
+  return *row.advice ? fmt::format("{}; {}", row.help, row.advice) : row.help;
+}
+
+}  // namespace
+
+std::string content_text(std::string_view bytes) {
+  const auto* row = row_by_content(bytes);
+  return row ? text_of(*row) : "";
+}
+
+std::string foreign_text(std::string_view bytes) {
+  const auto* row = row_by_content(bytes);
+  return row && row->kind == FileKind::kUnknown ? ": it is " + text_of(*row) : "";
+}
+
+std::string foreign_text(const MappedFile& file) {
+  return foreign_text(std::string_view(reinterpret_cast<const char*>(file.data()), file.size()));
 }
 
 std::string readable_kinds_text() {

@@ -58,6 +58,11 @@ FileKind file_kind(const std::shared_ptr<const MappedFile>& file);
 /// its row; empty where no row knows the content.
 std::string content_text(std::string_view bytes);
 
+/// ": it is a GIF image; save it as PNG": content_text of kinds that uvic does not read, for the
+/// end of a reader's refusal; empty for all others.
+std::string foreign_text(std::string_view bytes);
+std::string foreign_text(const MappedFile& file);
+
 /// "safetensors, pth, npy, ...": the kinds that uvic reads.
 std::string readable_kinds_text();
 

@@ -8,6 +8,7 @@
 
 #include "data/formats/atomic_file.h"
 #include "data/formats/file_error.h"
+#include "data/formats/file_kind.h"
 
 namespace uvic::formats {
 namespace {
@@ -26,7 +27,8 @@ std::string reason(const json::exception& error) {
 /// parent at the end of each of its members, which takes quadratic time.)
 class Builder : public nlohmann::json_sax<json> {
  public:
-  Builder(const std::string& name, const JsonLimits& limits) : name_(name), limits_(limits) {}
+  Builder(std::string_view text, const std::string& name, const JsonLimits& limits)
+      : text_(text), name_(name), limits_(limits) {}
 
   json take() { return std::move(root_); }
 
@@ -51,7 +53,7 @@ class Builder : public nlohmann::json_sax<json> {
     return true;
   }
   bool parse_error(std::size_t, const std::string&, const json::exception& error) override {
-    throw file_error(name_, "not valid JSON: " + reason(error));
+    throw file_error(name_, "not valid JSON" + foreign_text(text_) + ": " + reason(error));
   }
 
  private:
@@ -84,6 +86,7 @@ class Builder : public nlohmann::json_sax<json> {
     return &(*member_ = std::move(value));
   }
 
+  std::string_view text_;
   const std::string& name_;
   const JsonLimits& limits_;
   json root_;
@@ -99,7 +102,7 @@ json parse_json(std::string_view text, const std::string& name, JsonLimits limit
     throw file_error(name,
                      fmt::format("JSON of {} bytes, the limit is {}", text.size(), limits.bytes));
   }
-  Builder builder(name, limits);
+  Builder builder(text, name, limits);
   try {
     json::sax_parse(text.begin(), text.end(), &builder);
   } catch (const json::exception& error) {

@@ -13,29 +13,15 @@
 
 #include "data/formats/atomic_file.h"
 #include "data/formats/file_error.h"
+#include "data/formats/file_kind.h"
 #include "data/formats/little_endian.h"
+#include "data/formats/numpy_array.h"
 #include "data/formats/zip_writer.h"
 
 namespace uvic::formats {
 namespace {
 
 constexpr std::string_view kMagic("\x93NUMPY", 6);
-
-struct Dtype {
-  std::string_view code;  // after the byte order
-  torch::ScalarType type;
-};
-constexpr Dtype kDtypes[] = {{"b1", torch::kBool},
-                             {"u1", torch::kUInt8},
-                             {"i1", torch::kInt8},
-                             {"i2", torch::kInt16},
-                             {"i4", torch::kInt32},
-                             {"i8", torch::kInt64},
-                             {"f2", torch::kFloat16},
-                             {"f4", torch::kFloat32},
-                             {"f8", torch::kFloat64},
-                             {"c8", torch::kComplexFloat},
-                             {"c16", torch::kComplexDouble}};
 
 /// A stretch of a file that holds one .npy.
 struct Span {
@@ -49,9 +35,10 @@ std::runtime_error array_error(const Span& span, const std::string& text) {
 }
 
 struct Header {
-  ArrayInfo info;
+  ArrayInfo info{torch::kUInt8, {}, false};
   bool is_big_endian = false;
-  size_t data_at = 0;  // after the span's begin
+  bool is_object = false;  // pickled; info.dtype says nothing
+  size_t data_at = 0;      // after the span's begin
 };
 
 /// Reads the Python literal {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }.
@@ -148,17 +135,16 @@ class HeaderParser {
     if (at_ < text_.size() && text_[at_] == '[') throw fault("it is an array of records");
     const auto descr = quoted();
     if (!descr.empty() && std::string_view("<>=|").find(descr[0]) != std::string_view::npos) {
-      for (const auto& dtype : kDtypes) {
-        if (descr.substr(1) != dtype.code) continue;
-        header.info.dtype = dtype.type;
+      if (const auto dtype = numpy_dtype(descr.substr(1))) {
+        header.info.dtype = *dtype;
         header.is_big_endian = descr[0] == '>';
         return;
       }
     }
-    if (descr == "|O" || descr == "O")
-      throw fault(
-          "it is a pickled Python object, which is not read; in Python: d = numpy.load(path, "
-          "allow_pickle=True).item(); numpy.savez(path, **d)");
+    if (descr == "|O" || descr == "O") {
+      header.is_object = true;
+      return;
+    }
     throw fault(fmt::format(
         "its dtype '{}' is not supported; in Python: numpy.save(path, x.astype('float32'))",
         descr));
@@ -173,7 +159,8 @@ Header parse_header(const Span& span) {
   const auto fault = [&](const std::string& text) { return array_error(span, text); };
   const std::string_view bytes(reinterpret_cast<const char*>(span.file->data()) + span.begin,
                                span.size);
-  if (bytes.substr(0, kMagic.size()) != kMagic) throw fault("it does not begin as one");
+  if (bytes.substr(0, kMagic.size()) != kMagic)
+    throw fault("it does not begin as one" + foreign_text(bytes));
   const size_t length_at = kMagic.size() + 2;
   const int version = bytes.size() > kMagic.size() ? bytes[kMagic.size()] : 0;
   if (version < 1 || version > 3) throw fault(fmt::format("version {}, known are 1 to 3", version));
@@ -189,34 +176,36 @@ Header parse_header(const Span& span) {
   return header;
 }
 
+/// The header of an array that is no pickled object.
+Header parse_array_header(const Span& span) {
+  Header header = parse_header(span);
+  if (header.is_object)
+    throw array_error(span,
+                      "it is a pickled Python object; in Python: d = numpy.load(path, "
+                      "allow_pickle=True).item(); numpy.savez(path, **d)");
+  return header;
+}
+
 torch::Tensor read_span(const Span& span) {
-  const Header header = parse_header(span);
-  const auto& [dtype, shape, is_fortran] = header.info;
-  const int64_t numel = checked_numel(shape);
+  const Header header = parse_array_header(span);
   const size_t available = span.size - header.data_at;
-  const size_t element_bytes = c10::elementSize(dtype);
-  if (numel < 0 || static_cast<size_t>(numel) > available / element_bytes) {
+  auto array = numpy_array(
+      span.file, span.begin + header.data_at, available, header.info, header.is_big_endian);
+  if (!array)
     throw array_error(
         span,
         fmt::format("truncated: shape [{}] of {} needs more than the {} bytes there are",
-                    fmt::join(shape, ", "),
-                    c10::toString(dtype),
+                    fmt::join(header.info.shape, ", "),
+                    c10::toString(header.info.dtype),
                     available));
-  }
-  std::vector<int64_t> sizes = shape;
-  if (is_fortran) std::reverse(sizes.begin(), sizes.end());
-  auto tensor = tensor_over(span.file, span.begin + header.data_at, sizes, dtype);
-  if (header.is_big_endian && element_bytes > 1) {
-    tensor = tensor.clone();
-    const size_t part = tensor.is_complex() ? element_bytes / 2 : element_bytes;
-    auto* bytes = static_cast<uint8_t*>(tensor.data_ptr());
-    for (size_t i = 0; i < tensor.nbytes(); i += part) std::reverse(bytes + i, bytes + i + part);
-  }
-  if (!is_fortran) return tensor;
-  std::vector<int64_t> reversed(sizes.size());
-  for (size_t i = 0; i < sizes.size(); ++i)
-    reversed[i] = static_cast<int64_t>(sizes.size() - 1 - i);
-  return tensor.permute(reversed);
+  return std::move(*array);
+}
+
+/// What a span holds instead of an array, or nothing.
+std::optional<PickledArrays> read_object(const Span& span) {
+  const Header header = parse_header(span);
+  if (!header.is_object) return std::nullopt;
+  return read_pickled_arrays(span.file, span.begin + header.data_at, span.size - header.data_at);
 }
 
 Span whole(const std::shared_ptr<const MappedFile>& file) { return {file, 0, file->size(), ""}; }
@@ -224,16 +213,15 @@ Span whole(const std::shared_ptr<const MappedFile>& file) { return {file, 0, fil
 }  // namespace
 
 std::string npy_header(torch::ScalarType type, at::IntArrayRef shape) {
-  const auto* dtype = std::find_if(
-      std::begin(kDtypes), std::end(kDtypes), [&](const Dtype& row) { return row.type == type; });
-  if (dtype == std::end(kDtypes)) {
+  const auto code = numpy_code(type);
+  if (code.empty()) {
     throw std::invalid_argument(
         fmt::format("write_npy: NumPy has no {}; convert to float32 first", c10::toString(type)));
   }
   const char order = c10::elementSize(type) > 1 ? '<' : '|';
   std::string text = fmt::format("{{'descr': '{}{}', 'fortran_order': False, 'shape': ({}{}), }}",
                                  order,
-                                 dtype->code,
+                                 code,
                                  fmt::join(shape, ", "),
                                  shape.size() == 1 ? "," : "");
   const size_t fixed = kMagic.size() + 4;
@@ -254,7 +242,11 @@ torch::Tensor read_npy(const std::shared_ptr<const MappedFile>& file) {
 }
 
 ArrayInfo read_npy_info(const std::filesystem::path& path) {
-  return parse_header(whole(MappedFile::open(path))).info;
+  return parse_array_header(whole(MappedFile::open(path))).info;
+}
+
+std::optional<PickledArrays> read_npy_object(const std::filesystem::path& path) {
+  return read_object(whole(MappedFile::open(path)));
 }
 
 void write_npy(const std::filesystem::path& path, const torch::Tensor& tensor) {
@@ -271,7 +263,7 @@ NpzFile::NpzFile(const std::filesystem::path& path) : NpzFile(MappedFile::open(p
 NpzFile::NpzFile(std::shared_ptr<const MappedFile> file) : archive_(std::move(file)) {
   constexpr std::string_view suffix = ".npy";
   for (size_t i = 0; i < archive_.entries().size(); ++i) {
-    const std::string& entry = archive_.entries()[i].name;
+    const std::string entry(archive_.entries()[i].name);
     if (entry.size() <= suffix.size() ||
         entry.compare(entry.size() - suffix.size(), suffix.size(), suffix) != 0) {
       throw file_error(path(), fmt::format("not an .npz: its entry '{}' is no .npy", entry));
@@ -300,7 +292,7 @@ namespace {
 constexpr size_t kLongestHeader = size_t{1} << 20;  // that of NumPy is 10,000 bytes
 
 std::string label_of(const ZipReader& archive, size_t index) {
-  return archive.entries()[index].name + ": ";
+  return std::string(archive.entries()[index].name) + ": ";
 }
 
 /// The beginning of an entry, long enough for the header.
@@ -319,7 +311,7 @@ Span whole_of(const ZipReader& archive, size_t index) {
   if (const auto at = archive.verified_at(index))
     return {archive.file(), *at, entry.size_bytes, label};
   const auto beginning = beginning_of(archive, index);
-  const auto header = parse_header(beginning);
+  const auto header = parse_array_header(beginning);
   const auto numel = checked_numel(header.info.shape);
   const uint64_t data_bytes =
       numel < 0 ? 0 : static_cast<uint64_t>(numel) * c10::elementSize(header.info.dtype);
@@ -340,7 +332,16 @@ torch::Tensor NpzFile::read(const std::string& name) const {
 }
 
 ArrayInfo NpzFile::info(const std::string& name) const {
-  return parse_header(beginning_of(archive_, entry(name))).info;
+  return parse_array_header(beginning_of(archive_, entry(name))).info;
+}
+
+std::optional<PickledArrays> NpzFile::read_object(const std::string& name) const {
+  const auto index = entry(name);
+  if (!parse_header(beginning_of(archive_, index)).is_object) return std::nullopt;
+  constexpr uint64_t kLargest = uint64_t{1} << 32;
+  auto content = MappedFile::from_bytes(archive_.read(index, kLargest), archive_.name());
+  const size_t size = content->size();
+  return formats::read_object(Span{std::move(content), 0, size, label_of(archive_, index)});
 }
 
 std::optional<ArrayInfo> NpzFile::known_info(const std::string& name) const {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "data/formats/mapped_file.h"
+#include "data/formats/numpy_pickle.h"
 #include "data/formats/zip_archive.h"
 
 namespace uvic::formats {
@@ -26,11 +27,14 @@ struct ArrayInfo {
 /// An array as a tensor of the same shape; Fortran order becomes strides. By memory map: a
 /// copy-on-write view where byte order and alignment allow it. bool, int8 to int64, uint8, float16
 /// to float64, complex64 and complex128, either byte order. Throws std::runtime_error naming file
-/// and fault: no array, another dtype (objects are never unpickled), fewer bytes than the shape
-/// needs.
+/// and fault: no array, another dtype, a pickled object, fewer bytes than the shape needs.
 torch::Tensor read_npy(const std::filesystem::path& path);
 torch::Tensor read_npy(const std::shared_ptr<const MappedFile>& file);
 ArrayInfo read_npy_info(const std::filesystem::path& path);
+
+/// The arrays in the Python object that numpy.save() pickled, or nothing where the file holds an
+/// array. Throws what read_pickled_arrays() throws.
+std::optional<PickledArrays> read_npy_object(const std::filesystem::path& path);
 
 /// Writes whole or not at all, in C order. Throws std::invalid_argument for a dtype that NumPy
 /// lacks (bfloat16).
@@ -57,6 +61,8 @@ class NpzFile {
   ArrayInfo info(const std::string& name) const;
   /// info, or nothing for an array that can't be read: of texts, records or objects.
   std::optional<ArrayInfo> known_info(const std::string& name) const;
+  /// Of an entry that is a pickled object, as read_npy_object(); nothing for arrays.
+  std::optional<PickledArrays> read_object(const std::string& name) const;
 
  private:
   size_t entry(const std::string& name) const;

@@ -13,6 +13,7 @@
 
 #include "data/formats/atomic_file.h"
 #include "data/formats/file_error.h"
+#include "data/formats/file_kind.h"
 #include "data/formats/json.h"
 #include "data/formats/little_endian.h"
 #include "data/formats/xxh64.h"
@@ -126,6 +127,8 @@ class Reader {
       throw fault("{} bytes, the header's length alone takes 8", file_->size());
     const auto length = load_little_endian<uint64_t>(file_->data());
     if (length > file_->size() - 8) {
+      const auto kind = foreign_text(*file_);
+      if (!kind.empty()) throw file_error(file_->name(), "not a valid safetensors file" + kind);
       throw fault(
           "its header of {} bytes ends beyond the file's {}; truncated?", length, file_->size());
     }

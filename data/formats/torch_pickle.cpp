@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
@@ -9,6 +10,7 @@
 #include <utility>
 
 #include "data/formats/file_error.h"
+#include "data/formats/file_kind.h"
 #include "data/formats/little_endian.h"
 #include "data/formats/pickle.h"
 #include "data/formats/torch_pickle_values.h"
@@ -35,7 +37,15 @@ c10::Storage storage_over(const std::shared_ptr<const MappedFile>& file,
 class ZipStorages : public StorageSource {
  public:
   ZipStorages(const ZipReader& archive, std::string prefix)
-      : archive_(archive), prefix_(std::move(prefix)) {}
+      : archive_(archive), prefix_(std::move(prefix)), has_checksums_(states_checksums(archive)) {}
+
+  /// The bytes of an entry other than a storage.
+  std::string read(size_t index, uint64_t limit_bytes) const {
+    const auto size = archive_.entries()[index].size_bytes;
+    const auto at = has_checksums_ || size > limit_bytes ? std::nullopt : archive_.stored_at(index);
+    if (!at) return archive_.read(index, limit_bytes);
+    return {reinterpret_cast<const char*>(archive_.file()->data()) + *at, size};
+  }
 
   c10::Storage load(const StorageId& id) const override {
     const std::string name = prefix_ + "data/" + std::string(id.key);
@@ -46,19 +56,27 @@ class ZipStorages : public StorageSource {
     if (entry.size_bytes < wanted) {
       throw fault(name, fmt::format("{} bytes, its tensors need {}", entry.size_bytes, wanted));
     }
-    if (const auto at = archive_.stored_at(*index))
+    if (const auto at = has_checksums_ ? archive_.verified_at(*index) : archive_.stored_at(*index))
       return storage_over(archive_.file(), *at, wanted);
     const auto content = MappedFile::from_bytes(archive_.read(*index, uint64_t{1} << 40), name);
     return storage_over(content, 0, wanted);
   }
 
  private:
+  /// PyTorch writes no checksums where set_crc32_options(False) was called: all of them are 0.
+  static bool states_checksums(const ZipReader& archive) {
+    const auto& entries = archive.entries();
+    return std::any_of(
+        entries.begin(), entries.end(), [](const ZipEntry& entry) { return entry.crc32 != 0; });
+  }
+
   std::runtime_error fault(const std::string& entry, const std::string& text) const {
     return file_error(archive_.name(), entry + ": " + text);
   }
 
   const ZipReader& archive_;
   std::string prefix_;
+  bool has_checksums_;
 };
 
 PthFile read_zip_form(const std::shared_ptr<const MappedFile>& file) {
@@ -67,10 +85,10 @@ PthFile read_zip_form(const std::shared_ptr<const MappedFile>& file) {
   std::string prefix;
   for (size_t i = 0; i < archive.entries().size(); ++i) {
     constexpr std::string_view kPickle = "data.pkl";
-    const std::string& entry = archive.entries()[i].name;
+    const std::string_view entry = archive.entries()[i].name;
     const size_t slash = entry.find('/');
-    const size_t begin = slash == std::string::npos ? 0 : slash + 1;
-    if (entry.compare(begin, std::string::npos, kPickle) != 0) continue;
+    const size_t begin = slash == std::string_view::npos ? 0 : slash + 1;
+    if (entry.substr(begin) != kPickle) continue;
     pickle_at = i;
     prefix = entry.substr(0, begin);
     break;
@@ -85,15 +103,15 @@ PthFile read_zip_form(const std::shared_ptr<const MappedFile>& file) {
                     "torch.save(torch.jit.load(path).state_dict(), new_path)",
                     file->name()));
   }
+  const ZipStorages storages(archive, prefix);
   if (const auto order = archive.find(prefix + "byteorder");
-      order && archive.read(*order, 64) != "little") {
+      order && storages.read(*order, 64) != "little") {
     throw std::runtime_error(
         fmt::format("{}: written on a big-endian machine, which is not supported", file->name()));
   }
-  const std::string pickle = archive.read(*pickle_at);
+  const std::string pickle = storages.read(*pickle_at, uint64_t{1} << 32);
   PickleReader reader(pickle, file->name(), is_harmless_global);
   const auto* root = reader.read();
-  const ZipStorages storages(archive, prefix);
   return flatten_pickle(root, file->name(), pickle.size(), storages);
 }
 
@@ -191,6 +209,15 @@ PthFile read_legacy_form(const std::shared_ptr<const MappedFile>& file) {
   return flatten_pickle(root, file->name(), pickle_bytes, storages);
 }
 
+/// Whether a tar archive begins with one of the members that PyTorch 0.1 wrote.
+bool is_tar_form(std::string_view bytes) {
+  if (bytes.size() <= 262 || bytes.substr(257, 5) != "ustar") return false;
+  const auto first = bytes.substr(0, std::min<size_t>(bytes.find('\0'), 100));
+  for (const std::string_view member : {"sys_info", "pickle", "storages", "tensors"})
+    if (first == member || first == std::string("./") + std::string(member)) return true;
+  return false;
+}
+
 }  // namespace
 
 std::map<std::string, torch::Tensor> read_pth(const std::filesystem::path& path) {
@@ -210,13 +237,14 @@ PthFile read_pth_file(const std::shared_ptr<const MappedFile>& file) {
     throw std::runtime_error(
         fmt::format("{}: damaged: {}", file->name(), error.what_without_backtrace()));
   }
-  if (bytes.size() > 262 && bytes.substr(257, 5) == "ustar") {
+  if (is_tar_form(bytes)) {
     throw std::runtime_error(
         fmt::format("{}: the tar form of PyTorch 0.1, which is not supported; load and save it in "
                     "a newer PyTorch",
                     file->name()));
   }
-  throw std::runtime_error(fmt::format("{}: not a file of torch.save", file->name()));
+  throw std::runtime_error(
+      fmt::format("{}: not a file of torch.save{}", file->name(), foreign_text(*file)));
 }
 
 }  // namespace uvic::formats

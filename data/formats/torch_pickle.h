@@ -33,7 +33,8 @@ struct PthFile {
 
 /// Every tensor of the file by its dotted path: the keys of a state_dict, or, in nested containers,
 /// "optimizer.state.0.exp_avg". Shared storages stay shared, views keep their strides. Stored zip
-/// entries are mapped: nothing is read before it is touched.
+/// entries are mapped and checked against their CRC, at the speed of memory or disk; files written
+/// without checksums (PyTorch's set_crc32_options(False)) are read as they are.
 ///
 /// Objects of other classes (config objects, callbacks, enums, times) are never made: their values
 /// are passed over, tensors inside them are found, a module's under the names of its state_dict.

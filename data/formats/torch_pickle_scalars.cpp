@@ -33,6 +33,17 @@ std::string type_name(const PickleValue* value) {
   }
 }
 
+std::string latin1_bytes(std::string_view utf8) {
+  std::string bytes;
+  bytes.reserve(utf8.size());
+  for (size_t i = 0; i < utf8.size(); ++i) {
+    const auto lead = static_cast<uint8_t>(utf8[i]);
+    const bool is_pair = lead >= 0xc0 && i + 1 < utf8.size();
+    bytes += static_cast<char>(is_pair ? (lead & 3) << 6 | (utf8[++i] & 0x3f) : lead);
+  }
+  return bytes;
+}
+
 std::optional<PthScalar> numpy_scalar(const PickleValue* call) {
   const auto& arguments = call->argument->items;
   if (arguments.size() != 2 || !arguments[0]->is_call_of("numpy", "dtype") ||
@@ -43,13 +54,7 @@ std::optional<PthScalar> numpy_scalar(const PickleValue* call) {
   if (state && state->items.size() > 1 && state->items[1]->text == ">") return std::nullopt;
   std::string bytes(arguments[1]->text.substr(0, 16));
   if (arguments[1]->is_call_of("_codecs", "encode") && !arguments[1]->argument->items.empty()) {
-    bytes.clear();
-    const std::string_view utf8 = arguments[1]->argument->items[0]->text.substr(0, 32);
-    for (size_t i = 0; i < utf8.size(); ++i) {
-      const auto lead = static_cast<uint8_t>(utf8[i]);
-      const bool is_pair = lead >= 0xc0 && i + 1 < utf8.size();
-      bytes += static_cast<char>(is_pair ? (lead & 3) << 6 | (utf8[++i] & 0x3f) : lead);
-    }
+    bytes = latin1_bytes(arguments[1]->argument->items[0]->text.substr(0, 32));
   }
   const std::string_view dtype = arguments[0]->argument->items[0]->text;
   const auto is = [&](std::string_view code, size_t size) {

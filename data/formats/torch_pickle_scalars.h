@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/formats/pickle.h"
@@ -12,6 +13,9 @@ namespace uvic::formats {
 
 /// The type of a value that is passed over, as Python names it.
 std::string type_name(const PickleValue* value);
+
+/// The bytes that a text of encode(text, 'latin1') stands for.
+std::string latin1_bytes(std::string_view utf8);
 
 /// NumPy's scalars: scalar(dtype('f8'), bytes), where Python 2's protocol writes bytes as
 /// encode(text, 'latin1'). Nothing where the call is no such scalar.

@@ -1,29 +1,31 @@
 #include "data/formats/zip_archive.h"
 
 #include <fmt/format.h>
-#include <zip.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <mutex>
+#include <numeric>
 #include <stdexcept>
-#include <string_view>
 #include <utility>
 
 #include "data/formats/crc32.h"
 #include "data/formats/file_error.h"
+#include "data/formats/file_kind.h"
 #include "data/formats/little_endian.h"
 
 namespace uvic::formats {
 
-bool leaves_archive(const std::string& name) {
+bool leaves_archive(std::string_view name) {
   if (name.empty() || name[0] == '/' || name[0] == '\\' || (name.size() > 1 && name[1] == ':')) {
     return true;
   }
   size_t begin = 0;
   while (begin <= name.size()) {
     const size_t end = std::min(name.find_first_of("/\\", begin), name.size());
-    if (name.compare(begin, end - begin, "..") == 0) return true;
+    if (name.substr(begin, end - begin) == "..") return true;
     begin = end + 1;
   }
   return false;
@@ -31,10 +33,13 @@ bool leaves_archive(const std::string& name) {
 
 namespace {
 
-constexpr uint64_t kDeflateRatio = 1032;    // a match of 258 bytes takes two bits at least
-constexpr size_t kPiece = size_t{1} << 24;  // bytes unpacked at once
+constexpr uint64_t kDeflateRatio = 1032;        // a match of 258 bytes takes two bits at least
+constexpr size_t kPiece = size_t{1} << 24;      // bytes unpacked at once
+constexpr size_t kCentral = 46, kLocal = 30;    // bytes of the fixed part of a header
+constexpr uint16_t kStored = 0, kDeflated = 8;  // methods
+constexpr uint16_t kEncrypted = 1, kMasked = 1 << 13;  // flags
 
-/// The end-of-directory record, from its zip64 form where that stands.
+/// The end-of-directory record, from its zip64 form where there is one.
 struct Directory {
   uint64_t entries, size_bytes, at;
 };
@@ -66,172 +71,189 @@ std::optional<Directory> find_directory(const MappedFile& file) {
   return std::nullopt;
 }
 
-// libzip does not say where an entry's bytes are. Where the directory does not read as expected
-// the result is empty and entries are read through libzip alone.
-std::vector<uint64_t> local_headers(const MappedFile& file,
-                                    const Directory& directory,
-                                    const std::vector<ZipEntry>& entries) {
-  constexpr size_t kFixed = 46;
-  if (directory.entries != entries.size() || directory.at > file.size() ||
-      directory.size_bytes > file.size() - directory.at) {
-    return {};
+/// A header of the directory, which lies wholly in the file.
+struct Header {
+  const uint8_t* bytes;
+
+  template <class T>
+  T number(size_t at) const {
+    return load_little_endian<T>(bytes + at);
   }
-  std::vector<uint64_t> headers;
+  size_t name_bytes() const { return number<uint16_t>(28); }
+  size_t extra_bytes() const { return number<uint16_t>(30); }
+  size_t size() const { return kCentral + name_bytes() + extra_bytes() + number<uint16_t>(32); }
+  std::string_view name() const {
+    return {reinterpret_cast<const char*>(bytes) + kCentral, name_bytes()};
+  }
+};
+
+/// Calls take(header, index) for each entry; throws what refuse(index, text) makes.
+template <class Take, class Refuse>
+void for_each_header(const MappedFile& file,
+                     const Directory& directory,
+                     const Refuse& refuse,
+                     const Take& take) {
   const uint8_t* next = file.data() + directory.at;
   const uint8_t* const end = next + directory.size_bytes;
-  for (const auto& entry : entries) {
-    if (static_cast<size_t>(end - next) < kFixed ||
-        load_little_endian<uint32_t>(next) != 0x02014b50) {
-      return {};
-    }
-    const size_t name = load_little_endian<uint16_t>(next + 28);
-    const size_t extra = load_little_endian<uint16_t>(next + 30);
-    const size_t comment = load_little_endian<uint16_t>(next + 32);
-    if (static_cast<size_t>(end - next) < kFixed + name + extra + comment) return {};
-    if (entry.name.compare(
-            0, std::string::npos, reinterpret_cast<const char*>(next) + kFixed, name) != 0) {
-      return {};
-    }
-    uint64_t header = load_little_endian<uint32_t>(next + 42);
-    if (header == kZipNone32) {
-      // The zip64 field holds, in this order, those of size, packed size and offset that did not
-      // fit.
-      size_t skip = 0;
-      for (const size_t field : {24, 20}) {
-        if (load_little_endian<uint32_t>(next + field) == kZipNone32) skip += 8;
-      }
-      const uint8_t* block = next + kFixed + name;
-      const uint8_t* const blocks_end = block + extra;
-      header = UINT64_MAX;
-      while (blocks_end - block >= 4) {
-        const size_t length = load_little_endian<uint16_t>(block + 2);
-        if (static_cast<size_t>(blocks_end - block) < 4 + length) break;
-        if (load_little_endian<uint16_t>(block) == 1 && length >= skip + 8) {
-          header = load_little_endian<uint64_t>(block + 4 + skip);
-        }
-        block += 4 + length;
-      }
-      if (header == UINT64_MAX) return {};
-    }
-    headers.push_back(header);
-    next += kFixed + name + extra + comment;
+  for (uint64_t i = 0; i < directory.entries; ++i) {
+    const auto left = static_cast<size_t>(end - next);
+    if (left < kCentral || load_little_endian<uint32_t>(next) != 0x02014b50 ||
+        Header{next}.size() > left)
+      throw refuse(i, "no header in the directory, or a truncated one");
+    take(Header{next}, i);
+    next += Header{next}.size();
   }
-  return headers;
 }
 
-/// libzip ends a name at its first NUL: what programs see of such an entry differs.
-void refuse_cut_names(const MappedFile& file, const Directory& directory) {
-  constexpr size_t kFixed = 46;
-  if (directory.at > file.size()) return;
-  uint64_t at = directory.at;
-  for (uint64_t i = 0; i < directory.entries && file.size() - at >= kFixed; ++i) {
-    const uint8_t* bytes = file.data() + at;
-    if (load_little_endian<uint32_t>(bytes) != 0x02014b50) return;
-    const size_t name = load_little_endian<uint16_t>(bytes + 28);
-    if (name > file.size() - at - kFixed) return;
-    if (std::memchr(bytes + kFixed, 0, name))
-      throw file_error(file.name(), fmt::format("refused: the path of entry {} holds a NUL", i));
-    const uint64_t size = kFixed + name + load_little_endian<uint16_t>(bytes + 30) +
-                          load_little_endian<uint16_t>(bytes + 32);
-    if (size > file.size() - at) return;
-    at += size;
+/// Sizes and place; from the zip64 field, which holds those that do not fit, in this order.
+bool read_places(const Header& header, ZipEntry& entry) {
+  entry.size_bytes = header.number<uint32_t>(24);
+  entry.packed_bytes = header.number<uint32_t>(20);
+  entry.header_at = header.number<uint32_t>(42);
+  uint64_t* const wanted[] = {&entry.size_bytes, &entry.packed_bytes, &entry.header_at};
+  size_t missing = 0;
+  for (const auto* value : wanted) missing += *value == kZipNone32;
+  if (missing == 0) return true;
+  const uint8_t* block = header.bytes + kCentral + header.name_bytes();
+  const uint8_t* const end = block + header.extra_bytes();
+  while (end - block >= 4) {
+    const size_t length = load_little_endian<uint16_t>(block + 2);
+    if (static_cast<size_t>(end - block) < 4 + length) return false;
+    if (load_little_endian<uint16_t>(block) == 1) {
+      if (length < 8 * missing) return false;
+      const uint8_t* next = block + 4;
+      for (auto* value : wanted) {
+        if (*value != kZipNone32) continue;
+        *value = load_little_endian<uint64_t>(next);
+        next += 8;
+      }
+      return true;
+    }
+    block += 4 + length;
+  }
+  return true;  // a size or place of exactly 4 GiB less a byte
+}
+
+/// Zip bombs let entries share their bytes. No writer of archives does.
+void refuse_overlaps(const MappedFile& file, const std::vector<ZipEntry>& entries) {
+  std::vector<uint32_t> order(entries.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto by_place = [&](uint32_t a, uint32_t b) {
+    return entries[a].header_at < entries[b].header_at;
+  };
+  if (!std::is_sorted(order.begin(), order.end(), by_place))
+    std::sort(order.begin(), order.end(), by_place);
+  for (size_t i = 0; i + 1 < order.size(); ++i) {
+    const auto &entry = entries[order[i]], &next = entries[order[i + 1]];
+    if (next.header_at - entry.header_at < kLocal ||
+        next.header_at - entry.header_at - kLocal < entry.packed_bytes)
+      throw file_error(file.name(),
+                       fmt::format("refused: the entries '{}' and '{}' overlap",
+                                   entry.name.substr(0, 100),
+                                   next.name.substr(0, 100)));
   }
 }
 
 }  // namespace
 
-struct ZipReader::Handle {
-  zip_t* archive = nullptr;
-  std::mutex mutex;  // libzip allows one thread at a time
-
-  ~Handle() {
-    if (archive) zip_discard(archive);
-  }
+/// The numbers of the entries, by name, and of one name by number.
+struct ZipReader::ByName {
+  std::once_flag once;
+  std::vector<uint32_t> order;
 };
 
 ZipReader::ZipReader(const std::filesystem::path& path) : ZipReader(MappedFile::open(path)) {}
-ZipReader::ZipReader(ZipReader&&) noexcept = default;
-ZipReader::~ZipReader() = default;
 
 ZipReader::ZipReader(std::shared_ptr<const MappedFile> file)
-    : file_(std::move(file)), handle_(std::make_unique<Handle>()) {
+    : file_(std::move(file)), by_name_(std::make_shared<ByName>()) {
   const auto directory = find_directory(*file_);
-  if (!directory) throw file_error(name(), "not a zip archive, or truncated");
-  // An entry of the directory takes 46 bytes at least; libzip allocates by the number that the file
-  // states.
-  if (directory->entries > file_->size() / 46) {
-    throw file_error(
-        name(),
-        fmt::format(
-            "damaged zip archive: {} entries in {} bytes", directory->entries, file_->size()));
-  }
-  zip_error_t error;
-  zip_error_init(&error);
-  const auto refuse = [&](const char* what) {
-    const std::string text = fmt::format("{}: {}", what, zip_error_strerror(&error));
-    zip_error_fini(&error);
-    return file_error(name(), text);
+  if (!directory)
+    throw file_error(name(), "not a zip archive, or truncated" + foreign_text(*file_));
+  if (directory->at > file_->size() || directory->size_bytes > file_->size() - directory->at ||
+      directory->entries > directory->size_bytes / kCentral ||
+      directory->entries > std::numeric_limits<uint32_t>::max())
+    throw file_error(name(),
+                     fmt::format("damaged zip archive: a directory of {} entries in {} bytes at "
+                                 "byte {} of {}",
+                                 directory->entries,
+                                 directory->size_bytes,
+                                 directory->at,
+                                 file_->size()));
+  const auto refuse = [&](uint64_t index, const std::string& text) {
+    return file_error(name(), fmt::format("damaged zip archive: entry {}: {}", index, text));
   };
-  zip_source_t* source =
-      zip_source_buffer_create(file_->data(), file_->size(), /*freep=*/0, &error);
-  if (!source) throw refuse("can't open the zip archive");
-  handle_->archive = zip_open_from_source(source, ZIP_RDONLY, &error);
-  if (!handle_->archive) {
-    zip_source_free(source);
-    throw refuse("damaged zip archive");
-  }
-  zip_error_fini(&error);
-
-  const zip_int64_t count = zip_get_num_entries(handle_->archive, 0);
-  entries_.reserve(static_cast<size_t>(count));
-  for (zip_int64_t i = 0; i < count; ++i) {
-    zip_stat_t stat;
-    const auto index = static_cast<zip_uint64_t>(i);
-    const char* entry = zip_get_name(handle_->archive, index, ZIP_FL_ENC_RAW);
-    if (!entry || zip_stat_index(handle_->archive, index, 0, &stat) != 0) {
-      throw file_error(
-          name(),
-          fmt::format("damaged zip archive: entry {}: {}", i, zip_strerror(handle_->archive)));
-    }
-    if (leaves_archive(entry)) {
+  size_t name_bytes = 0;
+  for_each_header(*file_, *directory, refuse, [&](const Header& header, uint64_t) {
+    name_bytes += header.name_bytes();
+  });
+  names_.reserve(name_bytes);  // views of it stay valid
+  entries_.reserve(directory->entries);
+  for_each_header(*file_, *directory, refuse, [&](const Header& header, uint64_t index) {
+    if (header.name_bytes() > names_.capacity() - names_.size())
+      throw refuse(index, "changed while it was read");
+    const auto begin = names_.size();
+    names_.insert(names_.end(), header.name().begin(), header.name().end());
+    ZipEntry entry;
+    entry.name = std::string_view(names_.data() + begin, names_.size() - begin);
+    if (entry.name.find('\0') != std::string_view::npos)
+      throw file_error(name(), fmt::format("refused: the path of entry {} holds a NUL", index));
+    if (leaves_archive(entry.name))
       throw file_error(name(),
-                       fmt::format("refused: the path of entry '{}' leaves the archive", entry));
-    }
-    if (std::strlen(entry) > kLongestEntryName)
+                       fmt::format("refused: the path of entry '{}' leaves the archive",
+                                   entry.name.substr(0, 300)));
+    if (entry.name.size() > kLongestEntryName)
       throw file_error(name(),
                        fmt::format("refused: the path of entry {} has more than {} bytes: {}",
-                                   i,
+                                   index,
                                    kLongestEntryName,
-                                   std::string(entry, 100)));
-    const bool is_stored =
-        stat.comp_method == ZIP_CM_STORE && stat.encryption_method == ZIP_EM_NONE;
-    entries_.push_back({entry, stat.size, stat.comp_size, stat.crc, is_stored});
-    index_.emplace(entry, i);
-  }
-  headers_at_ = local_headers(*file_, *directory, entries_);
-  refuse_cut_names(*file_, *directory);
+                                   entry.name.substr(0, 100)));
+    if (!read_places(header, entry)) throw refuse(index, "a damaged zip64 field");
+    entry.crc32 = header.number<uint32_t>(16);
+    entry.method = header.number<uint16_t>(10);
+    entry.is_encrypted = header.number<uint16_t>(8) & (kEncrypted | kMasked);
+    entry.is_stored = entry.method == kStored && !entry.is_encrypted;
+    entries_.push_back(entry);
+  });
+  refuse_overlaps(*file_, entries_);
 }
 
-std::optional<size_t> ZipReader::find(const std::string& entry) const {
-  const auto found = index_.find(entry);
-  return found == index_.end() ? std::nullopt : std::optional(found->second);
+std::optional<size_t> ZipReader::find(std::string_view entry) const {
+  std::call_once(by_name_->once, [&] {
+    auto& order = by_name_->order;
+    order.resize(entries_.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+      return entries_[a].name < entries_[b].name;
+    });
+  });
+  const auto& order = by_name_->order;
+  const auto found = std::lower_bound(
+      order.begin(), order.end(), entry, [&](uint32_t index, std::string_view wanted) {
+        return entries_[index].name < wanted;
+      });
+  if (found == order.end() || entries_[*found].name != entry) return std::nullopt;
+  return *found;
+}
+
+/// Where the packed bytes of an entry begin; nothing where its local header is damaged or they end
+/// beyond the file.
+std::optional<size_t> ZipReader::content_at(size_t index) const {
+  const auto& entry = entries_.at(index);
+  const uint64_t header = entry.header_at;
+  if (header > file_->size() || file_->size() - header < kLocal) return std::nullopt;
+  const uint8_t* bytes = file_->data() + header;
+  if (load_little_endian<uint32_t>(bytes) != 0x04034b50) return std::nullopt;
+  const uint64_t skipped = uint64_t{kLocal} + load_little_endian<uint16_t>(bytes + 26) +
+                           load_little_endian<uint16_t>(bytes + 28);
+  const uint64_t available = file_->size() - header;
+  if (skipped > available || entry.packed_bytes > available - skipped) return std::nullopt;
+  return header + skipped;
 }
 
 std::optional<size_t> ZipReader::stored_at(size_t index) const {
-  constexpr size_t kFixed = 30;
   const auto& entry = entries_.at(index);
-  if (!entry.is_stored || entry.size_bytes != entry.packed_bytes || headers_at_.empty()) {
-    return std::nullopt;
-  }
-  const uint64_t header = headers_at_[index];
-  if (header > file_->size() || file_->size() - header < kFixed) return std::nullopt;
-  const uint8_t* bytes = file_->data() + header;
-  if (load_little_endian<uint32_t>(bytes) != 0x04034b50) return std::nullopt;
-  const uint64_t skipped = uint64_t{kFixed} + load_little_endian<uint16_t>(bytes + 26) +
-                           load_little_endian<uint16_t>(bytes + 28);
-  const uint64_t available = file_->size() - header;
-  if (skipped > available || entry.size_bytes > available - skipped) return std::nullopt;
-  return header + skipped;
+  if (!entry.is_stored || entry.size_bytes != entry.packed_bytes) return std::nullopt;
+  return content_at(index);
 }
 
 std::optional<size_t> ZipReader::verified_at(size_t index) const {
@@ -254,63 +276,69 @@ std::string ZipReader::read(size_t index, uint64_t limit_bytes) const {
   if (entry.size_bytes > limit_bytes) {
     throw refusal(index, fmt::format("{} bytes, the limit is {}", entry.size_bytes, limit_bytes));
   }
-  if (const auto at = stored_at(index)) {
-    // Copied, then checked: the file may change between the two.
-    std::string content(reinterpret_cast<const char*>(file_->data()) + *at, entry.size_bytes);
-    if (crc32(content) != entry.crc32) throw refusal(index, "damaged: its CRC does not match");
-    return content;
-  }
-  return unpack(index, entry.size_bytes);
+  auto content = unpack(index, entry.size_bytes);
+  // Copied, then checked: the file may change between the two.
+  if (crc32(content) != entry.crc32) throw refusal(index, "damaged: its CRC does not match");
+  return content;
 }
 
 std::string ZipReader::read_beginning(size_t index, size_t count) const {
-  const auto& entry = entries_.at(index);
-  const auto wanted = std::min<uint64_t>(count, entry.size_bytes);
-  if (const auto at = stored_at(index))
-    return std::string(reinterpret_cast<const char*>(file_->data()) + *at, wanted);
-  return unpack(index, wanted);
+  return unpack(index, std::min<uint64_t>(count, entries_.at(index).size_bytes));
 }
 
 std::string ZipReader::unpack(size_t index, uint64_t count) const {
   const auto& entry = entries_[index];
   const auto refuse = [&](const std::string& text) { return refusal(index, text); };
+  if (entry.is_encrypted) throw refuse("is encrypted; repack without a password");
+  if (entry.method != kStored && entry.method != kDeflated)
+    throw refuse(fmt::format("is packed by method {}; repack stored or deflated", entry.method));
   // Neither product nor sum can overflow: packed bytes are at most what the file has.
   if (entry.packed_bytes > file_->size() ||
-      entry.size_bytes > entry.packed_bytes * kDeflateRatio + kDeflateRatio) {
+      entry.size_bytes > entry.packed_bytes * kDeflateRatio + kDeflateRatio)
     throw refuse(
         fmt::format("damaged: {} bytes can't unpack to {}", entry.packed_bytes, entry.size_bytes));
+  const auto at = content_at(index);
+  if (!at) throw refuse("damaged: it is not where the directory says, or truncated");
+  if (entry.method == kStored) {
+    if (entry.size_bytes != entry.packed_bytes)
+      throw refuse(
+          fmt::format("damaged: stored, but {} bytes in {}", entry.size_bytes, entry.packed_bytes));
+    return {reinterpret_cast<const char*>(file_->data()) + *at, count};
   }
-  const std::lock_guard lock(handle_->mutex);
-  zip_stat_t stat;
-  if (zip_stat_index(handle_->archive, index, 0, &stat) != 0) {
-    throw refuse(zip_strerror(handle_->archive));
-  }
-  if (stat.encryption_method != ZIP_EM_NONE)
-    throw refuse("is encrypted; repack without a password");
-  if (stat.comp_method != ZIP_CM_STORE && stat.comp_method != ZIP_CM_DEFLATE) {
-    throw refuse(
-        fmt::format("is packed by method {}; repack stored or deflated", stat.comp_method));
-  }
-  const std::unique_ptr<zip_file_t, int (*)(zip_file_t*)> opened(
-      zip_fopen_index(handle_->archive, index, 0), zip_fclose);
-  if (!opened) throw refuse(fmt::format("can't unpack: {}", zip_strerror(handle_->archive)));
+
+  z_stream stream = {};
+  if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) throw std::bad_alloc();
+  const std::unique_ptr<z_stream, int (*)(z_stream*)> ends(&stream, inflateEnd);
+  uint64_t packed_left = entry.packed_bytes;
+  stream.next_in = file_->data() + *at;
+  /// Fills `size` bytes at `out`; returns how many came before the end of the stream.
+  const auto inflate_into = [&](char* out, size_t size) {
+    stream.next_out = reinterpret_cast<Bytef*>(out);
+    stream.avail_out = static_cast<uInt>(size);
+    int result = Z_OK;
+    while (stream.avail_out > 0 && result == Z_OK) {
+      if (stream.avail_in == 0) {
+        stream.avail_in = static_cast<uInt>(std::min<uint64_t>(packed_left, kPiece));
+        packed_left -= stream.avail_in;
+      }
+      result = inflate(&stream, Z_NO_FLUSH);
+    }
+    if (result == Z_DATA_ERROR || result == Z_NEED_DICT)
+      throw refuse(fmt::format("damaged: {}", stream.msg ? stream.msg : "no deflated data"));
+    if (result == Z_MEM_ERROR) throw std::bad_alloc();
+    return size - stream.avail_out;
+  };
   std::string content;
   while (content.size() < count) {
     const size_t filled = content.size();
     content.resize(filled + static_cast<size_t>(std::min<uint64_t>(kPiece, count - filled)));
-    const auto got = zip_fread(opened.get(), content.data() + filled, content.size() - filled);
-    if (got <= 0) {
-      throw refuse(got < 0 ? fmt::format("can't unpack: {}", zip_file_strerror(opened.get()))
-                           : fmt::format("damaged: ends after {} of {} bytes", filled, count));
-    }
-    content.resize(filled + static_cast<size_t>(got));
+    const auto got = inflate_into(content.data() + filled, content.size() - filled);
+    if (got == 0) throw refuse(fmt::format("damaged: ends after {} of {} bytes", filled, count));
+    content.resize(filled + got);
   }
-  if (count < entry.size_bytes) return content;
-  // libzip compares the CRC when it meets the end.
   char beyond;
-  const auto got = zip_fread(opened.get(), &beyond, 1);
-  if (got > 0) throw refuse(fmt::format("damaged: holds more than the {} bytes it states", count));
-  if (got < 0) throw refuse(fmt::format("damaged: {}", zip_file_strerror(opened.get())));
+  if (count == entry.size_bytes && inflate_into(&beyond, 1) > 0)
+    throw refuse(fmt::format("damaged: holds more than the {} bytes it states", count));
   return content;
 }
 

@@ -12,8 +12,7 @@
 
 namespace uvic::formats {
 
-/// Writes entry by entry, whole archive or nothing; zip64 where sizes need it. Not through libzip,
-/// which holds every entry in memory until the archive is closed.
+/// Writes entry by entry, whole archive or nothing; zip64 where sizes need it.
 class ZipWriter {
  public:
   explicit ZipWriter(const std::filesystem::path& path);

@@ -37,7 +37,7 @@ data::Listing list_zip(const fs::path& path, const std::vector<std::string>& nam
 
 std::vector<std::string> paths(const data::Listing& listing) {
   std::vector<std::string> result;
-  for (const auto& file : listing.files) result.push_back(file.path);
+  for (size_t i = 0; i < listing.files.size(); ++i) result.push_back(listing.files[i].path);
   return result;
 }
 
@@ -158,4 +158,40 @@ TEST_CASE("listing: next to samples, other files are named and their own files a
   const auto listing = list_folder(scratch.path());
   CHECK(paths(listing) == Names{"000000.png"});
   CHECK_THAT(notes(listing), holds("not named by seed, among samples): other.png"));
+}
+
+TEST_CASE("listing: folders of a thousand of EDM's generate.py are no classes", "[listing]") {
+  const Scratch scratch;
+  for (const char* name : {"000000/000007.png", "001000/001234.png", "012000/012345.png"})
+    write_grey(scratch / name, 1);
+  CHECK(list_folder(scratch.path()).class_names.empty());
+  write_grey(scratch / "012000/013000.png", 1);  // not of its thousand: these are classes
+  CHECK(list_folder(scratch.path()).class_names == Names{"000000", "001000", "012000"});
+}
+
+TEST_CASE("listing: what could be classes and is taken as one set is said", "[listing]") {
+  const Scratch scratch;
+  for (const char* name : {"00000/000000.png", "00000/000999.png", "00001/001000.png"})
+    write_grey(scratch / name, 1);
+  const auto listing = list_folder(scratch.path());
+  CHECK(listing.class_names.empty());
+  CHECK_THAT(notes(listing),
+             holds("folders 00000, 00001, ... hold the images of a thousand numbers each: taken as "
+                   "parts of one set without labels"));
+}
+
+TEST_CASE("listing: a list of files gives back what was added, in the order of paths",
+          "[listing]") {
+  data::FileList list;
+  for (const char* name : {"b/2.png", "a.png", "b/1.png", "b.png"})
+    list.add({name, static_cast<uint64_t>(name[0]), name[0] == 'a' ? 7 : 9, {}});
+  list.sort();
+  REQUIRE(list.size() == 4);
+  CHECK(list.path(0) == "a.png");
+  CHECK(list.path(1) == "b.png");
+  CHECK(list.path(2) == "b/1.png");
+  CHECK(list[3].path == "b/2.png");
+  CHECK(list[0].entry == 7);
+  CHECK(list[0].size_bytes == 'a');
+  CHECK(list.total_bytes() == uint64_t{'a'} + 3 * uint64_t{'b'});
 }

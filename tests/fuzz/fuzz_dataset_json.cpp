@@ -10,11 +10,11 @@ class EdmDataset : public uvic::data::FileContainer {
 
   std::string kind() const override { return "zip archive"; }
   std::string name() const override { return "fuzz"; }
-  std::vector<uvic::data::StoredFile> list() const override {
-    return {{"00000/img00000000.png", 1, 0, {}},
-            {"00000/img00000001.png", 1, 1, {}},
-            {"00000/img00000002.png", 1, 2, {}},
-            {"dataset.json", json_.size(), 3, {}}};
+  void list(const Take& take) const override {
+    take({"00000/img00000000.png", 1, 0, {}});
+    take({"00000/img00000001.png", 1, 1, {}});
+    take({"00000/img00000002.png", 1, 2, {}});
+    take({"dataset.json", json_.size(), 3, {}});
   }
   uint32_t checksum(const uvic::data::StoredFile&) const override { return 0; }
   bool knows_checksums() const override { return true; }

@@ -2,9 +2,15 @@
 
 #include <set>
 #include <string>
+#include <utility>
 
 #include "data/formats/atomic_file.h"
 #include "data/formats/image_file.h"
+#include "data/formats/json.h"
+#include "data/formats/npy.h"
+#include "data/formats/safetensors.h"
+#include "data/formats/torch_pickle.h"
+#include "data/formats/zip_archive.h"
 #include "tests/support/catch.h"
 
 using namespace uvic::formats;
@@ -46,6 +52,36 @@ TEST_CASE("file kind: what is no file of ours is named, with what to do", "[kind
                     12),
         "a HEIC or AVIF image");
   named("8BPS", "a Photoshop image");
+}
+
+TEST_CASE("file kind: every reader names what it was given instead of its own kind", "[kind]") {
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n";
+  const std::pair<std::string, std::string> others[] = {
+      {pointer, "it is a Git LFS pointer, not the file itself; run: git lfs pull"},
+      {"<!DOCTYPE html><html><body>Sign in</body></html>", "it is an HTML page"},
+      {"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>", "it is an XML page"},
+      {"\x1f\x8b\x08 and more bytes", "it is a gzip file; unpack it first"},
+      {tar(), "it is a tar archive"}};
+  for (const auto& [bytes, text] : others) {
+    INFO(text);
+    const auto file = MappedFile::from_bytes(bytes, "the-file");
+    const auto says = Contains("the-file: ") && Contains(text);
+    CHECK_THROWS_WITH(read_safetensors(file), says);
+    CHECK_THROWS_WITH(read_pth_file(file), says);
+    CHECK_THROWS_WITH(read_npy(file), says);
+    CHECK_THROWS_WITH(NpzFile(file), says);
+    CHECK_THROWS_WITH(ZipReader(file), says);
+    CHECK_THROWS_WITH(parse_json(bytes, "the-file"), says);
+    CHECK(foreign_text(bytes) == ": it is " + content_text(bytes));
+  }
+  CHECK(foreign_text("\x93NUMPY").empty());  // read by some reader
+}
+
+TEST_CASE("file kind: the tar form of PyTorch 0.1 is told from other tar archives", "[kind]") {
+  auto old = tar();
+  old.replace(0, 8, "sys_info");
+  CHECK_THROWS_WITH(read_pth_file(MappedFile::from_bytes(old, "a.pth")),
+                    Contains("the tar form of PyTorch 0.1"));
 }
 
 TEST_CASE("file kind: content goes before the name, the name before two letters", "[kind]") {

@@ -42,3 +42,22 @@ TEST_CASE("crc32: the check value of its definition, whole and in pieces", "[crc
     CHECK(crc32(text.substr(cut), crc32(text.substr(0, cut))) == crc32(text));
   }
 }
+
+TEST_CASE("crc32: long texts have the checksum of the definition, bit by bit", "[crc32]") {
+  const auto defined = [](std::string_view bytes, uint32_t before) {
+    uint32_t crc = ~before;
+    for (const char byte : bytes) {
+      crc ^= static_cast<uint8_t>(byte);
+      for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0u);
+    }
+    return ~crc;
+  };
+  std::string text;
+  for (uint32_t i = 0; i < 1500; ++i) text += static_cast<char>(i * 2654435761u >> 24);
+  for (size_t begin : {0, 1, 7, 8})
+    for (size_t size = 0; begin + size <= text.size(); size += size < 700 ? 1 : 97) {
+      const auto part = std::string_view(text).substr(begin, size);
+      CHECK(crc32(part, static_cast<uint32_t>(size) * 77u) ==
+            defined(part, static_cast<uint32_t>(size) * 77u));
+    }
+}

@@ -335,3 +335,32 @@ TEST_CASE("pth: a file cut anywhere is refused, and damage never crashes", "[tor
     CHECK(uvic::test::survive_damage(read_file(kGoldenTorch + name), read_bytes) == 0);
   }
 }
+
+TEST_CASE("pth: a changed byte of a storage fails its CRC", "[torch_pickle]") {
+  const auto whole = read_file(kGolden + "state_dict.zip.pth");
+  const ZipReader archive(MappedFile::from_bytes(whole, "whole"));
+  size_t storages = 0;
+  for (size_t i = 0; i < archive.entries().size(); ++i) {
+    const auto& entry = archive.entries()[i];
+    if (entry.name.find("/data/") == std::string::npos || entry.size_bytes == 0) continue;
+    ++storages;
+    auto damaged = whole;
+    damaged[*archive.stored_at(i) + entry.size_bytes / 2] ^= 1;
+    CHECK_THROWS_WITH(
+        read_bytes(MappedFile::from_bytes(damaged, "the-file")),
+        Contains("the-file: " + std::string(entry.name) + ": damaged: its CRC does not match"));
+  }
+  CHECK(storages > 2);
+}
+
+TEST_CASE("pth: a file written without checksums is read", "[torch_pickle]") {
+  auto bytes = read_file(kGolden + "state_dict.zip.pth");
+  const auto expected = read_pth_file(MappedFile::from_bytes(bytes, "whole")).tensors;
+  for (const auto& [signature, at] : {std::pair("PK\1\2", 16), {"PK\3\4", 14}, {"PK\7\b", 4}})
+    for (auto found = bytes.find(signature); found != std::string::npos;
+         found = bytes.find(signature, found + 1))
+      bytes.replace(found + static_cast<size_t>(at), 4, 4, '\0');
+  const auto read = read_pth_file(MappedFile::from_bytes(bytes, "the-file")).tensors;
+  REQUIRE(read.size() == expected.size());
+  for (const auto& [name, tensor] : expected) CHECK(torch::equal(read.at(name), tensor));
+}

@@ -210,3 +210,17 @@ TEST_CASE("zip: an archive cut anywhere is refused, and damage never crashes", "
     CHECK(uvic::test::survive_damage(golden_zip(name), read_all) == 0);
   }
 }
+
+TEST_CASE("zip: entries that share their bytes are refused", "[zip]") {
+  const uvic::test::Scratch scratch;
+  ZipWriter writer(scratch / "a.zip");
+  for (const char* name : {"a", "b", "c"}) writer.add(name, std::string(100, 'x'));
+  writer.commit();
+  auto bytes = read_file(scratch / "a.zip");
+  CHECK_NOTHROW(read_all(in_memory(bytes)));
+  // The directory lets all of them begin at the first.
+  for (size_t at = 0; (at = bytes.find("PK\1\2", at)) != std::string::npos; ++at)
+    bytes.replace(at + 42, 4, 4, '\0');
+  CHECK_THROWS_WITH(ZipReader(in_memory(bytes)),
+                    Contains("refused: the entries '") && Contains("overlap"));
+}
