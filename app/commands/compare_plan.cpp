@@ -46,7 +46,7 @@ std::string safe_name(std::string name) {
 }
 
 /// "optimizer.lr=1e-4" -> "lr=1e-4".
-std::string short_name(const std::string& assignment) {
+std::string short_column_name(const std::string& assignment) {
   const auto dot = assignment.substr(0, assignment.find('=')).rfind('.');
   return dot == std::string::npos ? assignment : assignment.substr(dot + 1);
 }
@@ -54,7 +54,7 @@ std::string short_name(const std::string& assignment) {
 std::string joined_names(const std::vector<std::string>& assignments) {
   std::string name;
   for (const auto& assignment : assignments)
-    name += (name.empty() ? "" : ", ") + short_name(assignment);
+    name += (name.empty() ? "" : ", ") + short_column_name(assignment);
   return name;
 }
 
@@ -258,7 +258,7 @@ std::vector<ColumnVariant> column_variants(const CompareOptions& options) {
       for (const auto& assignment : values_of_grid(grid)) {
         auto one = variant;
         one.assignments.push_back(assignment);
-        one.name += (one.name.empty() ? "" : ", ") + short_name(assignment);
+        one.name += (one.name.empty() ? "" : ", ") + short_column_name(assignment);
         product.push_back(std::move(one));
       }
     variants = std::move(product);

@@ -135,7 +135,7 @@ std::string p_text(double p) {
   return p < 0.001 ? "p < 0.001" : fmt::format("p = {}", base::significant(p, 2));
 }
 
-std::string with_std(const json& metric) {
+std::string with_deviation(const json& metric) {
   return base::with_error(metric["mean"], number_at(metric, "std_over_seeds").value_or(0));
 }
 
@@ -180,7 +180,7 @@ std::string text_of_one(const json& entries,
   const bool of_is_better = test["better"].is_null() || test["better"] == of;
   const auto &better = of_is_better ? of : against, &other = of_is_better ? against : of;
   const auto &best = metric_of(entries, better, metric), &next = metric_of(entries, other, metric);
-  const auto numbers = fmt::format("{} {} against {}", metric, with_std(best), with_std(next));
+  const auto numbers = fmt::format("{} {} against {}", metric, with_deviation(best), with_deviation(next));
   const double difference = test["difference"];
   if (difference == 0)
     return fmt::format("{} and {} have the same score: {}.", better, other, numbers);

@@ -135,11 +135,11 @@ std::string lowest_text(const json& sweep, const std::vector<Axis>& axes) {
                                 : "Within two standard errors of the difference: " + close + ".");
 }
 
-using Group = std::vector<std::pair<std::string, json>>;
+using FigureGroup = std::vector<std::pair<std::string, json>>;
 
 /// The points of each combination of the values of `axes`, with its name: "guidance 1.5".
-Group grouped(const json& points, const std::vector<Axis>& axes) {
-  Group groups;
+FigureGroup grouped(const json& points, const std::vector<Axis>& axes) {
+  FigureGroup groups;
   for (const auto& point : points) {
     std::string name;
     for (const auto& axis : axes)

@@ -27,15 +27,15 @@ bool is_numpy(const PickleValue* value, std::string_view name) {
          value->callable->text == name && value->callable->module.substr(0, 5) == "numpy";
 }
 
-struct Dtype {
+struct PickledDtype {
   std::string_view code;  // "f8", "O8"
   bool is_big_endian = false;
 };
 
 /// dtype("f8", False, True) with the state (3, "<", ...).
-std::optional<Dtype> dtype_of(const PickleValue* value) {
+std::optional<PickledDtype> pickled_dtype(const PickleValue* value) {
   if (!is_numpy(value, "dtype") || value->argument->items.empty()) return std::nullopt;
-  Dtype dtype{value->argument->items[0]->text};
+  PickledDtype dtype{value->argument->items[0]->text};
   if (const auto* state = value->state; state && state->items.size() > 1)
     dtype.is_big_endian = state->items[1]->text == ">";
   return dtype;
@@ -123,7 +123,7 @@ class Walk {
                  bool is_fortran,
                  const PickleValue* elements,
                  int depth) {
-    const auto dtype = dtype_of(type);
+    const auto dtype = pickled_dtype(type);
     if (!dtype) throw fault(path, "damaged: an array without a dtype");
     if (dtype->code.substr(0, 1) == "O") {
       // Without dimensions: the one object, as numpy.save makes it of a dictionary.

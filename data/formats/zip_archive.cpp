@@ -72,7 +72,7 @@ std::optional<Directory> find_directory(const MappedFile& file) {
 }
 
 /// A header of the directory, which lies wholly in the file.
-struct Header {
+struct EntryHeader {
   const uint8_t* bytes;
 
   template <class T>
@@ -98,15 +98,15 @@ void for_each_header(const MappedFile& file,
   for (uint64_t i = 0; i < directory.entries; ++i) {
     const auto left = static_cast<size_t>(end - next);
     if (left < kCentral || load_little_endian<uint32_t>(next) != 0x02014b50 ||
-        Header{next}.size() > left)
+        EntryHeader{next}.size() > left)
       throw refuse(i, "no header in the directory, or a truncated one");
-    take(Header{next}, i);
-    next += Header{next}.size();
+    take(EntryHeader{next}, i);
+    next += EntryHeader{next}.size();
   }
 }
 
 /// Sizes and place; from the zip64 field, which holds those that do not fit, in this order.
-bool read_places(const Header& header, ZipEntry& entry) {
+bool read_places(const EntryHeader& header, ZipEntry& entry) {
   entry.size_bytes = header.number<uint32_t>(24);
   entry.packed_bytes = header.number<uint32_t>(20);
   entry.header_at = header.number<uint32_t>(42);
@@ -183,12 +183,12 @@ ZipReader::ZipReader(std::shared_ptr<const MappedFile> file)
     return file_error(name(), fmt::format("damaged zip archive: entry {}: {}", index, text));
   };
   size_t name_bytes = 0;
-  for_each_header(*file_, *directory, refuse, [&](const Header& header, uint64_t) {
+  for_each_header(*file_, *directory, refuse, [&](const EntryHeader& header, uint64_t) {
     name_bytes += header.name_bytes();
   });
   names_.reserve(name_bytes);  // views of it stay valid
   entries_.reserve(directory->entries);
-  for_each_header(*file_, *directory, refuse, [&](const Header& header, uint64_t index) {
+  for_each_header(*file_, *directory, refuse, [&](const EntryHeader& header, uint64_t index) {
     if (header.name_bytes() > names_.capacity() - names_.size())
       throw refuse(index, "changed while it was read");
     const auto begin = names_.size();

@@ -136,7 +136,7 @@ class Disk {
   Names now_, flushed_;
 };
 
-std::vector<std::string> training(const fs::path& folder) {
+std::vector<std::string> short_training(const fs::path& folder) {
   return tiny_training(folder / "run", 64) + std::vector<std::string>{"--checkpoint_images",
                                                                       "32",
                                                                       "--grid_images",
@@ -182,7 +182,7 @@ TEST_CASE("power loss: a run folder loses nothing that was saved, and the run go
 #endif
   const Scratch scratch, journal;
   const auto whole =
-      run_uvic(training(scratch.path()),
+      run_uvic(short_training(scratch.path()),
                "env LD_PRELOAD=" UVIC_RECORD " UVIC_RECORD_UNDER=" + scratch.path().string() +
                    " UVIC_RECORD_TO=" + (journal / "journal").string());
   CAPTURE(whole.err);
@@ -213,7 +213,7 @@ TEST_CASE("power loss: a run folder loses nothing that was saved, and the run go
       CHECK(images >= saved);
       for (int64_t logged = 16; logged <= images; logged += 16)
         CHECK(logged_images(run).count(logged) == 1);
-      const auto again = run_uvic(training(after.path()));
+      const auto again = run_uvic(short_training(after.path()));
       CAPTURE(again.err);
       CHECK(again.exit_code == 0);
       CHECK(same_tensors(run / "state.safetensors", state));

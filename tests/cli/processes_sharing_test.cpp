@@ -12,7 +12,7 @@ using Catch::Matchers::Contains;
 namespace {
 
 /// The bytes of every file of a folder of samples, by name, without what times it holds.
-std::map<std::string, std::string> files_of(const fs::path& folder) {
+std::map<std::string, std::string> files_by_name(const fs::path& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const auto name = entry.path().filename().string();
@@ -55,7 +55,7 @@ TEST_CASE("2, 3 and 4 processes generate the files of one", "[processes]") {
   const Scratch scratch;
   const Words seeds = {"--seeds", "5,0-9,20", "--batch_size", "3", "--trajectory"};
   REQUIRE(run_uvic(sampling(scratch / "1") + seeds).exit_code == 0);
-  const auto one = files_of(scratch / "1");
+  const auto one = files_by_name(scratch / "1");
   CHECK(one.size() == 2 * 11 + 2);
   for (const int64_t processes : {2, 3, 4}) {
     const auto out = scratch / std::to_string(processes);
@@ -63,17 +63,17 @@ TEST_CASE("2, 3 and 4 processes generate the files of one", "[processes]") {
     CAPTURE(outcome.err);
     REQUIRE(outcome.exit_code == 0);
     CHECK_THAT(outcome.err, Contains("11 images in"));
-    CHECK(files_of(out) == one);
+    CHECK(files_by_name(out) == one);
   }
   // Fewer images than processes, and images that exist.
   CHECK(run_uvic(sampling(scratch / "few") + Words{"--seeds", "3"} + several(3)).exit_code == 0);
   const auto more = run_uvic(sampling(scratch / "few") + Words{"--seeds", "3"} + several(2));
   CHECK(more.exit_code == 0);
   CHECK_THAT(more.err, Contains("1 of 1 images already exist"));
-  CHECK(files_of(scratch / "few").at("000003.png") == one.at("000003.png"));
+  CHECK(files_by_name(scratch / "few").at("000003.png") == one.at("000003.png"));
   CHECK(run_uvic(sampling(scratch / "2") + seeds + Words{"--overwrite"} + several(2)).exit_code ==
         0);
-  CHECK(files_of(scratch / "2") == one);
+  CHECK(files_by_name(scratch / "2") == one);
 }
 
 TEST_CASE("sampling stopped on 3 processes goes on on 2", "[processes]") {
@@ -97,7 +97,7 @@ TEST_CASE("sampling stopped on 3 processes goes on on 2", "[processes]") {
   CHECK(record["finished"] == true);
   CHECK(record["seeds"] == "0-299");
   REQUIRE(run_uvic(sampling(scratch / "1") + seeds).exit_code == 0);
-  CHECK(files_of(out) == files_of(scratch / "1"));
+  CHECK(files_by_name(out) == files_by_name(scratch / "1"));
 }
 
 TEST_CASE("scores of 2, 3 and 4 processes are those of one", "[processes]") {
