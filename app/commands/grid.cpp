@@ -104,7 +104,8 @@ class Painter {
       auto settings = settings_of_cell(source_, task.cell);
       settings.latent = encoded_.latent;
       settings.empty_context = encoded_.empty_context;
-      record["settings"].push_back(sample_record(source_, std::nullopt, settings, precision_));
+      record["settings"].push_back(
+          sample_record(source_, std::nullopt, settings, precision_, device_));
       for (size_t first = 0; first < task.places.size();
            first += static_cast<size_t>(options_.batch_size)) {
         paint_batch(task, settings, first);

@@ -58,7 +58,7 @@ TokenScore run_score(const ScoreOptions& options) {
   base::check_fields(options);
   base::require(options.run.empty() != options.weights.empty(),
                 "score: give --run FOLDER or --weights FILE");
-  formats::refuse_same_file({options.out}, {options.weights, options.data, options.config});
+  formats::refuse_same_file({options.out}, {options.weights, options.data, options.network.config});
   if (!options.out.empty()) formats::check_output_file(options.out, /*overwrite=*/true);
   base::set_up_process(options.threads);
   base::catch_stop_signals();

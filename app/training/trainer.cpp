@@ -13,6 +13,7 @@
 #include "app/training/cuda_step.h"
 #include "app/training/ema.h"
 #include "app/training/gradient_exchange.h"
+#include "app/training/progress_text.h"
 #include "app/training/step.h"
 #include "base/precision.h"
 #include "base/process.h"
@@ -269,31 +270,7 @@ class Trainer {
 
   [[noreturn]] void throw_diverged(const std::string& what, int64_t images_seen) const {
     if (!writes_) group_->throw_of_others();  // all see the same; the first says it
-    std::string kept, sane;
-    for (const auto& state : run_.states()) {
-      kept += fmt::format("{}{}", kept.empty() ? "" : ", ", state.images_seen);
-      if (state.is_sane && sane.empty()) sane = fmt::format("{}", state.images_seen);
-    }
-    const char* cure =
-        "with a lower --optimizer.lr, with --optimizer.grad_clip 1 or with "
-        "--precision fp32";
-    throw std::runtime_error(
-        kept.empty()
-            ? fmt::format("{}: {} is no longer finite after {} images, before the first "
-                          "checkpoint; start again {}",
-                          run_.path().string(),
-                          what,
-                          images_seen,
-                          cure)
-            : fmt::format("{}: {} is no longer finite after {} images; go back by --resume_from "
-                          "{}{} (states are kept of {} images) {}",
-                          run_.path().string(),
-                          what,
-                          images_seen,
-                          sane.empty() ? kept.substr(0, kept.find(',')) : sane,
-                          sane.empty() ? "" : ", the last whose loss was sane",
-                          kept,
-                          cure));
+    app::throw_diverged(run_, what, images_seen);
   }
 
   bool time_to_save() const {
@@ -303,15 +280,11 @@ class Trainer {
 
   /// The time of a step is known after the first, long before the first progress line is due.
   void log_first_step() {
-    const double seconds = seconds_since(window_.start);
-    const auto left = config_.total_images - state_.images_seen;
-    run_.log(fmt::format("{:>9} of {} {}  first step {:.3f} s, so about {} to come",
-                         state_.images_seen,
-                         config_.total_images,
-                         objective_.examples(),
-                         seconds,
-                         base::duration_text(seconds * static_cast<double>(left) /
-                                             static_cast<double>(window_.images))));
+    run_.log(first_step_text(progress(), seconds_since(window_.start), window_.images));
+  }
+
+  Progress progress() const {
+    return {state_.images_seen, config_.total_images, objective_.examples()};
   }
 
   /// The first step warms up: some more of them say better how long all will take.
@@ -324,15 +297,7 @@ class Trainer {
   void log_estimate() {
     estimated_ = true;
     const auto images = static_cast<double>(window_.images - config_.batch_size);
-    const double rate = images / seconds_since(first_step_end_);
-    const auto left = static_cast<double>(config_.total_images - state_.images_seen);
-    run_.log(
-        fmt::format("{:>9} of {} images  {:.1f} images/s, so about {} to come, scores and "
-                    "grids apart",
-                    state_.images_seen,
-                    config_.total_images,
-                    rate,
-                    base::duration_text(left / rate)));
+    run_.log(estimate_text(progress(), images / seconds_since(first_step_end_)));
   }
 
   void log_progress(double lr) {
@@ -340,18 +305,7 @@ class Trainer {
     const double loss = window_.loss_sum / static_cast<double>(window_.steps);
     const double norm = window_.norm_sum / static_cast<double>(window_.steps);
     const double memory = base::resident_mib();
-    const auto left = config_.total_images - state_.images_seen;
-    run_.log(fmt::format(
-        "{:>9} of {} {}  loss {:.4f}  {:.1f} {}/s  {}{:.0f} MiB",
-        state_.images_seen,
-        config_.total_images,
-        objective_.examples(),
-        loss,
-        rate,
-        objective_.examples(),
-        left > 0 ? fmt::format("ETA {}  ", base::duration_text(static_cast<double>(left) / rate))
-                 : "",
-        memory));
+    run_.log(progress_text(progress(), loss, rate, memory));
     run_.append_stats({{"images_seen", state_.images_seen},
                        {"step", state_.step},
                        {"loss", loss},

@@ -1,0 +1,73 @@
+#include "app/training/progress_text.h"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+#include "base/text_format.h"
+
+namespace uvic::app {
+
+std::string first_step_text(const Progress& progress, double seconds, int64_t batch) {
+  const auto left = static_cast<double>(progress.total - progress.seen);
+  return fmt::format("{:>9} of {} {}  first step {:.3f} s, so about {} to come",
+                     progress.seen,
+                     progress.total,
+                     progress.examples,
+                     seconds,
+                     base::duration_text(seconds * left / static_cast<double>(batch)));
+}
+
+std::string estimate_text(const Progress& progress, double rate) {
+  const auto left = static_cast<double>(progress.total - progress.seen);
+  return fmt::format("{:>9} of {} {}  {:.1f} {}/s, so about {} to come, scores and grids apart",
+                     progress.seen,
+                     progress.total,
+                     progress.examples,
+                     rate,
+                     progress.examples,
+                     base::duration_text(left / rate));
+}
+
+std::string progress_text(const Progress& progress, double loss, double rate, double memory_mib) {
+  const auto left = static_cast<double>(progress.total - progress.seen);
+  return fmt::format("{:>9} of {} {}  loss {:.4f}  {:.1f} {}/s  {}{:.0f} MiB",
+                     progress.seen,
+                     progress.total,
+                     progress.examples,
+                     loss,
+                     rate,
+                     progress.examples,
+                     left > 0 ? fmt::format("ETA {}  ", base::duration_text(left / rate)) : "",
+                     memory_mib);
+}
+
+void throw_diverged(const RunDir& run, const std::string& what, int64_t images_seen) {
+  std::string kept, sane;
+  for (const auto& state : run.states()) {
+    kept += fmt::format("{}{}", kept.empty() ? "" : ", ", state.images_seen);
+    if (state.is_sane && sane.empty()) sane = fmt::format("{}", state.images_seen);
+  }
+  const char* cure =
+      "with a lower --optimizer.lr, with --optimizer.grad_clip 1 or with "
+      "--precision fp32";
+  throw std::runtime_error(
+      kept.empty()
+          ? fmt::format("{}: {} is no longer finite after {} images, before the first "
+                        "checkpoint; start again {}",
+                        run.path().string(),
+                        what,
+                        images_seen,
+                        cure)
+          : fmt::format("{}: {} is no longer finite after {} images; go back by --resume_from "
+                        "{}{} (states are kept of {} images) {}",
+                        run.path().string(),
+                        what,
+                        images_seen,
+                        sane.empty() ? kept.substr(0, kept.find(',')) : sane,
+                        sane.empty() ? "" : ", the last whose loss was sane",
+                        kept,
+                        cure));
+}
+
+}  // namespace uvic::app
