@@ -337,7 +337,7 @@ TEST_CASE("pth: a file cut anywhere is refused, and damage never crashes", "[tor
 }
 
 TEST_CASE("pth: a changed byte of a storage fails its CRC", "[torch_pickle]") {
-  const auto whole = read_file(kGolden + "state_dict.zip.pth");
+  const auto whole = read_file(kGoldenTorch + "state_dict.zip.pth");
   const ZipReader archive(MappedFile::from_bytes(whole, "whole"));
   size_t storages = 0;
   for (size_t i = 0; i < archive.entries().size(); ++i) {
@@ -354,7 +354,7 @@ TEST_CASE("pth: a changed byte of a storage fails its CRC", "[torch_pickle]") {
 }
 
 TEST_CASE("pth: a file written without checksums is read", "[torch_pickle]") {
-  auto bytes = read_file(kGolden + "state_dict.zip.pth");
+  auto bytes = read_file(kGoldenTorch + "state_dict.zip.pth");
   const auto expected = read_pth_file(MappedFile::from_bytes(bytes, "whole")).tensors;
   for (const auto& [signature, at] : {std::pair("PK\1\2", 16), {"PK\3\4", 14}, {"PK\7\b", 4}})
     for (auto found = bytes.find(signature); found != std::string::npos;
