@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <sstream>
 #include <string>
@@ -18,15 +19,21 @@
 #include "base/process.h"
 #include "base/process_group.h"
 #include "base/process_launcher.h"
+#include "base/tensor_text.h"
 #include "data/formats/mapped_file.h"
 
 namespace {
 
 /// `is_of_others`: another process of the job has failed.
 int fail(int code, std::string what, bool is_of_others = false) {
+  const std::string empty = uvic::app::detail::kEmptyValue;
+  for (size_t at = 0; (at = what.find(empty, at)) != std::string::npos; at += 2)
+    what.replace(at, empty.size(), "\"\"");
   // LibTorch appends a C++ backtrace; the first line says what is wrong.
   if (const auto end = what.find("\nException raised from"); end != std::string::npos)
     what.resize(end);
+  std::replace(what.begin(), what.end(), '\n', ' ');
+  what = uvic::base::printable_text(what);
   auto* const group = uvic::base::process_group();
   if (group && group->is_first() && !is_of_others) what = group->name() + ": " + what;
   // One process of the job reports what ended it.
@@ -44,6 +51,16 @@ void refuse_processes(const std::string& command) {
         "{} runs in one process, {} has started {}", command, place.launcher, place.size));
 }
 
+/// Also of positionals, lists and --config: a value that was given as "" is empty.
+void take_empty_values(CLI::App& command) {
+  for (auto* option : command.get_options([](CLI::Option* each) {
+         return each->get_type_name().rfind("TEXT", 0) == 0 ||
+                each->get_type_name().empty();  // of --config
+       }))
+    if (option->get_expected_max() > 0)
+      option->transform(CLI::Validator(uvic::app::detail::empty_value, ""));
+}
+
 void set_up(CLI::App& app) {
   app.require_subcommand(1);
   app.fallthrough();
@@ -51,7 +68,9 @@ void set_up(CLI::App& app) {
   uvic::app::enable_config_file(app, uvic::app::find_config);
   uvic::app::add_json_flag(app);
   uvic::app::add_commands(app);
+  take_empty_values(app);
   for (auto* command : app.get_subcommands([](CLI::App*) { return true; })) {
+    take_empty_values(*command);
     if (!command->get_option_no_throw("--processes"))
       command->preparse_callback([command](size_t) { refuse_processes(command->get_name()); });
     const bool has_own_config = command->get_option_no_throw("--config");  // of a network

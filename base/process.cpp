@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <malloc.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <torch/torch.h>
@@ -35,15 +36,38 @@ void on_stop_signal(int signal) {
   if (before != 0 && !(before == SIGHUP && signal == SIGHUP)) _exit(128 + signal);
 }
 
-// The write function of our stderr. Always reports success: the C library and fmt then carry on.
-ssize_t write_or_drop(void*, const char* bytes, size_t size) {
+// Our stdout or stderr: what can't be written is dropped, and the first reason kept.
+struct LossyStream {
+  int descriptor;
+  int error = 0;
+};
+LossyStream lossy_stdout{STDOUT_FILENO}, lossy_stderr{STDERR_FILENO};
+
+// Always reports success: the C library and fmt then carry on.
+ssize_t write_or_drop(void* cookie, const char* bytes, size_t size) {
+  auto& stream = *static_cast<LossyStream*>(cookie);
   for (size_t done = 0; done < size;) {
-    const ssize_t written = ::write(STDERR_FILENO, bytes + done, size - done);
+    const ssize_t written = ::write(stream.descriptor, bytes + done, size - done);
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) break;
+    if (written < 0 && errno == EAGAIN) {  // a terminal or pipe that another program set so
+      pollfd ready = {stream.descriptor, POLLOUT, 0};
+      if (poll(&ready, 1, -1) >= 0 || errno == EINTR) continue;
+    }
+    if (written <= 0) {
+      if (stream.error == 0) stream.error = errno;
+      break;
+    }
     done += static_cast<size_t>(written);
   }
   return static_cast<ssize_t>(size);
+}
+
+FILE* open_lossy(LossyStream& stream, int buffering) {
+  cookie_io_functions_t functions = {};
+  functions.write = write_or_drop;
+  FILE* const file = fopencookie(&stream, "w", functions);
+  if (file) std::setvbuf(file, nullptr, buffering, buffering == _IONBF ? 0 : BUFSIZ);
+  return file;
 }
 
 // cgroup v2: "max 100000" or "150000 100000" (quota and period, microseconds).
@@ -92,19 +116,15 @@ void protect_standard_streams() {
   for (int wanted = STDIN_FILENO; wanted <= STDERR_FILENO; ++wanted)
     if (fcntl(wanted, F_GETFD) < 0 && errno == EBADF && ::open("/dev/null", O_RDWR) < 0) break;
   std::signal(SIGPIPE, SIG_IGN);
-  // In the GNU C library stderr is a variable that a program may set.
-  cookie_io_functions_t functions = {};
-  functions.write = write_or_drop;
-  static FILE* const lossy = fopencookie(nullptr, "w", functions);
-  if (!lossy) return;
-  std::setvbuf(lossy, nullptr, _IONBF, 0);
-  stderr = lossy;
+  // In the GNU C library both are variables that a program may set.
+  if (FILE* const file = open_lossy(lossy_stderr, _IONBF)) stderr = file;
+  const bool is_terminal = isatty(STDOUT_FILENO) == 1;
+  if (FILE* const file = open_lossy(lossy_stdout, is_terminal ? _IOLBF : _IOFBF)) stdout = file;
 }
 
 std::string output_error() {
-  errno = 0;
-  if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return "";
-  return errno != 0 ? std::strerror(errno) : "an earlier write failed";
+  std::fflush(stdout);
+  return lossy_stdout.error != 0 ? std::strerror(lossy_stdout.error) : "";
 }
 
 void catch_stop_signals() {

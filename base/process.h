@@ -17,9 +17,9 @@ void set_up_process(int64_t threads);
 
 /// To be called first in main(). Descriptors 0, 1 and 2 that are closed are opened to /dev/null, so
 /// that no output file gets their number. A broken pipe is an error of the write and no signal.
-/// `stderr` never fails: what can't be written there (a closed terminal, a pipe whose reader ended)
-/// is dropped, so that losing the log never loses the work. stdout keeps its errors, see
-/// output_error().
+/// `stderr` and `stdout` never fail: what can't be written there (a closed terminal, a pipe whose
+/// reader ended, a full disk) is dropped, so that losing the log never loses the work.
+/// output_error() says whether results were lost.
 void protect_standard_streams();
 
 /// Flushes stdout; "" or why what was printed there did not arrive.

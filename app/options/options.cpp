@@ -89,8 +89,12 @@ void parse_given(CLI::App& app, const CLI::App& command) {
   for (const auto* option : command.get_options()) {
     if (option->empty() || option->get_lnames().empty()) continue;
     const auto name = "--" + option->get_lnames().front();
-    if (app.get_option_no_throw(name)) arguments.push_back(name + "=" + option->results().back());
+    if (!app.get_option_no_throw(name)) continue;
+    // Without its stand-in an empty value would take the next option for its own.
+    for (const auto& value : option->results())
+      arguments.push_back(name + "=" + (value.empty() ? detail::kEmptyValue : value));
   }
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 reads from the back
   app.parse(arguments);
 }
 

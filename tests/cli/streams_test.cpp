@@ -99,6 +99,21 @@ TEST_CASE("a closed terminal saves the run; a second SIGHUP does not hurry it", 
   CHECK(images_saved(out) >= 16);
 }
 
+TEST_CASE("a run folder that is renamed during training gets what is saved afterwards",
+          "[streams]") {
+  const Scratch scratch;
+  const auto before = scratch / "before", after = scratch / "after";
+  Running run(endless(before));
+  wait_for(run, before / "stats.jsonl");
+  fs::rename(before, after);
+  run.signal(SIGTERM);
+  CHECK(run.wait() == 128 + SIGTERM);
+  CHECK_FALSE(fs::exists(before));
+  CHECK(images_saved(after) >= 16);
+  CHECK_THAT(formats::read_file(after / "log.txt"),
+             Contains("the folder was moved") && Contains(after.string()));
+}
+
 TEST_CASE("under nohup a closed terminal ends nothing", "[streams]") {
   const Scratch scratch;
   const auto outcome = run_script("trap '' HUP; $UVIC" + in_quotes(tiny_training(scratch / "run")) +
@@ -130,6 +145,19 @@ TEST_CASE("results that can't be written are an error", "[streams]") {
     CHECK_THAT(full.err, Contains("No space left on device"));
     CHECK(run_script(std::string("$UVIC ") + words + " 2> /dev/full").exit_code == 0);
   }
+}
+
+TEST_CASE("work whose results nobody reads any more goes on and keeps its files", "[streams]") {
+  const Scratch scratch;
+  const auto json = scratch / "numbers.json";
+  const auto config = trained_run() / "config.toml";
+  const auto outcome = run_script("$UVIC bench --parts step,evaluation --seconds 0.01 --networks " +
+                                  quoted(config.string()) + " --json " + quoted(json.string()) +
+                                  " | true; exit ${PIPESTATUS[0]}");
+  CAPTURE(outcome.err);
+  CHECK(outcome.exit_code == 1);
+  CHECK_THAT(outcome.err, Contains("standard output: can't write: Broken pipe"));
+  CHECK(fs::exists(json));
 }
 
 TEST_CASE("where descriptors are closed, no output file gets their numbers", "[streams]") {

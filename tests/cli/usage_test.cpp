@@ -129,6 +129,32 @@ TEST_CASE("unknown commands and flags are told with the nearest known, values by
   for (const auto& [words, what] : wrong) check_refused(run_uvic(words), 2, what);
 }
 
+TEST_CASE("an empty value is a value, everywhere", "[usage]") {
+  const Scratch scratch;
+  const auto config = (scratch / "a.toml").string();
+  write(config, "data = 'procedural'\nscore_count = 30\n");
+  const auto compared = run_uvic({"compare",
+                                  "--config",
+                                  config,
+                                  "--inception",
+                                  "",
+                                  "--score_count",
+                                  "20",
+                                  "--out",
+                                  (scratch / "out").string(),
+                                  "--data",
+                                  "procedural",
+                                  "--dry_run"});
+  CHECK_THAT(compared.out, Contains("score_count = 20") && Contains("inception = ''"));
+  check_refused(run_uvic({"inspect", ""}), 1, "no such file");
+  check_refused(run_uvic({"convert", "", "x"}), 2, "give the weights");
+  check_refused(run_uvic({"train", "--config", "", "--dry_run"}), 2, "no such config file");
+  check_refused(run_uvic({"train", "--batch_size", "", "--dry_run"}), 2, "give an integer");
+  check_refused(run_uvic({"train", "", "--dry_run"}), 2, "unexpected argument \"\"");
+  // What a message quotes controls no terminal and starts no line.
+  check_refused(run_uvic({"inspect", "a\x1b[31m\nb"}), 1, "a?[31m b: no such file");
+}
+
 TEST_CASE("a shipped config is inspected by its name", "[usage]") {
   CHECK_THAT(run_uvic({"inspect", "cifar10_uvit_small"}).out, Contains("training config"));
 }

@@ -150,6 +150,24 @@ TEST_CASE("tables: counts may be written as 1e6, 64k or 2M", "[options]") {
   }
 }
 
+TEST_CASE("options: an empty value given to a command takes no other for its own", "[options]") {
+  CLI::App app;
+  auto& command = *app.add_subcommand("go", "");
+  RunConfig given;
+  add_fields(command, given);
+  const std::vector<const char*> argv = {
+      "uvic", "go", "--inception", "", "--score_count", "20", "--model.attention=", "--seed=3"};
+  auto arguments = normalized_arguments(static_cast<int>(argv.size()), argv.data());
+  app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  RunConfig config;
+  config.inception = "before", config.score_count = 5000;
+  apply_given(command, config);
+  CHECK(config.inception.empty());
+  CHECK(config.score_count == 20);
+  CHECK(config.seed == 3);
+  CHECK(config.model.uvit.attention.empty());
+}
+
 TEST_CASE("options: a number is decimal, and none is rounded to 0 or infinity", "[options]") {
   CHECK(parsed("optimizer.lr", "1e-3").optimizer.lr == 1e-3);
   CHECK(parsed("optimizer.lr", "+2").optimizer.lr == 2);
