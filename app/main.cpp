@@ -8,7 +8,6 @@
 #include <cstdio>
 #include <sstream>
 #include <string>
-#include <system_error>
 #include <vector>
 
 #include "app/commands/commands.h"
@@ -117,13 +116,6 @@ int run(int argc, char** argv) {
     return fail(2, e.what());
   } catch (const c10::Error& e) {
     return fail(1, e.what_without_backtrace());
-  } catch (const std::system_error& e) {
-    // fmt's words for a write to stdout that failed.
-    const std::string what = e.what(), full = "cannot write to file: ";
-    return fail(1,
-                what.rfind(full, 0) == 0
-                    ? "standard output: can't write: " + what.substr(full.size())
-                    : what);
   } catch (const std::exception& e) {
     return fail(1, e.what());
   } catch (const uvic::base::StopRequested&) {  // no std::exception
