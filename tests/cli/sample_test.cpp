@@ -86,7 +86,7 @@ TEST_CASE("a folder of other settings is refused unless --overwrite", "[sample]"
   REQUIRE(run_uvic(sampling_seeds(out, "0")).exit_code == 0);
   const auto refused = run_uvic(sampling_seeds(out, "0") + Words{"--sample.steps", "6"});
   CHECK(refused.exit_code == 2);
-  CHECK_THAT(refused.err, Contains("another sampler_options.steps (4, now 6)"));
+  CHECK_THAT(refused.err, Contains("another sampler_options.steps (5, now 6)"));
   CHECK(
       run_uvic(sampling_seeds(out, "0") + Words{"--sample.steps", "6", "--overwrite"}).exit_code ==
       0);
