@@ -20,7 +20,7 @@
 namespace uvic::data {
 namespace {
 
-constexpr size_t kNamedFiles = 3;               // files that a note names
+constexpr size_t kNamedFiles = 3;          // files that a note names
 constexpr size_t kDigitsOfOurFolders = 3;  // 012/012345.png of uvic sample
 
 /// Image files that are known by their ending and not read.

@@ -180,7 +180,8 @@ std::string text_of_one(const json& entries,
   const bool of_is_better = test["better"].is_null() || test["better"] == of;
   const auto &better = of_is_better ? of : against, &other = of_is_better ? against : of;
   const auto &best = metric_of(entries, better, metric), &next = metric_of(entries, other, metric);
-  const auto numbers = fmt::format("{} {} against {}", metric, with_deviation(best), with_deviation(next));
+  const auto numbers =
+      fmt::format("{} {} against {}", metric, with_deviation(best), with_deviation(next));
   const double difference = test["difference"];
   if (difference == 0)
     return fmt::format("{} and {} have the same score: {}.", better, other, numbers);
