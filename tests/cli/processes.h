@@ -29,7 +29,7 @@ namespace uvic::test {
 namespace fs = std::filesystem;
 using Words = std::vector<std::string>;
 
-inline Words training(const fs::path& out, int64_t total_images = 320) {
+inline Words plain_training(const fs::path& out, int64_t total_images = 320) {
   return tiny_training(out, total_images) +
          Words{"--threads", "1", "--grid_images", "0", "--log_images", "16"};
 }
@@ -100,7 +100,7 @@ class Training {
  public:
   explicit Training(const std::string& timeout_sec = "20")
       : log_(::open((scratch_ / "err").c_str(), O_WRONLY | O_CREAT, 0644)),
-        program_(training(run(), 100000000) + several(2) +
+        program_(plain_training(run(), 100000000) + several(2) +
                      Words{"--timeout_sec", timeout_sec, "--checkpoint_images", "160"},
                  log_) {
     wait_until([&] { return fs::exists(run() / "state.safetensors"); });

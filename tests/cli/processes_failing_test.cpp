@@ -59,10 +59,10 @@ TEST_CASE("a full disk ends all, and the checkpoint before is good", "[processes
   if (!base::has_collectives()) UVIC_SKIP("this build has no c10d");
   const Scratch scratch;
   const auto run = scratch / "run";
-  REQUIRE(run_uvic(training(run, 160) + several(2)).exit_code == 0);
+  REQUIRE(run_uvic(plain_training(run, 160) + several(2)).exit_code == 0);
   const auto before = state_of(run);
   // No file may be longer than 64 blocks of 512 bytes.
-  const auto outcome = run_uvic(training(run, 320) + several(2), "ulimit -f 64;");
+  const auto outcome = run_uvic(plain_training(run, 320) + several(2), "ulimit -f 64;");
   CAPTURE(outcome.err);
   CHECK(outcome.exit_code == 1);
   CHECK(lines_of(outcome.err, "uvic:") == 1);
@@ -73,7 +73,7 @@ TEST_CASE("a full disk ends all, and the checkpoint before is good", "[processes
 TEST_CASE("a loss that is not finite is reported once, with its rank", "[processes]") {
   if (!base::has_collectives()) UVIC_SKIP("this build has no c10d");
   const Scratch scratch;
-  const auto outcome = run_uvic(training(scratch / "run") + several(2) +
+  const auto outcome = run_uvic(plain_training(scratch / "run") + several(2) +
                                 Words{"--optimizer.lr",
                                       "1000",
                                       "--optimizer.warmup_images",

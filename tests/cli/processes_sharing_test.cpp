@@ -12,7 +12,7 @@ using Catch::Matchers::Contains;
 namespace {
 
 /// The bytes of every file of a folder of samples, by name, without what times it holds.
-std::map<std::string, std::string> files_by_name(const fs::path& folder) {
+std::map<std::string, std::string> sample_bytes(const fs::path& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const auto name = entry.path().filename().string();
@@ -27,7 +27,7 @@ std::map<std::string, std::string> files_by_name(const fs::path& folder) {
   return files;
 }
 
-Words sampling(const fs::path& out) {
+Words plain_sampling(const fs::path& out) {
   return {"sample",
           "--run",
           trained_run().string(),
@@ -54,26 +54,27 @@ TEST_CASE("2, 3 and 4 processes generate the files of one", "[processes]") {
   if (!base::has_collectives()) UVIC_SKIP("this build has no c10d");
   const Scratch scratch;
   const Words seeds = {"--seeds", "5,0-9,20", "--batch_size", "3", "--trajectory"};
-  REQUIRE(run_uvic(sampling(scratch / "1") + seeds).exit_code == 0);
-  const auto one = files_by_name(scratch / "1");
+  REQUIRE(run_uvic(plain_sampling(scratch / "1") + seeds).exit_code == 0);
+  const auto one = sample_bytes(scratch / "1");
   CHECK(one.size() == 2 * 11 + 2);
   for (const int64_t processes : {2, 3, 4}) {
     const auto out = scratch / std::to_string(processes);
-    const auto outcome = run_uvic(sampling(out) + seeds + several(processes));
+    const auto outcome = run_uvic(plain_sampling(out) + seeds + several(processes));
     CAPTURE(outcome.err);
     REQUIRE(outcome.exit_code == 0);
     CHECK_THAT(outcome.err, Contains("11 images in"));
-    CHECK(files_by_name(out) == one);
+    CHECK(sample_bytes(out) == one);
   }
   // Fewer images than processes, and images that exist.
-  CHECK(run_uvic(sampling(scratch / "few") + Words{"--seeds", "3"} + several(3)).exit_code == 0);
-  const auto more = run_uvic(sampling(scratch / "few") + Words{"--seeds", "3"} + several(2));
+  CHECK(run_uvic(plain_sampling(scratch / "few") + Words{"--seeds", "3"} + several(3)).exit_code ==
+        0);
+  const auto more = run_uvic(plain_sampling(scratch / "few") + Words{"--seeds", "3"} + several(2));
   CHECK(more.exit_code == 0);
   CHECK_THAT(more.err, Contains("1 of 1 images already exist"));
-  CHECK(files_by_name(scratch / "few").at("000003.png") == one.at("000003.png"));
-  CHECK(run_uvic(sampling(scratch / "2") + seeds + Words{"--overwrite"} + several(2)).exit_code ==
-        0);
-  CHECK(files_by_name(scratch / "2") == one);
+  CHECK(sample_bytes(scratch / "few").at("000003.png") == one.at("000003.png"));
+  CHECK(run_uvic(plain_sampling(scratch / "2") + seeds + Words{"--overwrite"} + several(2))
+            .exit_code == 0);
+  CHECK(sample_bytes(scratch / "2") == one);
 }
 
 TEST_CASE("sampling stopped on 3 processes goes on on 2", "[processes]") {
@@ -83,7 +84,7 @@ TEST_CASE("sampling stopped on 3 processes goes on on 2", "[processes]") {
       "--seeds", "0-299", "--batch_size", "2", "--sample.steps", "20", "--grid", "false"};
   const auto out = scratch / "out";
   {
-    Running program(sampling(out) + seeds + several(3));
+    Running program(plain_sampling(out) + seeds + several(3));
     wait_until([&] { return fs::exists(out / "000100.png"); });
     const auto ranks = children_of(program.pid());
     REQUIRE(ranks.size() == 3);
@@ -92,18 +93,18 @@ TEST_CASE("sampling stopped on 3 processes goes on on 2", "[processes]") {
   }
   auto record = formats::read_json(out / "samples.json");
   CHECK(record["finished"] == false);
-  REQUIRE(run_uvic(sampling(out) + seeds + several(2)).exit_code == 0);
+  REQUIRE(run_uvic(plain_sampling(out) + seeds + several(2)).exit_code == 0);
   record = formats::read_json(out / "samples.json");
   CHECK(record["finished"] == true);
   CHECK(record["seeds"] == "0-299");
-  REQUIRE(run_uvic(sampling(scratch / "1") + seeds).exit_code == 0);
-  CHECK(files_by_name(out) == files_by_name(scratch / "1"));
+  REQUIRE(run_uvic(plain_sampling(scratch / "1") + seeds).exit_code == 0);
+  CHECK(sample_bytes(out) == sample_bytes(scratch / "1"));
 }
 
 TEST_CASE("scores of 2, 3 and 4 processes are those of one", "[processes]") {
   if (!base::has_collectives()) UVIC_SKIP("this build has no c10d");
   const Scratch scratch;
-  REQUIRE(run_uvic(sampling(scratch / "samples") + Words{"--seeds", "0-49"}).exit_code == 0);
+  REQUIRE(run_uvic(plain_sampling(scratch / "samples") + Words{"--seeds", "0-49"}).exit_code == 0);
   const Words files = {"--images",
                        (scratch / "samples").string(),
                        "--ref",
@@ -145,7 +146,7 @@ TEST_CASE("grids and scores of training are shared, and are those of the same we
   if (!base::has_collectives()) UVIC_SKIP("this build has no c10d");
   const Scratch scratch;
   const auto run = scratch / "run";
-  const auto outcome = run_uvic(training(run, 160) + several(3) +
+  const auto outcome = run_uvic(plain_training(run, 160) + several(3) +
                                 Words{"--grid_images",
                                       "160",
                                       "--grid_count",
