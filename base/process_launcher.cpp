@@ -163,8 +163,10 @@ class Launcher {
         ended.begin(), ended.end(), [](const Ended& e) { return WIFSIGNALED(e.status); });
     const auto [rank, status] = killed != ended.end() ? *killed : ended.front();
     code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    deadline_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                   std::chrono::duration<double>(options_.timeout_sec));
+    // A process that fell silent was noticed after 3/4 of the timeout.
+    deadline_ =
+        Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                           std::chrono::duration<double>(std::max(1.0, options_.timeout_sec / 4)));
     if (WIFSIGNALED(status))
       say_(fmt::format("rank {} of {} (process {}) was ended by signal {} ({})",
                        rank,

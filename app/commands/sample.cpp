@@ -338,6 +338,7 @@ void add_sample_command(CLI::App& app) {
     options.prompt = given->prompt;
     try {
       const bool finished = run_sample(options);
+      if (const auto* group = base::process_group(); group && !group->is_first()) return;
       if (json_is_asked()) print_json(formats::read_json(fs::path(options.out) / "samples.json"));
       if (finished) return;
     } catch (const base::StopRequested&) {

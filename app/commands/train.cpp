@@ -377,7 +377,8 @@ void add_train_command(CLI::App& app) {
     base::check_fields(*launch);
     const auto run = options_of_launch(*options, *command, config && config->count() > 0);
     const auto result = run_train(run, *launch);
-    if (!run.dry_run) print_json(result_record(run, result));
+    const auto* group = base::process_group();
+    if (!run.dry_run && (!group || group->is_first())) print_json(result_record(run, result));
   });
 }
 
