@@ -227,7 +227,8 @@ TEST_CASE("pth: other files are told apart", "[torch_pickle]") {
   CHECK_THROWS_WITH(read_pth(kGoldenTorch + "stored.zip"),
                     Contains("not one of torch.save (no data.pkl)"));
   CHECK_THROWS_WITH(read_pth(kGoldenTorch + "rgb.png"), Contains("not a file of torch.save"));
-  write_file_atomically(scratch / "tar", std::string(257, '\0') + "ustar" + std::string(100, '\0'));
+  write_file_atomically(scratch / "tar",
+                        "sys_info" + std::string(249, '\0') + "ustar" + std::string(100, '\0'));
   CHECK_THROWS_WITH(read_pth(scratch / "tar"), Contains("the tar form of PyTorch 0.1"));
   ZipWriter script(scratch / "script.pt");
   script.add("net/data.pkl", "");
