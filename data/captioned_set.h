@@ -6,11 +6,12 @@
 
 #include "data/captions.h"
 #include "data/dataset.h"
+#include "data/recorded_form.h"
 
 namespace uvic::data {
 
 /// Unlabelled squares of options.image_size (fit_square), each with its captions.
-class CaptionedSet : public Dataset {
+class CaptionedSet : public Dataset, public FingerprintForms {
  public:
   CaptionedSet(std::unique_ptr<CaptionedImages> images, const DatasetOptions& options)
       : images_(std::move(images)), image_size_(options.image_size) {}
@@ -21,6 +22,9 @@ class CaptionedSet : public Dataset {
   std::string describe() const override { return images_->describe(); }
   std::vector<std::string> notes() const override { return images_->notes(); }
   std::string fingerprint() const override { return images_->fingerprint(); }
+  std::string fingerprint_like(const std::string& recorded) const override {
+    return images_->fingerprint_like(recorded);
+  }
   int64_t read(int64_t index, uint8_t* planes) const override;
   torch::Tensor read_whole(int64_t index) const override;
   formats::ImageSize own_size(int64_t index) const override;

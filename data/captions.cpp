@@ -4,14 +4,19 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
+#include "base/hash.h"
+#include "base/thread_loop.h"
 #include "data/caption_sources.h"
 #include "data/formats/atomic_file.h"
+#include "data/formats/crc32.h"
 #include "data/formats/file_error.h"
 #include "data/formats/sha256.h"
 #include "data/image_container.h"
+#include "data/sampled_checksum.h"
 #include "data/unicode_text.h"
 
 namespace uvic::data {
@@ -241,19 +246,48 @@ std::string CaptionedImages::describe() const {
   return text;
 }
 
-std::string CaptionedImages::fingerprint() const {
+std::string CaptionedImages::fingerprint_with(Contents contents) const {
+  std::vector<std::optional<uint32_t>> checksums(static_cast<size_t>(size()));
+  const bool whole = contents == Contents::kWhole,
+             is_own_form = whole == container_->knows_checksums();
+  const int64_t count = contents == Contents::kNone ? 0
+                        : whole                     ? size()
+                                                    : std::min(size(), kMostSampledFiles);
+  base::parallel_for(count, 0, [&](int64_t i) {
+    const auto index = static_cast<size_t>(base::spread_index(i, count, size()));
+    const auto& file = files_[index];
+    checksums[index] = is_own_form ? container_->checksum(file)
+                       : whole     ? formats::crc32(container_->read(file))
+                                   : sampled_checksum(container_->read(file));
+  });
   formats::Sha256 hash;
   for (int64_t i = 0; i < size(); ++i) {
     const auto& file = files_[static_cast<size_t>(i)];
     auto line = fmt::format("{}\t{}", file.path, file.size_bytes);
+    if (const auto sum = checksums[static_cast<size_t>(i)]) line += fmt::format("\t{:08x}", *sum);
     for (const auto& caption : captions_.of(i)) line += '\t' + caption;
     line += '\n';
     hash.update(line.data(), line.size());
   }
-  return fmt::format("captioned images={} captions={} content={}",
+  return fmt::format("captioned images={} captions={} {}={}",
                      size(),
                      captions_.captions(),
+                     contents == Contents::kNone ? "content"
+                     : whole                     ? "crc"
+                                                 : "sampled",
                      hash.hex().substr(0, 16));
+}
+
+std::string CaptionedImages::fingerprint() const {
+  return fingerprint_with(container_->knows_checksums() ? Contents::kWhole : Contents::kSampled);
+}
+
+std::string CaptionedImages::fingerprint_like(const std::string& recorded) const {
+  const auto has = [&](const char* key) { return recorded.find(key) != std::string::npos; };
+  return has(" crc=")       ? fingerprint_with(Contents::kWhole)
+         : has(" sampled=") ? fingerprint_with(Contents::kSampled)
+         : has(" content=") ? fingerprint_with(Contents::kNone)
+                            : fingerprint();
 }
 
 std::unique_ptr<CaptionedImages> open_captioned_images(const std::string& source,

@@ -16,6 +16,7 @@
 #include "data/image_zip.h"
 #include "data/latents.h"
 #include "data/procedural.h"
+#include "data/recorded_form.h"
 #include "data/source_path.h"
 
 namespace uvic::data {
@@ -187,11 +188,13 @@ int64_t Dataset::read_example(int64_t index, uint64_t, const ExampleMemory& to) 
 
 std::vector<std::string> Dataset::captions(int64_t) const { return {}; }
 
-bool is_same_data(const Examples& dataset, const std::string& fingerprint) {
+bool is_same_data(const Examples& examples, const std::string& fingerprint) {
+  if (const auto* forms = dynamic_cast<const FingerprintForms*>(&examples))
+    return fingerprint == forms->fingerprint_like(fingerprint);
   for (const char* old : {" listing=", " first="})
     if (fingerprint.find(old) != std::string::npos)
-      return fingerprint == dataset.fingerprint_of_listing();
-  return fingerprint == dataset.fingerprint();
+      return fingerprint == examples.fingerprint_of_listing();
+  return fingerprint == examples.fingerprint();
 }
 
 std::unique_ptr<Dataset> open_dataset(const std::string& source, const DatasetOptions& options) {

@@ -7,18 +7,26 @@
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
+#include <string_view>
 
 #include "base/hash.h"
 #include "base/thread_loop.h"
+#include "data/formats/crc32.h"
 #include "data/formats/exif.h"
 #include "data/formats/sha256.h"
 #include "data/resize.h"
+#include "data/sampled_checksum.h"
 
 namespace uvic::data {
 namespace {
 
 constexpr uint64_t kDecodeAtOnceBytes = uint64_t{256} << 20;
-constexpr int64_t kMostChecked = 65536;  // files that a fingerprint reads from a folder
+
+/// Bytes of the folders that both paths begin with.
+size_t bytes_shared(std::string_view a, std::string_view b) {
+  const auto end = std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first;
+  return a.substr(0, static_cast<size_t>(end - a.begin())).rfind('/') + 1;  // npos + 1 is 0
+}
 
 const uint8_t* bytes_of(const std::string& text) {
   return reinterpret_cast<const uint8_t*>(text.data());
@@ -75,15 +83,17 @@ std::vector<std::string> ImageFiles::notes() const {
   return notes;
 }
 
-/// One line over all files; checksums null: names and sizes alone.
+/// One line over all files; checksums null: names and sizes alone. With them, paths begin below the
+/// folders that all share, which a zip of a folder has in front.
 std::string ImageFiles::fingerprint_with(const char* key,
                                          const std::vector<uint32_t>* checksums) const {
+  const auto& files = listing_.files;
+  const size_t shared = checksums ? bytes_shared(files.path(0), files.path(files.size() - 1)) : 0;
   formats::Sha256 hash;
-  for (size_t i = 0; i < listing_.files.size(); ++i) {
-    const auto file = listing_.files[i];
+  for (size_t i = 0; i < files.size(); ++i) {
     const auto line = fmt::format("{}\t{}\t{}{}\n",
-                                  file.path,
-                                  file.size_bytes,
+                                  files.path(i).substr(shared),
+                                  files[i].size_bytes,
                                   label(static_cast<int64_t>(i)),
                                   checksums ? fmt::format("\t{:08x}", (*checksums)[i]) : "");
     hash.update(line.data(), line.size());
@@ -101,17 +111,38 @@ std::string ImageFiles::fingerprint_of_listing() const {
   return fingerprint_with("listing", nullptr);
 }
 
-std::string ImageFiles::fingerprint() const {
-  std::call_once(fingerprint_made_, [this] {
-    std::vector<uint32_t> checksums(listing_.files.size(), 0);
-    const int64_t count = container_->knows_checksums() ? size() : std::min(size(), kMostChecked);
-    base::parallel_for(count, container_->knows_checksums() ? 1 : 0, [&](int64_t i) {
-      const auto index = static_cast<size_t>(base::spread_index(i, count, size()));
-      checksums[index] = container_->checksum(listing_.files[index]);
-    });
-    fingerprint_ = fingerprint_with("content", &checksums) + (turns_upright_ ? " exif=apply" : "");
+/// With the CRC-32 of each whole file, as a zip knows them, or with sampled_checksum() of at most
+/// kMostSampledFiles files.
+std::string ImageFiles::fingerprint_of_content(bool whole) const {
+  std::vector<uint32_t> checksums(listing_.files.size(), 0);
+  const int64_t count = whole ? size() : std::min(size(), kMostSampledFiles);
+  const bool is_own_form = whole == container_->knows_checksums();
+  base::parallel_for(count, is_own_form && whole ? 1 : 0, [&](int64_t i) {
+    const auto index = static_cast<size_t>(base::spread_index(i, count, size()));
+    const auto file = listing_.files[index];
+    checksums[index] = is_own_form ? container_->checksum(file)
+                       : whole     ? formats::crc32(container_->read(file))
+                                   : sampled_checksum(container_->read(file));
   });
+  return fingerprint_with("content", &checksums) + (turns_upright_ ? " exif=apply" : "");
+}
+
+std::string ImageFiles::fingerprint() const {
+  std::call_once(fingerprint_made_,
+                 [this] { fingerprint_ = fingerprint_of_content(container_->knows_checksums()); });
   return fingerprint_;
+}
+
+std::string ImageFiles::fingerprint_like(const std::string& recorded) const {
+  const auto kind = recorded.substr(0, recorded.find(" images="));
+  const bool is_container = kind == "image folder" || kind == "zip archive" ||
+                            kind.find("tar archive") != std::string::npos;
+  const bool has_content = recorded.find(" listing=") == std::string::npos;
+  if (!is_container || kind == container_->kind())
+    return has_content ? fingerprint() : fingerprint_of_listing();
+  const auto own =
+      has_content ? fingerprint_of_content(kind == "zip archive") : fingerprint_of_listing();
+  return kind + own.substr(container_->kind().size());
 }
 
 void ImageFiles::check_index(int64_t index) const {

@@ -13,6 +13,7 @@
 #include "data/dataset.h"
 #include "data/formats/image_file.h"
 #include "data/image_listing.h"
+#include "data/recorded_form.h"
 
 namespace uvic::data {
 
@@ -23,7 +24,7 @@ namespace uvic::data {
 /// With skip_bad, a file that can't be decoded gives way to the next good one in order (the first
 /// follows the last), so that what an index gives depends neither on memory nor on what was read
 /// before.
-class ImageFiles : public Dataset {
+class ImageFiles : public Dataset, public FingerprintForms {
  public:
   /// Throws what list_images throws; and, where files are decoded at once, what read would throw.
   ImageFiles(std::unique_ptr<FileContainer> container, const DatasetOptions& options);
@@ -35,6 +36,7 @@ class ImageFiles : public Dataset {
   std::vector<std::string> notes() const override;
   std::string fingerprint() const override;
   std::string fingerprint_of_listing() const override;
+  std::string fingerprint_like(const std::string& recorded) const override;
   int64_t skipped() const override { return skipped_; }
   int64_t read(int64_t index, uint8_t* planes) const override;
   int64_t label(int64_t index) const override {
@@ -51,6 +53,7 @@ class ImageFiles : public Dataset {
   void mark_bad(int64_t index) const;
   formats::Image decode(int64_t index) const;
   std::string fingerprint_with(const char* key, const std::vector<uint32_t>* checksums) const;
+  std::string fingerprint_of_content(bool whole) const;
   void check_index(int64_t index) const;
   [[noreturn]] void fail_all_bad() const;
 

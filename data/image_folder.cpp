@@ -16,6 +16,7 @@
 #include "data/formats/atomic_file.h"
 #include "data/formats/crc32.h"
 #include "data/formats/file_error.h"
+#include "data/sampled_checksum.h"
 
 namespace uvic::data {
 namespace {
@@ -108,19 +109,17 @@ class ImageFolder : public FileContainer {
     return formats::read_file(path_ / file.path);
   }
 
-  /// CRC-32 of three blocks of a KiB: the first, the middle, the last; 0 for a file that can't be
-  /// read, which read() names.
+  /// sampled_checksum() without the rest being read; 0 for a file that can't be read, which read()
+  /// names.
   uint32_t checksum(const StoredFile& file) const override {
-    constexpr uint64_t kBlock = 1024;
     std::ifstream stream(path_ / file.path, std::ios::binary);
     uint32_t sum = 0;
-    std::string block(kBlock, '\0');
-    const uint64_t size = file.size_bytes, last = size > kBlock ? size - kBlock : 0;
-    for (const uint64_t at : {uint64_t{0}, last / 2, last}) {
+    std::string block(kChecksumBlock, '\0');
+    for (const auto at : checksum_blocks(file.size_bytes)) {
       if (at > 0) stream.seekg(static_cast<std::streamoff>(at));
-      stream.read(block.data(), static_cast<std::streamsize>(kBlock));
+      stream.read(block.data(), static_cast<std::streamsize>(block.size()));
       sum = formats::crc32({block.data(), static_cast<size_t>(stream.gcount())}, sum);
-      if (size <= kBlock) break;
+      if (file.size_bytes <= kChecksumBlock) break;
     }
     return sum;
   }

@@ -10,8 +10,8 @@
 #include "base/thread_loop.h"
 #include "data/brace_range.h"
 #include "data/formats/atomic_file.h"
-#include "data/formats/crc32.h"
 #include "data/formats/tar_archive.h"
+#include "data/sampled_checksum.h"
 #include "data/source_path.h"
 
 namespace uvic::data {
@@ -47,18 +47,7 @@ class ImageTars : public FileContainer {
 
   std::string read(const StoredFile& file) const override { return std::string(bytes(file)); }
 
-  /// CRC-32 of three blocks of a KiB: the first, the middle, the last.
-  uint32_t checksum(const StoredFile& file) const override {
-    constexpr size_t kBlock = 1024;
-    const auto all = bytes(file);
-    uint32_t sum = 0;
-    const size_t last = all.size() > kBlock ? all.size() - kBlock : 0;
-    for (const size_t at : {size_t{0}, last / 2, last}) {
-      sum = formats::crc32(all.substr(at, kBlock), sum);
-      if (all.size() <= kBlock) break;
-    }
-    return sum;
-  }
+  uint32_t checksum(const StoredFile& file) const override { return sampled_checksum(bytes(file)); }
   bool knows_checksums() const override { return false; }
 
  private:

@@ -2,13 +2,18 @@
 
 #include <algorithm>
 
+#include "data/formats/file_error.h"
+#include "data/formats/file_kind.h"
+#include "data/formats/image_file.h"
 #include "data/formats/zip_archive.h"
 
 namespace uvic::data {
 namespace {
 
-// Bytes of an image or of dataset.json: more than an image that the decoder takes can have.
+// Bytes of a list of captions or labels.
 constexpr uint64_t kLargestEntry = uint64_t{1} << 30;
+// Bytes of an image that are unpacked whatever it is; of a JPEG, whose size in px may come late.
+constexpr uint64_t kSmallImage = uint64_t{16} << 20, kLargestJpeg = uint64_t{256} << 20;
 
 /// Without "." and empty parts, with '/' between parts.
 std::string plain_path(std::string path) {
@@ -40,7 +45,9 @@ class ImageZip : public FileContainer {
   }
 
   std::string read(const StoredFile& file) const override {
-    return zip_.read(static_cast<size_t>(file.entry), kLargestEntry);
+    const auto index = static_cast<size_t>(file.entry);
+    if (!is_image_path(file.path)) return zip_.read(index, kLargestEntry);
+    return zip_.read(index, file.size_bytes > kSmallImage ? image_limit(file) : kSmallImage);
   }
 
   uint32_t checksum(const StoredFile& file) const override {
@@ -49,6 +56,25 @@ class ImageZip : public FileContainer {
   bool knows_checksums() const override { return true; }
 
  private:
+  /// The most bytes that an image of the kind and size of its beginning may have: what is none is
+  /// refused before it is unpacked.
+  uint64_t image_limit(const StoredFile& file) const {
+    constexpr size_t kBeginning = size_t{1} << 16;
+    const auto beginning = zip_.read_beginning(static_cast<size_t>(file.entry), kBeginning);
+    if (beginning.rfind("\xff\xd8\xff", 0) == 0) return kLargestJpeg;
+    const auto name = zip_.name() + "/" + file.path;
+    const auto* row = formats::find_file_kind({beginning, "", file.size_bytes, nullptr});
+    if (!row || row->kind != formats::FileKind::kImage)
+      throw formats::file_error(
+          name,
+          "not a PNG, JPEG, WebP or BMP image" + (row ? " but " + std::string(row->help) : ""));
+    const auto size = formats::image_size(
+        reinterpret_cast<const uint8_t*>(beginning.data()), beginning.size(), name);
+    // 16 bits in four channels, twice for what does not pack, and metadata.
+    return kSmallImage +
+           uint64_t{16} * static_cast<uint64_t>(size.width) * static_cast<uint64_t>(size.height);
+  }
+
   formats::ZipReader zip_;
 };
 

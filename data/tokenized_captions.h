@@ -7,11 +7,12 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "data/recorded_form.h"
 
 namespace uvic::data {
 
 /// The images of `images`, each with the tokens of one of its captions.
-class TokenizedCaptions : public Dataset {
+class TokenizedCaptions : public Dataset, public FingerprintForms {
  public:
   using Tokenize = std::function<std::vector<int64_t>(const std::string& caption)>;
 
@@ -25,6 +26,10 @@ class TokenizedCaptions : public Dataset {
   std::vector<std::string> notes() const override { return images_->notes(); }
   std::string fingerprint() const override { return images_->fingerprint(); }
   std::string fingerprint_of_listing() const override { return images_->fingerprint_of_listing(); }
+  std::string fingerprint_like(const std::string& recorded) const override {
+    const auto* forms = dynamic_cast<const FingerprintForms*>(images_.get());
+    return forms ? forms->fingerprint_like(recorded) : images_->fingerprint();
+  }
   int64_t skipped() const override { return images_->skipped(); }
   int64_t read(int64_t index, uint8_t* planes) const override {
     return images_->read(index, planes);

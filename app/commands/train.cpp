@@ -99,8 +99,7 @@ void record(const TrainLaunch& launch) {
 
 void check_same_data(TrainLaunch& launch, const std::string& trained_on) {
   const auto now = launch.dataset.fingerprint();
-  if (trained_on.empty() || same_images(trained_on, now) ||
-      data::is_same_data(launch.dataset, trained_on))
+  if (trained_on.empty() || trained_on == now || data::is_same_data(launch.dataset, trained_on))
     return;
   base::require(launch.flags.allow_other_data,
                 "{}: trained on other images than {}; choose another --out, or pass "

@@ -130,15 +130,4 @@ ResumeCheck check_resume(const RunConfig& before,
   return check;
 }
 
-bool same_images(const std::string& fingerprint, const std::string& other) {
-  // "image folder images=... listing=...": the container's kind comes first.
-  const auto listing = [](const std::string& text) {
-    const auto at = text.find(" images=");
-    const bool is_container =
-        text.rfind("image folder", 0) == 0 || text.rfind("zip archive", 0) == 0;
-    return at == std::string::npos || !is_container ? text : text.substr(at);
-  };
-  return listing(fingerprint) == listing(other);
-}
-
 }  // namespace uvic::app

@@ -58,7 +58,4 @@ ResumeCheck check_resume(const RunConfig& before,
                          torch::Device device,
                          int64_t images_seen);
 
-/// Whether two fingerprints are of the same images; a folder and a zip archive of it are.
-bool same_images(const std::string& fingerprint, const std::string& other);
-
 }  // namespace uvic::app

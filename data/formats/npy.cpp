@@ -338,10 +338,14 @@ ArrayInfo NpzFile::info(const std::string& name) const {
 std::optional<PickledArrays> NpzFile::read_object(const std::string& name) const {
   const auto index = entry(name);
   if (!parse_header(beginning_of(archive_, index)).is_object) return std::nullopt;
-  constexpr uint64_t kLargest = uint64_t{1} << 32;
+  const auto label = label_of(archive_, index);
+  if (const auto at = archive_.verified_at(index))
+    return formats::read_object(
+        Span{archive_.file(), *at, archive_.entries()[index].size_bytes, label});
+  constexpr uint64_t kLargest = uint64_t{1} << 30;  // to unpack; a stored one is read in place
   auto content = MappedFile::from_bytes(archive_.read(index, kLargest), archive_.name());
   const size_t size = content->size();
-  return formats::read_object(Span{std::move(content), 0, size, label_of(archive_, index)});
+  return formats::read_object(Span{std::move(content), 0, size, label});
 }
 
 std::optional<ArrayInfo> NpzFile::known_info(const std::string& name) const {

@@ -109,7 +109,8 @@ PthFile read_zip_form(const std::shared_ptr<const MappedFile>& file) {
     throw std::runtime_error(
         fmt::format("{}: written on a big-endian machine, which is not supported", file->name()));
   }
-  const std::string pickle = storages.read(*pickle_at, uint64_t{1} << 32);
+  // Names, sizes and numbers: the elements are elsewhere.
+  const std::string pickle = storages.read(*pickle_at, uint64_t{1} << 28);
   PickleReader reader(pickle, file->name(), is_harmless_global);
   const auto* root = reader.read();
   return flatten_pickle(root, file->name(), pickle.size(), storages);

@@ -201,12 +201,16 @@ class TokenFiles : public TokenSource {
     const int64_t first = begin_ + shift + place * length_;
     auto document = std::upper_bound(ends_.begin(), ends_.end(), first) - ends_.begin();
     int64_t inside = first - (document > 0 ? ends_[static_cast<size_t>(document - 1)] : 0);
+    const auto first_read = document;
     for (int64_t i = 0; i <= length_; ++i, ++inside) {
       while (inside >= size_of(document)) inside -= size_of(document++);
       const int64_t token = token_at(document, inside);
       if (i < length_) row.tokens[i] = token;
       if (i > 0) row.targets[i - 1] = token;
     }
+    // Read first, then checked: another program may write into a file meanwhile.
+    for (auto read = first_read; read <= document; ++read)
+      documents_[static_cast<size_t>(read)]->file().require_unchanged();
     if (row.parts) std::fill(row.parts, row.parts + length_, int64_t{0});
     return length_;
   }

@@ -8,9 +8,12 @@
 
 #include "data/brace_range.h"
 #include "data/caption_list.h"
+#include "data/captioned_set.h"
 #include "data/dataset.h"
+#include "data/formats/atomic_file.h"
 #include "data/formats/csv.h"
 #include "data/formats/image_file.h"
+#include "data/formats/zip_writer.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
 
@@ -89,6 +92,37 @@ TEST_CASE("captions: COCO's images are in the order of their ids", "[data][capti
   changed["annotations"][0]["caption"] = "other";
   write_caption_file(json_path, changed.dump());
   CHECK(open_captioned_images(json_path)->fingerprint() != images->fingerprint());
+}
+
+TEST_CASE("captions: other content under the same name and size is other data",
+          "[data][captions]") {
+  test::Scratch scratch;
+  for (const auto* folder : {"one", "two"}) {
+    write_image(scratch / folder / "a.png", folder[0] == 'o' ? 1 : 2);
+    write_caption_file(scratch / folder / "a.txt", "a square");
+    fs::resize_file(scratch / folder / "a.png", 5000);  // what follows a PNG's end is not read
+  }
+  REQUIRE(fs::file_size(scratch / "one/a.png") == fs::file_size(scratch / "two/a.png"));
+  DatasetOptions options;
+  options.image_size = 8;
+  const auto one = open_captioned_dataset((scratch / "one").string(), options),
+             two = open_captioned_dataset((scratch / "two").string(), options);
+  CHECK_THAT(one->fingerprint(), Contains("captioned images=1 captions=1 sampled="));
+  CHECK(is_same_data(*one, one->fingerprint()));
+  CHECK_FALSE(is_same_data(*one, two->fingerprint()));
+  // Without contents, as runs recorded it before; and with those of a zip of the same files.
+  const auto images = open_captioned_images((scratch / "one").string());
+  const auto old = images->fingerprint_like("captioned images=1 captions=1 content=");
+  CHECK(is_same_data(*two, old));
+  formats::ZipWriter zip(scratch / "one.zip");
+  for (const auto* name : {"a.png", "a.txt"})
+    zip.add(name, formats::read_file(scratch / "one" / name));
+  zip.commit();
+  const auto packed = open_captioned_dataset((scratch / "one.zip").string(), options);
+  CHECK_THAT(packed->fingerprint(), Contains(" crc="));
+  CHECK(is_same_data(*packed, one->fingerprint()));
+  CHECK(is_same_data(*one, packed->fingerprint()));
+  CHECK_FALSE(is_same_data(*packed, two->fingerprint()));
 }
 
 TEST_CASE("captions: faults of COCO's files are one line with counts and names",

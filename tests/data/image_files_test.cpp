@@ -264,6 +264,31 @@ TEST_CASE("fingerprint: other content under the same name and size is other data
   }
 }
 
+TEST_CASE("fingerprint: a folder and its zip are the same images, other content is not",
+          "[folder][zip]") {
+  const Scratch scratch;
+  const std::string long_tail(5000, 'x');
+  const auto first = grey_png(1) + long_tail, second = grey_png(2), other = grey_png(3) + long_tail;
+  write_text(scratch / "set/a/1.png", first);
+  write_text(scratch / "set/b/2.png", second);
+  write_zip(scratch / "set.zip", {{"a/1.png", first}, {"b/2.png", second}});
+  write_zip(scratch / "whole.zip", {{"set/a/1.png", first}, {"set/b/2.png", second}});
+  write_zip(scratch / "other.zip", {{"a/1.png", other}, {"b/2.png", second}});
+  const auto folder = open_at_8px(scratch / "set"), zip = open_at_8px(scratch / "set.zip"),
+             whole = open_at_8px(scratch / "whole.zip"),
+             changed = open_at_8px(scratch / "other.zip");
+  CHECK(folder->fingerprint() != zip->fingerprint());
+  CHECK(zip->fingerprint() == whole->fingerprint());
+  for (const auto* a : {folder.get(), zip.get(), whole.get()})
+    for (const auto* b : {folder.get(), zip.get(), whole.get()})
+      CHECK(data::is_same_data(*a, b->fingerprint()));
+  CHECK(data::is_same_data(*folder, zip->fingerprint_of_listing()));
+  for (const auto* a : {folder.get(), zip.get()}) {
+    CHECK_FALSE(data::is_same_data(*a, changed->fingerprint()));
+    CHECK_FALSE(data::is_same_data(*changed, a->fingerprint()));
+  }
+}
+
 TEST_CASE("exif: an orientation is noted, and applied on demand", "[folder][exif]") {
   const Scratch scratch;
   const auto jpeg = formats::read_file(UVIC_GOLDEN_DIR "/formats/restarts.jpg");

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
+#include <string>
 
 #include "data/formats/zip_archive.h"
 #include "data/loader.h"
@@ -56,6 +58,40 @@ TEST_CASE("image zip: deflated entries written by zip tools are read by several 
   const auto dataset = open_dataset((scratch / "set.zip").string(), at_8px(0));
   const auto batch = data::read_range(*dataset, 0, 60, 4);
   for (int i = 0; i < 60; ++i) CHECK(batch.images[i][0][0][0].item<int>() == i);
+}
+
+namespace {
+
+/// The peak of resident memory since the last call, MiB.
+double peak_mib() {
+  double kib = 0;
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.rfind("VmHWM:", 0) == 0) kib = std::stod(line.substr(6));
+  std::ofstream("/proc/self/clear_refs") << 5;
+  return kib / 1024;
+}
+
+}  // namespace
+
+TEST_CASE("image zip: what is no image, or too large for its px, is refused before it is unpacked",
+          "[zip][bad]") {
+  const Scratch scratch;
+  write_text(scratch / "small.png", grey_png(1));
+  const auto command = fmt::format(
+      "cd '{}' && python3 -c \"import zipfile\n"
+      "for name, begin in (('zeros', b''), ('grows', open('small.png', 'rb').read())):\n"
+      "  with zipfile.ZipFile(name + '.zip', 'w', zipfile.ZIP_DEFLATED) as z:\n"
+      "    z.writestr('a.png', begin + bytes(200 << 20))\"",
+      scratch.path().string());
+  if (std::system(command.c_str()) != 0) UVIC_SKIP("python3 is not there to write the archive");
+  peak_mib();
+  const auto before = peak_mib();
+  CHECK_THROWS_WITH(open_at_8px(scratch / "zeros.zip"),
+                    holds("zeros.zip/a.png: not a PNG, JPEG, WebP or BMP image"));
+  CHECK_THROWS_WITH(open_at_8px(scratch / "grows.zip"),
+                    holds("a.png: 209715") && holds("bytes, the limit is 16778240"));
+  CHECK(peak_mib() - before < 64);
 }
 
 TEST_CASE("image zip: a bad picture is named with its archive", "[zip][bad]") {

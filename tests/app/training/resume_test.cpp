@@ -74,13 +74,6 @@ TEST_CASE("resume: a decayed rate never jumps without a choice", "[resume]") {
   CHECK(check(before, now, 1000).notes.empty());
 }
 
-TEST_CASE("resume: a folder and its zip are the same images", "[resume]") {
-  const std::string listing = " images=3 size=32 classes=0 listing=0123";
-  CHECK(same_images("image folder" + listing, "zip archive" + listing));
-  CHECK_FALSE(same_images("image folder" + listing, "zip archive images=4 size=32"));
-  CHECK_FALSE(same_images("procedural images=3", "zip archive images=3"));
-}
-
 TEST_CASE("learning rate: a decay ends where lr_decay_images says, not below lr_min", "[resume]") {
   OptimizerConfig config;
   config.lr = 2, config.warmup_images = 0, config.lr_decay = "cosine", config.lr_decay_images = 500;
