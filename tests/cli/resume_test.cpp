@@ -25,7 +25,7 @@ bool same_weights(const fs::path& a, const fs::path& b) {
   return true;
 }
 
-std::vector<std::string> training(const fs::path& out) {
+std::vector<std::string> resumed_training(const fs::path& out) {
   return tiny_training(out, 9600) + std::vector<std::string>{"--label_dropout",
                                                              "0.1",
                                                              "--model.num_classes",
@@ -43,14 +43,14 @@ TEST_CASE("a run killed five times at random moments ends in the very weights of
   const Scratch scratch;
   const auto whole = scratch / "whole", killed = scratch / "killed";
   const auto start = std::chrono::steady_clock::now();
-  REQUIRE(run_uvic(training(whole)).exit_code == 0);
+  REQUIRE(run_uvic(resumed_training(whole)).exit_code == 0);
   const auto whole_time = std::chrono::steady_clock::now() - start;
 
   std::mt19937 random(20240911);
   std::uniform_real_distribution<double> moment(0.1, 0.35);
   int kills = 0;
   for (int attempt = 0; kills < 5 && attempt < 40; ++attempt) {
-    Running run(training(killed));
+    Running run(resumed_training(killed));
     std::this_thread::sleep_for(
         std::chrono::duration_cast<std::chrono::milliseconds>(whole_time * moment(random)));
     run.signal(SIGKILL);
@@ -62,7 +62,7 @@ TEST_CASE("a run killed five times at random moments ends in the very weights of
     }
   }
   REQUIRE(kills == 5);
-  REQUIRE(run_uvic(training(killed)).exit_code == 0);
+  REQUIRE(run_uvic(resumed_training(killed)).exit_code == 0);
   CHECK(same_weights(whole / "weights" / "000009600.safetensors",
                      killed / "weights" / "000009600.safetensors"));
 }
@@ -115,9 +115,9 @@ TEST_CASE("pictures may lie in a folder whose name is no UTF-8", "[resume]") {
 TEST_CASE("SIGTERM saves and stops with 143, and the same command finishes the run", "[resume]") {
   const Scratch scratch;
   const auto whole = scratch / "whole", stopped = scratch / "stopped";
-  REQUIRE(run_uvic(training(whole)).exit_code == 0);
+  REQUIRE(run_uvic(resumed_training(whole)).exit_code == 0);
   {
-    Running run(training(stopped) + std::vector<std::string>{"--checkpoint_images", "1000000"});
+    Running run(resumed_training(stopped) + std::vector<std::string>{"--checkpoint_images", "1000000"});
     while (!run.finished() && !fs::exists(stopped / "stats.jsonl"))
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -125,7 +125,7 @@ TEST_CASE("SIGTERM saves and stops with 143, and the same command finishes the r
     CHECK(run.wait() == 128 + SIGTERM);
     CHECK(fs::exists(stopped / "state.safetensors"));
   }
-  REQUIRE(run_uvic(training(stopped)).exit_code == 0);
+  REQUIRE(run_uvic(resumed_training(stopped)).exit_code == 0);
   CHECK(same_weights(whole / "weights" / "000009600.safetensors",
                      stopped / "weights" / "000009600.safetensors"));
 }

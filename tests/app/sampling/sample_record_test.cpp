@@ -29,7 +29,6 @@ struct RecordedSamples {
 
 void change_field(bool& value) { value = !value; }
 void change_field(std::string& value) { value += "x"; }
-void change_field(std::vector<std::string>& value) { value.emplace_back("x"); }
 template <class Number>
 void change_field(Number& value) {
   value += 1;
