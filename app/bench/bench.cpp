@@ -8,6 +8,7 @@
 
 #include "app/bench/measurements.h"
 #include "app/options/assets.h"
+#include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "base/process.h"
 #include "data/formats/json.h"
@@ -141,7 +142,7 @@ void add_bench_command(CLI::App& app) {
   add_fields(*command, *options);
   command->callback([options] {
     try {
-      run_bench(*options);
+      print_json(run_bench(*options));
     } catch (const base::StopRequested&) {
       fmt::print(stderr, "stopped\n");
     }

@@ -9,6 +9,7 @@
 #include <memory>
 #include <utility>
 
+#include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "app/runs/latent_space.h"
 #include "app/runs/text_encoder.h"
@@ -244,6 +245,7 @@ bool run_encode(const EncodeOptions& options) {
   }
   writer->finish(encoder.texts(), encoder.empty_context());
   fmt::print("{}: {} latents\n", options.out, encoder.examples());
+  print_json({{"out", options.out}, {"latents", encoder.examples()}});
   return true;
 }
 

@@ -11,6 +11,7 @@
 #include "app/commands/inspect_tensors.h"
 #include "app/commands/inspect_text.h"
 #include "app/options/assets.h"
+#include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "app/runs/run_dir.h"
 #include "app/runs/run_parts.h"
@@ -238,6 +239,7 @@ void add_inspect_command(CLI::App& app) {
   command->add_flag("--json", options->json, "Everything as one JSON object");
   command->callback([options] {
     const auto report = inspect(options->file);
+    print_json(report);
     if (options->json)
       fmt::print("{}", formats::format_json(report));
     else

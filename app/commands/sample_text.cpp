@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "app/options/json_output.h"
 #include "app/runs/network_source.h"
 #include "app/sampling/seed_list.h"
 #include "base/check.h"
@@ -72,6 +73,7 @@ bool run_sample_text(const SampleOptions& options) {
   // threads there are.
   const auto count = static_cast<int64_t>(ids.size());
   const int64_t threads = device.is_cpu() ? at::get_num_threads() : 1;
+  auto samples = nlohmann::json::array();
   for (int64_t first = 0; first < count; first += threads) {
     const int64_t now = std::min(threads, count - first);
     const auto seeds = ids.slice(static_cast<uint64_t>(first), static_cast<uint64_t>(first + now));
@@ -87,6 +89,7 @@ bool run_sample_text(const SampleOptions& options) {
     for (int64_t i = 0; i < now; ++i) {
       const auto seed = seeds[static_cast<size_t>(i)];
       const auto& text = texts[static_cast<size_t>(i)];
+      samples.push_back({{"seed", seed}, {"text", text}});
       if (options.out.empty())
         fmt::print("{}{}\n", count > 1 ? fmt::format("--- seed {}\n", seed) : "", text);
       else
@@ -94,6 +97,7 @@ bool run_sample_text(const SampleOptions& options) {
                                        text + "\n");
     }
   }
+  print_json({{"weights", source.weights.string()}, {"samples", samples}});
   return true;
 }
 

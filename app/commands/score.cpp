@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "base/check.h"
 #include "base/precision.h"
@@ -114,7 +115,9 @@ void add_score_command(CLI::App& app) {
   add_fields(*command, *options);
   command->callback([options] {
     try {
-      print_score(run_score(*options));
+      const auto score = run_score(*options);
+      print_score(score);
+      print_json(score.json());
     } catch (const base::StopRequested&) {
       fmt::print(stderr, "stopped\n");
     }

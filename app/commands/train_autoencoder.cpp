@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "app/runs/version.h"
 #include "app/training/trainer.h"
@@ -263,7 +264,20 @@ void add_train_autoencoder_command(CLI::App& app) {
   auto* command =
       app.add_subcommand("train-autoencoder", "Train a KL autoencoder on images, for latents");
   add_fields(*command, *options);
-  command->callback([options] { print_result(*options, run_train_autoencoder(*options)); });
+  command->callback([options] {
+    const auto result = run_train_autoencoder(*options);
+    print_result(*options, result);
+    const auto where_measured = [&](double value) {
+      return result.test_l1 >= 0 ? nlohmann::json(value) : nlohmann::json();
+    };
+    print_json({{"out", options->out},
+                {"images_seen", result.images_seen},
+                {"total_images", options->total_images},
+                {"finished", result.images_seen >= options->total_images},
+                {"scaling_factor", result.scaling_factor},
+                {"test_l1", where_measured(result.test_l1)},
+                {"test_psnr", where_measured(result.test_psnr)}});
+  });
 }
 
 }  // namespace uvic::app

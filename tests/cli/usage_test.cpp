@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "data/formats/atomic_file.h"
 #include "tests/cli/program.h"
@@ -252,4 +253,33 @@ TEST_CASE("two processes do not train in one folder", "[usage]") {
   check_refused(run_uvic(tiny_training(scratch / "run", 1000000)),
                 1,
                 "another process trains in this folder");
+}
+
+TEST_CASE("every command that has a result prints it as one JSON object with --json", "[json]") {
+  const Scratch scratch;
+  const auto at = [&](const char* name) { return (scratch / name).string(); };
+  const auto object_of = [](Words arguments) {
+    arguments.insert(arguments.begin(), "--json");
+    const auto outcome = run_uvic(arguments);
+    CAPTURE(arguments[1], outcome.err);
+    REQUIRE(outcome.exit_code == 0);
+    return nlohmann::json::parse(outcome.out);  // and nothing else
+  };
+  CHECK(object_of({"dataset", "procedural", at("set.zip"), "--num_images", "20"}).is_object());
+  CHECK(object_of({"inspect", at("set.zip")}).is_object());
+  const auto trained = object_of({"train",
+                                  "--data",
+                                  "nt",
+                                  "--out",
+                                  at("nt"),
+                                  "--config",
+                                  "nt_softmax",
+                                  "--total_images",
+                                  "32",
+                                  "--batch_size",
+                                  "16"});
+  CHECK(trained.at("finished") == true);
+  CHECK(object_of({"score", "--run", at("nt"), "--count", "16"}).is_object());
+  const auto texts = object_of({"sample", "--run", at("nt"), "--prompt", "0 1", "--seeds", "0-1"});
+  CHECK(texts.at("samples").size() == 2);
 }
