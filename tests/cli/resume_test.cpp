@@ -117,7 +117,8 @@ TEST_CASE("SIGTERM saves and stops with 143, and the same command finishes the r
   const auto whole = scratch / "whole", stopped = scratch / "stopped";
   REQUIRE(run_uvic(resumed_training(whole)).exit_code == 0);
   {
-    Running run(resumed_training(stopped) + std::vector<std::string>{"--checkpoint_images", "1000000"});
+    Running run(resumed_training(stopped) +
+                std::vector<std::string>{"--checkpoint_images", "1000000"});
     while (!run.finished() && !fs::exists(stopped / "stats.jsonl"))
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
