@@ -116,6 +116,7 @@ void protect_standard_streams() {
   for (int wanted = STDIN_FILENO; wanted <= STDERR_FILENO; ++wanted)
     if (fcntl(wanted, F_GETFD) < 0 && errno == EBADF && ::open("/dev/null", O_RDWR) < 0) break;
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // beyond "ulimit -f" a write fails, as on a full disk
   // In the GNU C library both are variables that a program may set.
   if (FILE* const file = open_lossy(lossy_stderr, _IONBF)) stderr = file;
   const bool is_terminal = isatty(STDOUT_FILENO) == 1;

@@ -275,7 +275,9 @@ class Guest {
                                 {"cores", own.cores}}
                      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     error_ = "it has not let this process begin: others are missing";
-    while (Clock::now() < deadline_) {
+    // Rank 0 says who is missing; it may have begun to wait later than this process.
+    constexpr auto kGrace = std::chrono::seconds(1);
+    while (Clock::now() < deadline_ + kGrace) {
       pollfd ready = {socket->descriptor(), POLLIN, 0};
       ::poll(&ready, 1, 200);
       socket->flush();

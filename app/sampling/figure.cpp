@@ -158,15 +158,6 @@ formats::Image figure_png(const Figure& figure) {
                 layout.height,
                 formats::kMostSide_px);
   cv::Mat canvas(layout.height, layout.width, CV_8UC3, cv::Scalar(255, 255, 255));
-  for (size_t i = 0; i < figure.rows.size(); ++i)
-    for (size_t j = 0; j < figure.rows[i].size(); ++j) {
-      const auto& image = figure.rows[i][j];
-      const cv::Mat tile(
-          image.height, image.width, CV_8UC3, const_cast<uint8_t*>(image.rgb.data()));
-      auto cell = canvas(cv::Rect(
-          layout.x(j, figure), layout.y(i, figure), layout.tile_width, layout.tile_height));
-      cv::resize(tile, cell, cell.size(), 0, 0, cv::INTER_NEAREST);
-    }
   constexpr int kFont = cv::FONT_HERSHEY_SIMPLEX;
   const double font_scale = figure.font_px / 26.0;
   for (const auto& word : text_of_figure(figure, layout)) {
@@ -194,6 +185,16 @@ formats::Image figure_png(const Figure& figure) {
     text(cv::Rect(seen.x - place.x, seen.y - place.y, seen.width, seen.height))
         .copyTo(canvas(seen));
   }
+  // After the words, whose white ground may reach over an edge.
+  for (size_t i = 0; i < figure.rows.size(); ++i)
+    for (size_t j = 0; j < figure.rows[i].size(); ++j) {
+      const auto& image = figure.rows[i][j];
+      const cv::Mat tile(
+          image.height, image.width, CV_8UC3, const_cast<uint8_t*>(image.rgb.data()));
+      auto cell = canvas(cv::Rect(
+          layout.x(j, figure), layout.y(i, figure), layout.tile_width, layout.tile_height));
+      cv::resize(tile, cell, cell.size(), 0, 0, cv::INTER_NEAREST);
+    }
   formats::Image image{canvas.cols, canvas.rows, {}};
   image.rgb.assign(canvas.datastart, canvas.dataend);
   return image;

@@ -126,9 +126,10 @@ class Reader {
     if (file_->size() < 8)
       throw fault("{} bytes, the header's length alone takes 8", file_->size());
     const auto length = load_little_endian<uint64_t>(file_->data());
-    if (length > file_->size() - 8) {
+    if (length == 0 || length > file_->size() - 8) {
       const auto kind = foreign_text(*file_);
       if (!kind.empty()) throw file_error(file_->name(), "not a valid safetensors file" + kind);
+      if (length == 0) throw fault("its header is empty");
       throw fault(
           "its header of {} bytes ends beyond the file's {}; truncated?", length, file_->size());
     }

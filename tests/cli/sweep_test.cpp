@@ -55,7 +55,7 @@ TEST_CASE("sweep scores each sampler at each count of evaluations, and resumes",
 
   REQUIRE(run_uvic(sweep + Words{"--count", "4"}).exit_code == 0);
   const auto fewer = formats::read_json(scratch / "out" / "sweep.json");
-  CHECK(fewer.at("count") == 4);
+  CHECK(fewer.at("settings").at("count") == 4);
   CHECK(fewer.at("points")[0].at("distance") != points[0].at("distance"));
   CHECK_FALSE(fs::exists(scratch / "out" / "samples" /
                          "ddim-6-evaluations-4-images-guidance-1-at-160" / "000004.png"));

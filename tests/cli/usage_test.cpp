@@ -66,7 +66,8 @@ TEST_CASE(
   REQUIRE(first.exit_code == 0);
   CHECK_THAT(first.out, Contains("embed_dim = 64") && Contains("parameters"));
   write(scratch / "printed.toml", first.out);
-  const auto again = run_uvic({"train", "--config", (scratch / "printed.toml").string()});
+  const auto again =
+      run_uvic({"train", "--dry-run", "--config", (scratch / "printed.toml").string()});
   CHECK(again.out == first.out);
   for (const Words& no_flip : {Words{"--flip", "false"}, Words{"--flip=false"}}) {
     Words command = {"train", "--dry-run"};
@@ -109,7 +110,7 @@ TEST_CASE("a value of the wrong type is refused in file and flag", "[usage]") {
 
 TEST_CASE("unknown commands and flags are told with the nearest known, values by what is wanted",
           "[usage]") {
-  check_refused(run_uvic({"trian"}), 2, "unknown command trian; did you mean train?");
+  check_refused_after_notes(run_uvic({"trian"}), 2, "unknown command trian; did you mean train?");
   const std::vector<std::pair<Words, std::string>> wrong = {
       {{"train", "--batchsize", "4"}, "unknown flag --batchsize; did you mean --batch_size?"},
       {{"train", "--lr=1e-4"}, "unknown flag --lr; did you mean --optimizer.lr?"},
@@ -127,7 +128,7 @@ TEST_CASE("unknown commands and flags are told with the nearest known, values by
       {{"train", "--config", "cifar10_uvit_smal"}, "did you mean cifar10_uvit_small?"},
       {{"train", "--threads", "99999", "--memory", "--dry_run"}, "--threads 99999"},
   };
-  for (const auto& [words, what] : wrong) check_refused(run_uvic(words), 2, what);
+  for (const auto& [words, what] : wrong) check_refused_after_notes(run_uvic(words), 2, what);
 }
 
 TEST_CASE("an empty value is a value, everywhere", "[usage]") {
@@ -163,17 +164,17 @@ TEST_CASE("a shipped config is inspected by its name", "[usage]") {
 TEST_CASE("missing things are told by name", "[usage]") {
   const Scratch scratch;
   const auto out = (scratch / "run").string();
-  check_refused(run_uvic({}), 2, "subcommand");
-  check_refused(run_uvic({"train", "--no_such_flag"}), 2, "no_such_flag");
-  check_refused(run_uvic({"train", "--data", "procedural"}), 2, "--out");
-  check_refused(
+  check_refused_after_notes(run_uvic({}), 2, "subcommand");
+  check_refused_after_notes(run_uvic({"train", "--no_such_flag"}), 2, "no_such_flag");
+  check_refused_after_notes(run_uvic({"train", "--data", "procedural"}), 2, "--out");
+  check_refused_after_notes(
       run_uvic({"train", "--config", "no-such-config", "--dry_run"}), 2, "no-such-config");
-  check_refused(
+  check_refused_after_notes(
       run_uvic({"train", "--data", (scratch / "nowhere").string(), "--out", out}), 1, "nowhere");
   fs::create_directory(scratch / "empty");
-  check_refused(
+  check_refused_after_notes(
       run_uvic({"train", "--data", (scratch / "empty").string(), "--out", out}), 1, "empty");
-  check_refused(
+  check_refused_after_notes(
       run_uvic({"sample", "--run", (scratch / "nowhere").string(), "--out", out}), 1, "nowhere");
   CHECK_FALSE(fs::exists(out));
 }
@@ -189,7 +190,7 @@ TEST_CASE("a text file named .png is named and refused, --skip_bad counts it", "
 
 TEST_CASE("an image size that the patch does not divide is refused before any work", "[usage]") {
   const Scratch scratch;
-  check_refused(
+  check_refused_after_notes(
       run_uvic(tiny_training(scratch / "run") + Words{"--model.patch_size", "3"}), 2, "patch_size");
   CHECK_FALSE(fs::exists(scratch / "run"));
 }
@@ -200,7 +201,7 @@ TEST_CASE("the state of another network is refused and stays as it was", "[usage
   const auto before = uvic::formats::read_file(scratch / "run" / "state.safetensors");
   const auto outcome =
       run_uvic(tiny_training(scratch / "run", 320) + Words{"--model.embed_dim", "32"});
-  check_refused(outcome, 2, "model.embed_dim was 16, is 32");
+  check_refused_after_notes(outcome, 2, "model.embed_dim was 16, is 32");
   CHECK(uvic::formats::read_file(scratch / "run" / "state.safetensors") == before);
 }
 

@@ -29,9 +29,9 @@ struct Program {
 
   Program() {
     enable_config_file(app, find_config);
+    app.fallthrough();  // before the commands, which take it over
     auto* command = app.add_subcommand("train");
     add_fields(*command, config);
-    app.fallthrough();
     app.require_subcommand(1);
   }
   void parse(std::vector<std::string> words) {

@@ -77,7 +77,7 @@ TEST_CASE("words choose checkpoints by images seen", "[checkpoints]") {
   CHECK_THROWS_WITH(Folder({64}).chosen("best"), Contains("--score_images"));
 }
 
-TEST_CASE("--keep leaves the latest, the best and those at multiples", "[checkpoints]") {
+TEST_CASE("keep: leaves the latest, the best and those at multiples", "[checkpoints]") {
   const auto left = [](const char* words) {
     const Folder folder({100, 200, 300, 400, 500},
                         {{100, 3.0}, {200, 1.0}, {300, 2.0}, {500, 9.0}});

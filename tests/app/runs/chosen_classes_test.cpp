@@ -20,14 +20,14 @@ std::vector<int64_t> chosen(const std::string& text, std::vector<std::string> na
 
 }  // namespace
 
-TEST_CASE("--labels takes names and numbers", "[labels]") {
+TEST_CASE("labels: takes names and numbers", "[labels]") {
   CHECK(chosen("dog,0", {"cat", "dog"}) == std::vector<int64_t>{1, 0});
   CHECK(chosen("index:1,name:cat", {"cat", "dog"}) == std::vector<int64_t>{1, 0});
   CHECK(chosen("1", {"0", "1", "2"}) == std::vector<int64_t>{1});  // both ways the same
   CHECK_THROWS_WITH(chosen("2", {"cat", "dog"}), Contains("classes are 0 to 1"));
 }
 
-TEST_CASE("--labels of classes that are named by other numbers is never a guess", "[labels]") {
+TEST_CASE("labels: of classes that are named by other numbers is never a guess", "[labels]") {
   const std::vector<std::string> names = {"1", "10", "2"};  // in the order of names
   CHECK_THROWS_WITH(chosen("1", names),
                     Contains("class 1 is named 10, and the class named 1 is class 0; write index:1 "

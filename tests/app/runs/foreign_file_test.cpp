@@ -23,8 +23,7 @@ TEST_CASE("weights: a file of another kind is named for what it is", "[weights]"
     for (const char* name : {"a.safetensors", "a.pth", "a.ckpt", "a"}) {
       INFO(kind << " " << name);
       std::ofstream(scratch / name, std::ios::binary) << bytes;
-      CHECK_THROWS_WITH(open_weights(scratch / name),
-                        Contains(name) && Contains("it is ") && Contains(kind));
+      CHECK_THROWS_WITH(open_weights(scratch / name), Contains(name) && Contains(kind));
     }
 }
 

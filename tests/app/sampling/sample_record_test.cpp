@@ -27,10 +27,18 @@ struct RecordedSamples {
   json record() const { return sample_record(source, guide, settings, precision, device); }
 };
 
-void change_field(bool& value) { value = !value; }
-void change_field(std::string& value) { value += "x"; }
+void change_field(bool& value, const base::Field&) { value = !value; }
+/// Another of the known words, where they are known.
+void change_field(std::string& value, const base::Field& field) {
+  for (const auto& choice : field.choices())
+    if (choice.name != value) {
+      value = choice.name;
+      return;
+    }
+  value += "x";
+}
 template <class Number>
-void change_field(Number& value) {
+void change_field(Number& value, const base::Field&) {
   value += 1;
 }
 
@@ -46,9 +54,10 @@ void check_each_field(const char* what, Part part) {
     auto other = plain;
     int index = 0;
     std::string name;
-    base::visit_leaves(part(other), [&](const std::string& leaf, auto& value, const base::Field&) {
-      if (index++ == changed) change_field(value), name = leaf;
-    });
+    base::visit_leaves(part(other),
+                       [&](const std::string& leaf, auto& value, const base::Field& field) {
+                         if (index++ == changed) change_field(value, field), name = leaf;
+                       });
     INFO(what << " " << name);
     CHECK(other.record() != plain.record());
   }
