@@ -78,7 +78,8 @@ TEST_CASE("columns are a config with other options, by --set or in a grid", "[co
   CHECK(columns_of(plan_of(options)) == Words{"placement=1-2,4", "placement=all"});
 }
 
-TEST_CASE("assignments: --set wins over flags, and several configs are crossed with it", "[compare]") {
+TEST_CASE("assignments: --set wins over flags, and several configs are crossed with it",
+          "[compare]") {
   CompareOptions options;
   options.config = {"procedural_tiny_uvit", "procedural_tiny_uvic"};
   options.set = {"batch_size=16;name=small"};
