@@ -139,10 +139,13 @@ TEST_CASE("what can be known is refused before any training", "[compare]") {
 TEST_CASE("what sampling needs is missed before any training", "[compare]") {
   Tiny tiny;
   const auto out = tiny.scratch / "out";
-  const auto plan = plan_comparison(tiny.options, out, [](RunConfig& t) {
-    t.model.uvit.in_chans = 4, t.encoders.latent_scale = 0.18215, t.score_images = 0;
-  });
-  CHECK_THROWS_WITH(run_comparison(tiny.options, out, plan), Catch::Contains("--autoencoder"));
+  const auto compare = [&] {
+    const auto plan = plan_comparison(tiny.options, out, [](RunConfig& t) {
+      t.model.uvit.in_chans = 4, t.encoders.latent_scale = 0.18215;
+    });
+    run_comparison(tiny.options, out, plan);
+  };
+  CHECK_THROWS_WITH(compare(), Catch::Contains("--autoencoder"));
   CHECK_FALSE(fs::exists(out / "runs"));
 }
 
