@@ -107,23 +107,14 @@ std::string to_svg(const HeatMap& map, const Palette& palette) {
   const double top = 62, width = left + cell * static_cast<double>(map.columns.size()) + kMargin,
                bottom = top + kCellHeight * static_cast<double>(map.rows.size()),
                middle = (left + width - kMargin) / 2;
-  std::string out = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" "
-      "role=\"img\" font-family=\"system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, "
-      "sans-serif\" font-size=\"12.5\" class=\"plot\">\n<title>{2}</title>\n"
-      "<rect width=\"{0:.0f}\" height=\"{1:.0f}\" fill=\"{3}\"/>\n",
-      width,
-      bottom + 26,
-      base::escape_html(map.title),
-      palette.paper);
+  auto out = svg::opening(bottom + 26,
+                          map.title,
+                          palette,
+                          fmt::format("width=\"{:.0f}\" class=\"plot\"", width),
+                          width);
   out += svg::text(kMargin, 18, "start", palette.ink, map.title);
   out += svg::text(middle, 36, "middle", palette.muted, map.x_label);
-  out += fmt::format(
-      "<text transform=\"translate(14 {:.1f}) rotate(-90)\" text-anchor=\"middle\" "
-      "fill=\"{}\">{}</text>\n",
-      (top + bottom) / 2,
-      palette.muted,
-      base::escape_html(map.y_label));
+  out += svg::upright_text(14, (top + bottom) / 2, palette.muted, map.y_label);
   for (size_t j = 0; j < map.columns.size(); ++j)
     out += svg::text(left + cell * (static_cast<double>(j) + 0.5),
                      top - 8,

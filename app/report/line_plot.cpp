@@ -50,12 +50,7 @@ std::string grid_and_labels(const LinePlot& plot, const Frame& frame, const Pale
   out += svg::line(across.begin, bottom, across.end, bottom, palette.muted);
   out +=
       svg::text((across.begin + across.end) / 2, height - 7, "middle", palette.ink, plot.x_label);
-  out += fmt::format(
-      "<text transform=\"translate(13 {:.1f}) rotate(-90)\" text-anchor=\"middle\" "
-      "fill=\"{}\">{}</text>\n",
-      (top + bottom) / 2,
-      palette.ink,
-      base::escape_html(plot.y_label));
+  out += svg::upright_text(13, (top + bottom) / 2, palette.ink, plot.y_label);
   return out;
 }
 

@@ -16,6 +16,7 @@
 #include "app/report/template.h"
 #include "app/runs/version.h"
 #include "app/sampling/image_grid.h"
+#include "base/base64.h"
 #include "base/process.h"
 #include "base/text_format.h"
 #include "data/formats/atomic_file.h"
@@ -31,21 +32,8 @@ namespace {
 
 constexpr int kEmbeddedSheet_px = 1060;
 
-std::string base64(const std::vector<uint8_t>& bytes) {
-  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const size_t left = std::min<size_t>(3, bytes.size() - i);
-    uint32_t bits = 0;
-    for (size_t j = 0; j < 3; ++j) bits = bits << 8 | (j < left ? bytes[i + j] : 0u);
-    for (size_t j = 0; j < 4; ++j) text += j <= left ? kDigits[bits >> (18 - 6 * j) & 63] : '=';
-  }
-  return text;
-}
-
 std::string data_uri(const Image& image) {
-  return "data:image/png;base64," + base64(formats::encode_png(image));
+  return "data:image/png;base64," + base::base64(formats::encode_png(image));
 }
 
 /// A name that is safe as part of a file name.

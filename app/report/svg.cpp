@@ -23,6 +23,16 @@ std::string text(
                      base::escape_html(content));
 }
 
+std::string upright_text(double x, double y, const std::string& fill, const std::string& content) {
+  return fmt::format(
+      "<text transform=\"translate({:.0f} {:.1f}) rotate(-90)\" text-anchor=\"middle\" "
+      "fill=\"{}\">{}</text>\n",
+      x,
+      y,
+      fill,
+      base::escape_html(content));
+}
+
 std::string line(double x1,
                  double y1,
                  double x2,
@@ -50,13 +60,14 @@ std::string circle(
 std::string opening(double height,
                     const std::string& title,
                     const Palette& palette,
-                    const std::string& attributes) {
+                    const std::string& attributes,
+                    double width) {
   return fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\" "
       "font-family=\"system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif\" "
       "font-size=\"12.5\" {2}>\n"
       "<title>{3}</title>\n<rect width=\"{0:.0f}\" height=\"{1:.0f}\" fill=\"{4}\"/>\n",
-      kPlotWidth,
+      width,
       height,
       attributes,
       base::escape_html(title),

@@ -60,6 +60,9 @@ class ShownRange {
 std::string text(
     double x, double y, const char* anchor, const std::string& fill, const std::string& content);
 
+/// Read from the bottom to the top, with its middle at y.
+std::string upright_text(double x, double y, const std::string& fill, const std::string& content);
+
 std::string line(double x1,
                  double y1,
                  double x2,
@@ -83,7 +86,8 @@ std::string polyline(const std::vector<double>& x,
 std::string opening(double height,
                     const std::string& title,
                     const Palette& palette,
-                    const std::string& attributes = "");
+                    const std::string& attributes = "",
+                    double width = kPlotWidth);
 
 std::string tick_text(double value);
 

@@ -7,6 +7,7 @@
 #include <opencv2/imgproc.hpp>
 #include <stdexcept>
 
+#include "base/base64.h"
 #include "base/check.h"
 #include "base/text_format.h"
 #include "data/formats/atomic_file.h"
@@ -116,18 +117,6 @@ std::vector<Word> text_of_figure(const Figure& figure, const Layout& layout) {
   return words;
 }
 
-std::string base64_of(const std::vector<uint8_t>& bytes) {
-  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const size_t left = std::min<size_t>(3, bytes.size() - i);
-    uint32_t bits = 0;
-    for (size_t j = 0; j < 3; ++j) bits = bits << 8 | (j < left ? bytes[i + j] : 0u);
-    for (size_t j = 0; j < 4; ++j) text += j <= left ? kDigits[bits >> (18 - 6 * j) & 63] : '=';
-  }
-  return text;
-}
-
 /// UTF-8 as Latin-1, with "?" for what that lacks, inside a PDF string.
 std::string pdf_string(const std::string& text) {
   std::string out;
@@ -219,7 +208,7 @@ std::string figure_svg(const Figure& figure) {
           layout.y(i, figure),
           layout.tile_width,
           layout.tile_height,
-          base64_of(formats::encode_png(figure.rows[i][j])));
+          base::base64(formats::encode_png(figure.rows[i][j])));
   for (const auto& word : text_of_figure(figure, layout))
     out += fmt::format(
         "<text x=\"{0:.1f}\" y=\"{1:.1f}\" text-anchor=\"{2}\"{3}>{4}</text>\n",

@@ -8,37 +8,45 @@
 
 namespace uvic::app {
 
+namespace {
+
+/// What every line begins with.
+std::string place_text(const Progress& progress) {
+  return fmt::format("{:>9} of {} {}", progress.seen, progress.total, progress.examples);
+}
+
+double images_left(const Progress& progress) {
+  return static_cast<double>(progress.total - progress.seen);
+}
+
+}  // namespace
+
 std::string first_step_text(const Progress& progress, double seconds, int64_t batch) {
-  const auto left = static_cast<double>(progress.total - progress.seen);
-  return fmt::format("{:>9} of {} {}  first step {:.3f} s, so about {} to come",
-                     progress.seen,
-                     progress.total,
-                     progress.examples,
-                     seconds,
-                     base::duration_text(seconds * left / static_cast<double>(batch)));
+  return fmt::format(
+      "{}  first step {:.3f} s, so about {} to come",
+      place_text(progress),
+      seconds,
+      base::duration_text(seconds * images_left(progress) / static_cast<double>(batch)));
 }
 
 std::string estimate_text(const Progress& progress, double rate) {
-  const auto left = static_cast<double>(progress.total - progress.seen);
-  return fmt::format("{:>9} of {} {}  {:.1f} {}/s, so about {} to come, scores and grids apart",
-                     progress.seen,
-                     progress.total,
-                     progress.examples,
+  return fmt::format("{}  {:.1f} {}/s, so about {} to come, scores and grids apart",
+                     place_text(progress),
                      rate,
                      progress.examples,
-                     base::duration_text(left / rate));
+                     base::duration_text(images_left(progress) / rate));
 }
 
 std::string progress_text(const Progress& progress, double loss, double rate, double memory_mib) {
-  const auto left = static_cast<double>(progress.total - progress.seen);
-  return fmt::format("{:>9} of {} {}  loss {:.4f}  {:.1f} {}/s  {}{:.0f} MiB",
-                     progress.seen,
-                     progress.total,
-                     progress.examples,
+  const auto eta = images_left(progress) > 0
+                       ? fmt::format("ETA {}  ", base::duration_text(images_left(progress) / rate))
+                       : "";
+  return fmt::format("{}  loss {:.4f}  {:.1f} {}/s  {}{:.0f} MiB",
+                     place_text(progress),
                      loss,
                      rate,
                      progress.examples,
-                     left > 0 ? fmt::format("ETA {}  ", base::duration_text(left / rate)) : "",
+                     eta,
                      memory_mib);
 }
 

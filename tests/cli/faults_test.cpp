@@ -12,20 +12,13 @@
 #include <set>
 #include <sstream>
 
-#include "data/formats/atomic_file.h"
-#include "data/formats/image_file.h"
-#include "data/formats/json.h"
-#include "data/formats/npy.h"
-#include "data/formats/safetensors.h"
-#include "data/formats/torch_pickle.h"
-#include "data/formats/zip_archive.h"
 #include "tests/cli/program.h"
+#include "tests/cli/whole_files.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
 #include "tests/support/skip.h"
 
 using namespace uvic::test;
-namespace formats = uvic::formats;
 namespace fs = std::filesystem;
 
 namespace {
@@ -35,34 +28,6 @@ using Words = std::vector<std::string>;
 const std::set<std::string> kRepeated = {"write", "pwrite", "fsync"};
 
 bool tests_all() { return std::getenv("UVIC_FAULTS_ALL") != nullptr; }
-
-/// Throws where the file is not whole.
-void read_whole(const fs::path& file) {
-  const auto kind = file.extension();
-  if (kind == ".safetensors") formats::read_safetensors(file);
-  if (kind == ".png") formats::read_image(file);
-  if (kind == ".json") formats::read_json(file);
-  if (kind == ".npz") formats::read_npz(file);
-  if (kind == ".pth") formats::read_pth_file(file);
-  if (kind == ".toml" && formats::read_file(file).empty()) throw std::runtime_error("empty config");
-  if (kind == ".zip") {
-    const formats::ZipReader zip(file);
-    for (size_t i = 0; i < zip.entries().size(); ++i) zip.read(i);
-  }
-}
-
-/// Every file below the folder under a final name is whole; temporary ones are left by a kill
-/// alone.
-void check_sound(const fs::path& folder, bool killed) {
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (!entry.is_regular_file()) continue;
-    CAPTURE(entry.path().string());
-    if (entry.path().extension() == ".tmp")
-      CHECK(killed);
-    else
-      CHECK_NOTHROW(read_whole(entry.path()));
-  }
-}
 
 struct Fault {
   long number;
@@ -155,18 +120,7 @@ void nothing(const fs::path&) {}
 
 TEST_CASE("faults: a training leaves whole files, and the same command finishes it", "[faults]") {
   attack(
-      nothing,
-      [](const fs::path& folder) {
-        return tiny_training(folder / "run", 64) + Words{"--checkpoint_images",
-                                                         "32",
-                                                         "--grid_images",
-                                                         "32",
-                                                         "--log_images",
-                                                         "16",
-                                                         "--sample.steps",
-                                                         "1"};
-      },
-      15);
+      nothing, [](const fs::path& folder) { return short_training(folder / "run"); }, 15);
 }
 
 TEST_CASE("faults: sampling leaves whole images, and the same command finishes it", "[faults]") {

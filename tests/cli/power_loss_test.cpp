@@ -136,17 +136,6 @@ class Disk {
   Names now_, flushed_;
 };
 
-std::vector<std::string> short_training(const fs::path& folder) {
-  return tiny_training(folder / "run", 64) + std::vector<std::string>{"--checkpoint_images",
-                                                                      "32",
-                                                                      "--grid_images",
-                                                                      "32",
-                                                                      "--log_images",
-                                                                      "16",
-                                                                      "--sample.steps",
-                                                                      "1"};
-}
-
 /// Images of the state in a run folder; 0 where there is none.
 int64_t images_of(const fs::path& run) {
   if (!fs::exists(run / "state.safetensors")) return 0;
@@ -182,7 +171,7 @@ TEST_CASE("power loss: a run folder loses nothing that was saved, and the run go
 #endif
   const Scratch scratch, journal;
   const auto whole =
-      run_uvic(short_training(scratch.path()),
+      run_uvic(short_training(scratch.path() / "run"),
                "env LD_PRELOAD=" UVIC_RECORD " UVIC_RECORD_UNDER=" + scratch.path().string() +
                    " UVIC_RECORD_TO=" + (journal / "journal").string());
   CAPTURE(whole.err);
@@ -213,7 +202,7 @@ TEST_CASE("power loss: a run folder loses nothing that was saved, and the run go
       CHECK(images >= saved);
       for (int64_t logged = 16; logged <= images; logged += 16)
         CHECK(logged_images(run).count(logged) == 1);
-      const auto again = run_uvic(short_training(after.path()));
+      const auto again = run_uvic(short_training(after.path() / "run"));
       CAPTURE(again.err);
       CHECK(again.exit_code == 0);
       CHECK(same_tensors(run / "state.safetensors", state));

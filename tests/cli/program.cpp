@@ -138,6 +138,20 @@ std::vector<std::string> tiny_training(const std::filesystem::path& out, int64_t
           "fp32"};
 }
 
+std::vector<std::string> short_training(const std::filesystem::path& out) {
+  auto words = tiny_training(out, 64);
+  words.insert(words.end(),
+               {"--checkpoint_images",
+                "32",
+                "--grid_images",
+                "32",
+                "--log_images",
+                "16",
+                "--sample.steps",
+                "1"});
+  return words;
+}
+
 const std::filesystem::path& trained_run() {
   static const Scratch scratch;
   static const std::filesystem::path run = [] {

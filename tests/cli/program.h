@@ -44,6 +44,9 @@ class Running {
 std::vector<std::string> tiny_training(const std::filesystem::path& out,
                                        int64_t total_images = 640);
 
+/// 64 images of it with two checkpoints, two grids and four log lines: every file of a run.
+std::vector<std::string> short_training(const std::filesystem::path& out);
+
 /// A small class-conditional run with a null class, trained once for all tests of the process;
 /// weights at 160 and 320 images.
 const std::filesystem::path& trained_run();
