@@ -57,9 +57,11 @@ std::vector<std::string> expand_braces(const std::string& pattern, size_t limit)
     const auto rest = expand_braces(pattern.substr(close + 1), limit);
     if (choices.size() > limit / rest.size())
       throw std::invalid_argument(fmt::format("{}: more than {} names", pattern, limit));
+    const auto before = pattern.substr(0, open);
     std::vector<std::string> names;
     for (const auto& choice : choices)
-      for (const auto& ending : rest) names.push_back(pattern.substr(0, open) + choice + ending);
+      for (const auto& ending : rest)
+        names.push_back(fmt::format("{}{}{}", before, choice, ending));
     return names;
   }
   return {pattern};

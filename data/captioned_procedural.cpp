@@ -42,7 +42,7 @@ const char* split_name(CaptionSplit split) {
 CaptionedProcedural::CaptionedProcedural(
     int64_t size, int64_t image_size, uint64_t seed, CaptionSplit split, std::string label)
     : size_(size), image_size_(image_size), seed_(seed), split_(split), label_(std::move(label)) {
-  ProceduralDataset(size, image_size, seed);  // throws for sizes
+  const ProceduralDataset plain(size, image_size, seed);  // throws for sizes
   for (const auto& one : kLabels)
     if (label_ == one.name) class_names_ = &one.words(), labelled_ = one.value;
   if (!class_names_)

@@ -53,8 +53,8 @@ ImageFiles::ImageFiles(std::unique_ptr<FileContainer> container, const DatasetOp
   pixels_.reset(static_cast<uint8_t*>(std::calloc(listing_.files.size(), image_bytes)));
   if (!is_cached()) return;  // streams instead
   if (listing_.files.total_bytes() > kDecodeAtOnceBytes) return;
-  base::parallel_for(size(), 0, [this](int64_t index) { read_file(index, nullptr); });
-  if (skipped_ == size()) fail_all_bad();
+  base::parallel_for(ImageFiles::size(), 0, [this](int64_t index) { read_file(index, nullptr); });
+  if (skipped_ == ImageFiles::size()) fail_all_bad();
 }
 
 std::string ImageFiles::describe() const {
@@ -186,8 +186,8 @@ formats::ImageSize ImageFiles::own_size(int64_t index) const {
 }
 
 void ImageFiles::fail_all_bad() const {
-  throw std::runtime_error(
-      fmt::format("{}: none of its {} images can be decoded", container_->name(), size()));
+  throw std::runtime_error(fmt::format(
+      "{}: none of its {} images can be decoded", container_->name(), listing_.files.size()));
 }
 
 /// One file to `planes` (unless null: then to the cache alone). False if it is bad and bad ones are

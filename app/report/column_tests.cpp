@@ -236,9 +236,7 @@ json column_tests(const json& entries, const std::string& metric, const std::str
   if (columns.size() < 2 || !direction) return tests;
   for (size_t i = 0; i < columns.size(); ++i)
     for (size_t j = i + 1; j < columns.size(); ++j) {
-      if (baseline.empty())
-        tests.push_back(test_of(columns[j], columns[i], *direction));
-      else if (columns[i].name == baseline)
+      if (baseline.empty() || columns[i].name == baseline)
         tests.push_back(test_of(columns[j], columns[i], *direction));
       else if (columns[j].name == baseline)
         tests.push_back(test_of(columns[i], columns[j], *direction));

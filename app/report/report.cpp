@@ -118,7 +118,7 @@ json leaves_view(const json& value) {
         std::none_of(node.begin(), node.end(), [](const json& e) { return e.is_structured(); });
     if (node.is_object() || (node.is_array() && !plain_list)) {
       for (const auto& [name, child] : node.items())
-        walk(key.empty() ? name : key + "." + name, child);
+        walk(key.empty() ? name : fmt::format("{}.{}", key, name), child);
       return;
     }
     rows.push_back({{"key", key}, {"value", shortened(shown(node), kLongest)}});

@@ -1,5 +1,6 @@
 #include "app/runs/checkpoint_list.h"
 
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -41,6 +42,7 @@ std::string list_of(const std::vector<NumberedFile>& files) {
 
 /// The first checkpoint at or after each multiple of `every`.
 std::vector<NumberedFile> at_multiples(const std::vector<NumberedFile>& files, int64_t every) {
+  TORCH_INTERNAL_ASSERT(every > 0);
   std::vector<NumberedFile> chosen;
   int64_t done = 0;
   for (const auto& file : files)

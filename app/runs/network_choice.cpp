@@ -92,7 +92,8 @@ void add_dotless(const model::NamedTensors& tensors, Networks& networks) {
                                                             : prefix.find('.', cut) + 1) {
         model::NamedTensors average;
         for (const auto& [name, tensor] : network) {
-          const auto found = tensors.find(holder + without_dots(prefix.substr(cut) + name));
+          const auto found =
+              tensors.find(fmt::format("{}{}", holder, without_dots(prefix.substr(cut) + name)));
           if (found == tensors.end() || found->second.sizes() != tensor.sizes()) break;
           average.emplace(name, found->second);
         }

@@ -94,8 +94,9 @@ std::string named_difference(const std::string& key,
   if (before.is_object() && now.is_object())
     for (const auto& [name, value] : now.items())
       if (!before.contains(name) || before[name] != value)
-        return named_difference(
-            key + "." + name, before.contains(name) ? before[name] : nlohmann::json(), value);
+        return named_difference(fmt::format("{}.{}", key, name),
+                                before.contains(name) ? before[name] : nlohmann::json(),
+                                value);
   const auto text = [](const nlohmann::json& value) {
     return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   };

@@ -1,5 +1,7 @@
 #include "app/training/job.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 #include <vector>
 
@@ -37,7 +39,7 @@ void require_same_job(base::ProcessGroup& group,
                       torch::Device device) {
   std::string options;
   for (const auto& [name, value] : option_texts(config))
-    if (!option_may_differ(name)) options += name + " = " + value + "; ";
+    if (!option_may_differ(name)) options += fmt::format("{} = {}; ", name, value);
   group.require_same({{"configuration", options},
                       {"training set", examples.fingerprint()},
                       {"precision", base::resolve_precision(config.precision, device)},

@@ -60,12 +60,12 @@ class Trainer {
         snapshots_(snapshots),
         state_(state),
         run_(run),
-        device_(state.model->device()),
         batches_(batches),
         group_(processes.group),
-        writes_(!group_ || group_->is_first()),
         elapsed_before_(state.elapsed_sec),
-        saved_at_(state.images_seen) {
+        saved_at_(state.images_seen),
+        writes_(!group_ || group_->is_first()),
+        device_(state.model->device()) {
     const auto dtype = base::compute_dtype(base::resolve_precision(config.precision, device_));
     state_.model->set_compute_dtype(dtype);
     state_.ema->set_compute_dtype(dtype);
@@ -349,21 +349,18 @@ class Trainer {
   const Snapshots& snapshots_;
   TrainState& state_;
   const RunDir& run_;
-  torch::Device device_;
   data::BatchSource& batches_;
   base::ProcessGroup* group_;
-  const bool writes_;  ///< the run's folder
   std::unique_ptr<GradientExchange> exchange_;
-  bool stop_agreed_ = false;
   std::unique_ptr<CudaStep> on_gpu_;
   Window window_, since_save_;
-  Clock::time_point saved_time_ = Clock::now();
-  bool first_step_logged_ = false, estimated_ = false;
-  Clock::time_point first_step_end_;
+  Clock::time_point saved_time_ = Clock::now(), first_step_end_;
   const Clock::time_point start_ = Clock::now();
   double elapsed_before_, aside_sec_ = 0;
   int64_t saved_at_;
-  bool between_steps_ = true;
+  const bool writes_;  ///< the run's folder
+  bool stop_agreed_ = false, first_step_logged_ = false, estimated_ = false, between_steps_ = true;
+  torch::Device device_;
 };
 
 }  // namespace
