@@ -71,7 +71,7 @@ def fault_of(answer, must_fail=False):
         return f"exit code {answer.code}"
     if answer.code == 0 and must_fail:
         return "taken for good"
-    lines = answer.err.splitlines()
+    lines = [line for line in answer.err.splitlines() if not line.startswith("note: ")]
     if answer.code != 0 and not (lines and lines[-1].startswith("uvic: ") and len(lines[-1]) > 10):
         return "no message"
     if answer.code == 2 and len(lines) != 1:

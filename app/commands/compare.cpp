@@ -69,7 +69,11 @@ void write_real_images_of(const data::Dataset& dataset,
 /// What the samples of a network with text show: captions of --captions, or of the
 /// training set, the same for every column.
 std::vector<std::string> prompts_of(const CompareOptions& options, const RunConfig& training) {
-  if (!training.model.input().takes_context()) return {};
+  if (!training.model.input().takes_context()) {
+    base::require(options.captions.empty(),
+                  "--captions: leave it out; the network takes no text (model.clip_dim is 0)");
+    return {};
+  }
   const auto seed = static_cast<uint64_t>(options.first_sample_seed);
   if (!options.captions.empty())
     return choose_captions(options.captions, training.score_count, seed);

@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "app/runs/text_encoder.h"
+#include "base/check.h"
 
 namespace uvic::app {
 
@@ -21,6 +22,22 @@ void EncoderConfig::override_with(const EncoderConfig& given) {
   if (given.latent_scale != 0) latent_scale = given.latent_scale;
   if (given.latent_shift != 0) latent_shift = given.latent_shift;
   if (given.tile != 0) tile = given.tile;
+}
+
+void EncoderConfig::require_used_by(const model::NetworkInput& input) const {
+  const char* of_latents = input.takes_tokens() ? "the network is one of sequences"
+                                                : "the network works on pixels (latent_scale is 0)";
+  const bool latent = is_latent() && !input.takes_tokens();
+  base::require(latent || autoencoder.empty(), "--autoencoder: leave it out; {}", of_latents);
+  base::require(latent || tile == 0, "--tile: leave it out; {}", of_latents);
+  base::require(latent || latent_shift == 0, "--latent_shift: leave it out; {}", of_latents);
+  base::require(input.takes_context() || text_encoder.empty(),
+                "--text_encoder: leave it out; the network takes no text (model.clip_dim is 0)");
+  const bool reads_text = input.takes_context() && text_encoder != kWordEncoder;
+  base::require(reads_text || tokenizer.empty(),
+                "--tokenizer: leave it out; {}",
+                input.takes_context() ? "the embedded text encoder has its own"
+                                      : "the network takes no text (model.clip_dim is 0)");
 }
 
 bool EncoderConfig::operator==(const EncoderConfig& other) const {

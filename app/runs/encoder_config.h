@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/field.h"
+#include "model/network_config.h"
 
 namespace uvic::app {
 
@@ -48,6 +49,9 @@ struct EncoderConfig {
   }
 
   bool is_latent() const { return latent_scale > 0; }
+
+  /// Throws std::invalid_argument where something is given that a network with `input` never uses.
+  void require_used_by(const model::NetworkInput& input) const;
 
   /// Takes over what `given` says. Paths become absolute, so that a run can keep them.
   void override_with(const EncoderConfig& given);

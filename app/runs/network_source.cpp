@@ -119,7 +119,10 @@ SampleSource open_sample_source(const std::string& run,
     check_config_of_run(run, source.training, file);
   take_weights(std::move(file), source);
   auto& training = source.training;
-  if (training.is_of_sequences()) return source;
+  if (training.is_of_sequences()) {
+    encoders.require_used_by(training.model.input());
+    return source;
+  }
   training.encoders.override_with(encoders);
   base::require(
       training.encoders.is_latent() || training.model.input().channels == 3,
@@ -127,6 +130,7 @@ SampleSource open_sample_source(const std::string& run,
       "--latent_scale (0.18215 in the official ImageNet models, 0.2301 in those of MS-COCO)",
       source.weights.string(),
       training.model.input().channels);
+  training.encoders.require_used_by(training.model.input());
   return source;
 }
 

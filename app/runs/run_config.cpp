@@ -21,6 +21,7 @@ void RunConfig::validate() const {
   guidance.validate();
   tokens.validate();
   is_of_sequences() ? validate_sequences() : validate_images();
+  encoders.require_used_by(model.input());
   base::require(accumulate <= batch_size,
                 fmt::format("--accumulate {}: give 1 to batch_size {}", accumulate, batch_size));
   base::require(

@@ -149,6 +149,15 @@ TEST_CASE("what sampling needs is missed before any training", "[compare]") {
   CHECK_FALSE(fs::exists(out / "runs"));
 }
 
+TEST_CASE("captions for networks without text are refused before any training", "[compare]") {
+  Tiny tiny;
+  const auto out = tiny.scratch / "out";
+  tiny.options.captions = "captions.json";
+  const auto plan = plan_comparison(tiny.options, out, [](RunConfig&) {});
+  CHECK_THROWS_WITH(run_comparison(tiny.options, out, plan), Catch::Contains("takes no text"));
+  CHECK_FALSE(fs::exists(out / "runs"));
+}
+
 TEST_CASE("kept results are used only for what they were made from", "[compare]") {
   Tiny tiny;
   const auto out = tiny.scratch / "out";
