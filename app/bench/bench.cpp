@@ -31,6 +31,7 @@ constexpr Part kParts[] = {{"step", bench_step},
                            {"attention", bench_attention},
                            {"products", bench_products},
                            {"features", bench_features},
+                           {"autoencoder", bench_autoencoder},
                            {"data", bench_data}};
 
 std::vector<std::string> words(const std::string& text) {

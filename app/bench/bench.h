@@ -21,6 +21,8 @@ struct BenchOptions {
   std::string tokens = "64,128,257,512,1025,2048,4096";
   std::string data = "procedural";
   std::string inception;
+  std::string autoencoder;
+  int64_t image_size = 256;
   double seconds = 10;
   bool plain = true;
   std::string json;
@@ -36,7 +38,7 @@ struct BenchOptions {
     visit("parts",
           parts,
           Field{"What to measure, any of step,evaluation,sampling,scaling,profile,attention,"
-                "products,features,data"});
+                "products,features,autoencoder,data"});
     visit("batch_size",
           batch_size,
           Field{"Images in a step, an evaluation, a batch of samples",
@@ -49,6 +51,14 @@ struct BenchOptions {
     visit("tokens", tokens, Field{"Lengths of `attention`"});
     visit("data", data, Field{"What `data` loads and `features` reads: as in uvic train"});
     visit("inception", inception, Field{"Weights of the FID Inception, for `features`"});
+    visit(
+        "autoencoder",
+        autoencoder,
+        Field{
+            "Weights that `autoencoder` measures; empty: random ones of Stable Diffusion's shape"});
+    visit("image_size",
+          image_size,
+          Field{"Side of the images of `autoencoder`, px", base::from(8, 8192)});
     visit("seconds",
           seconds,
           Field{"Time for each measurement; at least three calls", base::from(0, 86400)});

@@ -38,6 +38,8 @@ nlohmann::json bench_attention(const Bench& bench);
 nlohmann::json bench_products(const Bench& bench);
 /// The feature networks of the metrics.
 nlohmann::json bench_features(const Bench& bench);
+/// Encoding and decoding of one image by a KL autoencoder.
+nlohmann::json bench_autoencoder(const Bench& bench);
 /// The loading of training batches.
 nlohmann::json bench_data(const Bench& bench);
 

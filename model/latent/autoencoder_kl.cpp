@@ -55,13 +55,27 @@ AutoencoderKl AutoencoderKl::open(const std::filesystem::path& path, std::string
   result.path_ = file.path;
   result.net_ = AutoencoderNet(file.config, file.has_encoder, file.has_decoder);
   load_autoencoder(result.net_, file);
-  result.masters_ = named_weights(*result.net_);
   if (notes)
     for (const auto& note : file.notes) *notes += (notes->empty() ? "" : "\n") + note;
-  result.net_->eval();
-  for (auto& parameter : result.net_->parameters()) parameter.set_requires_grad(false);
-  result.to(torch::kCPU, torch::kFloat32);
+  result.freeze();
   return result;
+}
+
+AutoencoderKl AutoencoderKl::random(const AutoencoderKlConfig& config) {
+  AutoencoderKl result;
+  result.config_ = config;
+  result.net_ = AutoencoderNet(config);
+  const torch::NoGradGuard no_grad;
+  result.net_->initialise();
+  result.freeze();
+  return result;
+}
+
+void AutoencoderKl::freeze() {
+  masters_ = named_weights(*net_);
+  net_->eval();
+  for (auto& parameter : net_->parameters()) parameter.set_requires_grad(false);
+  to(torch::kCPU, torch::kFloat32);
 }
 
 void AutoencoderKl::to(torch::Device device, torch::ScalarType compute) {
@@ -79,6 +93,8 @@ void AutoencoderKl::to(torch::Device device, torch::ScalarType compute) {
     if (value.dim() == 4) value = value.contiguous(torch::MemoryFormat::ChannelsLast);
     item.value().set_data(value);
   }
+  for (const auto& module : net_->modules(/*include_self=*/false))
+    if (auto* conv = module->as<ConvImpl>()) conv->forget_packed();
 }
 
 torch::Tensor AutoencoderKl::encode(const torch::Tensor& images, int64_t tile) {

@@ -26,6 +26,9 @@ class AutoencoderKl {
   /// Throws std::runtime_error that names the file and the fault.
   static AutoencoderKl open(const std::filesystem::path& path, std::string* notes = nullptr);
 
+  /// One with new weights from torch's global generator, for measurements.
+  static AutoencoderKl random(const AutoencoderKlConfig& config);
+
   const AutoencoderKlConfig& config() const { return config_; }
   const std::filesystem::path& path() const { return path_; }  ///< of the file
   int64_t downsampling() const { return config_.downsampling(); }
@@ -51,6 +54,7 @@ class AutoencoderKl {
 
  private:
   AutoencoderKl() = default;
+  void freeze();  ///< takes net_'s weights as masters, on the CPU in float32
   torch::Tensor encode_one(const torch::Tensor& image, int64_t tile);
   torch::Tensor decode_one(const torch::Tensor& z, int64_t tile);
 

@@ -3,15 +3,13 @@
 #include <cmath>
 
 #include "model/attention/attention.h"
+#include "model/kernel_choice.h"
+#include "model/kernels/cpu/image_kernels.h"
 
 namespace uvic::model {
 namespace {
 
 constexpr double kGroupNormEpsilon = 1e-6;
-
-torch::Tensor twice_as_large(const torch::Tensor& x) {
-  return torch::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)});
-}
 
 }  // namespace
 
@@ -29,8 +27,37 @@ void ConvImpl::initialise() {
   bias.uniform_(-bound, bound);
 }
 
+std::shared_ptr<const PackedConv3x3> ConvImpl::packed_for(const torch::Tensor& x) {
+  if (torch::GradMode::is_enabled() || weight.requires_grad() || !fused_kernels() || stride_ != 1 ||
+      padding_ != 1 || x.scalar_type() != torch::kFloat32 || !image_kernels_serve(x) ||
+      !PackedConv3x3::serves(weight))
+    return nullptr;
+  const std::lock_guard<std::mutex> lock(packing_);
+  if (!packed_ || &packed_->kernels() != &active_image_kernels())
+    packed_ = std::make_shared<const PackedConv3x3>(weight);
+  return packed_;
+}
+
+void ConvImpl::forget_packed() {
+  const std::lock_guard<std::mutex> lock(packing_);
+  packed_ = nullptr;
+}
+
 torch::Tensor ConvImpl::forward(const torch::Tensor& x) {
+  if (const auto packed = packed_for(x)) return image_conv3x3(x, *packed, bias, {}, false);
   return torch::conv2d(x.to(weight.scalar_type()), weight, bias, stride_, padding_);
+}
+
+torch::Tensor ConvImpl::add_to(const torch::Tensor& residual, const torch::Tensor& x) {
+  if (const auto packed = packed_for(x);
+      packed && image_kernels_serve(residual) && residual.scalar_type() == torch::kFloat32)
+    return image_conv3x3(x, *packed, bias, residual, false);
+  return residual + forward(x);
+}
+
+torch::Tensor ConvImpl::of_enlarged(const torch::Tensor& x) {
+  if (const auto packed = packed_for(x)) return image_conv3x3(x, *packed, bias, {}, true);
+  return forward(torch::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)}));
 }
 
 GroupNormImpl::GroupNormImpl(int64_t groups, int64_t channels) : groups_(groups) {
@@ -39,6 +66,9 @@ GroupNormImpl::GroupNormImpl(int64_t groups, int64_t channels) : groups_(groups)
 }
 
 torch::Tensor GroupNormImpl::forward(const torch::Tensor& x, bool silu) {
+  if (!torch::GradMode::is_enabled() && fused_kernels() && image_kernels_serve(x) &&
+      weight.scalar_type() == torch::kFloat32)
+    return image_group_norm(x, groups_, weight, bias, kGroupNormEpsilon, silu);
   auto y = torch::group_norm(x.to(weight.scalar_type()), groups_, weight, bias, kGroupNormEpsilon);
   if (silu) y = torch::silu(y);
   return y.to(x.scalar_type());
@@ -55,7 +85,7 @@ ResnetBlockImpl::ResnetBlockImpl(int64_t in, int64_t out, int64_t groups) {
 torch::Tensor ResnetBlockImpl::forward(const torch::Tensor& x) {
   const auto h = conv1->forward(norm1->forward(x, /*silu=*/true));
   const auto shortcut = nin_shortcut ? nin_shortcut->forward(x) : x;
-  return shortcut + conv2->forward(norm2->forward(h, /*silu=*/true));
+  return conv2->add_to(shortcut, norm2->forward(h, /*silu=*/true));
 }
 
 AttentionBlockImpl::AttentionBlockImpl(int64_t channels, int64_t groups) {
@@ -170,7 +200,7 @@ torch::Tensor DecoderImpl::begin(torch::Tensor z) { return mid->forward(conv_in-
 torch::Tensor DecoderImpl::ascend(torch::Tensor x) {
   for (auto level = up.rbegin(); level != up.rend(); ++level) {
     x = (*level)->forward(x);
-    if ((*level)->resample) x = (*level)->resample->forward(twice_as_large(x));
+    if ((*level)->resample) x = (*level)->resample->of_enlarged(x);
   }
   return conv_out->forward(norm_out->forward(x, /*silu=*/true));
 }

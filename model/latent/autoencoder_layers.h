@@ -5,24 +5,38 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <vector>
 
 #include "model/latent/autoencoder_config.h"
 
 namespace uvic::model {
 
+class PackedConv3x3;
+
 /// y = x * W + b, a convolution in the dtype of its weight, with PyTorch's initialisation.
+///
+/// Without gradients, on the CPU and in float32, wide 3x3 convolutions with stride 1 run by
+/// image_conv3x3() with weights that are packed once; all others by the library.
 class ConvImpl : public torch::nn::Module {
  public:
   ConvImpl(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1, int64_t padding = 0);
   torch::Tensor forward(const torch::Tensor& x);
-  void initialise();  ///< weights are undefined memory before this or a load
+  torch::Tensor add_to(const torch::Tensor& residual, const torch::Tensor& x);  ///< residual + y
+  torch::Tensor of_enlarged(const torch::Tensor& x);  ///< of x twice as large, nearest neighbours
+  void initialise();     ///< weights are undefined memory before this or a load
+  void forget_packed();  ///< to be called after a change of the weight
 
   torch::Tensor weight;  ///< [out, in, kernel, kernel]
   torch::Tensor bias;    ///< [out]
 
  private:
+  std::shared_ptr<const PackedConv3x3> packed_for(const torch::Tensor& x);
+
   int64_t stride_, padding_;
+  std::mutex packing_;
+  std::shared_ptr<const PackedConv3x3> packed_;
 };
 TORCH_MODULE(Conv);
 
