@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -87,6 +88,12 @@ int print_and_exit(const CLI::App& app, const CLI::ParseError& asked) {
   return code;
 }
 
+/// "a -> b: No such file or directory", without the name of the function that failed.
+std::string message_of(const std::filesystem::filesystem_error& error) {
+  const auto second = error.path2().empty() ? "" : " -> " + error.path2().string();
+  return fmt::format("{}{}: {}", error.path1().string(), second, error.code().message());
+}
+
 int run(int argc, char** argv) {
   try {
     uvic::base::set_up_process(0);
@@ -116,6 +123,8 @@ int run(int argc, char** argv) {
     return fail(2, e.what());
   } catch (const c10::Error& e) {
     return fail(1, e.what_without_backtrace());
+  } catch (const std::filesystem::filesystem_error& e) {
+    return fail(1, message_of(e));
   } catch (const std::exception& e) {
     return fail(1, e.what());
   } catch (const uvic::base::StopRequested&) {  // no std::exception

@@ -19,6 +19,15 @@ namespace {
 
 using nlohmann::json;
 
+constexpr size_t kLongestText = size_t{1} << 14;  // bytes; text encoders read 77 tokens of it
+
+/// One text may be asked for with ten thousand seeds.
+void require_short(const std::string& text, const std::string& file) {
+  if (text.size() > kLongestText)
+    throw std::runtime_error(fmt::format(
+        "{}: a text of {} bytes; at most {} are taken", file, text.size(), kLongestText));
+}
+
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;
   std::istringstream stream(text);
@@ -57,10 +66,16 @@ std::vector<std::vector<std::string>> captions_of_file(const std::string& file) 
           "{}: no captions; give MS-COCO's captions_*.json, a JSON list of texts, or a text file "
           "with one a line",
           file));
-    return captions_of_coco(parsed, file);
+    auto captions = captions_of_coco(parsed, file);
+    for (const auto& of_image : captions)
+      for (const auto& caption : of_image) require_short(caption, file);
+    return captions;
   }
   std::vector<std::vector<std::string>> captions;
-  for (auto& caption : data::read_caption_list(file)) captions.push_back({std::move(caption)});
+  for (auto& caption : data::read_caption_list(file)) {
+    require_short(caption, file);
+    captions.push_back({std::move(caption)});
+  }
   return captions;
 }
 
@@ -71,6 +86,7 @@ std::vector<std::string> read_prompts(const std::vector<std::string>& given,
   if (file.empty()) return given;
   base::require(given.empty(), "--prompt, --prompts: give one of them");
   auto prompts = lines_of(formats::read_file(file));
+  for (const auto& prompt : prompts) require_short(prompt, file);
   if (prompts.empty())
     throw std::runtime_error(fmt::format("{}: no prompt in it; give one a line", file));
   return prompts;

@@ -97,6 +97,22 @@ TEST_CASE("a FIFO as an input is refused at once", "[special_files]") {
   }
 }
 
+TEST_CASE("a file that links to itself is named, without the words of the library",
+          "[special_files]") {
+  const Scratch scratch;
+  const auto run = scratch / "run";
+  const Words often{"--grid_images", "32", "--checkpoint_images", "32"};
+  REQUIRE(run_uvic(tiny_training(run, 64) + often).exit_code == 0);
+  const auto* name = GENERATE("grids/000000064.png", "weights/000000096.safetensors");
+  fs::remove(run / name);
+  fs::create_symlink(run / name, run / name);
+  const auto outcome = run_uvic(tiny_training(run, 128) + often);
+  CAPTURE(name, outcome.err);
+  CHECK(outcome.exit_code == 1);
+  const auto message = std::string(name) + ": Too many levels of symbolic links\n";
+  CHECK_THAT(outcome.err, Catch::EndsWith(message));
+}
+
 TEST_CASE("what looks like a stream or a flag is no output", "[special_files]") {
   const auto* name = GENERATE("-", "--report", "-x/y");
   CAPTURE(name);

@@ -1,9 +1,10 @@
 #include "app/runs/encoder_config.h"
 
-#include <catch2/catch.hpp>
+#include <stdexcept>
 #include <string>
 
 #include "app/runs/run_config.h"
+#include "tests/support/catch.h"
 
 namespace uvic::app {
 namespace {

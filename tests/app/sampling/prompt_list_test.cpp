@@ -1,6 +1,7 @@
 #include "app/sampling/prompt_list.h"
 
 #include <set>
+#include <utility>
 
 #include "data/formats/atomic_file.h"
 #include "tests/support/catch.h"
@@ -58,4 +59,17 @@ TEST_CASE("captions are read from lists and texts too, and other files are refus
   CHECK_THROWS_WITH(choose_captions(file, 2, 0), Contains("annotation without image_id"));
   write_file_atomically(file, "");
   CHECK_THROWS_WITH(choose_captions(file, 2, 0), Contains("captions"));
+  // Chosen ten thousand times, a text of megabytes would fill the memory.
+  const std::string longest(16384, 'a');
+  for (const auto& [before, after] :
+       {std::pair<const char*, const char*>{"", ""},
+        {"[\"", "\"]"},
+        {R"({"annotations": [{"image_id": 1, "caption": ")", "\"}]}"}}) {
+    write_file_atomically(file, before + longest + after);
+    CHECK(choose_captions(file, 1, 0) == std::vector<std::string>{longest});
+    write_file_atomically(file, before + longest + "a" + after);
+    CHECK_THROWS_WITH(choose_captions(file, 1, 0), Contains("a text of 16385 bytes"));
+  }
+  write_file_atomically(file, longest + "a\n");
+  CHECK_THROWS_WITH(read_prompts({}, file), Contains("a text of 16385 bytes"));
 }
