@@ -64,11 +64,15 @@ std::vector<std::string> names_of_classes(const nlohmann::json& json,
 void label_by_json(const FileContainer& container, const StoredFile& json_file, Listing& listing) {
   const std::string name = container.name() + "/" + json_file.path;
   const size_t prefix = json_file.path.size() - std::strlen("dataset.json");
+  // A pair of a file takes three values; labels of as many files as ImageNet has may be of others.
+  constexpr size_t kValuesOfOthers = size_t{1} << 22;
+  formats::JsonLimits limits;
+  limits.values = std::max(kValuesOfOthers, 4 * listing.files.size());
   // Before it is unpacked.
-  if (const formats::JsonLimits limits; json_file.size_bytes > limits.bytes)
+  if (json_file.size_bytes > limits.bytes)
     throw formats::file_error(
         name, fmt::format("JSON of {} bytes, the limit is {}", json_file.size_bytes, limits.bytes));
-  const auto json = formats::parse_json(container.read(json_file), name);
+  const auto json = formats::parse_json(container.read(json_file), name, limits);
   if (!json.is_object()) throw formats::file_error(name, "want an object with \"labels\"");
   const auto labels = json.find("labels");
   if (labels == json.end() || labels->is_null()) return;

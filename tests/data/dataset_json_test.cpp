@@ -76,3 +76,12 @@ TEST_CASE("dataset.json: wrong labels are told with the file they are for", "[ed
   told("[]", "want an object");
   told("{", "dataset.json");
 }
+
+TEST_CASE("dataset.json: many times more values than the archive has files are refused", "[edm]") {
+  const Scratch scratch;
+  std::string json = R"({"labels":[)";
+  for (int i = 0; i < (1 << 22); ++i) json += "{},";
+  write_zip(scratch / "set.zip", {{"a.png", grey_png(1)}, {"dataset.json", json + "{}]}"}});
+  CHECK_THROWS_WITH(open_at_8px(scratch / "set.zip"),
+                    holds("dataset.json") && holds("more than 4194304 values"));
+}
