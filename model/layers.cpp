@@ -9,7 +9,16 @@
 namespace uvic::model {
 namespace {
 
-constexpr double kLayerNormEpsilon = 1e-5;
+constexpr double kLayerNormEpsilon = 1e-5, kRmsNormEpsilon = 1e-6;
+
+torch::Tensor rms_normalised(const torch::Tensor& x,
+                             const torch::Tensor& weight,
+                             double epsilon,
+                             torch::Dtype out) {
+  const auto wide = x.to(weight.scalar_type());
+  const auto scale = (wide.square().mean(-1, true) + epsilon).rsqrt();  // [..., 1]
+  return (weight * (wide * scale)).to(out);
+}
 
 BlockParameters fused_parameters(const BlockImpl& b) {
   BlockParameters p;
@@ -53,23 +62,41 @@ torch::Tensor LinearImpl::forward(const torch::Tensor& x) {
   return torch::linear(x, weight.to(dtype), bias.defined() ? bias.to(dtype) : bias);
 }
 
-LayerNormImpl::LayerNormImpl(int64_t dim) {
+RmsNormImpl::RmsNormImpl(int64_t dim, double epsilon) : epsilon_(epsilon) {
   weight = register_parameter("weight", torch::ones(dim));
-  bias = register_parameter("bias", torch::zeros(dim));
+}
+
+torch::Tensor RmsNormImpl::forward(const torch::Tensor& x, torch::Dtype out) {
+  return rms_normalised(x, weight, epsilon_, out);
+}
+
+LayerNormImpl::LayerNormImpl(int64_t dim, bool rms) {
+  weight = register_parameter("weight", torch::ones(dim));
+  if (!rms) bias = register_parameter("bias", torch::zeros(dim));
 }
 
 torch::Tensor LayerNormImpl::forward(const torch::Tensor& x, torch::Dtype out) {
+  if (!bias.defined()) return rms_normalised(x, weight, kRmsNormEpsilon, out);
   return torch::layer_norm(
              x.to(weight.scalar_type()), weight.sizes(), weight, bias, kLayerNormEpsilon)
       .to(out);
 }
 
-MlpImpl::MlpImpl(int64_t dim, int64_t hidden) {
-  fc1 = register_module("fc1", Linear(dim, hidden));
-  fc2 = register_module("fc2", Linear(hidden, dim));
+MlpImpl::MlpImpl(int64_t dim, int64_t hidden, bool swiglu) {
+  if (swiglu) {
+    w12 = register_module("w12", Linear(dim, 2 * hidden));
+    w3 = register_module("w3", Linear(hidden, dim));
+  } else {
+    fc1 = register_module("fc1", Linear(dim, hidden));
+    fc2 = register_module("fc2", Linear(hidden, dim));
+  }
 }
 
 torch::Tensor MlpImpl::forward(const torch::Tensor& x) {
+  if (w12) {
+    const auto both = w12->forward(x).chunk(2, -1);  // [B, L, hidden] each
+    return w3->forward(torch::silu(both[0]) * both[1]);
+  }
   return fc2->forward(torch::gelu(fc1->forward(x)));  // [B, L, hidden] between
 }
 
@@ -78,40 +105,83 @@ AttentionImpl::AttentionImpl(int64_t dim,
                              bool qkv_bias,
                              double scale,
                              const AttentionKind& kind,
-                             int64_t layer)
-    : num_heads_(num_heads), scale_(scale), kind_(&kind), layer_(layer) {
+                             int64_t layer,
+                             const LayerOptions& options)
+    : num_heads_(num_heads),
+      scale_(scale),
+      kind_(&kind),
+      layer_(layer),
+      value_residual_(options.value_residual) {
   qkv = register_module("qkv", Linear(dim, 3 * dim, qkv_bias));
   proj = register_module("proj", Linear(dim, dim));
   if (kind.gated) gate = register_module("gate", Linear(dim, dim));
   // Only kinds of sequence networks have parameters for each offset.
   kind_parameters_ = register_kind_parameters(*this, kind, {num_heads, dim / num_heads, 1});
+  if (options.qk_norm) {
+    q_norm = register_module("q_norm", RmsNorm(dim / num_heads, kRmsNormEpsilon));
+    k_norm = register_module("k_norm", RmsNorm(dim / num_heads, kRmsNormEpsilon));
+  }
+  if (value_residual_ && layer > 0)
+    v_residual = register_parameter("v_residual", torch::full({1}, 0.5));
 }
 
-torch::Tensor AttentionImpl::forward(const torch::Tensor& x, torch::Tensor* values) {
+torch::Tensor AttentionImpl::forward(const torch::Tensor& x, const BlockCall& call) {
   const auto projected = qkv->forward(x);  // [B, L, 3 dim]
   AttentionInput more;
-  if (values) more.v_previous = *values;
-  if (values) *values = split_heads(projected.detach(), num_heads_)[2];
   if (gate) more.gate = gate->forward(x).unflatten(2, {num_heads_, -1}).transpose(1, 2);
   more.layer = layer_;
   more.parameters = kind_parameters_;
+  if (q_norm || value_residual_ || call.rotations.defined())
+    return proj->forward(forward_apart(projected, call, std::move(more)));
+  if (call.values) more.v_previous = *call.values;
+  if (call.values) *call.values = split_heads(projected.detach(), num_heads_)[2];
   return proj->forward(self_attention(*kind_, projected, num_heads_, scale_, more));
 }
 
-BlockImpl::BlockImpl(int64_t dim, int64_t hidden, Attention attention, bool skip) {
-  norm1 = register_module("norm1", LayerNorm(dim));
+/// Attention of queries, keys and values that are changed before, [B, L, dim].
+torch::Tensor AttentionImpl::forward_apart(const torch::Tensor& projected,
+                                           const BlockCall& call,
+                                           AttentionInput in) {
+  const auto parts = split_heads(projected, num_heads_);  // [B, H, L, D] each
+  const auto compute = projected.scalar_type();
+  const auto placed = [&](torch::Tensor x, RmsNorm& norm) {
+    if (norm) x = norm->forward(x, compute);
+    if (!call.rotations.defined()) return x;
+    // Narrower rotations turn equal parts of a head, each by itself.
+    return rotate_parts(x, call.rotations, x.size(-1) / (2 * call.rotations.cos.size(-1)));
+  };
+  in.q = placed(parts[0], q_norm), in.k = placed(parts[1], k_norm), in.v = parts[2];
+  if (value_residual_ && call.first_values) {
+    auto& first = *call.first_values;
+    if (!first.defined())
+      first = in.v;
+    else if (v_residual.defined())
+      in.v = in.v + v_residual.to(compute) * (first - in.v);
+  }
+  if (call.values) {
+    in.v_previous = *call.values;
+    *call.values = in.v.detach();
+  }
+  in.scale = scale_;
+  return attention(*kind_, in).transpose(1, 2).flatten(2);
+}
+
+BlockImpl::BlockImpl(
+    int64_t dim, int64_t hidden, Attention attention, bool skip, const LayerOptions& options)
+    : is_published_(!options.any()) {
+  norm1 = register_module("norm1", LayerNorm(dim, options.rms_norm));
   attn = register_module("attn", std::move(attention));
-  norm2 = register_module("norm2", LayerNorm(dim));
-  mlp = register_module("mlp", Mlp(dim, hidden));
+  norm2 = register_module("norm2", LayerNorm(dim, options.rms_norm));
+  mlp = register_module("mlp", Mlp(dim, hidden, options.swiglu));
   if (skip) skip_linear = register_module("skip_linear", Linear(2 * dim, dim));
 }
 
 torch::Tensor BlockImpl::forward(torch::Tensor x,
                                  const torch::Tensor& skip,
-                                 torch::Tensor* values,
-                                 torch::Dtype compute) {
+                                 const BlockCall& call) {
   const auto score = attn->kind().score;
-  if (score && !values && fused_kernels()) {
+  const auto compute = call.compute;
+  if (is_published_ && score && !call.values && !call.rotations.defined() && fused_kernels()) {
     const BlockShape shape{attn->num_heads(), attn->scale(), *score, kLayerNormEpsilon};
     if (fused_block_serves(x, norm1->weight, compute))
       return fused_block(x, skip, fused_parameters(*this), shape, compute);
@@ -122,7 +192,7 @@ torch::Tensor BlockImpl::forward(torch::Tensor x,
   const auto residual = x.scalar_type();
   if (skip_linear)
     x = skip_linear->forward(torch::cat({x.to(compute), skip.to(compute)}, -1)).to(residual);
-  x = x + attn->forward(norm1->forward(x, compute), values);
+  x = x + attn->forward(norm1->forward(x, compute), call);
   return x + mlp->forward(norm2->forward(x, compute));
 }
 
