@@ -9,7 +9,13 @@ namespace uvic::base {
 
 /// The purpose of the numbers. Different uses of one position are independent. The values are part
 /// of the meaning of a seed: never renumber them.
-enum class RandomUse : uint32_t { kNoise = 1, kTime = 2, kConditionDropout = 3, kLatent = 4 };
+enum class RandomUse : uint32_t {
+  kNoise = 1,
+  kTime = 2,
+  kConditionDropout = 3,
+  kLatent = 4,
+  kRoute = 5
+};
 
 /// One independent stream for each position of a sequence of examples.
 ///

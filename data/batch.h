@@ -9,6 +9,13 @@
 
 namespace uvic::data {
 
+/// The place of the example that the one at `position` is contrasted with: 0 and 1, 2 and 3, ... are
+/// pairs. Both are far apart in the set, whose order is a permutation.
+inline int64_t other_position(int64_t position) { return position ^ 1; }
+inline torch::Tensor other_position(const torch::Tensor& positions) {
+  return positions.bitwise_xor(1);
+}
+
 struct Batch {
   torch::Tensor images;       ///< uint8 [B, 3, S, S], or moments of latents, float32 [B, 2 z, S, S]
   torch::Tensor labels;       ///< int64 [B], -1 where unlabelled
@@ -17,12 +24,22 @@ struct Batch {
   torch::Tensor tokens{};     ///< int64 [B, L] of captions still to be encoded, or undefined
   torch::Tensor sequences{};  ///< int64 [B, L] of tokens instead of images, or undefined
   torch::Tensor targets{};    ///< int64 [B, L]: the token after each; negative: does not count
+  torch::Tensor other_images{};  ///< of the example at position other_position(), like images
+  torch::Tensor other_labels{};  ///< int64 [B]; both undefined unless asked for
 
   int64_t size() const { return (images.defined() ? images : sequences).size(0); }
   /// Calls f(tensor) for each tensor, the undefined ones too.
   template <class F>
   Batch map(F&& f) const {
-    return {f(images), f(labels), f(positions), f(contexts), f(tokens), f(sequences), f(targets)};
+    return {f(images),
+            f(labels),
+            f(positions),
+            f(contexts),
+            f(tokens),
+            f(sequences),
+            f(targets),
+            f(other_images),
+            f(other_labels)};
   }
   /// Examples begin .. end - 1, sharing memory.
   Batch slice(int64_t begin, int64_t end) const {

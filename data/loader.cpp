@@ -101,6 +101,39 @@ struct Loader::State {
     for (auto& thread : threads) thread.join();
   }
 
+  /// Reads the image at `position` of the endless sequence, and returns its label.
+  int64_t read(int64_t position, const ExampleFormat& format, const ExampleMemory& to) const {
+    const int64_t epoch = position / dataset.size();
+    const auto at = static_cast<uint64_t>(position);
+    const uint64_t key =
+        base::hash2(base::hash2(options.seed, kOrderStream), static_cast<uint64_t>(epoch));
+    const Permutation order(dataset.size(), key);
+    const uint64_t caption = base::hash2(base::hash2(options.seed, kCaptionStream), at);
+    const int64_t label = dataset.read_example(order(position % dataset.size()), caption, to);
+    const uint64_t coin = base::hash2(base::hash2(options.seed, kFlipStream), at);
+    if (options.flip && !format.is_latent && (coin & 1))
+      flip_rows(static_cast<uint8_t*>(to.image), format.size);
+    return label;
+  }
+
+  /// The image and label of the other example of each pair. Most are in the batch already: only one
+  /// whose pair the batch's ends cut is read.
+  void add_others(Batch& batch, const ExampleFormat& format) const {
+    batch.other_images = torch::empty_like(batch.images);
+    batch.other_labels = torch::empty_like(batch.labels);
+    auto spare = empty_batch(1, format);
+    const int64_t begin = batch.positions[0].item<int64_t>(), size = batch.size();
+    for (int64_t i = 0; i < size; ++i) {
+      const int64_t other = other_position(begin + i) - begin;
+      const bool is_here = other >= 0 && other < size;
+      if (!is_here) spare.labels[0] = read(begin + other, format, memory_of(spare, 0));
+      const Batch& from = is_here ? batch : spare;
+      const int64_t row = is_here ? other : 0;
+      batch.other_images[i].copy_(from.images[row]);
+      batch.other_labels[i].copy_(from.labels[row]);
+    }
+  }
+
   Batch fill(int64_t number) const {
     const auto format = dataset.format();
     const int64_t before = options.batch_size * options.rank / options.world;
@@ -110,18 +143,10 @@ struct Loader::State {
     int64_t* labels = batch.labels.data_ptr<int64_t>();
     int64_t* positions = batch.positions.data_ptr<int64_t>();
     for (int64_t i = 0; i < examples; ++i) {
-      const int64_t position = positions[i] = begin + i, epoch = position / dataset.size();
-      const auto at = static_cast<uint64_t>(position);
-      const uint64_t key =
-          base::hash2(base::hash2(options.seed, kOrderStream), static_cast<uint64_t>(epoch));
-      const Permutation order(dataset.size(), key);
-      const auto to = memory_of(batch, i);
-      const uint64_t caption = base::hash2(base::hash2(options.seed, kCaptionStream), at);
-      labels[i] = dataset.read_example(order(position % dataset.size()), caption, to);
-      const uint64_t coin = base::hash2(base::hash2(options.seed, kFlipStream), at);
-      if (options.flip && !format.is_latent && (coin & 1))
-        flip_rows(static_cast<uint8_t*>(to.image), format.size);
+      positions[i] = begin + i;
+      labels[i] = read(begin + i, format, memory_of(batch, i));
     }
+    if (options.others) add_others(batch, format);
     return batch;
   }
 

@@ -17,6 +17,7 @@ struct LoaderOptions {
   bool flip = true;     ///< horizontal flip with probability 1/2
   int64_t workers = 2;  ///< decoding threads; 0 decodes in the calling thread
   int64_t rank = 0, world = 1;
+  bool others = false;  ///< with other_images and other_labels of each example
 };
 
 /// Endless batches over an epoch-wise permutation. Two loaders of equal (dataset, options,

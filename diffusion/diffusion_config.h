@@ -35,6 +35,10 @@ struct DiffusionConfig {
   double logit_std = 1;
   double log_sigma_mean = -1.2;
   double log_sigma_std = 1.2;
+  double time_shift = 1;
+  double velocity_t_min = 0.05;
+  double direction_loss = 0;
+  double contrastive_loss = 0;
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -104,6 +108,27 @@ struct DiffusionConfig {
           log_sigma_std,
           Field{"Standard deviation of log(sigma / alpha)", base::above(0, 100)}.read_by(
               "log_normal"));
+    visit("time_shift",
+          time_shift,
+          Field{"Training times t become s t / (1 + (s - 1) t) with this s: above 1 more noise; 0: "
+                "by resolution, sqrt(channels * height * width / 4096)",
+                base::from(0, 1e6)}
+              .advanced());
+    visit("velocity_t_min",
+          velocity_t_min,
+          Field{"Least time that an error of x0 is divided by", base::above(0, 1)}.read_by(
+              "velocity"));
+    visit("direction_loss",
+          direction_loss,
+          Field{"Weight of 1 - cos(velocity, its target), the angle between channels; 0: off",
+                base::from(0, 1e6)}
+              .advanced());
+    visit("contrastive_loss",
+          contrastive_loss,
+          Field{"Weight of the squared distance to the target of another example, which is "
+                "subtracted (contrastive flow matching: 0.05); 0: off",
+                base::below(0, 1)}
+              .advanced());
   }
 
   /// Throws std::invalid_argument that names the field, its value and the allowed values.

@@ -109,6 +109,16 @@ torch::Tensor convert_prediction(Prediction from,
   return combine({{of_p, p}, {of_x, x_t}});
 }
 
+std::pair<torch::Tensor, torch::Tensor> velocity_direction(Prediction kind,
+                                                           const torch::Tensor& alpha,
+                                                           const torch::Tensor& sigma,
+                                                           double sigma_data) {
+  // From p = a x0 + b eps and x_t = alpha x0 + sigma eps:
+  // (alpha b - sigma a) (eps - x0) = (alpha + sigma) p - (a + b) x_t.
+  const auto m = mix(kind, alpha, sigma, sigma_data);
+  return {alpha + sigma, -(m.a + m.b)};
+}
+
 torch::Tensor x0_sensitivity(Prediction kind, const torch::Tensor& r, double sigma_data) {
   switch (kind) {
     case Prediction::eps:

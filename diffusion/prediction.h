@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <string>
+#include <utility>
 
 #include "base/table.h"
 
@@ -62,6 +63,17 @@ torch::Tensor convert_prediction(Prediction from,
                                  double alpha,
                                  double sigma,
                                  double sigma_data);
+
+/// (c, d) such that c p + d x_t has the direction of the velocity eps - x0 that a prediction p at x_t
+/// means, or everywhere the opposite one:
+///
+///   c = alpha + sigma, d = -(a + b)
+///
+/// with a and b as above. It has no division, so it holds at every time. For flow d is 0.
+std::pair<torch::Tensor, torch::Tensor> velocity_direction(Prediction kind,
+                                                           const torch::Tensor& alpha,
+                                                           const torch::Tensor& sigma,
+                                                           double sigma_data);
 
 /// |d x0 / d prediction| at fixed x_t, a function of r = sigma / alpha (any shape). It converts the
 /// weight of an error of x0 to the weight of an error of the prediction.

@@ -10,7 +10,16 @@
 namespace uvic::model {
 namespace {
 
-constexpr double kLayerNormEpsilon = 1e-5;
+constexpr double kLayerNormEpsilon = 1e-5, kRmsNormEpsilon = 1e-6;
+
+torch::Tensor rms_normalised(const torch::Tensor& x,
+                             const torch::Tensor& weight,
+                             double epsilon,
+                             torch::Dtype out) {
+  const auto wide = x.to(weight.scalar_type());
+  const auto scale = (wide.square().mean(-1, true) + epsilon).rsqrt();  // [..., 1]
+  return (weight * (wide * scale)).to(out);
+}
 
 BlockParameters fused_parameters(const BlockImpl& b) {
   BlockParameters p;
@@ -54,23 +63,41 @@ torch::Tensor LinearImpl::forward(const torch::Tensor& x) {
   return torch::linear(x, weight.to(dtype), bias.defined() ? bias.to(dtype) : bias);
 }
 
-LayerNormImpl::LayerNormImpl(int64_t dim) {
+RmsNormImpl::RmsNormImpl(int64_t dim, double epsilon) : epsilon_(epsilon) {
   weight = register_parameter("weight", torch::ones(dim));
-  bias = register_parameter("bias", torch::zeros(dim));
+}
+
+torch::Tensor RmsNormImpl::forward(const torch::Tensor& x, torch::Dtype out) {
+  return rms_normalised(x, weight, epsilon_, out);
+}
+
+LayerNormImpl::LayerNormImpl(int64_t dim, bool rms) {
+  weight = register_parameter("weight", torch::ones(dim));
+  if (!rms) bias = register_parameter("bias", torch::zeros(dim));
 }
 
 torch::Tensor LayerNormImpl::forward(const torch::Tensor& x, torch::Dtype out) {
+  if (!bias.defined()) return rms_normalised(x, weight, kRmsNormEpsilon, out);
   return torch::layer_norm(
              x.to(weight.scalar_type()), weight.sizes(), weight, bias, kLayerNormEpsilon)
       .to(out);
 }
 
-MlpImpl::MlpImpl(int64_t dim, int64_t hidden) {
-  fc1 = register_module("fc1", Linear(dim, hidden));
-  fc2 = register_module("fc2", Linear(hidden, dim));
+MlpImpl::MlpImpl(int64_t dim, int64_t hidden, bool swiglu) {
+  if (swiglu) {
+    w12 = register_module("w12", Linear(dim, 2 * hidden));
+    w3 = register_module("w3", Linear(hidden, dim));
+  } else {
+    fc1 = register_module("fc1", Linear(dim, hidden));
+    fc2 = register_module("fc2", Linear(hidden, dim));
+  }
 }
 
 torch::Tensor MlpImpl::forward(const torch::Tensor& x) {
+  if (w12) {
+    const auto both = w12->forward(x).chunk(2, -1);  // [B, L, hidden] each
+    return w3->forward(torch::silu(both[0]) * both[1]);
+  }
   return fc2->forward(torch::gelu(fc1->forward(x)));  // [B, L, hidden] between
 }
 
@@ -79,19 +106,29 @@ AttentionImpl::AttentionImpl(int64_t dim,
                              bool qkv_bias,
                              double scale,
                              const AttentionKind& kind,
-                             int64_t layer)
-    : num_heads_(num_heads), scale_(scale), kind_(&kind), layer_(layer) {
+                             int64_t layer,
+                             const LayerOptions& options)
+    : num_heads_(num_heads),
+      scale_(scale),
+      kind_(&kind),
+      layer_(layer),
+      value_residual_(options.value_residual) {
   qkv = register_module("qkv", Linear(dim, 3 * dim, qkv_bias));
   proj = register_module("proj", Linear(dim, dim));
   if (kind.gated) gate = register_module("gate", Linear(dim, dim));
   // Only kinds of sequence networks have parameters for each offset.
   kind_parameters_ = register_kind_parameters(*this, kind, {num_heads, dim / num_heads, 1});
+  if (options.qk_norm) {
+    q_norm = register_module("q_norm", RmsNorm(dim / num_heads, kRmsNormEpsilon));
+    k_norm = register_module("k_norm", RmsNorm(dim / num_heads, kRmsNormEpsilon));
+  }
+  if (value_residual_ && layer > 0)
+    v_residual = register_parameter("v_residual", torch::full({1}, 0.5));
 }
 
 /// All that the kind reads but q, k and v.
-AttentionInput AttentionImpl::beside_qkv(const torch::Tensor& x, const torch::Tensor& v_previous) {
+AttentionInput AttentionImpl::beside_qkv(const torch::Tensor& x) {
   AttentionInput more;
-  more.v_previous = v_previous;
   if (gate) more.gate = gate->forward(x).unflatten(2, {num_heads_, -1}).transpose(1, 2);
   more.layer = layer_;
   more.parameters = kind_parameters_;
@@ -99,32 +136,61 @@ AttentionInput AttentionImpl::beside_qkv(const torch::Tensor& x, const torch::Te
   return more;
 }
 
-AttentionInput AttentionImpl::heads_input(const torch::Tensor& x, const torch::Tensor& v_previous) {
-  auto in = beside_qkv(x, v_previous);
-  const auto parts = split_heads(qkv->forward(x), num_heads_);
-  in.q = parts[0], in.k = parts[1], in.v = parts[2];
+AttentionInput AttentionImpl::heads_input(const torch::Tensor& x, const BlockCall& call) {
+  auto in = beside_qkv(x);
+  place_heads(qkv->forward(x), call, in);
   return in;
 }
 
-torch::Tensor AttentionImpl::forward(const torch::Tensor& x, torch::Tensor* values) {
-  const auto v_previous = values ? *values : torch::Tensor();
+torch::Tensor AttentionImpl::forward(const torch::Tensor& x, const BlockCall& call) {
   if (const auto active = active_probe(); active.probe && active.probe->replaces(layer_)) {
-    const auto in = heads_input(x, v_previous);
-    if (values) *values = in.v.detach();
+    const auto in = heads_input(x, call);
     const auto heads = active.probe->replacement(layer_, *kind_, in);  // [B, H, L, D]
     return proj->forward(heads.transpose(1, 2).flatten(2));
   }
   const auto projected = qkv->forward(x);  // [B, L, 3 dim]
-  const auto more = beside_qkv(x, v_previous);
-  if (values) *values = split_heads(projected.detach(), num_heads_)[2];
+  auto more = beside_qkv(x);
+  if (q_norm || value_residual_ || call.rotations.defined()) {
+    place_heads(projected, call, more);
+    return proj->forward(attention(*kind_, more).transpose(1, 2).flatten(2));
+  }
+  if (call.values) more.v_previous = *call.values;
+  if (call.values) *call.values = split_heads(projected.detach(), num_heads_)[2];
   return proj->forward(self_attention(*kind_, projected, num_heads_, scale_, more));
 }
 
-BlockImpl::BlockImpl(int64_t dim, int64_t hidden, Attention attention, bool skip) {
-  norm1 = register_module("norm1", LayerNorm(dim));
+/// Queries, keys and values of the heads, changed as the network's options and `call` say.
+void AttentionImpl::place_heads(const torch::Tensor& projected,
+                                const BlockCall& call,
+                                AttentionInput& in) {
+  const auto parts = split_heads(projected, num_heads_);  // [B, H, L, D] each
+  const auto compute = projected.scalar_type();
+  const auto placed = [&](torch::Tensor x, RmsNorm& norm) {
+    if (norm) x = norm->forward(x, compute);
+    if (!call.rotations.defined()) return x;
+    // Narrower rotations turn equal parts of a head, each by itself.
+    return rotate_parts(x, call.rotations, x.size(-1) / (2 * call.rotations.cos.size(-1)));
+  };
+  in.q = placed(parts[0], q_norm), in.k = placed(parts[1], k_norm), in.v = parts[2];
+  if (value_residual_ && call.first_values) {
+    auto& first = *call.first_values;
+    if (!first.defined())
+      first = in.v;
+    else if (v_residual.defined())
+      in.v = in.v + v_residual.to(compute) * (first - in.v);
+  }
+  if (!call.values) return;
+  in.v_previous = *call.values;
+  *call.values = in.v.detach();
+}
+
+BlockImpl::BlockImpl(
+    int64_t dim, int64_t hidden, Attention attention, bool skip, const LayerOptions& options)
+    : is_published_(!options.any()) {
+  norm1 = register_module("norm1", LayerNorm(dim, options.rms_norm));
   attn = register_module("attn", std::move(attention));
-  norm2 = register_module("norm2", LayerNorm(dim));
-  mlp = register_module("mlp", Mlp(dim, hidden));
+  norm2 = register_module("norm2", LayerNorm(dim, options.rms_norm));
+  mlp = register_module("mlp", Mlp(dim, hidden, options.swiglu));
   if (skip) skip_linear = register_module("skip_linear", Linear(2 * dim, dim));
 }
 
@@ -139,11 +205,12 @@ torch::Tensor BlockImpl::joined(const torch::Tensor& x,
 
 torch::Tensor BlockImpl::run(torch::Tensor x,
                              const torch::Tensor& skip,
-                             torch::Tensor* values,
-                             torch::Dtype compute,
+                             const BlockCall& call,
                              bool fused) {
   const auto score = attn->kind().score;
-  if (fused && score && !values && fused_kernels()) {
+  const auto compute = call.compute;
+  fused &= is_published_ && score && !call.values && !call.rotations.defined() && fused_kernels();
+  if (fused) {
     const BlockShape shape{attn->num_heads(), attn->scale(), *score, kLayerNormEpsilon};
     if (fused_block_serves(x, norm1->weight, compute))
       return fused_block(x, skip, fused_parameters(*this), shape, compute);
@@ -151,21 +218,25 @@ torch::Tensor BlockImpl::run(torch::Tensor x,
       return cuda_block(x, skip, fused_parameters(*this), shape);
   }
   x = joined(x, skip, compute);
-  x = x + attn->forward(norm1->forward(x, compute), values);
+  x = x + attn->forward(norm1->forward(x, compute), call);
   return x + mlp->forward(norm2->forward(x, compute));
 }
 
 BlockView BlockImpl::view(const torch::Tensor& x,
                           const torch::Tensor& skip,
-                          const torch::Tensor& v_previous,
-                          torch::Dtype compute) {
+                          const BlockCall& call) {
   const torch::NoGradGuard no_grad;
+  // The block itself takes and gives values too.
+  auto own = call;
+  torch::Tensor values, first_values;
+  if (call.values) values = *call.values, own.values = &values;
+  if (call.first_values) first_values = *call.first_values, own.first_values = &first_values;
   BlockView seen;
   seen.layer = attn->layer();
   seen.kind = &attn->kind();
-  seen.x = joined(x.detach(), skip.defined() ? skip.detach() : skip, compute);
-  seen.tokens = norm1->forward(seen.x, compute);
-  seen.attention = attn->heads_input(seen.tokens, v_previous);
+  seen.x = joined(x.detach(), skip.defined() ? skip.detach() : skip, call.compute);
+  seen.tokens = norm1->forward(seen.x, call.compute);
+  seen.attention = attn->heads_input(seen.tokens, own);
   seen.norm_gain = norm1->weight.detach();
   seen.qkv_weight = attn->qkv->weight.detach();
   seen.proj_weight = attn->proj->weight.detach();
@@ -175,14 +246,13 @@ BlockView BlockImpl::view(const torch::Tensor& x,
 
 torch::Tensor BlockImpl::forward(torch::Tensor x,
                                  const torch::Tensor& skip,
-                                 torch::Tensor* values,
-                                 torch::Dtype compute) {
+                                 const BlockCall& call) {
   const auto [probe, first] = active_probe();
-  if (!probe) return run(std::move(x), skip, values, compute, /*fused=*/true);
+  if (!probe) return run(std::move(x), skip, call, /*fused=*/true);
   const bool fused = !probe->replaces(attn->layer());
-  if (!probe->sees()) return run(std::move(x), skip, values, compute, fused);
-  auto seen = view(x, skip, values ? *values : torch::Tensor(), compute);
-  auto out = run(std::move(x), skip, values, compute, fused);
+  if (!probe->sees()) return run(std::move(x), skip, call, fused);
+  auto seen = view(x, skip, call);
+  auto out = run(std::move(x), skip, call, fused);
   seen.first = first;
   seen.out = out.detach();
   probe->see(seen);

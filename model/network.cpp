@@ -22,6 +22,7 @@ struct NetworkKind {
   void (*validate)(const NetworkConfig&);
   NetworkInput (*input)(const NetworkConfig&);
   int64_t (*parameter_count)(const NetworkConfig&);
+  int64_t (*hidden_parameter_count)(const NetworkConfig&);
   double (*forward_flops)(const NetworkConfig&);
   BlockSize (*block_shape)(const NetworkConfig&);
   ActivationBytes (*activation_bytes)(const NetworkConfig&, const ActivationSettings&);
@@ -41,6 +42,7 @@ NetworkKind small_network(const char* name, const char* help, const char* mark) 
           [](const NetworkConfig& c) { kArchitecture.validate(c.small); },
           [](const NetworkConfig& c) { return input_of(c.small); },
           [](const NetworkConfig& c) { return kArchitecture.parameter_count(c.small); },
+          [](const NetworkConfig&) { return int64_t{0}; },
           [](const NetworkConfig& c) { return kArchitecture.forward_flops(c.small); },
           [](const NetworkConfig& c) {
             const auto& s = c.small;
@@ -61,6 +63,10 @@ NetworkKind small_network(const char* name, const char* help, const char* mark) 
           transfer_decoder_lm};
 }
 
+BlockSize block_of(const DecoderLMConfig& c) {
+  return {c.max_position_embeddings, c.hidden_size, c.num_attention_heads, c.intermediate_size};
+}
+
 base::Table<NetworkKind>& kinds() {
   static base::Table<NetworkKind> table(
       "model.kind",
@@ -72,6 +78,7 @@ base::Table<NetworkKind>& kinds() {
            [](const NetworkConfig& c) { c.uvit.validate(); },
            [](const NetworkConfig& c) { return input_of(c.uvit); },
            [](const NetworkConfig& c) { return parameter_count(c.uvit); },
+           [](const NetworkConfig& c) { return hidden_parameter_count(c.uvit); },
            [](const NetworkConfig& c) { return forward_flops(c.uvit); },
            [](const NetworkConfig& c) {
              const auto& u = c.uvit;
@@ -93,14 +100,9 @@ base::Table<NetworkKind>& kinds() {
            [](const NetworkConfig& c) { c.decoder_lm.validate(); },
            [](const NetworkConfig& c) { return input_of(c.decoder_lm); },
            [](const NetworkConfig& c) { return parameter_count(c.decoder_lm); },
+           [](const NetworkConfig& c) { return hidden_parameter_count(c.decoder_lm); },
            [](const NetworkConfig& c) { return forward_flops(c.decoder_lm); },
-           [](const NetworkConfig& c) {
-             const auto& d = c.decoder_lm;
-             return BlockSize{d.max_position_embeddings,
-                              d.hidden_size,
-                              d.num_attention_heads,
-                              d.intermediate_size};
-           },
+           [](const NetworkConfig& c) { return block_of(c.decoder_lm); },
            [](const NetworkConfig& c, const ActivationSettings& s) {
              return activation_bytes(c.decoder_lm, s);
            },
@@ -129,6 +131,16 @@ torch::Dtype Network::compute_dtype() const {
   return compute_dtype_.value_or(first_parameter().scalar_type());
 }
 
+int64_t Network::stacked_matrices(const std::string&) const { return 0; }
+
+torch::Tensor Network::forward_routed(const torch::Tensor&,
+                                      const torch::Tensor&,
+                                      const torch::Tensor&,
+                                      const TokenRoute&) {
+  throw std::invalid_argument(
+      "--route_share: this network has no blocks that tokens can bypass; set it to 0");
+}
+
 torch::Device Network::device() const { return first_parameter().device(); }
 
 std::vector<base::Choice> network_choices() { return kinds().choices(); }
@@ -143,6 +155,9 @@ NetworkInput NetworkConfig::input() const { return kind_of(*this).input(*this); 
 
 int64_t parameter_count(const NetworkConfig& config) {
   return kind_of(config).parameter_count(config);
+}
+int64_t hidden_parameter_count(const NetworkConfig& config) {
+  return kind_of(config).hidden_parameter_count(config);
 }
 double forward_flops(const NetworkConfig& config) { return kind_of(config).forward_flops(config); }
 

@@ -13,6 +13,16 @@
 
 namespace uvic::model {
 
+/// Tokens that bypass the blocks in the middle of a network, in training alone.
+///
+/// The first and the last `margin` blocks see all tokens. The blocks between see the tokens before
+/// the patches and the `kept` patches only. The others join again after them, unchanged. Source:
+/// Krause et al. 2025, arXiv:2501.04765 (TREAD).
+struct TokenRoute {
+  torch::Tensor kept;  ///< int64 [B, K]: patches of each example, ascending; undefined: all
+  int64_t margin = 2;
+};
+
 /// A network. Parameters are registered under their official names and stay in float32, or in the
 /// dtype of to().
 class Network : public torch::nn::Module {
@@ -30,6 +40,16 @@ class Network : public torch::nn::Module {
     return forward(x, timesteps, {});
   }
 
+  /// forward() with a route. Throws std::invalid_argument where the network has none, or no block
+  /// between the margins.
+  virtual torch::Tensor forward_routed(const torch::Tensor& x,
+                                       const torch::Tensor& timesteps,
+                                       const torch::Tensor& condition,
+                                       const TokenRoute& route);
+
+  /// How many tokens a route may choose from; 0: the network has no routes.
+  virtual int64_t routable_tokens() const { return 0; }
+
   /// The input shapes of forward().
   virtual NetworkInput input() const = 0;
 
@@ -37,6 +57,11 @@ class Network : public torch::nn::Module {
   /// If it is false, forward() processes the images of a CPU batch one by one, with the same
   /// result.
   virtual bool is_batch_invariant() const = 0;
+
+  /// How many matrices of a hidden layer the parameter `name` stacks by rows: 3 for qkv, 1 for a
+  /// product by itself, 0 where it is none: an embedding, a bias, a norm, an output layer. Optimizers
+  /// that treat matrices apart read it.
+  virtual int64_t stacked_matrices(const std::string& name) const;
 
   /// The dtype of matrix products and attention inside the blocks. The default is the dtype of the
   /// parameters. Embeddings, the residual stream, sums of LayerNorm and softmax, and the output

@@ -73,6 +73,9 @@ struct NetworkConfig {
 /// The number of parameters of the network. Throws what validate() throws.
 int64_t parameter_count(const NetworkConfig& config);
 
+/// The number of those that are matrices of hidden layers (Network::stacked_matrices).
+int64_t hidden_parameter_count(const NetworkConfig& config);
+
 /// The number of multiplications and additions of the forward pass of one example. Counts matrix
 /// products and attention only. A training step costs three times as much.
 double forward_flops(const NetworkConfig& config);

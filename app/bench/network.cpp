@@ -49,6 +49,7 @@ BenchNetwork::BenchNetwork(std::string name, const RunConfig& options, torch::De
             input.takes_classes() ? condition_.cpu() : torch::full({batch}, -1, torch::kInt64),
             torch::arange(batch, torch::kInt64)};
   if (input.takes_context()) batch_.contexts = condition_.cpu();
+  batch_.other_images = batch_.images, batch_.other_labels = batch_.labels;
 }
 
 void BenchNetwork::training_step() {

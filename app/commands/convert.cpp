@@ -121,6 +121,7 @@ bool fill_state(TrainState& state, const fs::path& folder) {
   for (const auto& set : state.optimizer->state())
     for (size_t i = 0; i < state.names.size(); ++i) {
       const auto& target = set.tensors[i];
+      if (!target.defined()) continue;
       const auto found = moments.find(fmt::format("state.{}.{}", i, set.name));
       if (found == moments.end() || found->second.sizes() != target.sizes())
         throw std::runtime_error(fmt::format(

@@ -37,6 +37,7 @@ void RunConfig::validate() const {
 }
 
 void RunConfig::validate_sequences() const {
+  base::require(route_share == 0, "--route_share: sequences have no patches; set it to 0");
   base::require(label_dropout == 0, "--label_dropout: sequences have no labels; set it to 0");
   base::require(guidance.guidance_scale == 1, "--guidance_scale: sequences have no guidance");
   const auto length = model.input().length;
@@ -65,6 +66,11 @@ void RunConfig::validate_images() const {
   base::require(label_dropout == 0 || input.num_classes > 1 || input.takes_context(),
                 "--label_dropout: needs model.num_classes, the classes plus one null class, or a "
                 "context (model.clip_dim)");
+  base::require(route_share == 0 || 2 * route_margin < model.uvit.blocks(),
+                "--route_margin {}: leaves none of the {} blocks to bypass; give at most {}",
+                route_margin,
+                model.uvit.blocks(),
+                (model.uvit.blocks() - 1) / 2);
   base::require(guidance.guidance_scale == 1 || label_dropout > 0,
                 "--guidance_scale: needs a null class or an empty context; train with "
                 "--label_dropout 0.1 or so");

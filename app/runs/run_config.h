@@ -16,8 +16,10 @@
 
 namespace uvic::app {
 
-/// The rows of the table of optimizers.
+/// The rows of the tables of optimizers, of schedules of the rate, and of Muon's scales.
 std::vector<base::Choice> optimizer_choices();
+std::vector<base::Choice> learning_rate_choices();
+std::vector<base::Choice> muon_scale_choices();
 
 /// The optimizer, its rate and clipping. Defaults are the official code's for CIFAR-10.
 struct OptimizerConfig {
@@ -29,8 +31,14 @@ struct OptimizerConfig {
   int64_t warmup_images = 320000;
   std::string lr_decay = "none";
   int64_t lr_decay_images = 0;
+  int64_t lr_constant_images = 0;
   double lr_min = 0.0;
   double grad_clip = 0.0;
+  double muon_lr = 4e-3;
+  double muon_momentum = 0.95;
+  double muon_weight_decay = 0.0;
+  int64_t muon_iterations = 5;
+  std::string muon_scale = "spectral";
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -53,22 +61,42 @@ struct OptimizerConfig {
         "warmup_images",
         warmup_images,
         Field{"Images over which the rate rises linearly from 0", base::from(0, base::kMostCount)});
-    visit("lr_decay",
-          lr_decay,
-          Field{"Learning rate after warm-up",
-                {{"none", "constant"},
-                 {"linear", "to 0 at lr_decay_images"},
-                 {"cosine", "to 0 at lr_decay_images"}}});
+    visit("lr_decay", lr_decay, Field{"Learning rate after warm-up", learning_rate_choices()});
     visit("lr_decay_images",
           lr_decay_images,
           Field{"Images at which the decay ends; 0: total_images", base::from(0, base::kMostCount)}
               .advanced());
+    visit("lr_constant_images",
+          lr_constant_images,
+          Field{"Images up to which the rate is constant; 0: four fifths of the way to "
+                "lr_decay_images (wsd), a tenth (inverse_sqrt)",
+                base::from(0, base::kMostCount)}
+              .read_by("wsd, wsd_sqrt, inverse_sqrt"));
     visit("lr_min",
           lr_min,
           Field{"Learning rate that a decay does not fall below", base::from(0, 1000)}.advanced());
     visit("grad_clip",
           grad_clip,
           Field{"Largest global gradient norm; 0: no clipping", base::from(0, 1e12)});
+    visit("muon_lr",
+          muon_lr,
+          Field{"Rate of the hidden matrices after warm-up; rises and decays as lr does",
+                base::from(0, 1000)}
+              .read_by("muon"));
+    visit("muon_momentum",
+          muon_momentum,
+          Field{"Decay of the gradient's running mean for the hidden matrices", base::below(0, 1)}
+              .read_by("muon"));
+    visit("muon_weight_decay",
+          muon_weight_decay,
+          Field{"Decoupled weight decay of the hidden matrices", base::from(0, 1000)}.read_by(
+              "muon"));
+    visit("muon_iterations",
+          muon_iterations,
+          Field{"Newton-Schulz iterations", base::from(1, 100)}.read_by("muon"));
+    visit("muon_scale",
+          muon_scale,
+          Field{"Size of an update of a hidden matrix", muon_scale_choices()}.read_by("muon"));
   }
   void validate() const;
 };
@@ -86,6 +114,8 @@ struct RunConfig {
   int64_t seed = 0;
   bool flip = true;
   double label_dropout = 0.0;
+  double route_share = 0.0;
+  int64_t route_margin = 2;
   double ema_decay = 0.9999;
   double ema_rampup = 0.0;
   std::string precision = "auto";
@@ -166,6 +196,18 @@ struct RunConfig {
             "Probability that a label becomes the null class (num_classes - 1), or a context that "
             "of the empty caption, for guidance",
             base::below(0, 1)});
+    visit(
+        "route_share",
+        route_share,
+        Field{
+            "Share of the patches that bypass the blocks in the middle, in training alone (TREAD: "
+            "0.5); 0: none",
+            base::below(0, 1)}
+            .advanced());
+    visit("route_margin",
+          route_margin,
+          Field{"First and last blocks that see all patches all the same", from(0, 4096)}.read_by(
+              "route_share"));
     visit("ema_decay",
           ema_decay,
           Field{"Decay of the average of the weights, for each step", base::below(0, 1)});

@@ -93,9 +93,8 @@ class Adamw : public Optimizer {
 }  // namespace
 
 std::unique_ptr<Optimizer> make_adamw(const OptimizerConfig& config,
-                                      const std::vector<torch::Tensor>& parameters,
-                                      const std::vector<torch::Tensor>& averages) {
-  return std::make_unique<Adamw>(config, parameters, averages);
+                                      const OptimizedTensors& tensors) {
+  return std::make_unique<Adamw>(config, tensors.parameters, tensors.averages);
 }
 
 }  // namespace uvic::app

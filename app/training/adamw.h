@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <vector>
 
 #include "app/training/optimizer.h"
 
@@ -16,7 +15,6 @@ namespace uvic::app {
 /// State: exp_avg (m) and exp_avg_sq (v), float32. A parameter without a gradient stays. Source:
 /// Loshchilov and Hutter 2019, arXiv:1711.05101.
 std::unique_ptr<Optimizer> make_adamw(const OptimizerConfig& config,
-                                      const std::vector<torch::Tensor>& parameters,
-                                      const std::vector<torch::Tensor>& averages);
+                                      const OptimizedTensors& tensors);
 
 }  // namespace uvic::app

@@ -87,7 +87,7 @@ AutoencoderTraining::AutoencoderTraining(const model::AutoencoderKlConfig& confi
   // one, and gets a copy that a decay of 1 leaves alone.
   std::vector<torch::Tensor> averages;
   for (const auto& p : parameters_) averages.push_back(p.detach().clone());
-  optimizer_ = optimizer_kinds().at(optimizer.kind).make(optimizer, parameters_, averages);
+  optimizer_ = optimizer_kinds().at(optimizer.kind).make(optimizer, {parameters_, averages});
 }
 
 AutoencoderTraining::Terms AutoencoderTraining::terms(const torch::Tensor& x,
@@ -132,7 +132,8 @@ void AutoencoderTraining::save(const std::filesystem::path& path,
     file.tensors["model." + names_[i]] = parameters_[i].detach();
   for (const auto& set : optimizer_->state())
     for (size_t i = 0; i < names_.size(); ++i)
-      file.tensors[fmt::format("optimizer.{}.{}", set.name, names_[i])] = set.tensors[i];
+      if (set.tensors[i].defined())
+        file.tensors[fmt::format("optimizer.{}.{}", set.name, names_[i])] = set.tensors[i];
   file.metadata = std::move(metadata);
   file.metadata["uvic.kind"] = kAutoencoderKind;
   file.metadata["uvic.step"] = fmt::format("{}", steps_);
@@ -150,7 +151,8 @@ std::map<std::string, std::string> AutoencoderTraining::load(const std::filesyst
   for (size_t i = 0; i < names_.size(); ++i) targets["model." + names_[i]] = parameters_[i];
   for (const auto& set : optimizer_->state())
     for (size_t i = 0; i < names_.size(); ++i)
-      targets[fmt::format("optimizer.{}.{}", set.name, names_[i])] = set.tensors[i];
+      if (set.tensors[i].defined())
+        targets[fmt::format("optimizer.{}.{}", set.name, names_[i])] = set.tensors[i];
   const torch::NoGradGuard no_grad;
   for (auto& [name, target] : targets) {
     const auto found = file.tensors.find(name);

@@ -57,6 +57,7 @@ data::Batch noise_batch(const RunConfig& config, int64_t count, torch::Device de
     batch.images = integers(256, {count, input.channels, input.size, input.size}).to(torch::kUInt8);
   if (input.takes_context())
     batch.contexts = torch::zeros({count, input.context_tokens, input.context_dim});
+  batch.other_images = batch.images, batch.other_labels = batch.labels;
   return batch.to(device);
 }
 
@@ -173,8 +174,7 @@ RunCost estimate_cost(const RunConfig& config,
   cost.samples_sec = static_cast<double>(samples) * image.sampling_sec;
 
   const auto parameters = static_cast<double>(model::parameter_count(config.model));
-  const double state_numbers =
-      2 + optimizer_kinds().at(config.optimizer.kind).state_bytes_per_parameter / kFloatBytes;
+  const double state_numbers = 2 + optimizer_state_bytes(config) / kFloatBytes / parameters;
   double weights = due(config.checkpoint_images);
   if (const auto rule = parse_keep(config.keep); !rule.all)
     weights = std::min(weights,

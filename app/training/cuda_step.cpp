@@ -70,6 +70,10 @@ class RecordedStep : public CudaStep {
     copy(batch_.positions, batch.positions);
     copy(batch_.contexts, batch.contexts);
     copy(batch_.tokens, batch.tokens);
+    copy(batch_.sequences, batch.sequences);
+    copy(batch_.targets, batch.targets);
+    copy(batch_.other_images, batch.other_images);
+    copy(batch_.other_labels, batch.other_labels);
   }
 
   void record() {

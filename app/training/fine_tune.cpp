@@ -81,7 +81,8 @@ void fill(const std::vector<std::string>& names,
           const std::vector<torch::Tensor>& tensors,
           const model::NamedTensors& from) {
   const torch::NoGradGuard no_grad;
-  for (size_t i = 0; i < names.size(); ++i) torch::Tensor(tensors[i]).copy_(from.at(names[i]));
+  for (size_t i = 0; i < names.size(); ++i)
+    if (tensors[i].defined()) torch::Tensor(tensors[i]).copy_(from.at(names[i]));
 }
 
 std::string started_text(const std::string& source,
@@ -177,7 +178,8 @@ StartingPoint start_from(const RunConfig& config,
     for (const auto& set : state.optimizer->state()) {
       model::NamedTensors zero;
       for (size_t i = 0; i < state.names.size(); ++i)
-        zero.emplace(state.names[i], set.tensors[i].detach().cpu().clone());
+        if (set.tensors[i].defined())
+          zero.emplace(state.names[i], set.tensors[i].detach().cpu().clone());
       const auto prefix = "optimizer." + set.name + ".";
       fill(state.names,
            set.tensors,

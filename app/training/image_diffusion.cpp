@@ -1,5 +1,7 @@
 #include "app/training/image_diffusion.h"
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -17,8 +19,8 @@ namespace {
 // Keeps the objective's numbers apart from the data order's, which hash the same seed.
 constexpr uint64_t kObjectiveStream = 0x6f626a656374;  // "object"
 
-base::PositionRandom random_of(const RunConfig& config, const data::Batch& batch) {
-  return {base::hash2(static_cast<uint64_t>(config.seed), kObjectiveStream), batch.positions};
+base::PositionRandom random_of(const RunConfig& config, const torch::Tensor& positions) {
+  return {base::hash2(static_cast<uint64_t>(config.seed), kObjectiveStream), positions};
 }
 
 }  // namespace
@@ -39,7 +41,8 @@ torch::Tensor ImageDiffusion::dropped(const data::Batch& batch,
                                       const torch::Tensor& condition,
                                       const torch::Tensor& null_condition) const {
   if (config_.label_dropout <= 0) return condition;
-  const auto chance = random_of(config_, batch).uniform(base::RandomUse::kConditionDropout);  // [B]
+  const auto chance =
+      random_of(config_, batch.positions).uniform(base::RandomUse::kConditionDropout);  // [B]
   std::vector<int64_t> shape(static_cast<size_t>(condition.dim()), 1);
   shape[0] = condition.size(0);
   return torch::where((chance < config_.label_dropout).view(shape), null_condition, condition);
@@ -55,9 +58,15 @@ torch::Tensor ImageDiffusion::condition(const data::Batch& batch) const {
 data::Batch ImageDiffusion::prepare(const data::Batch& batch) const {
   const torch::NoGradGuard no_grad;
   auto prepared = batch;
+  const auto encoded = [&](const torch::Tensor& images) {
+    return inputs_.latent->moments(data::to_network_range(images)).clone();
+  };
   // Copies: what an encoder made in inference mode can't be part of a graph.
   if (inputs_.latent && batch.images.scalar_type() == torch::kUInt8)
-    prepared.images = inputs_.latent->moments(data::to_network_range(batch.images)).clone();
+    prepared.images = encoded(batch.images);
+  if (inputs_.latent && batch.other_images.defined() &&
+      batch.other_images.scalar_type() == torch::kUInt8)
+    prepared.other_images = encoded(batch.other_images);
   if (batch.tokens.defined()) {
     prepared.contexts = inputs_.text->encode(batch.tokens).clone();
     prepared.tokens = torch::Tensor();
@@ -65,24 +74,56 @@ data::Batch ImageDiffusion::prepare(const data::Batch& batch) const {
   return prepared;
 }
 
-torch::Tensor ImageDiffusion::clean_images(const data::Batch& batch) const {
-  if (!config_.encoders.is_latent()) return data::to_network_range(batch.images);
+torch::Tensor ImageDiffusion::clean_images(const torch::Tensor& images,
+                                           const torch::Tensor& positions) const {
+  if (!config_.encoders.is_latent()) return data::to_network_range(images);
   const auto noise =
-      random_of(config_, batch)
+      random_of(config_, positions)
           .normals(base::RandomUse::kLatent, {input_.channels, input_.size, input_.size});
   const auto& encoders = config_.encoders;
-  return model::sample_moments(batch.images, noise, encoders.latent_scale) -
+  return model::sample_moments(images, noise, encoders.latent_scale) -
          encoders.latent_shift * encoders.latent_scale;
+}
+
+/// Examples of the same class are not contrasted: the network is right to give them one answer.
+diffusion::OtherExamples ImageDiffusion::others(const data::Batch& batch) const {
+  if (config_.diffusion.contrastive_loss <= 0) return {};
+  base::require(batch.other_images.defined(),
+                "--diffusion.contrastive_loss: the batch has no other examples; use a loader that "
+                "gives them (LoaderOptions::others)");
+  const auto positions = data::other_position(batch.positions);
+  auto counts = torch::ones_like(batch.labels, torch::kFloat32);
+  if (input_.takes_classes()) counts = (batch.labels != batch.other_labels).to(torch::kFloat32);
+  return {clean_images(batch.other_images, positions), positions, counts};
+}
+
+/// The patches with the greatest of as many numbers that are the example's own.
+model::TokenRoute ImageDiffusion::route(const model::Network& network,
+                                        const data::Batch& batch) const {
+  const torch::NoGradGuard no_grad;
+  const int64_t tokens = network.routable_tokens();
+  if (tokens == 0) return {};
+  const int64_t kept =
+      std::max<int64_t>(1, std::llround(static_cast<double>(tokens) * (1 - config_.route_share)));
+  const auto numbers =
+      random_of(config_, batch.positions).normals(base::RandomUse::kRoute, {tokens});
+  const auto chosen = std::get<1>(numbers.topk(kept, /*dim=*/1));
+  return {std::get<0>(chosen.sort(/*dim=*/1)), config_.route_margin};
 }
 
 torch::Tensor ImageDiffusion::loss(model::Network& network, const data::Batch& batch) const {
   const auto example = diffusion::make_training_example(config_.diffusion,
                                                         *schedule_,
-                                                        clean_images(batch),
-                                                        random_of(config_, batch),
-                                                        config_.batch_size);
-  const auto prediction = network.forward(example.x_t, example.network_time, condition(batch));
-  return diffusion::diffusion_losses(prediction, example).sum();
+                                                        clean_images(batch.images, batch.positions),
+                                                        random_of(config_, batch.positions),
+                                                        config_.batch_size,
+                                                        others(batch));
+  const auto prediction =
+      config_.route_share > 0
+          ? network.forward_routed(
+                example.x_t, example.network_time, condition(batch), route(network, batch))
+          : network.forward(example.x_t, example.network_time, condition(batch));
+  return diffusion::diffusion_losses(config_.diffusion, prediction, example).sum();
 }
 
 std::unique_ptr<const Objective> make_objective(const RunConfig& config, ObjectiveInputs inputs) {

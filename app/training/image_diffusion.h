@@ -5,15 +5,19 @@
 
 #include "app/training/objective.h"
 #include "diffusion/noise_schedule.h"
+#include "diffusion/objective.h"
 
 namespace uvic::app {
 
-/// Sum over images of weight * mean over pixels of (prediction - target)^2 (diffusion/objective.h),
-/// with labels that become the null class, or contexts that become the empty one, with probability
+/// Sum over images of diffusion_losses() (diffusion/objective.h), which is
+/// weight * mean over pixels of (prediction - target)^2 unless options add to it, with labels that become the null class, or contexts that become the empty one, with probability
 /// label_dropout.
 ///
 /// x0 is the image in [-1, 1], or of moments (Batch::images in float32) a latent sampled from them
 /// (model::sample_moments) with noise keyed by (seed, position).
+///
+/// With route_share, a share of the patches bypasses the blocks in the middle (model::TokenRoute):
+/// which ones is a function of (seed, position).
 class ImageDiffusion : public Objective {
  public:
   ImageDiffusion(const RunConfig& config, ObjectiveInputs inputs);
@@ -23,11 +27,16 @@ class ImageDiffusion : public Objective {
   torch::Tensor loss(model::Network& network, const data::Batch& batch) const override;
 
   /// x0 of a prepared batch, float32 [B, C, S, S].
-  torch::Tensor clean_images(const data::Batch& batch) const;
+  torch::Tensor clean_images(const data::Batch& batch) const {
+    return clean_images(batch.images, batch.positions);
+  }
   /// What the network is conditioned on, after label_dropout; undefined: nothing.
   torch::Tensor condition(const data::Batch& batch) const;
 
  private:
+  torch::Tensor clean_images(const torch::Tensor& images, const torch::Tensor& positions) const;
+  diffusion::OtherExamples others(const data::Batch& batch) const;
+  model::TokenRoute route(const model::Network& network, const data::Batch& batch) const;
   torch::Tensor dropped(const data::Batch& batch,
                         const torch::Tensor& condition,
                         const torch::Tensor& null_condition) const;

@@ -52,7 +52,8 @@ void share_state(base::ProcessGroup& group, TrainState& state) {
   for (const auto& tensor : state.parameters) group.broadcast(tensor.detach());
   for (const auto& tensor : state.averages) group.broadcast(tensor.detach());
   for (const auto& set : state.optimizer->state())
-    for (const auto& tensor : set.tensors) group.broadcast(tensor);
+    for (const auto& tensor : set.tensors)
+      if (tensor.defined()) group.broadcast(tensor);
   const auto numbers = torch::tensor({static_cast<double>(state.step),
                                       static_cast<double>(state.images_seen),
                                       state.elapsed_sec,

@@ -36,7 +36,7 @@ MemoryEstimate estimate_memory(const RunConfig& config,
   const auto parameters = static_cast<double>(model::parameter_count(config.model));
   MemoryEstimate m;
   m.parameters = m.average = kFloat * parameters;
-  m.optimizer = optimizer_kinds().at(config.optimizer.kind).state_bytes_per_parameter * parameters;
+  m.optimizer = optimizer_state_bytes(config);
   m.gradients = kFloat * parameters * static_cast<double>(shards);
   if (processes > 1) {
     m.exchange = kFloat * parameters;
@@ -75,7 +75,7 @@ std::string memory_text(const MemoryEstimate& m) {
     if (bytes > 0) text += fmt::format("  {:<44}{:>10.1f}\n", what, bytes / (1 << 20));
   };
   line("parameters", m.parameters);
-  line("optimizer: two averages of the gradient", m.optimizer);
+  line("optimizer: averages of the gradient", m.optimizer);
   line("average of the weights", m.average);
   line("weights in the type of the products", m.weight_copies);
   line("buckets of gradients for other processes", m.exchange);

@@ -17,7 +17,8 @@ namespace uvic::app {
 /// state does. Not counted: the program itself, images held by the data set, and what allocators
 /// keep in reserve.
 struct MemoryEstimate {
-  double parameters = 0, optimizer = 0, average = 0;  ///< float32: 1, 2 and 1 numbers a parameter
+  double parameters = 0, optimizer = 0,
+         average = 0;    ///< float32: 1, 2 (AdamW) and 1 numbers a parameter
   double gradients = 0;  ///< float32, one for each shard; none yet when the backward pass begins
   double exchange = 0;   ///< several processes: the buckets that gradients are sent in
   double weight_copies = 0;  ///< on a GPU: the blocks' weights in the compute type

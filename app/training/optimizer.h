@@ -16,8 +16,16 @@ namespace uvic::app {
 
 /// Tensors that an optimizer keeps, one for each parameter, in the parameters' order.
 struct TensorSet {
-  std::string name;  ///< "exp_avg": part of their names in state files
-  std::vector<torch::Tensor> tensors;
+  std::string name;                    ///< "exp_avg": part of their names in state files
+  std::vector<torch::Tensor> tensors;  ///< undefined for parameters that have none in this set
+};
+
+/// What an optimizer changes. `averages` follow `parameters` in every step; both are float32 and
+/// shared, not copied.
+struct OptimizedTensors {
+  std::vector<torch::Tensor> parameters, averages;
+  /// For each parameter model::Network::stacked_matrices(); empty: all 0.
+  std::vector<int64_t> matrices{};
 };
 
 /// What changes from step to step.
@@ -49,13 +57,18 @@ class Optimizer {
 struct OptimizerKind {
   const char* name;
   const char* help;
-  double state_bytes_per_parameter;
-  /// `averages` follow `parameters` in every step; both are float32 and shared, not copied.
+  double bytes_per_hidden;  ///< of state, for each number in the matrices of hidden layers
+  double bytes_per_other;   ///< for each number of the other parameters
   std::unique_ptr<Optimizer> (*make)(const OptimizerConfig& config,
-                                     const std::vector<torch::Tensor>& parameters,
-                                     const std::vector<torch::Tensor>& averages);
+                                     const OptimizedTensors& tensors);
 };
 
 base::Table<OptimizerKind>& optimizer_kinds();
+
+/// Bytes of state that the optimizer of the config keeps for its network.
+double optimizer_state_bytes(const RunConfig& config);
+
+/// The L2 norm of all gradients together; parameters without one count as 0. Throws NotFinite.
+double gradient_norm_of(const std::vector<torch::Tensor>& parameters);
 
 }  // namespace uvic::app

@@ -51,7 +51,29 @@ bool is_harmless(const std::string& key) {
 /// Whether nothing about the rate but the length of the run was changed.
 bool same_rate_options(const OptimizerConfig& a, const OptimizerConfig& b) {
   return a.lr == b.lr && a.lr_decay == b.lr_decay && a.lr_decay_images == b.lr_decay_images &&
-         a.lr_min == b.lr_min && a.warmup_images == b.warmup_images;
+         a.lr_min == b.lr_min && a.warmup_images == b.warmup_images &&
+         a.lr_constant_images == b.lr_constant_images;
+}
+
+/// What keeps the rate where it is, and what follows the new length.
+std::string ways_to_go_on(const RunConfig& before,
+                          const RunConfig& now,
+                          int64_t images_seen,
+                          double last_rate) {
+  // This decay has no end, only a beginning.
+  if (now.optimizer.lr_decay == "inverse_sqrt")
+    return fmt::format(
+        "--optimizer.lr_constant_images {} continues its decay; --optimizer.lr_constant_images {} "
+        "is "
+        "that of the new length",
+        constant_until(before.optimizer, before.total_images),
+        constant_until(now.optimizer, now.total_images));
+  return fmt::format(
+      "--optimizer.lr_decay_images {} --optimizer.lr_min {:.4g} stays at its final rate; "
+      "--optimizer.lr_decay_images {} spreads the decay over the new length",
+      images_seen,
+      last_rate,
+      now.total_images);
 }
 
 void check_decay(const RunConfig& before,
@@ -68,17 +90,13 @@ void check_decay(const RunConfig& before,
   if (decayed && next > 2 * last && same_rate_options(before.optimizer, now.optimizer))
     throw std::invalid_argument(fmt::format(
         "{}: the learning rate had decayed to {:.4g} at {} images; with --total_images {} alone it "
-        "would jump to {:.4g}. Choose: --optimizer.lr_decay_images {} --optimizer.lr_min {:.4g} "
-        "stays at its final rate; --optimizer.lr_decay_images {} spreads the decay over the new "
-        "length",
+        "would jump to {:.4g}. Choose: {}",
         run.path().string(),
         last,
         images_seen,
         now.total_images,
         next,
-        images_seen,
-        last,
-        now.total_images));
+        ways_to_go_on(before, now, images_seen, last)));
   if (decayed && next != last && before.total_images != now.total_images)
     check.notes.push_back(
         fmt::format("the learning rate was {:.4g}, is {:.4g} from here on", last, next));

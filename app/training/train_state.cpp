@@ -56,15 +56,17 @@ TrainState::TrainState(const model::NetworkConfig& config,
     averages.push_back(averaged[names[i]].requires_grad_(false));
     averages.back().copy_(parameters[i]);
   }
-  optimizer =
-      optimizer_kinds().at(optimizer_config.kind).make(optimizer_config, parameters, averages);
+  OptimizedTensors tensors{parameters, averages};
+  for (const auto& name : names) tensors.matrices.push_back(model->stacked_matrices(name));
+  optimizer = optimizer_kinds().at(optimizer_config.kind).make(optimizer_config, tensors);
 }
 
 void TrainState::save(const std::filesystem::path& path,
                       std::map<std::string, std::string> metadata) const {
   formats::TensorFile file;
   for (const auto& [prefix, tensors] : sets_of(*this))
-    for (size_t i = 0; i < names.size(); ++i) file.tensors[prefix + names[i]] = tensors[i].detach();
+    for (size_t i = 0; i < names.size(); ++i)
+      if (tensors[i].defined()) file.tensors[prefix + names[i]] = tensors[i].detach();
   file.metadata = std::move(metadata);
   file.metadata["uvic.kind"] = kStateKind;
   file.metadata["uvic.step"] = fmt::format("{}", step);
@@ -89,7 +91,9 @@ void TrainState::load(const std::filesystem::path& path) {
   const auto sets = sets_of(*this);
   size_t expected = 0;
   for (const auto& [prefix, tensors] : sets)
-    for (size_t i = 0; i < names.size(); ++i, ++expected) {
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (!tensors[i].defined()) continue;
+      ++expected;
       const auto found = file.tensors.find(prefix + names[i]);
       if (found == file.tensors.end())
         throw std::runtime_error(
@@ -118,7 +122,7 @@ void TrainState::load(const std::filesystem::path& path) {
                     expected));
   for (const auto& [prefix, tensors] : sets)
     for (size_t i = 0; i < names.size(); ++i)
-      torch::Tensor(tensors[i]).copy_(file.tensors.at(prefix + names[i]));
+      if (tensors[i].defined()) torch::Tensor(tensors[i]).copy_(file.tensors.at(prefix + names[i]));
   step = number<int64_t>(file, "uvic.step", path);
   images_seen = number<int64_t>(file, "uvic.images_seen", path);
   elapsed_sec = number<double>(file, "uvic.elapsed_sec", path);

@@ -42,6 +42,7 @@ data::LoaderOptions loader_options(const RunConfig& config, const base::ProcessG
   order.seed = static_cast<uint64_t>(config.seed);
   order.flip = config.flip;
   order.workers = config.workers;
+  order.others = config.diffusion.contrastive_loss > 0;
   if (group) order.rank = group->rank(), order.world = group->size();
   return order;
 }

@@ -3,6 +3,7 @@
 
 #include "app/runs/run_config.h"
 #include "app/runs/run_dir.h"
+#include "app/training/learning_rate.h"
 #include "app/training/objective.h"
 #include "app/training/snapshots.h"
 #include "app/training/train_state.h"
@@ -11,11 +12,6 @@
 #include "data/dataset.h"
 
 namespace uvic::app {
-
-/// Learning rate of the step that begins at `images_seen`: linear warm-up from 0 (the very first
-/// step has rate 0, as in the official code), then constant, or linear or cosine to 0 at
-/// config.lr_decay_images (0: at total_images), though not below config.lr_min.
-double learning_rate(const OptimizerConfig& config, int64_t images_seen, int64_t total_images);
 
 /// Whether a multiple of `interval` is above `before` and at most `after`; false for interval 0.
 inline bool crosses(int64_t interval, int64_t before, int64_t after) {

@@ -129,4 +129,12 @@ torch::Tensor DecoderLMImpl::run(const torch::Tensor& tokens, Memory* memory) {
   return out.to(first_parameter().scalar_type());  // [B, L, V]
 }
 
+int64_t DecoderLMImpl::stacked_matrices(const std::string& name) const {
+  const std::string begin = "model.layers.", end = "_proj.weight";
+  return name.rfind(begin, 0) == 0 && name.size() > end.size() &&
+                 name.compare(name.size() - end.size(), end.size(), end) == 0
+             ? 1
+             : 0;
+}
+
 }  // namespace uvic::model

@@ -35,6 +35,7 @@ class DecoderLMImpl : public SequenceNetwork {
   std::unique_ptr<SequenceMemory> new_memory() const override;
   torch::Tensor extend(const torch::Tensor& tokens, SequenceMemory& memory) override;
   bool takes_longer() const override;
+  int64_t stacked_matrices(const std::string& name) const override;
 
   const DecoderLMConfig& config() const { return config_; }
 

@@ -97,6 +97,20 @@ int64_t parameter_count(const DecoderLMConfig& c) {
   return total;
 }
 
+int64_t hidden_parameter_count(const DecoderLMConfig& c) {
+  c.validate();
+  const int64_t dim = c.hidden_size, queries = c.query_width(),
+                keys = c.key_value_heads() * c.head_width();
+  int64_t total = 0;
+  for (const bool placed : place_attention(c.placement, c.num_hidden_layers)) {
+    const auto& kind = attention_kind(placed ? c.attention : "softmax");
+    total += 3 * dim * c.intermediate_size + dim * (keys + queries);  // MLP, v_proj and o_proj
+    if (kind.uses_scores) total += dim * (keys + queries);
+    if (kind.gated) total += dim * queries;
+  }
+  return total;
+}
+
 double forward_flops(const DecoderLMConfig& c) {
   c.validate();
   const double tokens = c.max_position_embeddings, dim = c.hidden_size, queries = c.query_width(),

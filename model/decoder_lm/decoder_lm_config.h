@@ -130,6 +130,7 @@ struct DecoderLMConfig {
 
 /// As in model/network_config.h, for this kind of network.
 int64_t parameter_count(const DecoderLMConfig& config);
+int64_t hidden_parameter_count(const DecoderLMConfig& config);
 double forward_flops(const DecoderLMConfig& config);
 NetworkInput input_of(const DecoderLMConfig& config);
 

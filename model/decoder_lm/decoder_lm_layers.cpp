@@ -33,16 +33,6 @@ torch::Tensor for_each_query_head(const torch::Tensor& x, int64_t heads) {
 
 }  // namespace
 
-RmsNormImpl::RmsNormImpl(int64_t dim, double epsilon) : epsilon_(epsilon) {
-  weight = register_parameter("weight", torch::ones(dim));
-}
-
-torch::Tensor RmsNormImpl::forward(const torch::Tensor& x, torch::Dtype out) {
-  const auto wide = x.to(weight.scalar_type());
-  const auto scale = (wide.square().mean(-1, true) + epsilon_).rsqrt();  // [..., 1]
-  return (weight * (wide * scale)).to(out);
-}
-
 Rotations rope_rotations(const DecoderLMConfig& config, int64_t width, int64_t places) {
   const int64_t half = width / 2;
   auto frequencies = torch::empty(half, torch::kFloat32);
@@ -56,13 +46,6 @@ Rotations rope_rotations(const DecoderLMConfig& config, int64_t width, int64_t p
   const auto angles =
       torch::arange(places, torch::kFloat32).unsqueeze(1) * frequencies.unsqueeze(0);
   return {angles.cos(), angles.sin()};
-}
-
-torch::Tensor rotate(const torch::Tensor& x, const Rotations& rotations) {
-  const int64_t half = x.size(-1) / 2;
-  const auto cos = rotations.cos.to(x.scalar_type()), sin = rotations.sin.to(x.scalar_type());
-  const auto a = x.slice(-1, 0, half), b = x.slice(-1, half);  // [B, H, L, D / 2]
-  return torch::cat({a * cos - b * sin, b * cos + a * sin}, -1);
 }
 
 std::pair<torch::Tensor, torch::Tensor> LayerCache::extend(const torch::Tensor& new_k,
@@ -116,15 +99,8 @@ torch::Tensor DecoderAttentionImpl::forward(const torch::Tensor& x, const LayerC
     k = by_head(k_proj->forward(x), key_value_heads_);  // [B, Hk, L, D]
     if (call.rotations.defined()) {
       // Each part of the width that makes scores of its own is rotated by itself.
-      const auto turned = [&](const torch::Tensor& t) {
-        if (kind_->score_parts == 1) return rotate(t, call.rotations);
-        std::vector<torch::Tensor> parts;
-        for (const auto& part : t.chunk(kind_->score_parts, -1))
-          parts.push_back(rotate(part, call.rotations));
-        return torch::cat(parts, -1);
-      };
-      q = turned(q);
-      k = turned(k);
+      q = rotate_parts(q, call.rotations, kind_->score_parts);
+      k = rotate_parts(k, call.rotations, kind_->score_parts);
     }
   } else {
     q = for_each_query_head(v, heads_);

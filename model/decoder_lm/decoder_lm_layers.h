@@ -9,39 +9,13 @@
 #include "model/attention/attention.h"
 #include "model/decoder_lm/decoder_lm_config.h"
 #include "model/layers.h"
+#include "model/rotary.h"
 
 namespace uvic::model {
-
-/// y = weight * x / sqrt(mean(x^2) + epsilon) over the last dimension, in float32 or wider.
-/// Source: Zhang and Sennrich 2019, arXiv:1910.07467.
-class RmsNormImpl : public torch::nn::Module {
- public:
-  RmsNormImpl(int64_t dim, double epsilon);
-  torch::Tensor forward(const torch::Tensor& x, torch::Dtype out);  ///< result in dtype `out`
-
-  torch::Tensor weight;  ///< [dim]
-
- private:
-  double epsilon_;
-};
-TORCH_MODULE(RmsNorm);
-
-/// Cosine and sine of every place and frequency, each [places, width / 2].
-struct Rotations {
-  torch::Tensor cos, sin;
-  bool defined() const { return cos.defined(); }
-  Rotations slice(int64_t begin, int64_t end) const {
-    return {cos.slice(0, begin, end), sin.slice(0, begin, end)};
-  }
-};
 
 /// The rotations of places 0 .. places - 1 for heads of `width`, float32: angle = place * f_i,
 /// f_i = theta^(-2 i / width), scaled as config.rope_scaling says.
 Rotations rope_rotations(const DecoderLMConfig& config, int64_t width, int64_t places);
-
-/// x [B, H, L, D] with the pairs (d, d + D / 2) rotated, as Llama's code does. Source: Su et al.
-/// 2021, arXiv:2104.09864.
-torch::Tensor rotate(const torch::Tensor& x, const Rotations& rotations);
 
 /// Keys and values of one layer.
 struct LayerCache {

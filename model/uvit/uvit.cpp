@@ -53,13 +53,17 @@ UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
   const auto picked = place_attention(c.placement, c.blocks());
   const double scale =
       c.qk_scale > 0 ? c.qk_scale : 1 / std::sqrt(static_cast<double>(dim / c.num_heads));
+  const LayerOptions options{c.norm == "rms", c.mlp == "swiglu", c.qk_norm, c.value_residual};
   size_t index = 0;
   const auto make_block = [&](bool skip) {
     const auto layer = static_cast<int64_t>(index);
     const auto& kind = attention_kind(picked[index++] ? c.attention : "softmax");
     passes_values_ |= kind.reads_v_previous;
-    return Block(
-        dim, c.mlp_hidden(), Attention(dim, c.num_heads, c.qkv_bias, scale, kind, layer), skip);
+    return Block(dim,
+                 c.mlp_hidden(),
+                 Attention(dim, c.num_heads, c.qkv_bias, scale, kind, layer, options),
+                 skip,
+                 options);
   };
   in_blocks = register_module("in_blocks", torch::nn::ModuleList());
   for (int64_t i = 0; i < c.depth / 2; ++i) in_blocks->push_back(make_block(false));
@@ -67,13 +71,18 @@ UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
   out_blocks = register_module("out_blocks", torch::nn::ModuleList());
   for (int64_t i = 0; i < c.depth / 2; ++i) out_blocks->push_back(make_block(c.skip));
 
-  norm = register_module("norm", LayerNorm(dim));
+  norm = register_module("norm", LayerNorm(dim, options.rms_norm));
   decoder_pred =
       register_module("decoder_pred", Linear(dim, c.patch_size * c.patch_size * c.in_chans));
   if (c.conv)
     final_layer = register_module(
         "final_layer",
         torch::nn::Conv2d(torch::nn::Conv2dOptions(c.in_chans, c.in_chans, 3).padding(1)));
+  if (c.rope)
+    rotations_ = grid_rotations(c.img_size / c.patch_size,
+                                c.extras(),
+                                dim / c.num_heads / attention_kind(c.attention).score_parts,
+                                c.rope_theta);
   if (c.init == "scaled") scale_fresh_weights();
 }
 
@@ -155,36 +164,104 @@ torch::Tensor UViTImpl::embed(const torch::Tensor& x,
 torch::Tensor UViTImpl::run_block(const std::shared_ptr<torch::nn::Module>& module,
                                   const torch::Tensor& x,
                                   const torch::Tensor& skip,
-                                  torch::Tensor* values) {
+                                  BlockCall call) {
   const auto block = std::static_pointer_cast<BlockImpl>(module);
-  const auto compute = compute_dtype();
-  if (!config_.use_checkpoint) return block->forward(x, skip, values, compute);
-  const auto run = [block, compute, values](const std::vector<torch::Tensor>& in) mutable {
-    // In the backward pass `values` of the caller no longer exists. Work on a copy, and assign it
-    // only during the call.
-    auto own = in[2];
-    auto out = block->forward(in[0], in[1], values || own.defined() ? &own : nullptr, compute);
+  call.compute = compute_dtype();
+  // The block that makes first_values has two results, and keeps its activations.
+  const bool has_two_results = call.first_values && !call.first_values->defined();
+  if (!config_.use_checkpoint || has_two_results) return block->forward(x, skip, call);
+  auto* values = call.values;
+  const auto run = [block, call, values](const std::vector<torch::Tensor>& in) mutable {
+    // In the backward pass what the call points to no longer exists. Work on copies, and assign
+    // `values` only during the call.
+    auto own = in[2], first = in[3];
+    auto again = call;
+    again.values = call.values ? &own : nullptr;
+    again.first_values = call.first_values ? &first : nullptr;
+    auto out = block->forward(in[0], in[1], again);
     if (values) *values = own;
     values = nullptr;
     return out;
   };
+  const auto or_undefined = [](const torch::Tensor* t) { return t ? *t : torch::Tensor(); };
   return recompute_in_backward(
-      run, {x, skip, values ? *values : torch::Tensor()}, block->parameters());
+      run,
+      {x, skip, or_undefined(call.values), or_undefined(call.first_values)},
+      block->parameters());
 }
 
-torch::Tensor UViTImpl::run_blocks(torch::Tensor h) {
-  torch::Tensor values;
-  auto* const pass = passes_values_ ? &values : nullptr;
+namespace {
+
+/// Rows of t [B, H, L, D] or [B, L, D] at the tokens `index` [B, K] of each example.
+torch::Tensor tokens_of(const torch::Tensor& t, const torch::Tensor& index) {
+  const auto at = t.dim() == 4 ? index.unsqueeze(1).unsqueeze(-1) : index.unsqueeze(-1);
+  auto shape = t.sizes().vec();
+  shape[static_cast<size_t>(t.dim() - 2)] = index.size(1);
+  return t.gather(t.dim() - 2, at.expand(shape));
+}
+
+/// The tokens of a route in the order of the network: those before the patches, and the kept ones.
+torch::Tensor routed_tokens(const torch::Tensor& kept, int64_t extras) {
+  const auto before = torch::arange(extras, kept.options()).expand({kept.size(0), extras});
+  return torch::cat({before, kept + extras}, 1);  // [B, extras + K]
+}
+
+Rotations rotations_of(const Rotations& all, const torch::Tensor& index) {
+  if (!all.defined()) return {};
+  const auto at = [&](const torch::Tensor& t) {
+    return t.index_select(0, index.flatten())
+        .view({index.size(0), 1, index.size(1), t.size(1)});  // [B, 1, K, width / 2]
+  };
+  return {at(all.cos), at(all.sin)};
+}
+
+}  // namespace
+
+/// A copy is made once, so that a recorded CUDA graph reads memory that stays.
+Rotations UViTImpl::rotations_on(torch::Device device) {
+  if (device.is_cpu() || !rotations_.defined()) return rotations_;
+  const std::lock_guard lock(device_copy_);
+  if (!on_device_.defined() || on_device_.cos.device() != device)
+    on_device_ = {rotations_.cos.to(device), rotations_.sin.to(device)};
+  return on_device_;
+}
+
+/// A route takes as many blocks on either side of the middle one: a long skip connection then joins
+/// tokens of the same blocks' kind, kept ones with kept ones and all with all.
+torch::Tensor UViTImpl::run_blocks(torch::Tensor h, const TokenRoute& route) {
+  torch::Tensor values, first_values, all_tokens, index, all_first_values;
+  BlockCall call;
+  if (passes_values_) call.values = &values;
+  if (config_.value_residual) call.first_values = &first_values;
+  call.rotations = rotations_on(h.device());
+  const auto all_rotations = call.rotations;
+  const int64_t last = config_.blocks() - 1;
+  int64_t number = 0;
+  const auto run = [&](const std::shared_ptr<torch::nn::Module>& block, const torch::Tensor& skip) {
+    if (route.kept.defined() && number == route.margin) {
+      index = routed_tokens(route.kept, config_.extras());
+      all_tokens = h, all_first_values = first_values;
+      h = tokens_of(h, index);
+      if (first_values.defined()) first_values = tokens_of(first_values, index);
+      call.rotations = rotations_of(all_rotations, index);
+    }
+    h = run_block(block, h, skip, call);
+    if (route.kept.defined() && number == last - route.margin) {
+      h = all_tokens.scatter(1, index.unsqueeze(-1).expand_as(h), h);
+      first_values = all_first_values, call.rotations = all_rotations;
+    }
+    ++number;
+  };
   std::vector<torch::Tensor> skips;
   for (const auto& block : *in_blocks) {
-    h = run_block(block, h, {}, pass);
+    run(block, {});
     if (config_.skip) skips.push_back(h);
   }
-  h = run_block(mid_block.ptr(), h, {}, pass);
+  run(mid_block.ptr(), {});
   for (const auto& block : *out_blocks) {
     torch::Tensor skip;
     if (config_.skip) skip = skips.back(), skips.pop_back();
-    h = run_block(block, h, skip, pass);
+    run(block, skip);
   }
   return h;  // [B, L, D]
 }
@@ -201,7 +278,49 @@ torch::Tensor UViTImpl::decode(const torch::Tensor& h) {
 /// of a row in a vector.
 bool UViTImpl::is_batch_invariant() const {
   return fused_kernels() && products_keep_rows_apart(compute_dtype()) && !passes_values_ &&
-         attention_kind(config_.attention).score;
+         !config_.changes_blocks() && attention_kind(config_.attention).score;
+}
+
+int64_t UViTImpl::stacked_matrices(const std::string& name) const {
+  const auto ends_with = [&](const std::string& end) {
+    return name.size() >= end.size() &&
+           name.compare(name.size() - end.size(), end.size(), end) == 0;
+  };
+  if (name.find("_block") == std::string::npos) return 0;  // in_blocks, mid_block, out_blocks
+  if (ends_with(".qkv.weight")) return 3;
+  if (ends_with(".w12.weight")) return 2;
+  for (const auto* end : {".proj.weight",
+                          ".fc1.weight",
+                          ".fc2.weight",
+                          ".w3.weight",
+                          ".gate.weight",
+                          ".skip_linear.weight"})
+    if (ends_with(end)) return 1;
+  return 0;
+}
+
+torch::Tensor UViTImpl::forward_routed(const torch::Tensor& x,
+                                       const torch::Tensor& timesteps,
+                                       const torch::Tensor& condition,
+                                       const TokenRoute& route) {
+  check(x, timesteps, condition);
+  base::require(2 * route.margin < config_.blocks(),
+                "--route_margin {}: leaves none of the {} blocks to bypass; give at most {}",
+                route.margin,
+                config_.blocks(),
+                (config_.blocks() - 1) / 2);
+  base::require(!passes_values_,
+                "--route_share: attention {} compares the values of blocks, which then see other "
+                "tokens; set it to 0",
+                config_.attention);
+  base::require(route.kept.defined() && route.kept.dim() == 2 && route.kept.size(0) == x.size(0) &&
+                    route.kept.scalar_type() == torch::kInt64 && route.kept.size(1) > 0 &&
+                    route.kept.size(1) <= config_.patches(),
+                "model: the kept tokens of a route are {}, wanted int64 [{}, 1 to {}]",
+                base::shape_text(route.kept),
+                x.size(0),
+                config_.patches());
+  return decode(run_blocks(embed(x, timesteps, condition), route)).to(x.scalar_type());
 }
 
 torch::Tensor UViTImpl::forward(const torch::Tensor& x,

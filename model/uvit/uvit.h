@@ -5,6 +5,8 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <mutex>
+#include <string>
 
 #include "model/layers.h"
 #include "model/network.h"
@@ -24,6 +26,12 @@ class UViTImpl : public Network {
                         const torch::Tensor& condition) override;
   NetworkInput input() const override { return input_of(config_); }
   bool is_batch_invariant() const override;
+  int64_t stacked_matrices(const std::string& name) const override;
+  torch::Tensor forward_routed(const torch::Tensor& x,
+                               const torch::Tensor& timesteps,
+                               const torch::Tensor& condition,
+                               const TokenRoute& route) override;
+  int64_t routable_tokens() const override { return config_.patches(); }
 
   const UViTConfig& config() const { return config_; }
 
@@ -49,15 +57,19 @@ class UViTImpl : public Network {
   torch::Tensor embed(const torch::Tensor& x,
                       const torch::Tensor& timesteps,
                       const torch::Tensor& condition);
-  torch::Tensor run_blocks(torch::Tensor h);
+  torch::Tensor run_blocks(torch::Tensor h, const TokenRoute& route = {});
   torch::Tensor run_block(const std::shared_ptr<torch::nn::Module>& block,
                           const torch::Tensor& x,
                           const torch::Tensor& skip,
-                          torch::Tensor* values);
+                          BlockCall call);
   torch::Tensor decode(const torch::Tensor& h);
+  Rotations rotations_on(torch::Device device);
   UViTConfig config_;
   bool passes_values_ =
       false;  ///< whether the attention of any block reads the values of the block before
+  Rotations rotations_;     ///< of all tokens, on the CPU; undefined without rope
+  Rotations on_device_;     ///< the same where the network was evaluated last, if not on the CPU
+  std::mutex device_copy_;  ///< protects on_device_
 };
 TORCH_MODULE(UViT);
 

@@ -35,6 +35,18 @@ BlockBytes bytes_of_block(const UViTConfig& c, double compute, bool fused) {
           2 * kFloat * width + compute * (2 * hidden + width)};
 }
 
+/// What a block with changed parts keeps besides, for each token.
+double bytes_of_options(const UViTConfig& c, double compute) {
+  const auto width = static_cast<double>(c.embed_dim), hidden = static_cast<double>(c.mlp_hidden());
+  double bytes = 0;
+  if (c.norm == "rms") bytes += 2 * kFloat * width;       // x / rms, of both norms
+  if (c.mlp == "swiglu") bytes += 2 * compute * hidden;   // both halves, silu, and their product
+  if (c.qk_norm) bytes += 2 * 2 * kFloat * width;         // q and k wide, and over their rms
+  if (c.qk_norm || c.rope) bytes += 2 * compute * width;  // q and k as attention reads them
+  if (c.value_residual) bytes += 2 * compute * width;     // v, and its difference from the first
+  return bytes;
+}
+
 /// The scores of one block and image in plain tensor code: the scores, the weights, and one
 /// intermediate result.
 double bytes_of_scores(const UViTConfig& c) {
@@ -46,6 +58,7 @@ std::string text_of(UViTConfig config) {
   config.use_checkpoint = false;
   config.init = UViTConfig().init;
   if (config.attention == "softmax") config.placement = "none";
+  if (!config.rope) config.rope_theta = UViTConfig().rope_theta;
   std::string text;
   config.fields([&](const char* name, auto& field, const base::Field&) {
     text += fmt::format("{} = {}\n", name, field);
@@ -65,7 +78,9 @@ ActivationBytes activation_bytes(const UViTConfig& c, const ActivationSettings& 
   const double joining = c.skip ? static_cast<double>(c.depth / 2) : 0,
                plain = static_cast<double>(c.blocks()) - joining;
   const bool scores = !settings.fused_kernels || !attention_kind(c.attention).score;
-  const auto block = bytes_of_block(c, compute, /*fused=*/!scores && settings.cpu);
+  auto block = bytes_of_block(c, compute, /*fused=*/!scores && settings.cpu && !c.changes_blocks());
+  const double of_options = bytes_of_options(c, compute);
+  block.plain += of_options, block.joining += of_options;
   // Embedding and decoder: tokens without and with positions, and the input and output of the last
   // norm.
   const double ends = rows * 4 * kFloat * static_cast<double>(c.embed_dim);
@@ -121,6 +136,12 @@ void UViTConfig::validate() const {
       attention,
       attention_kind(attention).score_parts,
       embed_dim / num_heads);
+  const int64_t rotated = embed_dim / num_heads / attention_kind(attention).score_parts;
+  base::require(
+      !rope || rotated % 4 == 0,
+      "model.rope: rotates a width of {}, which is not a multiple of 4; change embed_dim or "
+      "num_heads",
+      rotated);
 }
 
 int64_t parameter_count(const UViTConfig& c) {
@@ -128,10 +149,13 @@ int64_t parameter_count(const UViTConfig& c) {
   const auto linear = [](int64_t in, int64_t out) { return in * out + out; };
   const int64_t dim = c.embed_dim, patch = c.patch_size * c.patch_size * c.in_chans;
   const int64_t attention = 3 * dim * dim + (c.qkv_bias ? 3 * dim : 0) + linear(dim, dim);
+  const int64_t norm = c.norm == "rms" ? dim : 2 * dim;
+  const int64_t fc1 = (c.mlp == "swiglu" ? 2 : 1) * c.mlp_hidden();
+  const int64_t qk_norm = c.qk_norm ? 2 * (dim / c.num_heads) : 0;
   const int64_t block =
-      4 * dim + attention + linear(dim, c.mlp_hidden()) + linear(c.mlp_hidden(), dim);
+      2 * norm + attention + qk_norm + linear(dim, fc1) + linear(c.mlp_hidden(), dim);
   int64_t total = (c.extras() + c.patches()) * dim + linear(patch, dim) + c.blocks() * block +
-                  2 * dim + linear(dim, patch);
+                  norm + linear(dim, patch) + (c.value_residual ? c.blocks() - 1 : 0);
   if (c.skip) total += c.depth / 2 * linear(2 * dim, dim);
   if (c.mlp_time_embed) total += linear(dim, 4 * dim) + linear(4 * dim, dim);
   if (c.num_classes > 0) total += c.num_classes * dim;
@@ -143,13 +167,25 @@ int64_t parameter_count(const UViTConfig& c) {
              own_parameters(attention_kind(c.attention), dim, {c.num_heads, dim / c.num_heads, 1});
 }
 
+int64_t hidden_parameter_count(const UViTConfig& c) {
+  c.validate();
+  const int64_t dim = c.embed_dim, mlp = (c.mlp == "swiglu" ? 3 : 2) * dim * c.mlp_hidden();
+  int64_t total = c.blocks() * (4 * dim * dim + mlp);
+  if (c.skip) total += c.depth / 2 * 2 * dim * dim;
+  const auto picked = place_attention(c.placement, c.blocks());
+  if (attention_kind(c.attention).gated)
+    total += std::count(picked.begin(), picked.end(), true) * dim * dim;
+  return total;
+}
+
 double forward_flops(const UViTConfig& c) {
   c.validate();
-  const double dim = c.embed_dim, hidden = c.mlp_hidden(), patches = c.patches(),
+  const double dim = c.embed_dim, patches = c.patches(),
+               mlp = (c.mlp == "swiglu" ? 3.0 : 2.0) * dim * static_cast<double>(c.mlp_hidden()),
                patch = c.patch_size * c.patch_size * c.in_chans;
   const double tokens = c.extras() + patches;
-  const double block = tokens * (4 * dim * dim + 2 * dim * hidden) +
-                       2 * tokens * tokens * dim;                    // qkv and proj, MLP, attention
+  const double block =
+      tokens * (4 * dim * dim + mlp) + 2 * tokens * tokens * dim;    // qkv and proj, MLP, attention
   double products = c.blocks() * block + 2 * patches * patch * dim;  // patch_embed and decoder_pred
   if (c.skip) products += c.depth / 2 * tokens * 2 * dim * dim;
   if (c.mlp_time_embed) products += 8 * dim * dim;

@@ -35,6 +35,12 @@ struct UViTConfig {
   std::string attention = "cog";
   std::string placement = "inner";
   std::string init = "official";
+  std::string norm = "layer";
+  std::string mlp = "gelu";
+  bool qk_norm = false;
+  bool rope = false;
+  double rope_theta = 100;
+  bool value_residual = false;
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -102,6 +108,29 @@ struct UViTConfig {
                   "1/sqrt(inputs), positions start as sines and cosines: narrow networks learn "
                   "sooner"}}}
               .advanced());
+    visit("norm",
+          norm,
+          Field{"Norm before attention, MLP and decoder",
+                {{"layer", "LayerNorm, as published"}, {"rms", "RMSNorm, without mean and bias"}}}
+              .advanced());
+    visit("mlp",
+          mlp,
+          Field{"MLP of a block",
+                {{"gelu", "two layers with GELU, as published"},
+                 {"swiglu", "SwiGLU, two thirds as wide: the same number of parameters"}}}
+              .advanced());
+    visit("qk_norm", qk_norm, Field{"RMSNorm of each head's queries and keys"}.advanced());
+    visit("rope",
+          rope,
+          Field{"Rotate queries and keys by their row and column (2-D RoPE)"}.advanced());
+    visit("rope_theta",
+          rope_theta,
+          Field{"Largest over smallest wavelength of the rotations", base::above(1, 1e9)}.read_by(
+              "rope"));
+    visit("value_residual",
+          value_residual,
+          Field{"Mix the values of the first block into those of every block, by a learned share"}
+              .advanced());
   }
 
   /// Throws std::invalid_argument if fields are inconsistent.
@@ -111,11 +140,22 @@ struct UViTConfig {
   /// Tokens before the patches: the time, and the label or the context.
   int64_t extras() const { return 1 + (num_classes > 0 ? 1 : 0) + num_clip_token; }
   int64_t blocks() const { return depth / 2 * 2 + 1; }
-  int64_t mlp_hidden() const { return static_cast<int64_t>(embed_dim * mlp_ratio); }
+  /// Width between the two products of the MLP; of a SwiGLU two thirds of embed_dim mlp_ratio.
+  int64_t mlp_hidden() const {
+    const auto hidden = static_cast<int64_t>(embed_dim * mlp_ratio);
+    return mlp == "swiglu" ? 2 * hidden / 3 : hidden;
+  }
+  /// Whether blocks are other than the published ones, which alone the fused blocks compute.
+  bool changes_blocks() const {
+    return norm != "layer" || mlp != "gelu" || qk_norm || rope || value_residual;
+  }
 };
 
 /// As in model/network_config.h, for this kind of network.
 int64_t parameter_count(const UViTConfig& config);
+
+/// Those in matrices of hidden layers.
+int64_t hidden_parameter_count(const UViTConfig& config);
 
 double forward_flops(const UViTConfig& config);
 
@@ -129,7 +169,8 @@ NetworkInput input_of(const UViTConfig& config);
 ///   c D          the input, in a block with a skip connection
 ///
 /// and the statistics of the rows. Plain tensor code also keeps both norms, the value of GELU and
-/// the scores of attention. Recomputed blocks keep their input only.
+/// the scores of attention, and changed blocks what their parts keep. Recomputed blocks keep their
+/// input only.
 ActivationBytes activation_bytes(const UViTConfig& config, const ActivationSettings& settings);
 
 /// Whether two configs describe the same computation.

@@ -49,6 +49,18 @@ class Shapes {
   const std::string& source_;
 };
 
+/// The parts of a block that its tensors show. Rotations have none.
+void take_block_options(const Shapes& shapes, UViTConfig& c) {
+  c.norm = shapes.has("norm.bias") ? "layer" : "rms";
+  c.mlp = shapes.has("mid_block.mlp.w12.weight") ? "swiglu" : "gelu";
+  c.qk_norm = shapes.has("mid_block.attn.q_norm.weight");
+  c.value_residual = shapes.has("mid_block.attn.v_residual");
+  const int64_t hidden = c.mlp == "swiglu"
+                             ? (3 * shapes.size("mid_block.mlp.w3.weight", 2, 1) + 1) / 2
+                             : shapes.size("mid_block.mlp.fc1.weight", 2, 0);
+  c.mlp_ratio = static_cast<double>(hidden) / static_cast<double>(c.embed_dim);
+}
+
 /// Everything but attention. Heads go first: of a width that no published model has, no other
 /// dimension is a guess worth refusing over.
 UViTConfig config_of_shapes(const Shapes& shapes,
@@ -66,8 +78,7 @@ UViTConfig config_of_shapes(const Shapes& shapes,
                     c.embed_dim));
   c.depth = 0;
   while (shapes.has(fmt::format("in_blocks.{}.norm1.weight", c.depth / 2))) c.depth += 2;
-  c.mlp_ratio = static_cast<double>(shapes.size("mid_block.mlp.fc1.weight", 2, 0)) /
-                static_cast<double>(c.embed_dim);
+  take_block_options(shapes, c);
   c.qkv_bias = shapes.has("mid_block.attn.qkv.bias");
   c.mlp_time_embed = shapes.has("time_embed.0.weight");
   c.conv = shapes.has("final_layer.weight");
@@ -106,6 +117,7 @@ ConfigGuess guess_uvit(const NamedTensors& tensors,
     assume(fmt::format("num_heads = {} ({} channels each, as in the published models)",
                        c.num_heads,
                        c.embed_dim / c.num_heads));
+  if (c.changes_blocks()) assume("rope = false (rotations have no weights: give --config)");
   c.attention = "softmax";
   c.placement = "none";
   assume(

@@ -151,6 +151,12 @@ class Transfer {
       say("placement", from_.placement, to_.placement);
     say("qk_scale", from_.qk_scale, to_.qk_scale);
     say("depth", from_.depth, to_.depth);
+    say("norm", from_.norm, to_.norm);
+    say("mlp", from_.mlp, to_.mlp);
+    say("qk_norm", from_.qk_norm, to_.qk_norm);
+    say("rope", from_.rope, to_.rope);
+    if (from_.rope && to_.rope) say("rope_theta", from_.rope_theta, to_.rope_theta);
+    say("value_residual", from_.value_residual, to_.value_residual);
   }
 
   const TransferInput& in_;

@@ -194,6 +194,38 @@ TEST_CASE("loader: ranks' batches side by side are the batch of one", "[loader]"
   CHECK(ranks[2]->images_seen() == 20 * size);
 }
 
+TEST_CASE(
+    "loader: the other example of a pair is the one at its position, wherever batches are cut",
+    "[loader]") {
+  const Numbers dataset(30);
+  auto of_one = options(64);
+  const auto all = stream(dataset, of_one, 0, 64);
+  const auto check_others = [&](const Batch& batch) {
+    for (int64_t i = 0; i < batch.size(); ++i) {
+      const int64_t other = batch.positions[i].item<int64_t>() ^ 1;
+      CHECK(torch::equal(batch.other_images[i], all.images[other]));
+      CHECK(batch.other_labels[i].item<int64_t>() == all.labels[other].item<int64_t>());
+    }
+  };
+  for (const int64_t from : {0, 5})
+    for (const int64_t world : {1, 3})
+      for (int64_t rank = 0; rank < world; ++rank) {
+        auto part = options(11);
+        part.world = world, part.rank = rank, part.others = true;
+        Loader loader(dataset, part, from);
+        CAPTURE(from, world, rank);
+        check_others(loader.next());
+        check_others(loader.next().slice(1, 3));
+      }
+  CHECK_FALSE(all.other_images.defined());
+  // Within a batch nothing is read twice.
+  auto part = options(10);
+  part.others = true;
+  const int64_t before = dataset.reads;
+  Loader(dataset, part).next();
+  CHECK(dataset.reads - before == 10);
+}
+
 TEST_CASE("loader: half of the pictures are flipped, anew in each epoch", "[loader]") {
   const Numbers dataset(1000);
   const auto a = stream(dataset, options(100), 0, 1000);

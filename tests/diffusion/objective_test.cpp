@@ -86,12 +86,12 @@ TEST_CASE("losses are means over pixels, weighted, one for each image, in float3
   example.weight = torch::tensor({1.f, 10.f});
   const auto prediction =
       torch::tensor({1.f, 3.f, 2.f, 0.f}).view({2, 1, 1, 2}).to(torch::kBFloat16).requires_grad_();
-  const auto losses = diffusion_losses(prediction, example);
+  const auto losses = diffusion_losses({}, prediction, example);
   CHECK(losses.scalar_type() == torch::kFloat32);
   CHECK(torch::equal(losses, torch::tensor({5.f, 20.f})));
   losses.mean().backward();
   CHECK(prediction.grad()[0].flatten()[1].item<double>() == Approx(2 * 3.0 / 2 / 2));
-  CHECK_THROWS_AS(diffusion_losses(torch::zeros({2, 1, 2, 1}), example), std::invalid_argument);
+  CHECK_THROWS_AS(diffusion_losses({}, torch::zeros({2, 1, 2, 1}), example), std::invalid_argument);
 }
 
 TEST_CASE("the exact answer has no loss, whatever is predicted on whatever schedule",
@@ -105,7 +105,7 @@ TEST_CASE("the exact answer has no loss, whatever is predicted on whatever sched
       const auto x0 = torch::rand({6, 2, 4, 4}) * 2 - 1;
       const auto e =
           make_training_example(config, *schedule, x0, random_of(5, x0.size(0)), x0.size(0));
-      CHECK(diffusion_losses(e.target, e).sum().item<double>() == 0);
+      CHECK(diffusion_losses(config, e.target, e).sum().item<double>() == 0);
       // A network that answers with the target makes a denoiser that knows the noise.
       const double t = schedule->time_at_fraction(0.4), alpha = schedule->alpha(t),
                    sigma = schedule->sigma(t);

@@ -5,6 +5,8 @@
 
 #include "app/options/options.h"
 #include "app/runs/run_config.h"
+#include "app/training/learning_rate.h"
+#include "app/training/muon.h"
 #include "app/training/optimizer.h"
 #include "data/dataset.h"
 #include "diffusion/noise.h"
@@ -92,6 +94,12 @@ TEST_CASE("tables: a row of any table is in help and validation", "[options]") {
   auto optimizer = *optimizer_kinds().begin();
   optimizer.name = "dummy_optimizer";
   check_row(optimizer_kinds(), optimizer, "optimizer.kind");
+  auto rate = *learning_rate_schedules().begin();
+  rate.name = "dummy_rate";
+  check_row(learning_rate_schedules(), rate, "optimizer.lr_decay");
+  auto scale = *muon_scales().begin();
+  scale.name = "dummy_scale";
+  check_row(muon_scales(), scale, "optimizer.muon_scale");
 }
 
 TEST_CASE("tables: a sampler's row is run by its name", "[options]") {

@@ -94,6 +94,24 @@ TEST_CASE("memory: the estimate is within 12 % of what a step takes", "[memory]"
       }
 }
 
+TEST_CASE("memory: changed blocks and Muon's state are estimated within 20 %", "[memory]") {
+  for (const char* attention : {"cog", "softmax"})
+    for (const char* precision : {"bf16", "fp32"})
+      for (const int changes : {0, 1, 2}) {
+        auto options = options_of(attention, precision, false);
+        auto& c = options.model.uvit;
+        if (changes != 1) c.norm = "rms", c.mlp = "swiglu";
+        if (changes != 0) c.qk_norm = c.rope = true;
+        c.value_residual = changes == 2;
+        options.optimizer.kind = "muon";
+        const double estimate = estimate_memory(options, torch::kCPU, 1).at_most(),
+                     real = measured(options);
+        INFO(attention << " " << precision << " changes " << changes << ": estimated "
+                       << estimate / 1e6 << " MB, measured " << real / 1e6 << " MB");
+        CHECK(estimate == Approx(real).epsilon(0.2));
+      }
+}
+
 TEST_CASE(
     "memory: recomputed blocks take less, and twice the pictures nearly twice the activations",
     "[memory]") {

@@ -74,6 +74,23 @@ TEST_CASE("resume: a decayed rate never jumps without a choice", "[resume]") {
   CHECK(check(before, now, 1000).notes.empty());
 }
 
+TEST_CASE("resume: a rate that falls with the root of the images is continued by its beginning",
+          "[resume]") {
+  RunConfig before;
+  before.total_images = 1000, before.batch_size = 10;
+  before.optimizer.warmup_images = 0, before.optimizer.lr = 1;
+  before.optimizer.lr_decay = "inverse_sqrt";
+  auto now = before;
+  now.total_images = 10000;  // constant to 100 of 1000, but to 1000 of 10000
+  CHECK_THROWS_WITH(check(before, now, 1000),
+                    Contains("--optimizer.lr_constant_images 100 continues") &&
+                        Contains("--optimizer.lr_constant_images 1000 is that of the new length"));
+  now.optimizer.lr_constant_images = 100;
+  CHECK_NOTHROW(check(before, now, 1000));
+  CHECK(learning_rate(now.optimizer, 1000, 10000) ==
+        Approx(learning_rate(before.optimizer, 1000, 1000)));
+}
+
 TEST_CASE("learning rate: a decay ends where lr_decay_images says, not below lr_min", "[resume]") {
   OptimizerConfig config;
   config.lr = 2, config.warmup_images = 0, config.lr_decay = "cosine", config.lr_decay_images = 500;

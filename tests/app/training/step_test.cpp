@@ -39,15 +39,36 @@ struct Step {
   std::vector<torch::Tensor> gradients;
 };
 
+/// The same with everything that depends on positions: another example, and patches on a bypass.
+RunConfig run_with_options() {
+  auto config = small_run();
+  config.diffusion.schedule = "rectified_flow", config.diffusion.prediction = "flow";
+  config.diffusion.direction_loss = 0.5, config.diffusion.contrastive_loss = 0.05;
+  config.route_share = 0.5, config.route_margin = 1;
+  return config;
+}
+
+/// A batch as a loader gives it, with the other example of each pair.
+data::Batch paired_batch(int64_t images, int64_t first_position) {
+  // Positions 96 ... 127, of which the batch is a part: pairs may be cut by its ends.
+  const auto all = batch_of(32, 96);
+  auto batch = all.slice(first_position - 96, first_position - 96 + images);
+  const auto others = data::other_position(batch.positions) - 96;
+  batch.other_images = all.images.index_select(0, others);
+  batch.other_labels = all.labels.index_select(0, others);
+  return batch;
+}
+
 /// The gradient of a made-up batch of 11 images, cut up as `layout` says.
-Step step_of(const StepLayout& layout, torch::Dtype compute) {
-  const auto config = small_run();
+Step step_of(const StepLayout& layout,
+             torch::Dtype compute,
+             const RunConfig& config = small_run()) {
   TrainState state(config.model, config.optimizer, 7, torch::kCPU);
   state.model->set_compute_dtype(compute);
   state.model->train();
   Step step;
-  step.loss =
-      add_gradients(*make_objective(config), *state.model, state.parameters, batch_of(11), layout);
+  const auto batch = config.route_share > 0 ? paired_batch(11, 101) : batch_of(11);
+  step.loss = add_gradients(*make_objective(config), *state.model, state.parameters, batch, layout);
   for (const auto& p : state.parameters) step.gradients.push_back(p.grad());
   return step;
 }
@@ -75,6 +96,53 @@ TEST_CASE("shards and accumulation give the loss and gradient of the whole batch
         CHECK(relative_l2(cut.gradients[i], whole.gradients[i]) <= tolerance);
     }
   }
+}
+
+TEST_CASE("shards change neither pairs of examples nor the patches on a bypass", "[step]") {
+  const Threads threads(3);
+  const auto config = run_with_options();
+  const auto whole = step_of({1, 1}, torch::kFloat32, config);
+  for (const auto& layout : {StepLayout{1, 2}, {1, 5}, {4, 1}, {3, 2}}) {
+    const auto cut = step_of(layout, torch::kFloat32, config);
+    CHECK(cut.loss == Approx(whole.loss).epsilon(1e-5));
+    for (size_t i = 0; i < whole.gradients.size(); ++i)
+      CHECK(relative_l2(cut.gradients[i], whole.gradients[i]) <= 1e-5);
+  }
+  auto other = config;
+  other.seed = 10;  // other patches, noise and times
+  CHECK(step_of({1, 1}, torch::kFloat32, other).loss != Approx(whole.loss).epsilon(1e-4));
+}
+
+TEST_CASE("examples of one class are not contrasted, and without others it is said", "[step]") {
+  auto config = run_with_options();
+  config.route_share = 0;
+  const auto objective = make_objective(config);
+  TrainState state(config.model, config.optimizer, 7, torch::kCPU);
+  const torch::NoGradGuard no_grad;
+  auto batch = paired_batch(6, 100);
+  const double contrasted = objective->loss(*state.model, batch).item<double>();
+  batch.other_labels = batch.labels;
+  const double same_class = objective->loss(*state.model, batch).item<double>();
+  config.diffusion.contrastive_loss = 0;
+  CHECK(make_objective(config)->loss(*state.model, batch).item<double>() ==
+        Approx(same_class).epsilon(1e-6));
+  CHECK(contrasted < same_class);
+  batch.other_images = torch::Tensor();
+  CHECK_THROWS_WITH(objective->loss(*state.model, batch), Catch::Contains("contrastive_loss"));
+}
+
+TEST_CASE("a route is for training: sampling evaluates all patches", "[step]") {
+  auto config = run_with_options();
+  TrainState state(config.model, config.optimizer, 7, torch::kCPU);
+  const torch::NoGradGuard no_grad;
+  const auto batch = paired_batch(4, 100);
+  const auto x = torch::randn({4, 3, 16, 16}), t = torch::rand({4}) * 999;
+  const auto all = state.model->forward(x, t, batch.labels);
+  const auto every = torch::arange(16).expand({4, 16});
+  CHECK_THAT(state.model->forward_routed(x, t, batch.labels, {every, 1}),
+             AllClose(all, 1e-4, 1e-5));
+  const auto half = every.slice(1, 0, 8);
+  CHECK_FALSE(torch::allclose(state.model->forward_routed(x, t, batch.labels, {half, 1}), all));
 }
 
 TEST_CASE("shards give the same bits every time", "[step]") {
