@@ -168,7 +168,18 @@ TrainingExample make_training_example(const DiffusionConfig& config,
   shifted.time_shift = resolved_time_shift(config, x0.size(1), x0.size(2), x0.size(3));
   const auto t = sample_training_times(shifted, schedule, random, strata);        // [B]
   const auto eps = random.normals(base::RandomUse::kNoise, x0.sizes().slice(1));  // [B, C, H, W]
-  return make_example_at(config, schedule, x0, t, eps);
+  auto example = make_example_at(config, schedule, x0, t, eps);
+  if (config.contrastive_loss == 0 || !others.x0.defined()) return example;
+  const base::PositionRandom of_others(random.seed(), others.positions);
+  const auto other_eps = of_others.normals(base::RandomUse::kNoise, x0.sizes().slice(1));
+  example.other_target = make_target(parse_prediction(config.prediction),
+                                     others.x0,
+                                     other_eps,
+                                     schedule.alpha(t).view({-1, 1, 1, 1}),
+                                     schedule.sigma(t).view({-1, 1, 1, 1}),
+                                     config.sigma_data);
+  example.other_counts = others.counts;
+  return example;
 }
 
 TrainingExample make_example_at(const DiffusionConfig& config,
@@ -191,12 +202,6 @@ TrainingExample make_example_at(const DiffusionConfig& config,
     const auto [of_p, of_x] = velocity_direction(kind, alpha, sigma, config.sigma_data);
     example.velocity_of_prediction = per_image(of_p);
     example.velocity_of_x = per_image(of_x.flatten() / input_scale);  // x_t above is scaled
-  }
-  if (config.contrastive_loss > 0 && others.x0.defined()) {
-    const base::PositionRandom of_others(random.seed(), others.positions);
-    const auto other_eps = of_others.normals(base::RandomUse::kNoise, x0.sizes().slice(1));
-    example.other_target = make_target(kind, others.x0, other_eps, alpha, sigma, config.sigma_data);
-    example.other_counts = others.counts;
   }
   return example;
 }

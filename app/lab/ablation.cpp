@@ -114,7 +114,7 @@ std::vector<AblationResult> ablate(model::Network& network,
       const auto example = examples.at(batch, settings.times[static_cast<size_t>(time)]);
       const auto losses = [&] {
         const auto prediction = network.forward(example.x_t, example.network_time, batch.condition);
-        return diffusion::diffusion_losses(prediction, example).to(torch::kCPU, torch::kFloat64);
+        return examples.losses(prediction, example);
       };
       const auto without = losses();
       for (auto& one : cases) {

@@ -240,8 +240,7 @@ LabResult look_at_attention(model::Network& network,
       base::require(!seen.kinds.empty(), "attention: the network has no blocks to look at");
       if (result.blocks == 0) take_shape(result, seen);
       add_to(result, time, seen);
-      const auto losses =
-          diffusion::diffusion_losses(prediction, example).to(torch::kCPU, torch::kFloat64);
+      const auto losses = examples.losses(prediction, example);
       for (int64_t i = 0; i < count; ++i)
         result.loss.add(static_cast<int64_t>(time), losses[i].item<double>());
       result.seconds += seconds_since(start);

@@ -100,6 +100,12 @@ diffusion::TrainingExample LabExamples::at(const Batch& batch, double fraction) 
   return diffusion::make_example_at(state_->config.diffusion, schedule, batch.x0, times, batch.eps);
 }
 
+torch::Tensor LabExamples::losses(const torch::Tensor& prediction,
+                                  const diffusion::TrainingExample& example) const {
+  return diffusion::diffusion_losses(state_->config.diffusion, prediction, example)
+      .to(torch::kCPU, torch::kFloat64);
+}
+
 std::vector<int64_t> parse_numbers(const std::string& flag,
                                    const std::string& text,
                                    int64_t count) {

@@ -53,6 +53,10 @@ class LabExamples {
   /// clamped to the schedule's t_max().
   diffusion::TrainingExample at(const Batch& batch, double fraction) const;
 
+  /// The training loss of each image, float64 [B] on the CPU.
+  torch::Tensor losses(const torch::Tensor& prediction,
+                       const diffusion::TrainingExample& example) const;
+
  private:
   struct State;
   std::unique_ptr<State> state_;

@@ -33,6 +33,8 @@ bool leaves_archive(std::string_view name) {
 
 namespace {
 
+constexpr uint64_t kLargeEntry = uint64_t{1} << 28;  // bytes, of which one in 200 or more is packed
+constexpr uint64_t kLargeRatio = 200;
 constexpr uint64_t kDeflateRatio = 1032;        // a match of 258 bytes takes two bits at least
 constexpr size_t kPiece = size_t{1} << 24;      // bytes unpacked at once
 constexpr size_t kCentral = 46, kLocal = 30;    // bytes of the fixed part of a header
@@ -276,6 +278,12 @@ std::string ZipReader::read(size_t index, uint64_t limit_bytes) const {
   if (entry.size_bytes > limit_bytes) {
     throw refusal(index, fmt::format("{} bytes, the limit is {}", entry.size_bytes, limit_bytes));
   }
+  // A zip bomb: no image, array or text of that size is as empty.
+  if (entry.size_bytes > kLargeEntry && entry.size_bytes / kLargeRatio > entry.packed_bytes)
+    throw refusal(index,
+                  fmt::format("refused: {} bytes packed in {}; repack it stored if it is sound",
+                              entry.size_bytes,
+                              entry.packed_bytes));
   auto content = unpack(index, entry.size_bytes);
   // Copied, then checked: the file may change between the two.
   if (crc32(content) != entry.crc32) throw refusal(index, "damaged: its CRC does not match");

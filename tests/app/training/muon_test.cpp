@@ -46,7 +46,7 @@ torch::Tensor iterated(const torch::Tensor& m, int64_t iterations) {
   return is_tall ? x.t() : x;
 }
 
-torch::Tensor set_of(const TrainState& state, const std::string& name, size_t parameter) {
+torch::Tensor muon_set_of(const TrainState& state, const std::string& name, size_t parameter) {
   for (const auto& set : state.optimizer->state())
     if (set.name == name) return set.tensors.at(parameter);
   throw std::logic_error(name);
@@ -118,12 +118,12 @@ TEST_CASE("muon: hidden matrices get orthogonal updates, qkv as three, the rest 
     if (state.model->stacked_matrices(state.names[i]) == 0) {
       CHECK(torch::equal(state.parameters[i], twin.parameters[i]));
       CHECK(torch::equal(state.averages[i], twin.averages[i]));
-      CHECK_FALSE(set_of(state, "momentum", i).defined());
+      CHECK_FALSE(muon_set_of(state, "momentum", i).defined());
     } else {
       CHECK(relative_l2(state.parameters[i], expected[i]) < 0.02);
       CHECK(relative_l2(state.averages[i], averages[i]) < 0.02);
-      CHECK(relative_l2(set_of(state, "momentum", i), momentum[i]) < 1e-5);
-      CHECK_FALSE(set_of(state, "exp_avg", i).defined());
+      CHECK(relative_l2(muon_set_of(state, "momentum", i), momentum[i]) < 1e-5);
+      CHECK_FALSE(muon_set_of(state, "exp_avg", i).defined());
       CHECK_FALSE(state.parameters[i].grad().defined());
     }
   }
@@ -168,7 +168,7 @@ TEST_CASE("muon: clipping, a gradient that is not finite, and parameters without
   const double norm = std::sqrt(squares);
   const auto g = state.parameters.back().grad().clone();
   CHECK(state.optimizer->step({1e-3, 0.9, 1}) == Approx(norm).epsilon(1e-5));
-  CHECK_THAT(set_of(state, "exp_avg", state.names.size() - 1),
+  CHECK_THAT(muon_set_of(state, "exp_avg", state.names.size() - 1),
              AllClose((1 - config.beta1) * g / norm, 1e-4, 1e-8));
   give_gradients(state, 2);
   state.parameters[0].mutable_grad().view(-1)[0] = NAN;
