@@ -137,6 +137,15 @@ TrainingExample make_training_example(const DiffusionConfig& config,
         x0.dim()));
   const auto t = sample_training_times(config, schedule, random, strata);         // [B]
   const auto eps = random.normals(base::RandomUse::kNoise, x0.sizes().slice(1));  // [B, C, H, W]
+  return make_example_at(config, schedule, x0, t, eps);
+}
+
+TrainingExample make_example_at(const DiffusionConfig& config,
+                                const NoiseSchedule& schedule,
+                                const torch::Tensor& x0,
+                                const torch::Tensor& t,
+                                const torch::Tensor& eps) {
+  torch::NoGradGuard no_grad;
   const auto alpha = schedule.alpha(t).view({-1, 1, 1, 1}),
              sigma = schedule.sigma(t).view({-1, 1, 1, 1});
   const auto x_t = per_image(alpha) * x0 + per_image(sigma) * eps;

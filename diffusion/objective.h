@@ -49,6 +49,13 @@ TrainingExample make_training_example(const DiffusionConfig& config,
                                       const base::PositionRandom& random,
                                       int64_t strata);
 
+/// The same at given times t and with given noise: t float64 [B], eps in the shape of x0.
+TrainingExample make_example_at(const DiffusionConfig& config,
+                                const NoiseSchedule& schedule,
+                                const torch::Tensor& x0,
+                                const torch::Tensor& t,
+                                const torch::Tensor& eps);
+
 /// Training times by config.timestep_sampling, float64 [B], on the device of `random`. With
 /// S = `strata` (the images of an optimizer step) and p the position of an example:
 ///

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "model/attention/probe.h"
 #include "model/kernel_choice.h"
 #include "model/kernels/cpu/fused_block.h"
 #include "model/kernels/cuda/block_cuda_binding.h"
@@ -87,14 +88,35 @@ AttentionImpl::AttentionImpl(int64_t dim,
   kind_parameters_ = register_kind_parameters(*this, kind, {num_heads, dim / num_heads, 1});
 }
 
-torch::Tensor AttentionImpl::forward(const torch::Tensor& x, torch::Tensor* values) {
-  const auto projected = qkv->forward(x);  // [B, L, 3 dim]
+/// All that the kind reads but q, k and v.
+AttentionInput AttentionImpl::beside_qkv(const torch::Tensor& x, const torch::Tensor& v_previous) {
   AttentionInput more;
-  if (values) more.v_previous = *values;
-  if (values) *values = split_heads(projected.detach(), num_heads_)[2];
+  more.v_previous = v_previous;
   if (gate) more.gate = gate->forward(x).unflatten(2, {num_heads_, -1}).transpose(1, 2);
   more.layer = layer_;
   more.parameters = kind_parameters_;
+  more.scale = scale_;
+  return more;
+}
+
+AttentionInput AttentionImpl::heads_input(const torch::Tensor& x, const torch::Tensor& v_previous) {
+  auto in = beside_qkv(x, v_previous);
+  const auto parts = split_heads(qkv->forward(x), num_heads_);
+  in.q = parts[0], in.k = parts[1], in.v = parts[2];
+  return in;
+}
+
+torch::Tensor AttentionImpl::forward(const torch::Tensor& x, torch::Tensor* values) {
+  const auto v_previous = values ? *values : torch::Tensor();
+  if (const auto active = active_probe(); active.probe && active.probe->replaces(layer_)) {
+    const auto in = heads_input(x, v_previous);
+    if (values) *values = in.v.detach();
+    const auto heads = active.probe->replacement(layer_, *kind_, in);  // [B, H, L, D]
+    return proj->forward(heads.transpose(1, 2).flatten(2));
+  }
+  const auto projected = qkv->forward(x);  // [B, L, 3 dim]
+  const auto more = beside_qkv(x, v_previous);
+  if (values) *values = split_heads(projected.detach(), num_heads_)[2];
   return proj->forward(self_attention(*kind_, projected, num_heads_, scale_, more));
 }
 
@@ -106,24 +128,65 @@ BlockImpl::BlockImpl(int64_t dim, int64_t hidden, Attention attention, bool skip
   if (skip) skip_linear = register_module("skip_linear", Linear(2 * dim, dim));
 }
 
-torch::Tensor BlockImpl::forward(torch::Tensor x,
-                                 const torch::Tensor& skip,
-                                 torch::Tensor* values,
-                                 torch::Dtype compute) {
+/// x, or what a block with a skip connection makes of both.
+torch::Tensor BlockImpl::joined(const torch::Tensor& x,
+                                const torch::Tensor& skip,
+                                torch::Dtype compute) {
+  if (!skip_linear) return x;
+  return skip_linear->forward(torch::cat({x.to(compute), skip.to(compute)}, -1))
+      .to(x.scalar_type());
+}
+
+torch::Tensor BlockImpl::run(torch::Tensor x,
+                             const torch::Tensor& skip,
+                             torch::Tensor* values,
+                             torch::Dtype compute,
+                             bool fused) {
   const auto score = attn->kind().score;
-  if (score && !values && fused_kernels()) {
+  if (fused && score && !values && fused_kernels()) {
     const BlockShape shape{attn->num_heads(), attn->scale(), *score, kLayerNormEpsilon};
     if (fused_block_serves(x, norm1->weight, compute))
       return fused_block(x, skip, fused_parameters(*this), shape, compute);
     if (cuda_block_serves(x, norm1->weight, shape, compute))
       return cuda_block(x, skip, fused_parameters(*this), shape);
   }
-
-  const auto residual = x.scalar_type();
-  if (skip_linear)
-    x = skip_linear->forward(torch::cat({x.to(compute), skip.to(compute)}, -1)).to(residual);
+  x = joined(x, skip, compute);
   x = x + attn->forward(norm1->forward(x, compute), values);
   return x + mlp->forward(norm2->forward(x, compute));
+}
+
+BlockView BlockImpl::view(const torch::Tensor& x,
+                          const torch::Tensor& skip,
+                          const torch::Tensor& v_previous,
+                          torch::Dtype compute) {
+  const torch::NoGradGuard no_grad;
+  BlockView seen;
+  seen.layer = attn->layer();
+  seen.kind = &attn->kind();
+  seen.x = joined(x.detach(), skip.defined() ? skip.detach() : skip, compute);
+  seen.tokens = norm1->forward(seen.x, compute);
+  seen.attention = attn->heads_input(seen.tokens, v_previous);
+  seen.norm_gain = norm1->weight.detach();
+  seen.qkv_weight = attn->qkv->weight.detach();
+  seen.proj_weight = attn->proj->weight.detach();
+  seen.proj_bias = attn->proj->bias.detach();
+  return seen;
+}
+
+torch::Tensor BlockImpl::forward(torch::Tensor x,
+                                 const torch::Tensor& skip,
+                                 torch::Tensor* values,
+                                 torch::Dtype compute) {
+  const auto [probe, first] = active_probe();
+  if (!probe) return run(std::move(x), skip, values, compute, /*fused=*/true);
+  const bool fused = !probe->replaces(attn->layer());
+  if (!probe->sees()) return run(std::move(x), skip, values, compute, fused);
+  auto seen = view(x, skip, values ? *values : torch::Tensor(), compute);
+  auto out = run(std::move(x), skip, values, compute, fused);
+  seen.first = first;
+  seen.out = out.detach();
+  probe->see(seen);
+  return out;
 }
 
 PatchEmbedImpl::PatchEmbedImpl(int64_t patch_size, int64_t in_chans, int64_t embed_dim) {

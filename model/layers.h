@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/attention/attention.h"
+#include "model/attention/probe.h"
 
 namespace uvic::model {
 
@@ -62,6 +63,10 @@ class AttentionImpl : public torch::nn::Module {
   /// an undefined tensor). It receives the values of this block, [B, H, L, D], without gradient.
   torch::Tensor forward(const torch::Tensor& x, torch::Tensor* values);
 
+  /// What the kind is given for the input x [B, L, dim], with the heads split.
+  AttentionInput heads_input(const torch::Tensor& x, const torch::Tensor& v_previous);
+
+  int64_t layer() const { return layer_; }
   int64_t num_heads() const { return num_heads_; }
   double scale() const { return scale_; }
   const AttentionKind& kind() const { return *kind_; }
@@ -70,6 +75,8 @@ class AttentionImpl : public torch::nn::Module {
   Linear gate{nullptr};  ///< dim -> dim; null unless the kind is gated
 
  private:
+  AttentionInput beside_qkv(const torch::Tensor& x, const torch::Tensor& v_previous);
+
   int64_t num_heads_;
   double scale_;
   const AttentionKind* kind_;
@@ -95,6 +102,18 @@ class BlockImpl : public torch::nn::Module {
   LayerNorm norm2{nullptr};
   Mlp mlp{nullptr};
   Linear skip_linear{nullptr};
+
+ private:
+  torch::Tensor joined(const torch::Tensor& x, const torch::Tensor& skip, torch::Dtype compute);
+  BlockView view(const torch::Tensor& x,
+                 const torch::Tensor& skip,
+                 const torch::Tensor& v_previous,
+                 torch::Dtype compute);
+  torch::Tensor run(torch::Tensor x,
+                    const torch::Tensor& skip,
+                    torch::Tensor* values,
+                    torch::Dtype compute,
+                    bool fused);
 };
 TORCH_MODULE(Block);
 

@@ -22,7 +22,8 @@ app/scoring         : app/sampling app/runs app/options @below
 app/report          : app/sampling app/runs app/options @below
 app/training        : app/scoring app/sampling app/runs app/options @below
 app/bench           : app/training app/report app/scoring app/sampling app/runs app/options @below
-app/commands        : app/bench app/training app/report app/scoring app/sampling app/runs app/options @below
+app/lab             : app/training app/report app/scoring app/sampling app/runs app/options @below
+app/commands        : app/bench app/lab app/training app/report app/scoring app/sampling app/runs app/options @below
 app                 : app/commands app/runs app/options @below
 '
 below='model model/kernels diffusion metrics data data/formats base'

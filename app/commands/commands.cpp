@@ -1,6 +1,7 @@
 #include "app/commands/commands.h"
 
 #include "app/bench/bench.h"
+#include "app/commands/attention.h"
 #include "app/commands/compare.h"
 #include "app/commands/convert.h"
 #include "app/commands/dataset.h"
@@ -27,6 +28,7 @@ void add_commands(CLI::App& app) {
   add_score_command(app);
   add_fid_command(app);
   add_compare_command(app);
+  add_attention_command(app);
   add_sweep_command(app);
   add_grid_command(app);
   add_bench_command(app);

@@ -22,9 +22,12 @@ class ImageDiffusion : public Objective {
   data::Batch prepare(const data::Batch& batch) const override;
   torch::Tensor loss(model::Network& network, const data::Batch& batch) const override;
 
- private:
+  /// x0 of a prepared batch, float32 [B, C, S, S].
   torch::Tensor clean_images(const data::Batch& batch) const;
+  /// What the network is conditioned on, after label_dropout; undefined: nothing.
   torch::Tensor condition(const data::Batch& batch) const;
+
+ private:
   torch::Tensor dropped(const data::Batch& batch,
                         const torch::Tensor& condition,
                         const torch::Tensor& null_condition) const;

@@ -112,6 +112,10 @@ struct AttentionKind {
   bool uses_scores = true;      ///< false: reads neither q nor k
   bool only_sequences = false;  ///< has a meaning in causal networks only
   int64_t score_parts = 1;      ///< parts of the width of q and k that make scores of their own
+  /// w [B, H, L, S], float32 or wider, of the output w v, which a gate or a norm may follow. Null:
+  /// the kind has no such weights to look at.
+  torch::Tensor (*weights)(const AttentionInput&) = nullptr;
+  bool is_signed = false;  ///< weights may be negative
 };
 
 /// The learned tensors of a kind; empty for most.

@@ -1,5 +1,6 @@
 #include "model/attention/attention.h"
 #include "model/attention/composed.h"
+#include "model/attention/scores.h"
 
 namespace uvic::model {
 namespace {
@@ -7,6 +8,17 @@ namespace {
 AttentionKind with_kernels(AttentionKind kind, torch::Tensor (*composed)(const AttentionInput&)) {
   kind.composed = composed;
   return kind;
+}
+
+AttentionKind with_weights(AttentionKind kind, torch::Tensor (*weights)(const AttentionInput&)) {
+  kind.weights = weights;
+  return kind;
+}
+
+AttentionKind with_signed_weights(AttentionKind kind,
+                                  torch::Tensor (*weights)(const AttentionInput&)) {
+  kind.is_signed = true;
+  return with_weights(kind, weights);
 }
 
 AttentionKind elliptical() {
@@ -63,18 +75,28 @@ base::Table<AttentionKind>& attention_kinds() {
   static base::Table<AttentionKind> kinds(
       "model.attention",
       {
-          {"softmax", "the usual: weights are positive", softmax_attention, ScoreKind::softmax},
-          {"cog", "sign(s) softmax(|s|): weights may be negative", cog_attention, ScoreKind::cog},
-          {"expressive", "s^2 / (1 + s^2), normalised", expressive_attention},
-          elliptical(),
-          {"extensive", "s^2 / (1 + s^2), not normalised", extensive_attention},
-          factored(),
-          with_kernels({"softmax_one",
-                        "softmax with 1 added to its denominator: may attend to nothing",
-                        softmax_one_attention},
-                       composed_softmax_one),
-          gated(),
-          differential(),
+          with_weights(
+              {"softmax", "the usual: weights are positive", softmax_attention, ScoreKind::softmax},
+              softmax_weights),
+          with_signed_weights({"cog",
+                               "sign(s) softmax(|s|): weights may be negative",
+                               cog_attention,
+                               ScoreKind::cog},
+                              cog_weights),
+          with_weights({"expressive", "s^2 / (1 + s^2), normalised", expressive_attention},
+                       expressive_weights),
+          with_weights(elliptical(), elliptical_weights),
+          with_weights({"extensive", "s^2 / (1 + s^2), not normalised", extensive_attention},
+                       extensive_weights),
+          with_signed_weights(factored(), factored_weights),
+          with_weights(
+              with_kernels({"softmax_one",
+                            "softmax with 1 added to its denominator: may attend to nothing",
+                            softmax_one_attention},
+                           composed_softmax_one),
+              softmax_one_weights),
+          with_weights(gated(), softmax_weights),
+          with_signed_weights(differential(), differential_weights),
       });
   return kinds;
 }

@@ -9,9 +9,13 @@ namespace {
 
 constexpr double kSublayerEpsilon = 1e-5;
 
-/// `attend` is a softmax attention, which runs once for each half.
+double initial_lambda(const AttentionInput& in) {
+  return 0.8 - 0.6 * std::exp(-0.3 * static_cast<double>(in.layer));
+}
+
+/// attend(first half) - lambda attend(second half), in float32 or wider.
 template <class Attend>
-torch::Tensor difference(const AttentionInput& in, Attend&& attend) {
+torch::Tensor difference_of_halves(const AttentionInput& in, Attend&& attend) {
   const int64_t width = in.q.size(3), half = width / 2;
   base::require(width % 2 == 0, "attention: differential needs an even head width, not {}", width);
   const auto& p = in.parameters;
@@ -22,16 +26,26 @@ torch::Tensor difference(const AttentionInput& in, Attend&& attend) {
     call.scale = in.scale * std::sqrt(2.0);
     return attend(call);
   };
-  const double initial = 0.8 - 0.6 * std::exp(-0.3 * static_cast<double>(in.layer));
-  const auto lambda = (p.at(0) * p.at(1)).sum().exp() - (p.at(2) * p.at(3)).sum().exp() + initial;
+  const auto lambda =
+      (p.at(0) * p.at(1)).sum().exp() - (p.at(2) * p.at(3)).sum().exp() + initial_lambda(in);
   const auto first = part(0), second = part(half);
   const auto wide = first.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  const auto x = first.to(wide) - lambda * second.to(wide);  // [B, H, L, D]
+  return first.to(wide) - lambda * second.to(wide);
+}
+
+/// `attend` is a softmax attention, which runs once for each half.
+template <class Attend>
+torch::Tensor difference(const AttentionInput& in, Attend&& attend) {
+  const auto x = difference_of_halves(in, attend);  // [B, H, L, D]
   const auto norm = x * (x.square().mean(-1, true) + kSublayerEpsilon).rsqrt();
-  return (norm * p.at(4) * (1 - initial)).to(in.v.scalar_type());
+  return (norm * in.parameters.at(4) * (1 - initial_lambda(in))).to(in.v.scalar_type());
 }
 
 }  // namespace
+
+torch::Tensor differential_weights(const AttentionInput& in) {
+  return difference_of_halves(in, softmax_weights);
+}
 
 torch::Tensor differential_attention(const AttentionInput& in) {
   return difference(in, [](const AttentionInput& call) { return softmax_attention(call); });

@@ -32,6 +32,10 @@ torch::Tensor composed_elliptical(const AttentionInput& in) {
   return attention(attention_kind("softmax"), stretch_queries(in));
 }
 
+torch::Tensor elliptical_weights(const AttentionInput& in) {
+  return softmax_weights(stretch_queries(in));
+}
+
 torch::Tensor elliptical_attention(const AttentionInput& in) {
   return softmax_attention(stretch_queries(in));
 }

@@ -14,13 +14,19 @@ torch::Tensor unnormalised(const AttentionInput& in) {
 
 }  // namespace
 
-torch::Tensor expressive_attention(const AttentionInput& in) {
+torch::Tensor expressive_weights(const AttentionInput& in) {
   const auto u = unnormalised(in);
-  return apply_weights(u / u.sum(-1, true).clamp_min(std::numeric_limits<float>::min()), in);
+  return u / u.sum(-1, true).clamp_min(std::numeric_limits<float>::min());
+}
+
+torch::Tensor extensive_weights(const AttentionInput& in) { return unnormalised(in); }
+
+torch::Tensor expressive_attention(const AttentionInput& in) {
+  return apply_weights(expressive_weights(in), in);
 }
 
 torch::Tensor extensive_attention(const AttentionInput& in) {
-  return apply_weights(unnormalised(in), in);
+  return apply_weights(extensive_weights(in), in);
 }
 
 }  // namespace uvic::model

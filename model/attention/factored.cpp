@@ -6,7 +6,7 @@
 
 namespace uvic::model {
 
-torch::Tensor factored_attention(const AttentionInput& in) {
+torch::Tensor factored_weights(const AttentionInput& in) {
   const auto& alpha = in.parameters.at(0);  // [H, T]
   const int64_t queries = in.q.size(2), keys = in.k.size(2);
   if (!in.causal || keys > alpha.size(1))
@@ -19,7 +19,11 @@ torch::Tensor factored_attention(const AttentionInput& in) {
   const auto offset = place.slice(0, keys - queries).unsqueeze(1) - place.unsqueeze(0);  // [L, S]
   const auto weights =
       alpha.index_select(1, offset.clamp_min(0).flatten()).view({1, alpha.size(0), queries, keys});
-  return apply_weights(hide(weights, in, 0).expand({in.v.size(0), -1, -1, -1}), in);
+  return hide(weights, in, 0).expand({in.v.size(0), -1, -1, -1});
+}
+
+torch::Tensor factored_attention(const AttentionInput& in) {
+  return apply_weights(factored_weights(in), in);
 }
 
 }  // namespace uvic::model

@@ -34,6 +34,16 @@ inline torch::Tensor apply_weights(const torch::Tensor& weights, const Attention
   return weights.to(in.v.scalar_type()).matmul(in.v);  // [B, H, L, D]
 }
 
+/// The weights of each kind, [B, H, L, S] in float32 or wider: what AttentionKind::weights points to.
+torch::Tensor softmax_weights(const AttentionInput& in);
+torch::Tensor cog_weights(const AttentionInput& in);
+torch::Tensor expressive_weights(const AttentionInput& in);
+torch::Tensor extensive_weights(const AttentionInput& in);
+torch::Tensor elliptical_weights(const AttentionInput& in);
+torch::Tensor factored_weights(const AttentionInput& in);
+torch::Tensor softmax_one_weights(const AttentionInput& in);
+torch::Tensor differential_weights(const AttentionInput& in);
+
 /// The input of a softmax attention that equals elliptical attention: the queries are multiplied by
 /// m. In a causal call m of a query is that of the tokens that it sees.
 AttentionInput stretch_queries(const AttentionInput& in);

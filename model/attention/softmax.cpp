@@ -2,8 +2,12 @@
 
 namespace uvic::model {
 
+torch::Tensor softmax_weights(const AttentionInput& in) {
+  return hide(attention_scores(in), in, kNoWeight).softmax(-1);
+}
+
 torch::Tensor softmax_attention(const AttentionInput& in) {
-  return apply_weights(hide(attention_scores(in), in, kNoWeight).softmax(-1), in);
+  return apply_weights(softmax_weights(in), in);
 }
 
 }  // namespace uvic::model

@@ -16,10 +16,14 @@ AttentionInput with_zero_key(const AttentionInput& in) {
 
 }  // namespace
 
-torch::Tensor softmax_one_attention(const AttentionInput& in) {
+torch::Tensor softmax_one_weights(const AttentionInput& in) {
   const auto s = hide(attention_scores(in), in, kNoWeight);
   const auto zero = torch::zeros_like(s.narrow(-1, 0, 1));
-  return apply_weights(torch::cat({zero, s}, -1).softmax(-1).slice(-1, 1), in);
+  return torch::cat({zero, s}, -1).softmax(-1).slice(-1, 1);
+}
+
+torch::Tensor softmax_one_attention(const AttentionInput& in) {
+  return apply_weights(softmax_one_weights(in), in);
 }
 
 torch::Tensor composed_softmax_one(const AttentionInput& in) {

@@ -213,11 +213,13 @@ torch::Tensor UViTImpl::forward(const torch::Tensor& x,
 
   const bool blocks_together = is_batch_invariant();
   const bool inference = c10::InferenceMode::is_enabled();
+  const auto active = active_probe();
   // Every image runs on one thread, also a single image: the bits of LibTorch's float32 products
   // depend on the number of threads.
   const auto each = [&](auto&& step) {
     return base::in_slices(x.size(0), x.size(0), [&](int64_t begin, int64_t end) {
-      const c10::InferenceMode mode(inference);  // the mode is per thread
+      const c10::InferenceMode mode(inference);  // mode and probe are per thread
+      const ProbeScope probe(active.probe, active.first + begin);
       const torch::NoGradGuard no_grad;
       return step([=](const torch::Tensor& t) { return base::slice_of(t, begin, end); });
     });

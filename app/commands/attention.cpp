@@ -1,0 +1,255 @@
+#include "app/commands/attention.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <sstream>
+
+#include "app/lab/ablation.h"
+#include "app/lab/attention_lab.h"
+#include "app/lab/attention_page.h"
+#include "app/lab/lab_output.h"
+#include "app/options/json_output.h"
+#include "app/options/options.h"
+#include "app/runs/checkpoint_list.h"
+#include "app/runs/network_source.h"
+#include "app/runs/run_dir.h"
+#include "base/check.h"
+#include "base/precision.h"
+#include "base/process.h"
+#include "base/progress_line.h"
+#include "base/text_format.h"
+#include "data/formats/atomic_file.h"
+#include "data/formats/json.h"
+#include "data/formats/make_folder.h"
+#include "model/kernel_choice.h"
+
+namespace uvic::app {
+namespace fs = std::filesystem;
+using nlohmann::json;
+namespace {
+
+/// A network to look at: the run (or nothing) and the weights.
+struct Source {
+  std::string name, run, weights;
+  int64_t images_seen = 0;
+};
+
+std::string name_of_path(const std::string& path) {
+  const fs::path clean = fs::path(path).lexically_normal();
+  const auto last = clean.filename().empty() ? clean.parent_path().filename() : clean.filename();
+  return last.empty() ? path : last.string();
+}
+
+std::vector<Source> sources_of(const AttentionOptions& options) {
+  std::vector<Source> sources;
+  size_t place = 0;
+  const auto next_name = [&](const std::string& path) {
+    const auto at = place++;
+    return options.name.empty() ? name_of_path(path) : options.name[at];
+  };
+  for (const auto& run : options.run) {
+    const auto name = next_name(run);
+    for (const auto& file : chosen_checkpoints(RunDir(run), options.checkpoints))
+      sources.push_back({name, run, file.path.string(), file.images_seen});
+  }
+  for (const auto& weights : options.weights)
+    sources.push_back({next_name(weights), "", weights, 0});
+  return sources;
+}
+
+/// The names of ablations() that --ablate asks for.
+std::vector<std::string> chosen_ablations(const std::string& text) {
+  if (text == "none") return {};
+  if (text == "all") return ablations().names();
+  std::vector<std::string> chosen;
+  std::istringstream list(text + ",");
+  for (std::string item; std::getline(list, item, ',');) {
+    base::require(ablations().find(item) != nullptr,
+                  "--ablate {}: give none, all, or a list of {}",
+                  text,
+                  fmt::join(ablations().names(), ", "));
+    if (std::find(chosen.begin(), chosen.end(), item) == chosen.end()) chosen.push_back(item);
+  }
+  return chosen;
+}
+
+/// Everything of one source that is decided before it is looked at.
+struct Opened {
+  Source source;
+  SampleSource network;
+  std::vector<int64_t> blocks, heads;
+};
+
+/// By the official names, which are a file format.
+int64_t attention_blocks(const model::NamedTensors& tensors) {
+  return std::count_if(tensors.begin(), tensors.end(), [](const auto& item) {
+    return base::ends_with(item.first, ".attn.qkv.weight");
+  });
+}
+
+Opened open_source(const AttentionOptions& options, const Source& source) {
+  Opened opened{source, open_sample_source(source.run, source.weights, options.config), {}, {}};
+  const auto& config = opened.network.training.model;
+  base::require(!config.input().takes_tokens(),
+                "{}: a network of sequences; uvic attention looks at networks of images",
+                source.weights);
+  if (source.images_seen == 0) opened.source.images_seen = opened.network.images_seen;
+  opened.blocks = parse_numbers("blocks", options.blocks, attention_blocks(opened.network.tensors));
+  opened.heads = parse_numbers("heads", options.heads, model::block_shape(config).heads);
+  return opened;
+}
+
+LabSubject look_at(const AttentionOptions& options,
+                   const Opened& opened,
+                   const LabSettings& settings,
+                   LabRecord& record) {
+  const torch::Device device(base::choose_device(options.device));
+  const auto precision = base::resolve_precision(options.precision, device);
+  record.device = device.str();
+  record.precision = precision;
+  LabExamples examples(
+      opened.network.training, options.data, static_cast<uint64_t>(options.seed), device);
+  const auto most =
+      std::max(options.images, options.ablate == "none" ? 0 : options.ablation_images);
+  base::require(
+      examples.size() >= most, "--images {}: {} holds {}", most, options.data, examples.size());
+  record.describe = examples.describe();
+  record.fingerprint = examples.fingerprint();
+
+  const auto network = opened.network.network(device, base::compute_dtype(precision));
+  LabSubject subject;
+  subject.name = opened.source.name;
+  subject.weights = opened.network.weights.string();
+  subject.weights_sha256 = opened.network.weights_sha256;
+  subject.images_seen = opened.source.images_seen;
+  subject.blocks = opened.blocks;
+  subject.heads = opened.heads;
+  const auto total = settings.images * static_cast<int64_t>(settings.times.size());
+  base::CountProgress progress(subject.name + ": looked at", "images");
+  subject.result =
+      look_at_attention(*network, examples, settings, [&](int64_t done) { progress(done, total); });
+  const auto kinds = chosen_ablations(options.ablate);
+  if (kinds.empty()) return subject;
+  const AblationSettings changes{kinds,
+                                 settings.times,
+                                 subject.blocks,
+                                 subject.heads,
+                                 options.ablation_images,
+                                 options.batch_size};
+  base::CountProgress ablated(subject.name + ": ablations on", "images");
+  subject.ablations =
+      ablate(*network, examples, changes, subject.result.kinds, [&](int64_t done, int64_t all) {
+        ablated(done, all);
+      });
+  return subject;
+}
+
+void write_results(const fs::path& out,
+                   const json& numbers,
+                   const std::vector<LabSubject>& subjects) {
+  formats::write_json(out / "attention.json", numbers);
+  formats::write_file_atomically(out / "heads.csv", to_text(head_table(subjects), "csv"));
+  formats::write_file_atomically(out / "blocks.csv", to_text(block_table(subjects), "csv"));
+  const auto ablated = ablation_table(subjects);
+  if (!ablated.rows.empty())
+    formats::write_file_atomically(out / "ablation.csv", to_text(ablated, "csv"));
+  for (const auto& [name, svg] : depth_figures(numbers))
+    formats::write_file_atomically(out / "figures" / (name + ".svg"), svg);
+  formats::write_file_atomically(out / "attention.html", attention_page(numbers, subjects));
+}
+
+/// A line for each network: what a reader looks for first.
+std::string summary(const json& numbers) {
+  std::string text;
+  for (const auto& subject : numbers["subjects"]) {
+    const auto mean = [&](const char* part, const char* name) {
+      double sum = 0;
+      int64_t count = 0;
+      for (const auto& blocks : subject[part][name]["mean"])
+        for (const auto& value : blocks)
+          if (value.is_number()) sum += value.get<double>(), ++count;
+      return count ? base::significant(sum / static_cast<double>(count)) : std::string("-");
+    };
+    text += fmt::format(
+        "{}: negative mass {}, effective keys {}, largest sink {}, rows that copy and delete {}, "
+        "cosine between tokens {}\n",
+        subject["title"].get<std::string>(),
+        mean("head_mean", "negative_mass"),
+        mean("head_mean", "effective_keys"),
+        mean("head_mean", "largest_sink"),
+        mean("head_mean", "both_rows"),
+        mean("block", "token_cosine"));
+  }
+  return text;
+}
+
+}  // namespace
+
+void AttentionOptions::validate() const {
+  base::check_fields(*this);
+  base::require(!run.empty() || !weights.empty(), "attention: give --run FOLDER or --weights FILE");
+  base::require(!data.empty(), "--data: needed, the images that the networks see");
+  base::require(!out.empty(), "--out: needed, the folder for the page");
+  base::require(config.empty() || !weights.empty(), "--config {}: describes --weights", config);
+  base::require(name.empty() || name.size() == run.size() + weights.size(),
+                "--name: {} names for {} networks",
+                name.size(),
+                run.size() + weights.size());
+  check_checkpoint_list(checkpoints);
+  parse_times(timesteps);
+  chosen_ablations(ablate);
+}
+
+json run_attention(const AttentionOptions& options) {
+  options.validate();
+  base::set_up_process(options.threads);
+  base::catch_stop_signals();
+  model::use_fused_kernels(options.kernels == "fused");
+  const fs::path out(options.out);
+  formats::make_folder(out / "figures");
+
+  LabSettings settings;
+  settings.times = parse_times(options.timesteps);
+  settings.images = options.images;
+  settings.batch_size = options.batch_size;
+  settings.maps = options.maps;
+  const auto sources = sources_of(options);
+  // Opened one by one, so that only one network is in memory; all of them first, so that a wrong
+  // one is reported before any work.
+  for (const auto& source : sources) open_source(options, source);
+  settings.map_bytes /= static_cast<int64_t>(sources.size());
+  LabRecord record;
+  record.data = options.data;
+  record.seed = static_cast<uint64_t>(options.seed);
+  record.images = options.images;
+  record.ablation_images = options.ablate == "none" ? 0 : options.ablation_images;
+  std::vector<LabSubject> subjects;
+  for (const auto& source : sources)
+    subjects.push_back(look_at(options, open_source(options, source), settings, record));
+  const auto numbers = lab_json(record, subjects);
+  write_results(out, numbers, subjects);
+  return numbers;
+}
+
+void add_attention_command(CLI::App& app) {
+  auto options = std::make_shared<AttentionOptions>();
+  auto* command = app.add_subcommand(
+      "attention", "What the attention of trained networks does, as numbers and a page");
+  add_fields(*command, *options);
+  command->callback([options] {
+    try {
+      const auto numbers = run_attention(*options);
+      print_json(numbers);
+      fmt::print("{}", summary(numbers));
+      fmt::print(stderr, "{}\n", (fs::path(options->out) / "attention.html").string());
+    } catch (const base::StopRequested&) {
+      fmt::print(stderr, "stopped\n");
+    }
+  });
+}
+
+}  // namespace uvic::app

@@ -1,0 +1,183 @@
+#include "app/lab/attention_page.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+#include "app/options/assets.h"
+#include "app/report/plot.h"
+#include "app/report/template.h"
+#include "base/base64.h"
+#include "base/text_format.h"
+#include "data/formats/atomic_file.h"
+#include "data/formats/image_file.h"
+
+namespace uvic::app {
+namespace {
+
+using nlohmann::json;
+
+/// The style sheet of the report, so that both pages look alike.
+std::string report_style() {
+  const auto page = formats::read_file(asset("assets/report.html"));
+  const std::string open = "<style>", close = "</style>";
+  const auto begin = page.find(open), end = page.find(close);
+  if (begin == std::string::npos || end == std::string::npos || end < begin)
+    throw std::runtime_error("assets/report.html: has no style sheet; install the program again");
+  return page.substr(begin + open.size(), end - begin - open.size());
+}
+
+/// uint8 [3, S, S] as a data URI.
+std::string uri_of(const torch::Tensor& planes) {
+  const auto pixels = planes.permute({1, 2, 0}).contiguous();
+  formats::Image image;
+  image.height = static_cast<int>(pixels.size(0)), image.width = static_cast<int>(pixels.size(1));
+  const auto* data = pixels.data_ptr<uint8_t>();
+  image.rgb.assign(data, data + pixels.numel());
+  return "data:image/png;base64," + base::base64(formats::encode_png(image));
+}
+
+/// The blocks and heads that are shown, of a tensor [blocks, heads, ...].
+torch::Tensor shown(const torch::Tensor& all, const LabSubject& subject) {
+  return all.index_select(0, torch::tensor(subject.blocks))
+      .index_select(1, torch::tensor(subject.heads))
+      .contiguous();
+}
+
+json map_json(const AttentionMap& map, const LabSubject& subject, size_t number) {
+  const auto weights = shown(map.quantised, subject), largest = shown(map.largest, subject);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(weights.data_ptr<int8_t>());
+  // A byte is enough for colours: the largest weight of a row, in steps of 1 / 255 of the greatest.
+  const double greatest = std::max(1e-30, static_cast<double>(largest.max().item<float>()));
+  const auto steps = (largest * (255 / greatest)).round().to(torch::kUInt8).contiguous();
+  const auto* step_bytes = steps.data_ptr<uint8_t>();
+  return {{"subject", number},
+          {"example", map.example},
+          {"time", map.time},
+          {"queries", map.queries},
+          {"weights", base::base64({bytes, bytes + weights.numel()})},
+          {"largest", base::base64({step_bytes, step_bytes + steps.numel()})},
+          {"greatest", greatest},
+          {"image", map.image.defined() ? json(uri_of(map.image)) : json()},
+          {"noisy", map.noisy.defined() ? json(uri_of(map.noisy)) : json()}};
+}
+
+/// JSON that can stand in a script element.
+std::string embedded(const json& data) {
+  auto text = data.dump(-1, ' ', false, json::error_handler_t::replace);
+  for (size_t found = 0; (found = text.find('<', found)) != std::string::npos;)
+    text.replace(found, 1, "\\u003c");
+  return text;
+}
+
+std::string verdict(const json& numbers) {
+  std::string text;
+  const auto& times = numbers["settings"]["timesteps"];
+  for (const auto& subject : numbers["subjects"]) {
+    int64_t cells = 0, both = 0;
+    double mass = 0;
+    for (const auto& blocks : subject["head_mean"]["negative_mass"]["mean"])
+      for (const auto& value : blocks) {
+        if (!value.is_number()) continue;
+        mass += value.get<double>();
+        ++cells;
+      }
+    for (const auto& blocks : subject["head"]["both_rows"]["mean"])
+      for (const auto& heads : blocks)
+        for (const auto& value : heads) both += value.is_number() && value.get<double>() > 0.5;
+    text += fmt::format(
+        "{}: {} % of the attention mass is negative; in {} of {} heads most queries copy and "
+        "delete. ",
+        subject["title"].get<std::string>(),
+        base::significant(cells ? 100 * mass / static_cast<double>(cells) : 0, 3),
+        both,
+        times.size() * subject["blocks"].size() * subject["heads"].size());
+  }
+  return text;
+}
+
+double value_or_nan(const json& value) {
+  return value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN();
+}
+
+/// The line of one network through its blocks; false where nothing is defined.
+bool add_depth_line(
+    LinePlot& plot, const json& subject, const json& values, size_t time, size_t colour) {
+  Series series;
+  series.name = subject["title"];
+  series.colour = colour;
+  series.markers = true;
+  bool any = false;
+  for (size_t b = 0; b < subject["blocks"].size(); ++b) {
+    const double mean = value_or_nan(values["mean"][time][b]);
+    const double error = value_or_nan(values["error"][time][b]);
+    any = any || std::isfinite(mean);
+    series.x.push_back(subject["blocks"][b]);
+    series.y.push_back(mean);
+    series.error.push_back(std::isfinite(error) ? error : 0);
+  }
+  plot.series.push_back(std::move(series));
+  return any;
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> depth_figures(const json& numbers) {
+  std::vector<std::pair<std::string, std::string>> figures;
+  const auto& times = numbers["settings"]["timesteps"];
+  const size_t time = times.size() / 2;
+  for (const auto& [part, list] : {std::pair("head_mean", "head"), std::pair("block", "block")})
+    for (const auto& statistic : numbers["statistics"][list]) {
+      const std::string name = statistic["name"];
+      LinePlot plot;
+      plot.title = fmt::format(
+          "{}, t = {}", statistic["title"].get<std::string>(), times[time].get<double>());
+      plot.x_label = "block";
+      plot.y_label = statistic["title"];
+      bool any = false;
+      size_t colour = 0;
+      for (const auto& subject : numbers["subjects"])
+        any |= add_depth_line(plot, subject, subject[part][name], time, colour++);
+      if (any) figures.emplace_back(name, to_svg(plot, print_palette()));
+    }
+  return figures;
+}
+
+std::string attention_page(const json& numbers, const std::vector<LabSubject>& subjects) {
+  json maps = json::array();
+  for (size_t i = 0; i < subjects.size(); ++i)
+    for (const auto& map : subjects[i].result.maps) maps.push_back(map_json(map, subjects[i], i));
+  std::vector<std::string> names;
+  for (const auto& subject : numbers["subjects"]) names.push_back(subject["title"]);
+  const auto& settings = numbers["settings"];
+  json view = {{"title", fmt::format("Attention of {}", fmt::join(names, " and "))},
+               {"style", report_style()},
+               {"verdict", verdict(numbers)},
+               {"created", settings["created"]},
+               {"version", settings["version"]},
+               {"images", settings["images"]},
+               {"describe", settings["describe"]},
+               {"command", settings["command"]},
+               {"statistics", json::array()},
+               {"networks", json::array()},
+               {"data", embedded(numbers)},
+               {"maps", embedded(maps)}};
+  for (const auto* list : {"head", "block", "circuit"})
+    for (const auto& statistic : numbers["statistics"][list])
+      view["statistics"].push_back(statistic);
+  for (const auto& subject : numbers["subjects"])
+    view["networks"].push_back(
+        {{"title", subject["title"]},
+         {"weights", subject["weights"]},
+         {"sha256", subject["weights_sha256"]},
+         {"images_seen", subject["images_seen"]},
+         {"kinds",
+          fmt::format("{}", fmt::join(subject["kinds"].get<std::vector<std::string>>(), ", "))}});
+  return render_template(formats::read_file(asset("assets/attention.html")), view);
+}
+
+}  // namespace uvic::app

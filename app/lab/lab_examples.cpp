@@ -1,0 +1,149 @@
+#include "app/lab/lab_examples.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <optional>
+#include <set>
+#include <sstream>
+
+#include "app/training/image_diffusion.h"
+#include "app/training/training_data.h"
+#include "base/check.h"
+#include "base/hash.h"
+#include "data/loader.h"
+
+namespace uvic::app {
+namespace {
+
+constexpr uint64_t kLabStream = 0x6c6162;  // "lab"
+
+/// The config as the data is opened with it: nothing random but the order.
+RunConfig without_chance(RunConfig config, const std::string& data) {
+  config.data = data;
+  config.flip = false;
+  return config;
+}
+
+RunConfig without_dropout(RunConfig config) {
+  config.label_dropout = 0;
+  return config;
+}
+
+}  // namespace
+
+struct LabExamples::State {
+  State(const RunConfig& given, const std::string& data, uint64_t seed_of_all, torch::Device on)
+      : config(without_chance(given, data)),
+        seed(seed_of_all),
+        device(on),
+        opened(open_training_data(config, on)),
+        objective(without_dropout(config), opened.inputs),
+        schedule(diffusion::make_noise_schedule(config.diffusion)) {}
+
+  RunConfig config;
+  uint64_t seed;
+  torch::Device device;
+  TrainingData opened;
+  ImageDiffusion objective;
+  std::shared_ptr<const diffusion::NoiseSchedule> schedule;
+};
+
+LabExamples::LabExamples(const RunConfig& config,
+                         const std::string& data,
+                         uint64_t seed,
+                         torch::Device device)
+    : state_(std::make_unique<State>(config, data, seed, device)) {}
+LabExamples::~LabExamples() = default;
+
+int64_t LabExamples::size() const { return state_->opened.dataset->size(); }
+std::string LabExamples::describe() const { return state_->opened.dataset->describe(); }
+std::string LabExamples::fingerprint() const { return state_->opened.dataset->fingerprint(); }
+
+struct LabExamples::Reader::State {
+  const LabExamples::State& of;
+  std::optional<data::Loader> loader{};
+};
+
+LabExamples::Reader::Reader(const LabExamples& examples)
+    : state_(std::make_unique<State>(State{*examples.state_})) {}
+LabExamples::Reader::~Reader() = default;
+
+LabExamples::Batch LabExamples::Reader::next(int64_t count) {
+  const auto& of = state_->of;
+  auto& loader = state_->loader;
+  if (!loader) {
+    data::LoaderOptions options;
+    options.batch_size = count;
+    options.seed = of.seed;
+    options.flip = false;
+    options.workers = 0;
+    loader.emplace(*of.opened.dataset, options);
+  }
+  const torch::NoGradGuard no_grad;
+  const auto read = loader->next().slice(0, count);
+  const auto prepared = of.objective.prepare(read.to(of.device));
+  Batch batch;
+  batch.x0 = of.objective.clean_images(prepared);
+  batch.condition = of.objective.condition(prepared);
+  const base::PositionRandom random(base::hash2(of.seed, kLabStream), prepared.positions);
+  batch.eps = random.normals(base::RandomUse::kNoise, batch.x0.sizes().slice(1));
+  if (read.images.scalar_type() == torch::kUInt8) batch.images = read.images;
+  return batch;
+}
+
+diffusion::TrainingExample LabExamples::at(const Batch& batch, double fraction) const {
+  const auto& schedule = *state_->schedule;
+  const double t = std::min(schedule.time_at_fraction(fraction), schedule.t_max());
+  const auto times = torch::full({batch.x0.size(0)}, t, batch.x0.options().dtype(torch::kFloat64));
+  return diffusion::make_example_at(state_->config.diffusion, schedule, batch.x0, times, batch.eps);
+}
+
+std::vector<int64_t> parse_numbers(const std::string& flag,
+                                   const std::string& text,
+                                   int64_t count) {
+  std::set<int64_t> numbers;
+  if (text == "all")
+    for (int64_t i = 0; i < count; ++i) numbers.insert(i);
+  const auto number = [&](const std::string& word) {
+    int64_t value = -1;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    base::require(!word.empty() && error == std::errc() && end == word.data() + word.size(),
+                  "--{} {}: give all, or numbers and ranges as 0-3,7",
+                  flag,
+                  text);
+    base::require(value >= 0 && value < count,
+                  "--{} {}: {} is not there, the network has 0 to {}",
+                  flag,
+                  text,
+                  value,
+                  count - 1);
+    return value;
+  };
+  std::istringstream list(text == "all" ? "" : text + ",");
+  for (std::string item; std::getline(list, item, ',');) {
+    const auto dash = item.find('-', 1);
+    const auto first = number(item.substr(0, dash));
+    const auto last = dash == std::string::npos ? first : number(item.substr(dash + 1));
+    base::require(first <= last, "--{} {}: range {} runs backwards", flag, text, item);
+    for (int64_t i = first; i <= last; ++i) numbers.insert(i);
+  }
+  return {numbers.begin(), numbers.end()};
+}
+
+std::vector<double> parse_times(const std::string& text) {
+  std::set<double> times;
+  std::istringstream list(text + ",");
+  for (std::string item; std::getline(list, item, ',');) {
+    char* end = nullptr;
+    const double value = std::strtod(item.c_str(), &end);
+    base::require(!item.empty() && *end == '\0' && value >= 0 && value <= 1,
+                  "--timesteps {}: give fractions of the schedule from 0 (data) to 1 (noise), as "
+                  "0.1,0.5,0.9",
+                  text);
+    times.insert(value);
+  }
+  return {times.begin(), times.end()};
+}
+
+}  // namespace uvic::app
