@@ -61,12 +61,13 @@ std::string LabExamples::describe() const { return state_->opened.dataset->descr
 std::string LabExamples::fingerprint() const { return state_->opened.dataset->fingerprint(); }
 
 struct LabExamples::Reader::State {
+  explicit State(const LabExamples::State& examples) : of(examples) {}
   const LabExamples::State& of;
   std::optional<data::Loader> loader{};
 };
 
 LabExamples::Reader::Reader(const LabExamples& examples)
-    : state_(std::make_unique<State>(State{*examples.state_})) {}
+    : state_(std::make_unique<State>(*examples.state_)) {}
 LabExamples::Reader::~Reader() = default;
 
 LabExamples::Batch LabExamples::Reader::next(int64_t count) {

@@ -32,7 +32,7 @@ struct MadeBlock {
   }
 };
 
-inline double at(const torch::Tensor& t, std::initializer_list<int64_t> place) {
+inline double value_at(const torch::Tensor& t, std::initializer_list<int64_t> place) {
   auto x = t;
   for (const auto i : place) x = x[i];
   return x.item<double>();
@@ -70,7 +70,7 @@ inline std::map<std::string, double> measured(const MadeBlock& made) {
   const auto numbers = measure_heads(made.view, made.w, made.layout);
   std::map<std::string, double> values;
   for (size_t i = 0; i < head_statistics().size(); ++i)
-    values[head_statistics()[i].name] = at(numbers, {0, 0, static_cast<int64_t>(i)});
+    values[head_statistics()[i].name] = value_at(numbers, {0, 0, static_cast<int64_t>(i)});
   return values;
 }
 

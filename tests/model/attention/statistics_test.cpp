@@ -48,7 +48,7 @@ struct Row {
   int64_t b, h, i;
   static constexpr int64_t kTokens = 11, kWidth = 4, kDim = 12;
 
-  double w(int64_t j) const { return at(made.w, {b, h, i, j}); }
+  double w(int64_t j) const { return value_at(made.w, {b, h, i, j}); }
   double total() const {
     double sum = 0;
     for (int64_t j = 0; j < kTokens; ++j) sum += std::abs(w(j));
@@ -58,15 +58,16 @@ struct Row {
   double score(int64_t j) const {
     double s = 0;
     for (int64_t d = 0; d < kWidth; ++d)
-      s += 0.7 * at(made.view.attention.q, {b, h, i, d}) * at(made.view.attention.k, {b, h, j, d});
+      s += 0.7 * value_at(made.view.attention.q, {b, h, i, d}) *
+           value_at(made.view.attention.k, {b, h, j, d});
     return s;
   }
   /// Number n of W_O v_j.
   double ov(int64_t j, int64_t n) const {
     double sum = 0;
     for (int64_t d = 0; d < kWidth; ++d)
-      sum +=
-          at(made.view.proj_weight, {n, h * kWidth + d}) * at(made.view.attention.v, {b, h, j, d});
+      sum += value_at(made.view.proj_weight, {n, h * kWidth + d}) *
+             value_at(made.view.attention.v, {b, h, j, d});
     return sum;
   }
 };
@@ -103,7 +104,7 @@ void add_copies(const Row& row, Means& mean) {
     double c = 0;
     for (int64_t n = 0; n < Row::kDim; ++n) {
       const auto k = static_cast<size_t>(n);
-      const double ov = row.ov(j, n), y = at(view.tokens, {row.b, j, n});
+      const double ov = row.ov(j, n), y = value_at(view.tokens, {row.b, j, n});
       out[k] += row.w(j) * ov, image[k] += std::abs(row.w(j)) * ov;
       attended[k] += row.p(j) * y;
       c += row.w(j) * ov * y;
@@ -113,7 +114,7 @@ void add_copies(const Row& row, Means& mean) {
   }
   for (int64_t n = 0; n < Row::kDim; ++n) {
     out_squares += out[static_cast<size_t>(n)] * out[static_cast<size_t>(n)];
-    x_squares += std::pow(at(view.x, {row.b, row.i, n}), 2);
+    x_squares += std::pow(value_at(view.x, {row.b, row.i, n}), 2);
   }
   const double share = copied / (copied + deleted);
   mean["sign_cosine"].add(cosine_of(out, image));
@@ -181,7 +182,7 @@ TEST_CASE("statistics: every number of a head equals its definition", "[attentio
       for (size_t i = 0; i < head_statistics().size(); ++i) {
         const std::string name = head_statistics()[i].name;
         INFO(name << " of head " << h);
-        const double value = at(numbers, {b, h, static_cast<int64_t>(i)});
+        const double value = value_at(numbers, {b, h, static_cast<int64_t>(i)});
         if (std::isnan(expected.at(name))) {
           CHECK(std::isnan(value));
         } else {
@@ -217,13 +218,13 @@ TEST_CASE("statistics: eigenvalues of the OV circuit are those of the whole map"
     const auto whole = made.view.proj_weight.slice(1, 4 * h, 4 * h + 4).matmul(value);  // [12, 12]
     const auto e = torch::linalg_eigvals(whole);
     const auto magnitude = e.abs();
-    CHECK(at(numbers, {h, 0}) ==
+    CHECK(value_at(numbers, {h, 0}) ==
           Approx((torch::real(e).sum() / magnitude.sum()).item<double>()).epsilon(1e-8));
     const auto counts = torch::logical_and(torch::real(e) < 0, magnitude > 1e-8).sum();
-    CHECK(at(numbers, {h, 1}) == counts.item<double>() / 4);
+    CHECK(value_at(numbers, {h, 1}) == counts.item<double>() / 4);
   }
-  CHECK(at(measure_circuits(one_head(to_next(), identity()).view), {0, 0}) == Approx(1));
-  CHECK(at(measure_circuits(one_head(to_next(), -identity()).view), {0, 0}) == Approx(-1));
+  CHECK(value_at(measure_circuits(one_head(to_next(), identity()).view), {0, 0}) == Approx(1));
+  CHECK(value_at(measure_circuits(one_head(to_next(), -identity()).view), {0, 0}) == Approx(-1));
 }
 
 TEST_CASE("statistics: scores are counted in bins, the ends hold the rest",
