@@ -72,7 +72,7 @@ struct AttentionOptions {
         Field{"Seed of the choice of images and of their noise", base::from(0, base::kMostCount)});
     visit("batch_size",
           batch_size,
-          Field{"Images evaluated at once; changes memory, never a number on a CPU",
+          Field{"Images evaluated at once; changes memory, and numbers by rounding alone",
                 base::from(1, base::kMostAtOnce)}
               .advanced());
     visit("precision", precision, base::precision_field("Precision of products and attention"));

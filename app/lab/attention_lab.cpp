@@ -60,8 +60,7 @@ class Collector : public model::AttentionProbe {
   void see(const BlockView& view) override {
     describe(view);
     const int64_t examples = view.x.size(0);
-    // On a CPU each example is measured on one thread, so that its numbers depend neither on the
-    // number of threads nor on the other examples.
+    // On a CPU each example is measured on one thread, several side by side.
     const int64_t pieces = view.x.is_cpu() ? examples : 1;
     base::side_by_side(pieces, at::get_num_threads(), [&](int64_t i) {
       measure(part_of(view, examples * i / pieces, examples * (i + 1) / pieces));

@@ -90,8 +90,8 @@ std::string verdict(const json& numbers) {
       for (const auto& heads : blocks)
         for (const auto& value : heads) both += value.is_number() && value.get<double>() > 0.5;
     text += fmt::format(
-        "{}: {} % of the attention mass is negative; in {} of {} heads most queries copy and "
-        "delete. ",
+        "{}: {} % of the attention mass is negative; most queries both copy and delete in {} of {} "
+        "cases of a head at a timestep. ",
         subject["title"].get<std::string>(),
         base::significant(cells ? 100 * mass / static_cast<double>(cells) : 0, 3),
         both,

@@ -113,7 +113,7 @@ TEST_CASE("attention: bad input is one line", "[lab][attention]") {
   refused(
       [&](Options& o) {
         RunConfig lm;
-        lm.model.kind = "small";
+        lm.model.kind = "lstm";
         lm.data = "nt", lm.out = "nowhere";
         o.weights = {write_weights(scratch / "lm.safetensors", lm)};
         o.name.clear();

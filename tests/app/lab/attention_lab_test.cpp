@@ -68,20 +68,25 @@ TEST_CASE("moments: mean and standard error are those of the whole list, NaN is 
   CHECK(std::isnan(moments.mean(2)));
 }
 
-TEST_CASE("lab: numbers do not depend on the batch, nor on the number of threads", "[lab]") {
+TEST_CASE("lab: numbers depend on batch and threads by rounding alone", "[lab]") {
   for (const auto* kind : {"cog", "expressive"}) {
     INFO(kind);
     const auto config = tiny_run(kind);
     const auto whole = numbers_of(look(config, settings_of(6, 6)));
-    CHECK(same(numbers_of(look(config, settings_of(6, 4))), whole));
+    const auto parts = numbers_of(look(config, settings_of(6, 4)));
+    // Images that go through the network one by one have the same bits in any batch.
+    if (kind == std::string("expressive")) CHECK(same(parts, whole));
     const auto threads = at::get_num_threads();
     at::set_num_threads(1);
     const auto alone = numbers_of(look(config, settings_of(6, 6)));
     at::set_num_threads(threads);
-    // One thread and several sum some reductions in different orders.
     REQUIRE(alone.size() == whole.size());
-    for (size_t i = 0; i < whole.size(); ++i)
-      CHECK((alone[i] == Approx(whole[i]).epsilon(1e-3).margin(1e-4) || std::isnan(whole[i])));
+    REQUIRE(parts.size() == whole.size());
+    for (size_t i = 0; i < whole.size(); ++i) {
+      // Standard errors of numbers that are equal for all images are rounding alone.
+      const auto expected = Approx(whole[i]).epsilon(1e-3).margin(1e-4);
+      CHECK((std::isnan(whole[i]) || (alone[i] == expected && parts[i] == expected)));
+    }
     CHECK_FALSE(same(numbers_of(look(config, settings_of(6, 6), /*seed=*/1)), whole));
   }
 }
@@ -186,7 +191,8 @@ TEST_CASE("ablation: zeroing a head is what zeroing its output projection is", "
   CHECK(std::abs(loss() - before) == 0);
 }
 
-TEST_CASE("ablation: absolute and softmax weights change nothing where scores are positive", "[lab]") {
+TEST_CASE("ablation: absolute and softmax weights change nothing where scores are positive",
+          "[lab]") {
   model::AttentionInput in;
   torch::manual_seed(2);
   in.q = torch::rand({1, 2, 5, 4}), in.k = torch::rand({1, 2, 5, 4});
