@@ -15,6 +15,7 @@
 #include "app/options/assets.h"
 #include "app/options/json_output.h"
 #include "app/options/options.h"
+#include "app/options/progress_options.h"
 #include "app/startup.h"
 #include "base/process.h"
 #include "base/process_group.h"
@@ -67,6 +68,7 @@ void set_up(CLI::App& app) {
   uvic::app::use_option_groups(app);
   uvic::app::enable_config_file(app, uvic::app::find_config);
   uvic::app::add_json_flag(app);
+  uvic::app::add_progress_flags(app);
   uvic::app::add_commands(app);
   take_empty_values(app);
   for (auto* command : app.get_subcommands([](CLI::App*) { return true; })) {

@@ -26,6 +26,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/process.h"
+#include "base/progress_line.h"
 #include "data/captioned_set.h"
 #include "data/dataset.h"
 #include "data/formats/image_file.h"
@@ -40,7 +41,7 @@ namespace {
 
 constexpr uint64_t kRealImagesShown = 100;
 
-void say(const std::string& line) { fmt::print(stderr, "compare: {}\n", line); }
+void say(const std::string& line) { base::say_progress("compare: " + line); }
 
 /// The names of the columns, in order of appearance.
 std::vector<std::string> column_names(const std::vector<ComparedRun>& plan) {

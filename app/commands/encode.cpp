@@ -197,7 +197,7 @@ class Encoder {
 /// Encodes and writes what is missing; the next batch is decoded meanwhile.
 void encode_rest(const Encoder& encoder, data::FeatureWriter& writer, int64_t batch_size) {
   const int64_t total = encoder.examples(), first = writer.done();
-  base::CountProgress progress("encoded", "images");
+  auto progress = base::CountProgress("encoded", "images").from(first);
   const auto read = [&](int64_t begin) {
     return std::async(std::launch::async, [&encoder, begin, batch_size, total] {
       return encoder.read(begin, std::min(total, begin + batch_size));
@@ -210,7 +210,7 @@ void encode_rest(const Encoder& encoder, data::FeatureWriter& writer, int64_t ba
     const auto pixels = ahead.get();
     if (end < total) ahead = read(end);
     writer.add(encoder.moments(pixels), encoder.contexts(begin, end));
-    progress(end - first, total - first);
+    progress(end, total);
   }
 }
 
@@ -237,7 +237,8 @@ bool run_encode(const EncodeOptions& options) {
   const Encoder encoder(options, device);
   const auto writer = data::feature_layouts().at(options.layout).open(options.out, encoder.plan());
   if (writer->done() > 0)
-    fmt::print(stderr, "{} of {} examples already exist\n", writer->done(), encoder.examples());
+    base::say_progress(
+        fmt::format("{} of {} examples already exist", writer->done(), encoder.examples()));
   try {
     encode_rest(encoder, *writer, options.batch_size);
   } catch (const base::StopRequested&) {

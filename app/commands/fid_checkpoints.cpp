@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "base/process.h"
 #include "base/process_place.h"
+#include "base/progress_line.h"
 #include "base/text_format.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
@@ -138,12 +139,11 @@ json run_checkpoint_scores(FidOptions options) {
          {"checkpoint_sha256", text_at(score["samples"], "checkpoint_sha256")},
          {"metrics", score["metrics"]}});
     const auto& metric = score["metrics"][0];
-    fmt::print(stderr,
-               "{:>9} images  {} {}\n",
-               file.images_seen,
-               metric["name"].get<std::string>(),
-               base::with_error(metric["value"],
-                                metric["std"].is_number() ? metric["std"].get<double>() : 0));
+    const double error = metric["std"].is_number() ? metric["std"].get<double>() : 0;
+    base::say_progress(fmt::format("{:>9} images  {} {}",
+                                   file.images_seen,
+                                   metric["name"].get<std::string>(),
+                                   base::with_error(metric["value"], error)));
   }
   if (options.report.empty()) return scores;
   formats::write_json(report / "checkpoints.json", scores);

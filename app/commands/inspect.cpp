@@ -16,6 +16,7 @@
 #include "app/runs/run_dir.h"
 #include "app/runs/run_parts.h"
 #include "app/runs/weights_file.h"
+#include "app/sampling/sample_provenance.h"
 #include "data/cifar10.h"
 #include "data/formats/file_kind.h"
 #include "data/formats/image_file.h"
@@ -54,6 +55,18 @@ json outline(const json& value) {
                                        formats::readable_kinds_text()));
 }
 
+/// What a PNG says of itself: of uvic's own samples as an object, "sample".
+void add_texts(const std::vector<formats::ImageText>& texts, json& report) {
+  if (texts.empty()) return;
+  const auto sample = sample_text_in(texts);
+  if (!sample.is_null()) report["sample"] = sample;
+  auto others = json::object();
+  for (const auto& text : texts)
+    if (text.key != kSampleTextKey || sample.is_null())
+      others[text.key] = text.note.empty() ? text.text : text.text + "(" + text.note + ")";
+  report["metadata"] = std::move(others);
+}
+
 void inspect_file(const fs::path& path, json& report) {
   const auto file = formats::MappedFile::open(path);
   report["size_bytes"] = file->size();
@@ -83,6 +96,7 @@ void inspect_file(const fs::path& path, json& report) {
       const auto image = formats::decode_image(file->data(), file->size(), path.string());
       report["kind"] = "image";
       report["image"] = {{"width", image.width}, {"height", image.height}};
+      add_texts(formats::read_png_texts(file->data(), file->size(), path.string()), report);
       break;
     }
     case formats::FileKind::kCifarBatch:
@@ -105,8 +119,7 @@ void inspect_file(const fs::path& path, json& report) {
     case formats::FileKind::kUnknown:
       if (const auto tars = data::find_tars(path.string()); !tars.empty()) {
         report["kind"] = "tar archive of images";
-        report["pictures"] =
-            images_json(*data::open_image_tars(path.string(), tars), path.string());
+        report["images"] = images_json(*data::open_image_tars(path.string(), tars), path.string());
         break;
       }
       refuse_unknown(*file);

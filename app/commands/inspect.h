@@ -14,7 +14,8 @@ namespace uvic::app {
 /// "tensors" (a list of name, dtype, shape, bytes), "parameters" ("elements" of what is no
 /// network), "network" (config: the fields of model::NetworkConfig; origin; assumed; or fault,
 /// where the tensors tell no config), "step", "images_seen", "metadata", "values" (scalars of a
-/// .pth), "other_values", "images" (count, image_size, labels, classes: name and count), "run"
+/// .pth), "other_values", "image" (width, height), "sample" (how uvic made it; texts of other PNGs
+/// are "metadata"), "images" (count, image_size, labels, classes: name and count), "run"
 /// (checkpoints, scores,
 /// ...), "content" (of a JSON file), "config" (of a run or a TOML file).
 ///

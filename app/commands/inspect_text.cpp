@@ -140,7 +140,7 @@ void print_inspection(const json& report) {
                                    value.size(),
                                    value.empty() ? "" : ", the last " + text_of(value.back()))
                      : text_of(value));
-  for (const auto* key : {"metadata", "values", "other_values", "content"})
+  for (const auto* key : {"sample", "metadata", "values", "other_values", "content"})
     if (report.contains(key) && !report[key].empty()) {
       if (!report[key].is_object()) {
         print_line(key, cut_to(text_of(report[key]), 200));

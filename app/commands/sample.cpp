@@ -9,6 +9,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "app/commands/sample_like.h"
 #include "app/commands/sample_text.h"
 #include "app/options/assets.h"
 #include "app/options/json_output.h"
@@ -21,6 +22,7 @@
 #include "app/sampling/prompt_list.h"
 #include "app/sampling/sample_folder.h"
 #include "app/sampling/sample_output.h"
+#include "app/sampling/sample_provenance.h"
 #include "app/sampling/sample_record.h"
 #include "app/sampling/sample_subject.h"
 #include "base/check.h"
@@ -78,12 +80,14 @@ class SampleLaunch {
   SampleLaunch(model::Network& network,
                const GenerationSettings& settings,
                const SampleSubject& subject,
+               const SampleProvenance& provenance,
                const SeedList& ids,
                SampleFolder& folder,
                bool says_progress)
       : network_(network),
         settings_(settings),
         subject_(subject),
+        provenance_(provenance),
         ids_(ids),
         folder_(folder),
         says_progress_(says_progress) {}
@@ -92,18 +96,24 @@ class SampleLaunch {
   void run(int64_t batch_size) {
     const KeepRecordings keep_recordings;
     try {
-      base::ProgressLine line;
       while (done_ < ids_.size()) {
         if (base::stop_requested()) throw base::StopRequested();
         const auto batch = ids_.slice(done_, done_ + static_cast<uint64_t>(batch_size));
-        const auto generated = generate(
-            network_, settings_, subject_.request(batch), [&](int64_t step, int64_t steps) {
+        const auto request = subject_.request(batch);
+        const auto generated =
+            generate(network_, settings_, request, [&](int64_t step, int64_t steps) {
               if (base::stop_requested()) throw base::StopRequested();
-              if (says_progress_ && line.is_due()) line.say(progress(batch.size(), step, steps));
+              show(batch.size(), step, steps);
             });
-        write_images(folder_.path(), batch, generated);
+        write_images(folder_.path(), batch, generated, [&](size_t i) {
+          std::optional<int64_t> label;
+          if (!request.labels.empty()) label = request.labels[i];
+          return provenance_.texts(batch[i], label, subject_.prompt(batch[i]));
+        });
         folder_.add(batch);
         done_ += batch.size();
+        if (says_progress_)
+          progress_.show(static_cast<double>(done_), static_cast<int64_t>(ids_.size()));
       }
     } catch (const base::StopRequested&) {
       stopped_ = true;
@@ -115,29 +125,26 @@ class SampleLaunch {
   double elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
  private:
-  std::string progress(size_t batch, int64_t step, int64_t steps) const {
+  /// Within a batch the share of its steps counts.
+  void show(size_t batch, int64_t step, int64_t steps) {
+    if (!says_progress_ || !progress_.is_due()) return;
     const double share = steps > 0 ? static_cast<double>(step) / static_cast<double>(steps) : 0;
-    const double generated = static_cast<double>(done_) + share * static_cast<double>(batch);
-    const double rate = generated / elapsed();
-    const double left = static_cast<double>(ids_.size()) - generated;
-    return fmt::format("{} of {} images, step {}{} of the next {}{}",
-                       done_,
-                       ids_.size(),
-                       step,
-                       steps > 0 ? fmt::format(" of {}", steps) : "",
-                       batch,
-                       rate > 0 ? fmt::format("; {} images/s, {} left",
-                                              base::significant(rate, 3),
-                                              base::duration_text(left / rate))
-                                : "");
+    progress_.show(static_cast<double>(done_) + share * static_cast<double>(batch),
+                   static_cast<int64_t>(ids_.size()),
+                   fmt::format("step {}{} of the next {}",
+                               step,
+                               steps > 0 ? fmt::format(" of {}", steps) : "",
+                               batch));
   }
 
   model::Network& network_;
   const GenerationSettings& settings_;
   const SampleSubject& subject_;
+  const SampleProvenance& provenance_;
   const SeedList& ids_;
   SampleFolder& folder_;
   const bool says_progress_;
+  base::CountProgress progress_{"generated", "images"};
   const Clock::time_point start_ = Clock::now();
   uint64_t done_ = 0;
   bool stopped_ = false;
@@ -271,6 +278,8 @@ bool run_sample(const SampleOptions& options) {
   if (encoders.text) record["text"] = encoders.text->record();
   subject.add_to(record);
   const auto record_of_all = record;
+  const SampleProvenance provenance(record_of_all, source, subject.ids_key());
+  if (is_first) note_differences(options, provenance);
   SampleFolder folder(options.out,
                       std::move(record),
                       subject.ids_key(),
@@ -280,18 +289,17 @@ bool run_sample(const SampleOptions& options) {
   const auto work = open_shared_folder(folder, subject.ids(), options.overwrite, group);
   const auto there = subject.ids().size() - work.missing.size();
   if (is_first && there > 0)
-    fmt::print(stderr, "{} of {} images already exist\n", there, subject.ids().size());
+    base::say_progress(fmt::format("{} of {} images already exist", there, subject.ids().size()));
 
-  SampleLaunch launch(*network, settings, subject, work.own, folder, is_first);
+  SampleLaunch launch(*network, settings, subject, provenance, work.own, folder, is_first);
   const auto done = generate_all(launch, options.batch_size, folder, group);
   if (!done) return false;
   if (!is_first) return true;
   if (*done > 0)
-    fmt::print(stderr,
-               "{} images in {:.1f} s, {:.2f} images/s\n",
-               *done,
-               launch.elapsed(),
-               static_cast<double>(*done) / launch.elapsed());
+    base::say_progress(fmt::format("{} images in {:.1f} s, {:.2f} images/s",
+                                   *done,
+                                   launch.elapsed(),
+                                   static_cast<double>(*done) / launch.elapsed()));
   finish(options, subject, folder);
   return true;
 }
@@ -309,13 +317,15 @@ void add_sample_command(CLI::App& app) {
     command->get_option(option)->needs(command->get_option(needed));
   command->callback([given, command] {
     if (given->list) return print_samplers();
-    // default < the training's config < what the mode wants < preset < command line
+    // default < the training's config < what the mode wants < --like < preset < command line
+    require_weights_of_like(*given);
     SampleOptions options;
     if (!given->run.empty() || !given->weights.empty()) {
       const auto training = training_of_source(given->run, given->weights, given->config);
       options.sample = training.sample;
       options.guidance = training.guidance;
       if (training.is_of_sequences()) {
+        base::require(given->like.empty(), "--like: makes images, and these weights continue text");
         apply_given(*command, options);
         options.prompt = given->prompt;
         if (!run_sample_text(options)) fmt::print(stderr, "stopped\n");
@@ -328,14 +338,16 @@ void add_sample_command(CLI::App& app) {
       options.sample.grid = "logsnr";
       options.sample.steps = kStepsToInvert;
     }
+    if (!given->like.empty()) take_like(*given, options);
     if (!given->preset.empty()) {
       const auto& preset = diffusion::sampler_presets().at(given->preset);
       options.sample = preset.config;
       options.guidance.guidance_scale = preset.guidance_scale;
     }
     if (!given->invert.empty()) options.guidance.guidance_scale = 1;
+    const auto prompt = options.prompt;
     apply_given(*command, options);
-    options.prompt = given->prompt;
+    options.prompt = given->prompt.empty() && given->prompts.empty() ? prompt : given->prompt;
     try {
       const bool finished = run_sample(options);
       if (const auto* group = base::process_group(); group && !group->is_first()) return;

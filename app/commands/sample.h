@@ -47,11 +47,14 @@ struct SampleOptions {
   bool overwrite = false;
   bool list = false;
   std::string preset;
+  std::string like;
   base::ProcessOptions processes;
   TextSettings text;
   diffusion::SamplerConfig sample;
   /// What an error proposes where --out holds something else; no option.
   std::string remedy = "choose another --out or pass --overwrite";
+  /// What the image of --like says of itself, JSON; no option.
+  std::string like_record = {};
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -158,6 +161,10 @@ struct SampleOptions {
     visit("preset",
           preset,
           Field{"A published recipe instead of the run's sampler settings; --list names them"});
+    visit("like",
+          like,
+          Field{"A PNG of uvic sample: its seed, class or prompt, sampler and guidance, to make it "
+                "again with --run or --weights; other options given change it"});
     processes.fields(visit);
     text.fields(visit);
     visit("sample", sample, "");

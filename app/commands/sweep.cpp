@@ -20,6 +20,7 @@
 #include "app/scoring/kept_result.h"
 #include "app/scoring/score_images.h"
 #include "base/process.h"
+#include "base/progress_line.h"
 #include "base/text_format.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
@@ -146,15 +147,14 @@ bool add_point(json& sweep,
                              {"std", metric.at("std")},
                              {"leave_out", metric.value("leave_out", json::array())},
                              {"images_per_sec", samples.value("images_per_sec", json())}});
-  fmt::print(stderr,
-             "{:<24} {:>4} evaluations  guidance {}  {} images  {} {}\n",
-             point.sampler,
-             evaluations,
-             point.guidance.guidance_scale,
-             point.images_seen,
-             metric.at("name").get<std::string>(),
-             base::with_error(metric.at("value"),
-                              metric.at("std").is_number() ? metric.at("std").get<double>() : 0));
+  const double error = metric.at("std").is_number() ? metric.at("std").get<double>() : 0;
+  base::say_progress(fmt::format("{:<24} {:>4} evaluations  guidance {}  {} images  {} {}",
+                                 point.sampler,
+                                 evaluations,
+                                 point.guidance.guidance_scale,
+                                 point.images_seen,
+                                 metric.at("name").get<std::string>(),
+                                 base::with_error(metric.at("value"), error)));
   return true;
 }
 

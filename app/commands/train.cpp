@@ -15,6 +15,7 @@
 #include "app/runs/run_dir.h"
 #include "app/runs/run_parts.h"
 #include "app/runs/run_record.h"
+#include "app/runs/tensorboard_log.h"
 #include "app/sampling/generate.h"
 #include "app/training/fine_tune.h"
 #include "app/training/image_snapshots.h"
@@ -191,8 +192,13 @@ void train_on(TrainLaunch& launch) {
   bool works = goes_on;
   if (writes) {
     run.truncate_stats(state.images_seen);
+    for (const auto& note : cut_event_files(run.path(), state.images_seen))
+      run.log("note: " + note);
     works = works || missing_snapshots(options, state, run).any();
     if (works) record(launch);
+    if (works && options.tensorboard)
+      run.log_to(
+          std::make_shared<TensorboardLog>(run, options, state.images_seen, state.elapsed_sec));
     if (goes_on) formats::write_file_atomically(run.config(), to_toml(options));
   }
   if (group) works = group->broadcast(works ? "works" : "") == "works";

@@ -15,6 +15,7 @@
 #include "app/training/trainer.h"
 #include "base/check.h"
 #include "base/process.h"
+#include "base/progress_line.h"
 #include "data/formats/json.h"
 #include "data/formats/output_file.h"
 #include "data/loader.h"
@@ -116,13 +117,12 @@ class Log {
           training.images_seen));
     const double seconds = std::chrono::duration<double>(Clock::now() - begin_).count();
     const double rate = static_cast<double>(training.images_seen - images_) / seconds;
-    fmt::print(stderr,
-               "{} of {} images  L1 {:.4f}  KL {:.2f}  {:.0f} images/s\n",
-               training.images_seen,
-               total_,
-               l1_ / n,
-               kl_ / n,
-               rate);
+    base::say_progress(fmt::format("{} of {} images  L1 {:.4f}  KL {:.2f}  {:.0f} images/s",
+                                   training.images_seen,
+                                   total_,
+                                   l1_ / n,
+                                   kl_ / n,
+                                   rate));
     const nlohmann::json line = {{"images_seen", training.images_seen},
                                  {"loss", total_loss_ / n},
                                  {"l1", l1_ / n},
@@ -151,7 +151,8 @@ void resume(const std::string& out, const std::string& recipe, AutoencoderTraini
     throw std::runtime_error(fmt::format(
         "{}: of a training with other options or images; remove it or choose another --out",
         path.string()));
-  fmt::print(stderr, "goes on from {} at {} images\n", path.string(), training.images_seen);
+  base::say_progress(
+      fmt::format("goes on from {} at {} images", path.string(), training.images_seen));
 }
 
 /// Steps to the end, or until a signal asks to stop; states and log lines on the way.
@@ -167,6 +168,7 @@ void train(const TrainAutoencoderOptions& options,
   loading.workers = options.workers;
   data::Loader loader(dataset, loading, training.images_seen);
   Log log(options.out, training, options.total_images);
+  auto line = base::CountProgress("trained", "images").of_terminal().from(training.images_seen);
   auto saved = Clock::now();
   const auto minutes = [&] {
     return std::chrono::duration<double>(Clock::now() - saved).count() / 60;
@@ -178,6 +180,7 @@ void train(const TrainAutoencoderOptions& options,
     log.add(training.step(batch, rate), batch.size());
     const bool ends = training.images_seen >= options.total_images;
     if (log.since() >= options.log_images || ends) log.write(training, rate);
+    line.show(static_cast<double>(training.images_seen), options.total_images);
     const bool stops = base::stop_requested() != 0;
     if (!ends && (stops || minutes() >= options.checkpoint_minutes)) {
       training.save(state_of(options.out), {{"uvic.recipe", recipe}});
@@ -231,7 +234,7 @@ TrainAutoencoderResult run_train_autoencoder(const TrainAutoencoderOptions& opti
   auto config = options.model.config();
   AutoencoderTraining training(
       config, options.optimizer, options.kl_weight, static_cast<uint64_t>(options.seed), device);
-  fmt::print(stderr, "{}; {}\n", dataset->describe(), config.text());
+  base::say_progress(fmt::format("{}; {}", dataset->describe(), config.text()));
   train(options, *dataset, recipe_of(options, *dataset), training);
   TrainAutoencoderResult result;
   result.images_seen = training.images_seen;

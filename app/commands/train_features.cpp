@@ -11,6 +11,7 @@
 #include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "base/process.h"
+#include "base/progress_line.h"
 #include "data/loader.h"
 #include "metrics/embedded_features.h"
 
@@ -66,17 +67,19 @@ TrainFeaturesResult run_train_features(const TrainFeaturesOptions& options) {
     return result;
   }
   const auto begin = std::chrono::steady_clock::now();
+  auto line = base::CountProgress("trained", "images").of_terminal();
   const auto weights = metrics::train_embedded(
       *dataset, options.training, [&](const metrics::EmbeddedTrainingProgress& p) {
         const double seconds =
             std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-        fmt::print(stderr,
-                   "{} of {} images  loss {:.4f}  accuracy {:.1f} %  {:.0f} images/s\n",
-                   p.images_seen,
-                   options.training.images,
-                   p.loss,
-                   100 * p.accuracy,
-                   static_cast<double>(p.images_seen) / seconds);
+        base::say_progress(
+            fmt::format("{} of {} images  loss {:.4f}  accuracy {:.1f} %  {:.0f} images/s",
+                        p.images_seen,
+                        options.training.images,
+                        p.loss,
+                        100 * p.accuracy,
+                        static_cast<double>(p.images_seen) / seconds));
+        line.show(static_cast<double>(p.images_seen), options.training.images);
         result.train_accuracy = p.accuracy;
       });
   metrics::write_embedded_weights(options.out, weights);

@@ -71,6 +71,8 @@ void take_weights(WeightsFile file, SampleSource& source) {
         formats::parse_json(names->second, source.weights.string()).get<std::vector<std::string>>();
   if (const auto seen = file.metadata.find("uvic.images_seen"); seen != file.metadata.end())
     source.images_seen = std::atoll(seen->second.c_str());
+  if (const auto run = file.metadata.find("uvic.run_id"); run != file.metadata.end())
+    source.run_id = run->second;
 }
 
 // Everything that makes alpha and sigma.

@@ -21,6 +21,7 @@ struct SampleSource {
   model::NamedTensors tensors;
   std::vector<std::string> class_names;
   int64_t images_seen = 0;
+  std::string run_id;  ///< of the run that trained them; empty: they don't say
 
   /// The network, ready to draw.
   model::NetworkPtr network(torch::Device device, torch::Dtype compute_dtype) const;

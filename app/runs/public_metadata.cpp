@@ -3,6 +3,8 @@
 #include <cctype>
 #include <filesystem>
 
+#include "app/runs/text_encoder.h"
+
 namespace uvic::app {
 namespace {
 
@@ -28,8 +30,17 @@ bool ends_path(char c) {
 }  // namespace
 
 RunConfig without_paths(RunConfig config) {
-  for (auto* path : {&config.data, &config.out, &config.init, &config.score_ref, &config.inception})
-    *path = path == &config.data && config.data.rfind("procedural", 0) == 0 ? config.data : "";
+  auto& encoders = config.encoders;
+  for (auto* path : {&config.out,
+                     &config.init,
+                     &config.score_ref,
+                     &config.inception,
+                     &encoders.autoencoder,
+                     &encoders.tokenizer})
+    path->clear();
+  if (config.data.rfind("procedural", 0) != 0) config.data.clear();
+  if (encoders.text_encoder != kWordEncoder) encoders.text_encoder.clear();
+  if (config.score_extractor != "inception") config.score_extractor = RunConfig().score_extractor;
   config.init_optimizer = RunConfig().init_optimizer;
   return config;
 }

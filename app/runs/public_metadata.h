@@ -8,7 +8,7 @@
 
 namespace uvic::app {
 
-/// The config without its paths: data, out, init, score_ref, inception.
+/// The config without its paths: data, out, init, those of encoders and of scores.
 RunConfig without_paths(RunConfig config);
 
 /// The text with each absolute path ("/home/me/a.pth", "~/a", "C:\a") cut to its last part.

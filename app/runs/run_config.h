@@ -100,6 +100,7 @@ struct RunConfig {
   int64_t keep_states = 2;
   std::string keep = "all";
   int64_t grid_count = 64;
+  bool tensorboard = false;
   EncoderConfig encoders;
   diffusion::GuidanceConfig guidance;
   int64_t score_images = 0;
@@ -205,6 +206,11 @@ struct RunConfig {
     visit("grid_count",
           grid_count,
           Field{"Samples in a grid, seeds 0, 1, ...", from(1, base::kMostAtOnce)}.advanced());
+    visit(
+        "tensorboard",
+        tensorboard,
+        Field{"Also write all numbers, grids and the config as event files that TensorBoard reads, "
+              "into the folder of the run"});
     encoders.fields(visit);
     guidance.fields(visit);
     visit("score_images",

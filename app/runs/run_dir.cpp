@@ -16,8 +16,11 @@
 #include <stdexcept>
 #include <vector>
 
+#include "app/runs/append_file.h"
 #include "app/runs/run_identity.h"
 #include "app/runs/run_parts.h"
+#include "app/runs/tensorboard_log.h"
+#include "base/progress_line.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/flush.h"
 #include "data/formats/json.h"
@@ -30,33 +33,6 @@ namespace {
 
 std::string numbered(int64_t images_seen, const char* extension) {
   return fmt::format("{:09d}{}", images_seen, extension);
-}
-
-/// All of the text, or none of it and std::runtime_error. Waits for no reader of a FIFO.
-void append(const fs::path& path, const std::string& text) {
-  const int file =
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
-  struct stat status = {};
-  if (file >= 0 && fstat(file, &status) == 0 && !S_ISREG(status.st_mode)) {
-    ::close(file);
-    throw std::runtime_error(path.string() + ": not a regular file");
-  }
-  const off_t before = file >= 0 ? lseek(file, 0, SEEK_END) : 0;
-  size_t done = 0;
-  while (file >= 0 && done < text.size()) {
-    const ssize_t written = ::write(file, text.data() + done, text.size() - done);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) break;
-    done += static_cast<size_t>(written);
-  }
-  const int error = errno;
-  const bool is_torn = file >= 0 && done < text.size() && ftruncate(file, before) != 0;
-  if (file >= 0) ::close(file);
-  if (done < text.size())
-    throw std::runtime_error(fmt::format("{}: can't append: {}{}",
-                                         path.string(),
-                                         std::strerror(error),
-                                         is_torn ? "; its last line is torn" : ""));
 }
 
 /// The number in "PREFIX000064000EXTENSION", or nothing.
@@ -310,6 +286,7 @@ fs::path RunDir::set_aside() const {
     if (has_file(path() / name)) move_into(path() / name, folder);
   for (const auto& file : numbered_files(path(), "state-", ".safetensors"))
     move_into(file.path, folder);
+  for (const auto& file : event_files(path())) move_into(file, folder);
   make_folders();
   return has_file(folder) ? folder : fs::path();
 }
@@ -318,7 +295,12 @@ void RunDir::append_stats(const nlohmann::json& line) const {
   if (is_anothers_) return;
   auto own = line;
   if (!run_id_.empty()) own["run_id"] = run_id_;
-  append(stats(), own.dump() + "\n");
+  append_to_file(stats(), own.dump() + "\n");
+  if (tensorboard_) tensorboard_->add_stats(path(), own);
+}
+
+void RunDir::announce_grid(const fs::path& file, int64_t images_seen) const {
+  if (!is_anothers_ && tensorboard_) tensorboard_->add_grid(path(), file, images_seen);
 }
 
 std::vector<nlohmann::json> RunDir::read_stats() const {
@@ -344,8 +326,12 @@ void RunDir::truncate_stats(int64_t images_seen) const {
 
 void RunDir::log(const std::string& line) const {
   if (is_anothers_) return;
-  std::fprintf(stderr, "%s\n", line.c_str());
-  append(path() / "log.txt", line + "\n");
+  const bool matters = line.rfind("note: ", 0) == 0 || line.rfind("warning: ", 0) == 0;
+  if (matters && base::progress_form() != base::ProgressForm::kText)
+    std::fprintf(stderr, "%s\n", line.c_str());
+  else
+    base::say_progress(line);
+  append_to_file(path() / "log.txt", line + "\n");
 }
 
 }  // namespace uvic::app

@@ -8,16 +8,20 @@
 //   grids/000064000.png             the same seeds, by images seen
 //   stats.jsonl                     one JSON a line: losses, scores
 //   log.txt                         the progress lines
+//   events.out.tfevents.*.uvic      with --tensorboard: the same numbers and grids, a file a launch
 //   abandoned/                      what --resume_from left behind
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 namespace uvic::app {
+
+class TensorboardLog;
 
 /// A file whose name holds the number of images that it was saved at.
 struct NumberedFile {
@@ -89,8 +93,16 @@ class RunDir {
   void truncate_stats(int64_t images_seen) const;
   std::vector<nlohmann::json> read_stats() const;
 
-  /// One line to stderr and to log.txt.
+  /// One line to log.txt, and to stderr as base::say_progress() does; notes and warnings always.
   void log(const std::string& line) const;
+
+  /// A grid was written, an image or text; for those that follow the run.
+  void announce_grid(const std::filesystem::path& file, int64_t images_seen) const;
+
+  /// Lines of stats.jsonl and grids go to event files too.
+  void log_to(std::shared_ptr<const TensorboardLog> tensorboard) {
+    tensorboard_ = std::move(tensorboard);
+  }
 
   /// Nothing is logged from here on: another process writes this folder.
   void leave_to_another() { is_anothers_ = true; }
@@ -105,6 +117,7 @@ class RunDir {
   std::filesystem::path path_;
   std::string run_id_;
   bool is_anothers_ = false;
+  std::shared_ptr<const TensorboardLog> tensorboard_;
   int folder_ = -1;  // open, and as the lock held until the process ends
 };
 

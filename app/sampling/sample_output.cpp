@@ -41,7 +41,8 @@ double rmse(const formats::Image& a, const formats::Image& b) {
 
 void write_images(const fs::path& folder,
                   const std::vector<uint64_t>& ids,
-                  const GeneratedImages& generated) {
+                  const GeneratedImages& generated,
+                  const std::function<std::vector<formats::ImageText>(size_t i)>& texts) {
   const auto images = to_images(generated.images);
   for (size_t i = 0; i < ids.size(); ++i) {
     const auto path = picture_path(folder, ids[i]);
@@ -49,9 +50,11 @@ void write_images(const fs::path& folder,
     if (generated.noise.defined())
       formats::write_safetensors(noise_path(folder, ids[i]),
                                  {{{"noise", generated.noise[static_cast<int64_t>(i)]}}, {}});
+    const auto said = texts(i);
     if (!generated.trajectories.empty())
-      formats::write_png(trajectory_path(folder, ids[i]), film_strip(generated.trajectories[i]));
-    formats::write_png(path, images[i]);
+      formats::write_png(
+          trajectory_path(folder, ids[i]), film_strip(generated.trajectories[i]), said);
+    formats::write_png(path, images[i], said);
   }
 }
 

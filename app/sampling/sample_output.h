@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -14,10 +15,11 @@
 namespace uvic::app {
 
 /// The files of images `ids`. What belongs to an image is written first, so that an image that is
-/// there is complete.
+/// there is complete. `texts` gives what the PNGs of image i of these say of themselves.
 void write_images(const std::filesystem::path& folder,
                   const std::vector<uint64_t>& ids,
-                  const GeneratedImages& generated);
+                  const GeneratedImages& generated,
+                  const std::function<std::vector<formats::ImageText>(size_t i)>& texts);
 
 /// grid.png of the first images: given ones above what became of them.
 void write_sheet(const std::filesystem::path& folder, const SampleSubject& subject);

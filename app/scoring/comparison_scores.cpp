@@ -10,6 +10,7 @@
 #include "app/scoring/extractors.h"
 #include "app/scoring/kept_result.h"
 #include "base/process.h"
+#include "base/progress_line.h"
 #include "data/formats/json.h"
 #include "data/formats/make_folder.h"
 #include "data/formats/sha256.h"
@@ -127,7 +128,7 @@ void ComparisonScores::prepare_reference() {
   }
   reference_key_["fingerprint"] = data::open_dataset(source_, training_.dataset)->fingerprint();
   if (has_reference()) return;
-  fmt::print(stderr, "compare: features of the reference, {}\n", source_);
+  base::say_progress("compare: features of the reference, " + source_);
   auto fid = fid_options(source_, "fd");
   fid.ref.clear();
   fid.num_ref = 0;

@@ -9,6 +9,7 @@
 #include "app/scoring/extractors.h"
 #include "app/scoring/kept_result.h"
 #include "base/process.h"
+#include "base/progress_line.h"
 #include "data/formats/make_folder.h"
 #include "data/formats/sha256.h"
 #include "metrics/image_source.h"
@@ -45,7 +46,7 @@ json Memorisation::of(const fs::path& samples, const std::string& name) {
   const auto file = folder_ / (name + ".json");
   if (!fs::exists(sheet)) fs::remove(file);  // half an answer
   auto found = kept_or_new(file, key, [&] {
-    fmt::print(stderr, "compare: nearest training images of {}\n", name);
+    base::say_progress("compare: nearest training images of " + name);
     load();
     const auto generated = metrics::open_images(samples.string(), training_.dataset);
     json value = features_->compare(*generated.images, kQueries, sheet);

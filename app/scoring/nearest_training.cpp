@@ -10,6 +10,7 @@
 #include "app/sampling/image_grid.h"
 #include "base/hash.h"
 #include "base/process.h"
+#include "base/progress_line.h"
 #include "data/formats/image_file.h"
 #include "data/formats/make_folder.h"
 #include "metrics/collect.h"
@@ -37,6 +38,7 @@ torch::Tensor features_of(const data::Dataset& pictures,
   size_t next = 0;
   metrics::CollectOptions options;
   options.features = true;
+  base::CountProgress progress("features for the nearest images", "images");
   return metrics::collect(
              extractor,
              [&]() -> torch::Tensor {
@@ -47,6 +49,7 @@ torch::Tensor features_of(const data::Dataset& pictures,
                    torch::empty({static_cast<int64_t>(end - next), 3, size, size}, torch::kUInt8);
                for (int64_t i = 0; next < end; ++i, ++next)
                  pictures.read(indices[next], images[i].data_ptr<uint8_t>());
+               progress(static_cast<int64_t>(next), static_cast<int64_t>(indices.size()));
                return mirrored ? images.flip(3) : images;
              },
              options)

@@ -120,7 +120,9 @@ void ImageSnapshots::sample_grid() const {
   auto images = sample_seeds(0, config_.grid_count);
   if (group_) images = group_->gather_rows(images);
   if (group_ && !group_->is_first()) return;
-  formats::write_png(run_.grid(state_.images_seen), image_grid(images, grid));
+  const auto file = run_.grid(state_.images_seen);
+  formats::write_png(file, image_grid(images, grid));
+  run_.announce_grid(file, state_.images_seen);
 }
 
 void ImageSnapshots::score() const {

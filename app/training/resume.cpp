@@ -27,6 +27,7 @@ bool is_harmless(const std::string& key) {
                                "checkpoint_minutes",
                                "keep_states",
                                "grid_count",
+                               "tensorboard",
                                "score_images",
                                "score_ref",
                                "score_count",

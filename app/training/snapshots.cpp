@@ -1,6 +1,7 @@
 #include "app/training/snapshots.h"
 
 #include "app/runs/run_record.h"
+#include "app/runs/tensorboard_log.h"
 #include "data/formats/flush.h"
 
 namespace uvic::app {
@@ -10,6 +11,7 @@ void Snapshots::save_state() const {
   // and does not make it again.
   for (const auto* name : {"stats.jsonl", "log.txt", "grids"})
     formats::flush_to_disk(run_.path() / name);
+  for (const auto& file : event_files(run_.path())) formats::flush_to_disk(file);
   run_.keep_latest_state();
   state_.save(run_.state(), metadata_);
   run_.drop_old_states(keep_states_);

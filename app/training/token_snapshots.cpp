@@ -57,7 +57,9 @@ void TokenSnapshots::sample_grid() const {
                         tokenizer->decode(continued),
                         tokenizer->decode(tokens_of(half, held_out_->length())));
   }
-  formats::write_file_atomically(run_.grid(state_.images_seen).replace_extension(".txt"), text);
+  const auto file = run_.grid(state_.images_seen).replace_extension(".txt");
+  formats::write_file_atomically(file, text);
+  run_.announce_grid(file, state_.images_seen);
 }
 
 void TokenSnapshots::score() const {

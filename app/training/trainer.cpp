@@ -17,6 +17,7 @@
 #include "app/training/step.h"
 #include "base/precision.h"
 #include "base/process.h"
+#include "base/progress_line.h"
 #include "base/text_format.h"
 #include "data/loader.h"
 
@@ -65,7 +66,10 @@ class Trainer {
         elapsed_before_(state.elapsed_sec),
         saved_at_(state.images_seen),
         writes_(!group_ || group_->is_first()),
-        device_(state.model->device()) {
+        device_(state.model->device()),
+        line_(base::CountProgress("trained", objective.examples())
+                  .of_terminal()
+                  .from(state.images_seen)) {
     const auto dtype = base::compute_dtype(base::resolve_precision(config.precision, device_));
     state_.model->set_compute_dtype(dtype);
     state_.ema->set_compute_dtype(dtype);
@@ -99,6 +103,8 @@ class Trainer {
         between_steps_ = false;
         step(batch, lr);
         report(images_before, lr);
+        if (writes_)
+          line_.show(static_cast<double>(state_.images_seen), config_.total_images, last_loss_);
       }
     } catch (const base::ProcessLost&) {
       // Steps change the state only once all processes have taken part.
@@ -305,6 +311,7 @@ class Trainer {
     const double loss = window_.loss_sum / static_cast<double>(window_.steps);
     const double norm = window_.norm_sum / static_cast<double>(window_.steps);
     const double memory = base::resident_mib();
+    last_loss_ = fmt::format("loss {:.4f}", loss);
     run_.log(progress_text(progress(), loss, rate, memory));
     run_.append_stats({{"images_seen", state_.images_seen},
                        {"step", state_.step},
@@ -361,6 +368,8 @@ class Trainer {
   const bool writes_;  ///< the run's folder
   bool stop_agreed_ = false, first_step_logged_ = false, estimated_ = false, between_steps_ = true;
   torch::Device device_;
+  base::CountProgress line_;
+  std::string last_loss_;
 };
 
 }  // namespace

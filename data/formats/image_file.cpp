@@ -167,7 +167,7 @@ Image read_image(const std::filesystem::path& path) {
   return decode_image(file->data(), file->size(), file->name());
 }
 
-std::vector<uint8_t> encode_png(const Image& image) {
+std::vector<uint8_t> encode_png(const Image& image, const std::vector<ImageText>& texts) {
   if (image.width < 1 || image.height < 1 || image.width > kMostSide_px ||
       image.height > kMostSide_px)
     throw std::invalid_argument(fmt::format("encode_png: {}x{} px, each side may have 1 to {}",
@@ -191,11 +191,19 @@ std::vector<uint8_t> encode_png(const Image& image) {
           append, &png, image.width, image.height, 3, image.rgb.data(), image.width * 3)) {
     throw std::runtime_error("encode_png: out of memory");
   }
+  std::ptrdiff_t at = 33;  // after the signature and the header chunk
+  for (const auto& text : texts) {
+    const auto chunk = png_text_chunk(text);
+    png.insert(png.begin() + at, chunk.begin(), chunk.end());
+    at += static_cast<std::ptrdiff_t>(chunk.size());
+  }
   return png;
 }
 
-void write_png(const std::filesystem::path& path, const Image& image) {
-  const auto png = encode_png(image);
+void write_png(const std::filesystem::path& path,
+               const Image& image,
+               const std::vector<ImageText>& texts) {
+  const auto png = encode_png(image, texts);
   AtomicFile file(path);
   file.write(png.data(), png.size());
   file.commit(/*sync_folder=*/false);

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "data/formats/png_text.h"
+
 namespace uvic::formats {
 
 constexpr int kMostSide_px = 16384;                ///< of an image, read or written
@@ -43,8 +45,11 @@ ImageSize image_size(const uint8_t* bytes, size_t size_bytes, const std::string&
 const std::vector<std::string>& image_endings();
 
 /// The PNG of an image, in memory and (whole or not at all) on disk; its folder is not fsynced,
-/// which would double the time that thousands of small files take.
-std::vector<uint8_t> encode_png(const Image& image);
-void write_png(const std::filesystem::path& path, const Image& image);
+/// which would double the time that thousands of small files take. `texts` change no byte of the
+/// pixels' chunks, and come before them.
+std::vector<uint8_t> encode_png(const Image& image, const std::vector<ImageText>& texts = {});
+void write_png(const std::filesystem::path& path,
+               const Image& image,
+               const std::vector<ImageText>& texts = {});
 
 }  // namespace uvic::formats

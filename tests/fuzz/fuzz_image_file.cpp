@@ -27,6 +27,8 @@ std::string with_png_checksums(std::string bytes) {
 
 UVIC_FUZZ_TARGET(image_file, ".png", ".jpg", ".bmp", ".webp") {
   const std::string picture = bytes.substr(0, 4) == "\x89PNG" ? with_png_checksums(bytes) : bytes;
+  uvic::formats::read_png_texts(
+      reinterpret_cast<const uint8_t*>(picture.data()), picture.size(), "fuzz");
   uvic::formats::decode_image(
       reinterpret_cast<const uint8_t*>(picture.data()), picture.size(), "fuzz");
 }
