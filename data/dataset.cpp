@@ -14,6 +14,7 @@
 #include "data/image_folder.h"
 #include "data/image_tars.h"
 #include "data/image_zip.h"
+#include "data/imagenet.h"
 #include "data/latents.h"
 #include "data/procedural.h"
 #include "data/recorded_form.h"
@@ -102,6 +103,13 @@ std::unique_ptr<Dataset> open_folder(const std::string& source, const DatasetOpt
   return std::make_unique<ImageFiles>(open_image_folder(split.path), options);
 }
 
+std::unique_ptr<Dataset> open_imagenet_part(const std::string& source,
+                                            const DatasetOptions& options) {
+  const auto [path, part] = split_part(source, {"train", "val"});
+  if (!is_folder(path) || !is_imagenet(path)) return nullptr;
+  return std::make_unique<ImageFiles>(open_imagenet(path, part.empty() ? "train" : part), options);
+}
+
 std::unique_ptr<Dataset> open_tars(const std::string& source, const DatasetOptions& options) {
   const auto tars = find_tars(source);
   if (tars.empty()) return nullptr;
@@ -143,6 +151,11 @@ base::Table<DataSource>& data_sources() {
            "validation part)",
            /*labelled=*/true,
            open_feature_folder},
+          {"imagenet",
+           "ImageNet as it is distributed, with LOC_synset_mapping.txt (PATH:val for its "
+           "validation part)",
+           /*labelled=*/true,
+           open_imagenet_part},
           {"folder",
            "a folder of PNG, JPEG, WebP or BMP files, a subfolder for each class or none",
            /*labelled=*/true,

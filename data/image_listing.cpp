@@ -128,11 +128,12 @@ struct Contents {
   std::map<std::string, std::string> folders_left_out;       // and why
   std::unordered_map<std::string, StoredFile> dataset_json;  // by path
   std::unordered_map<std::string, StoredFile> classes;       // .cls files, by path without ending
+  std::unordered_map<std::string, StoredFile> json_files;    // the same of .json, packed by key
   LeftOut left_out;
   std::string last_folder;  // of the file before: most come folder by folder
 };
 
-void sort_file(StoredFile&& file, Contents& contents) {
+void sort_file(StoredFile&& file, bool packs_by_key, Contents& contents) {
   if (file.path.empty()) return;
   const auto& path = file.path;
   const auto ending = ending_of(path);
@@ -157,6 +158,8 @@ void sort_file(StoredFile&& file, Contents& contents) {
     contents.dataset_json.emplace(path, file);
   } else if (ending == "cls") {
     contents.classes.emplace(path_key(path), file);
+  } else if (packs_by_key && ending == "json") {
+    contents.json_files.emplace(path_key(path), file);
   } else {
     if (is_other_image(ending)) contents.other_images.push_back(path);
     contents.left_out.add(ending.empty() ? "no ending" : "." + ending + " is not read", path);
@@ -165,7 +168,8 @@ void sort_file(StoredFile&& file, Contents& contents) {
 
 Contents sort_contents(const FileContainer& container) {
   Contents contents;
-  container.list([&](StoredFile&& file) { sort_file(std::move(file), contents); });
+  const bool packs_by_key = container.packs_by_key();
+  container.list([&](StoredFile&& file) { sort_file(std::move(file), packs_by_key, contents); });
   auto& images = contents.images;
   images.sort();
   for (size_t i = 0; i + 1 < images.size(); ++i)
@@ -280,6 +284,7 @@ void label_by_folder(const FileContainer& container,
     listing.labels.push_back(static_cast<int32_t>(at - listing.class_names.begin()));
   }
   note_numbered_classes(listing);
+  for (auto& name : listing.class_names) name = container.name_of_class(name);
 }
 
 /// The folder that holds the class folders, given the one that all readable images share: a folder
@@ -343,6 +348,9 @@ Listing list_images(const FileContainer& container) {
     }
     if (length == shared.size()) {
       if (label_by_class_files(container, contents.classes, listing)) break;
+      if (label_by_json_files(container, contents.json_files, listing)) break;
+      for (const auto& [key, file] : contents.json_files)
+        contents.left_out.add(".json is not read", file.path);
       label_by_folder(container, contents, common, listing);
       break;
     }

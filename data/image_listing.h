@@ -27,6 +27,12 @@ class FileContainer {
   /// A number that changes with the content, cheaper than read. Safe to call from several threads.
   virtual uint32_t checksum(const StoredFile& file) const = 0;
   virtual bool knows_checksums() const = 0;  ///< checksum() reads nothing
+  /// Whether files of one key are one example, as WebDataset packs them: KEY.json is of KEY.jpg.
+  virtual bool packs_by_key() const { return false; }
+  /// The names of classes that files give by number; empty: they have none.
+  virtual std::vector<std::string> class_names() const { return {}; }
+  /// The name of the class whose images are in that folder.
+  virtual std::string name_of_class(const std::string& folder) const { return folder; }
 };
 
 /// Whether the path is that of an image that can be read: by its ending, and neither hidden (".x",
@@ -55,10 +61,13 @@ struct Listing {
 /// 1. dataset.json as EDM's dataset_tool writes it, {"labels": [["00000/a.png", 6], ...]}, labels
 ///    null for an unlabelled set; our writer adds "class_names", a list that others ignore;
 /// 2. a file KEY.cls next to each image KEY.jpg, whose text is its class, as WebDataset has it;
-/// 3. the subfolders that hold the images, in the order of their names byte by byte, as
+/// 3. in tar archives a file KEY.json next to each image, an object with the class as "cls",
+///    "label" or "class": all of them numbers, or all names, which are then numbered in the order
+///    of their bytes;
+/// 4. the subfolders that hold the images, in the order of their names byte by byte, as
 ///    torchvision's ImageFolder has them (so "10" comes before "2", which a note says), where there
 ///    are at least two;
-/// 4. none: images in one folder are an unlabelled set, and so are those in folders of a thousand
+/// 5. none: images in one folder are an unlabelled set, and so are those in folders of a thousand
 ///    (012/012345.png, 012000/012345.png), which need not hold all of them.
 ///
 /// No class vanishes: a subfolder among the class folders without an image that can be read is an

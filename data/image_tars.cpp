@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <mutex>
+#include <sstream>
 #include <stdexcept>
 #include <string_view>
 #include <unordered_set>
 
+#include "base/progress_line.h"
 #include "base/thread_loop.h"
 #include "data/brace_range.h"
 #include "data/formats/atomic_file.h"
@@ -19,14 +22,37 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// How much of all archives is listed, for the user; several threads tell.
+class ListingProgress {
+ public:
+  explicit ListingProgress(const std::vector<fs::path>& paths) : listed_(paths.size()) {
+    std::error_code error;
+    for (const auto& path : paths) total_ += fs::file_size(path, error);
+  }
+  void set(size_t archive, uint64_t bytes) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    done_ += bytes - listed_[archive];
+    listed_[archive] = bytes;
+    line_(static_cast<int64_t>(done_ >> 20), static_cast<int64_t>(total_ >> 20));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<uint64_t> listed_;
+  uint64_t done_ = 0, total_ = 0;
+  base::CountProgress line_{"listed the archives", "MiB"};
+};
+
 class ImageTars : public FileContainer {
  public:
   ImageTars(std::string name, const std::vector<fs::path>& paths)
       : name_(std::move(name)), archives_(paths.size()) {
     // Each header is another place of the file: several are waited for at once.
+    ListingProgress progress(paths);
     base::parallel_for(static_cast<int64_t>(paths.size()), 0, [&](int64_t i) {
-      archives_[static_cast<size_t>(i)] =
-          std::make_unique<formats::TarReader>(paths[static_cast<size_t>(i)]);
+      const auto index = static_cast<size_t>(i);
+      archives_[index] = std::make_unique<formats::TarReader>(
+          paths[index], [&](uint64_t bytes) { progress.set(index, bytes); });
     });
     for (const auto& archive : archives_)
       for (const auto& entry : archive->entries())
@@ -49,6 +75,21 @@ class ImageTars : public FileContainer {
 
   uint32_t checksum(const StoredFile& file) const override { return sampled_checksum(bytes(file)); }
   bool knows_checksums() const override { return false; }
+
+  bool packs_by_key() const override { return true; }
+  std::vector<std::string> class_names() const override {
+    constexpr size_t kMostBytes = size_t{1} << 24;
+    const auto path = fs::path(archives_.front()->name()).parent_path() / "classnames.txt";
+    std::error_code error;
+    if (!fs::is_regular_file(path, error)) return {};
+    std::istringstream lines(formats::read_file(path, kMostBytes));
+    std::vector<std::string> names;
+    for (std::string line; std::getline(lines, line);) {
+      if (!line.empty() && line.back() == '\r') line.pop_back();
+      names.push_back(line);
+    }
+    return names;
+  }
 
  private:
   struct Place {

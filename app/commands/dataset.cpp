@@ -17,6 +17,7 @@
 #include "base/tensor_text.h"
 #include "base/text_format.h"
 #include "base/thread_loop.h"
+#include "data/brace_range.h"
 #include "data/dataset_writer.h"
 #include "data/formats/output_file.h"
 #include "metrics/image_source.h"
@@ -44,6 +45,12 @@ class Subset : public data::Dataset {
   }
   int64_t read(int64_t index, uint8_t* planes) const override {
     return whole_.read(indices_[static_cast<size_t>(index)], planes);
+  }
+  int64_t label(int64_t index) const override {
+    return whole_.label(indices_[static_cast<size_t>(index)]);
+  }
+  std::vector<std::string> captions(int64_t index) const override {
+    return whole_.captions(indices_[static_cast<size_t>(index)]);
   }
 
  private:
@@ -103,20 +110,35 @@ int64_t size_of_all(const std::string& source, data::DatasetOptions options) {
   return side;
 }
 
+/// The files to write. Throws where they can't be, or exist and are no others than asked for.
+std::vector<fs::path> archives_of(const DatasetCommandOptions& options) {
+  std::vector<fs::path> paths = {options.out};
+  if (fs::path(options.out).extension() == ".tar") {
+    const auto names = data::expand_braces(options.out);
+    paths.assign(names.begin(), names.end());
+  }
+  std::vector<std::string> outputs;
+  for (const auto& path : paths) outputs.push_back(path.string());
+  formats::refuse_same_file(outputs, {options.source});
+  const bool goes_on = data::is_begun(paths);
+  for (const auto& path : paths) formats::check_output_file(path, options.overwrite || goes_on);
+  return paths;
+}
+
 }  // namespace
 
 void DatasetCommandOptions::validate() const {
   if (source.empty() || out.empty())
-    throw std::invalid_argument("dataset: give the images and the zip to write");
-  if (fs::path(out).extension() != ".zip")
-    throw std::invalid_argument(fmt::format("{}: want a name ending in .zip", out));
+    throw std::invalid_argument("dataset: give the images and the archive to write");
+  const auto ending = fs::path(out).extension();
+  if (ending != ".zip" && ending != ".tar")
+    throw std::invalid_argument(fmt::format("{}: want a name ending in .zip or .tar", out));
   base::check_fields(*this);
 }
 
 DatasetResult run_dataset(const DatasetCommandOptions& options) {
   options.validate();
-  formats::refuse_same_file({options.out}, {options.source});
-  formats::check_output_file(options.out, options.overwrite);
+  const auto outputs = archives_of(options);
   data::DatasetOptions opening;
   opening.image_size = options.image_size;
   opening.memory_limit_mib = 0;  // each picture is read once
@@ -151,7 +173,14 @@ DatasetResult run_dataset(const DatasetCommandOptions& options) {
     indices = std::move(spread);
   }
   const Subset chosen(pictures, std::move(indices));
-  data::write_dataset_zip(chosen, options.out, base::CountProgress("written", "images"));
+  const base::CountProgress progress("written", "images");
+  if (fs::path(options.out).extension() == ".tar")
+    data::write_dataset_tars(chosen, outputs, progress);
+  else
+    data::write_dataset_zip(chosen, options.out, progress);
+  for (const auto& path : outputs)  // a device has no size
+    if (std::error_code error; fs::is_regular_file(path, error))
+      result.bytes += fs::file_size(path);
   result.notes = pictures.notes();
   result.finished = true;
   result.images = chosen.size();
@@ -163,27 +192,32 @@ DatasetResult run_dataset(const DatasetCommandOptions& options) {
 void add_dataset_command(CLI::App& app) {
   auto options = std::make_shared<DatasetCommandOptions>();
   auto* command =
-      app.add_subcommand("dataset", "Write images as one zip, as EDM, EDM2 and StyleGAN read it");
+      app.add_subcommand("dataset",
+                         "Write images as one zip, as EDM, EDM2 and StyleGAN read it, or as tars "
+                         "of WebDataset");
   command
       ->add_option("SOURCE",
                    options->source,
-                   "A folder or zip of images, an array of them (.npz, .npy), CIFAR-10's binary "
-                   "folder, procedural")
+                   "A folder, zip or tars of images, an array of them (.npz, .npy), CIFAR-10's "
+                   "binary folder, procedural")
       ->required();
-  command->add_option("OUT", options->out, "The zip to write")->required();
+  command
+      ->add_option("OUT",
+                   options->out,
+                   "The archive to write: NAME.zip, NAME.tar, or several as "
+                   "NAME-{0000..0015}.tar")
+      ->required();
   add_fields(*command, *options);
   command->callback([options] {
     base::set_up_process(0);
     base::catch_stop_signals();
     try {
       const auto result = run_dataset(*options);
-      // A device has no size.
-      const auto bytes = fs::is_regular_file(options->out) ? fs::file_size(options->out) : 0;
       print_json({{"out", options->out},
                   {"images", result.images},
                   {"image_size", result.image_size},
                   {"classes", result.classes},
-                  {"bytes", bytes},
+                  {"bytes", result.bytes},
                   {"left_out", result.left_out},
                   {"notes", result.notes}});
       fmt::print("{}  {} images of {} px, {}, {}\n",
@@ -191,12 +225,12 @@ void add_dataset_command(CLI::App& app) {
                  result.images,
                  result.image_size,
                  result.classes > 0 ? fmt::format("{} classes", result.classes) : "no labels",
-                 base::bytes_text(static_cast<double>(bytes)));
+                 base::bytes_text(static_cast<double>(result.bytes)));
       for (const auto& note : result.notes) fmt::print(stderr, "note: {}\n", note);
       if (result.left_out > 0)
         fmt::print("{} files that can't be decoded were left out\n", result.left_out);
     } catch (const base::StopRequested&) {
-      fmt::print(stderr, "stopped; nothing was written\n");
+      fmt::print(stderr, "stopped; the same command goes on\n");
     }
   });
 }

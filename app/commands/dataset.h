@@ -1,4 +1,5 @@
-// uvic dataset: images from anywhere into one zip, as EDM's dataset_tool lays it out.
+// uvic dataset: images from anywhere into one zip, as EDM's dataset_tool lays it out, or into tars
+// as WebDataset reads them.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -42,13 +43,14 @@ struct DatasetCommandOptions {
 };
 
 struct DatasetResult {
-  bool finished = false;  ///< false: a signal stopped it, and nothing was written
+  bool finished = false;  ///< false: a signal stopped it; the same command goes on
   int64_t images = 0, classes = 0, image_size = 0, left_out = 0;
+  uint64_t bytes = 0;              ///< of all archives
   std::vector<std::string> notes;  ///< of the source: files that are no part of it, ...
 };
 
-/// Writes options.out whole or not at all. Throws std::runtime_error naming an image that can't be
-/// decoded.
+/// Writes options.out; every archive of it is there whole or not at all. One that was stopped goes
+/// on. Throws std::runtime_error naming an image that can't be decoded.
 DatasetResult run_dataset(const DatasetCommandOptions& options);
 
 void add_dataset_command(CLI::App& app);

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <limits>
 #include <optional>
 #include <stdexcept>
 #include <utility>
 
 #include "data/formats/file_error.h"
+#include "data/formats/tar_index.h"
 #include "data/formats/zip_archive.h"
 
 namespace uvic::formats {
@@ -17,6 +19,7 @@ namespace {
 
 constexpr uint64_t kRecordBlock = 512;
 constexpr uint64_t kLargestRecord = uint64_t{1} << 20;  // of pax, or a long name
+constexpr size_t kWorthAnIndex = 1000;                  // entries
 
 // https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html, "ustar Interchange Format".
 struct Field {
@@ -85,22 +88,36 @@ struct Overrides {
 
 class Lister {
  public:
-  Lister(std::string_view bytes, const std::string& name) : bytes_(bytes), name_(name) {}
+  Lister(std::string_view bytes, const std::string& name, TarListing begun)
+      : bytes_(bytes), name_(name), at_(begun.next), entries_(std::move(begun.entries)) {}
 
-  std::vector<TarEntry> run() {
+  /// `each` is called after every entry.
+  template <class Each>
+  TarListing run(Each&& each) {
     while (at_ < bytes_.size()) {
       if (bytes_.size() - at_ < kRecordBlock) fail("cut off inside a header");
       const auto header = bytes_.substr(at_, kRecordBlock);
-      if (is_zero(header)) return std::move(entries_);  // the end; what follows is padding
+      if (is_zero(header)) return finished();  // the end; what follows is padding
       if (!has_checksum(header))
         fail(entries_.empty() && at_ == 0 ? "no tar archive" : "a header has a wrong checksum");
       take(header);
+      each(*this);
     }
     if (entries_.empty()) fail("no tar archive");
-    return std::move(entries_);  // without the end mark, as some programs leave it
+    return finished();  // without the end mark, as some programs leave it
   }
 
+  uint64_t at() const { return at_; }
+  size_t size() const { return entries_.size(); }
+  /// Whether what comes does not depend on what was read before.
+  bool is_between_entries() const {
+    return !next_.name && !next_.size && !global_.name && !global_.size;
+  }
+  TarListing so_far() const { return {entries_, at_, false}; }
+
  private:
+  TarListing finished() { return {std::move(entries_), at_, true}; }
+
   [[noreturn]] void fail(const std::string& what) const {
     throw file_error(name_, fmt::format("{} (at byte {})", what, at_));
   }
@@ -219,12 +236,33 @@ bool is_tar(std::string_view bytes) {
   return !is_zero(header) && has_checksum(header) && number(header, kSize).has_value();
 }
 
-TarReader::TarReader(const std::filesystem::path& path) : file_(MappedFile::open(path)) { list(); }
+TarReader::TarReader(const std::filesystem::path& path, const ListingProgress& progress)
+    : file_(MappedFile::open(path)) {
+  using Clock = std::chrono::steady_clock;
+  const auto identity = tar_identity(path);
+  auto listing = read_tar_index(path, identity).value_or(TarListing());
+  if (!listing.complete) {
+    // An interrupted listing loses about a second, and keeping it takes a tenth of the time.
+    auto kept = Clock::now(), due = kept + std::chrono::seconds(1);
+    listing =
+        Lister(view(*file_), file_->name(), std::move(listing)).run([&](const Lister& lister) {
+          if (lister.size() % 256 != 0 || Clock::now() < due || !lister.is_between_entries())
+            return;
+          kept = Clock::now();
+          if (lister.size() >= kWorthAnIndex) keep_tar_index(path, lister.so_far(), identity);
+          due = Clock::now() +
+                std::max<Clock::duration>(std::chrono::seconds(1), 10 * (Clock::now() - kept));
+          if (progress) progress(lister.at());
+        });
+    file_->require_unchanged();
+    if (listing.entries.size() >= kWorthAnIndex) keep_tar_index(path, listing, identity);
+  }
+  if (progress) progress(file_->size());
+  entries_ = std::move(listing.entries);
+}
 
-TarReader::TarReader(std::shared_ptr<const MappedFile> file) : file_(std::move(file)) { list(); }
-
-void TarReader::list() {
-  entries_ = Lister(view(*file_), file_->name()).run();
+TarReader::TarReader(std::shared_ptr<const MappedFile> file) : file_(std::move(file)) {
+  entries_ = Lister(view(*file_), file_->name(), {}).run([](const Lister&) {}).entries;
   file_->require_unchanged();
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -30,7 +31,12 @@ class TarReader {
   /// entry reaches beyond the end, a name leaves the archive (absolute, "..", NUL, longer than
   /// 4095 bytes), a pax record is damaged or larger than 1 MiB, the archive is cut off, or the
   /// file is sparse or continues another volume.
-  explicit TarReader(const std::filesystem::path& path);
+  ///
+  /// Of an archive with many entries the listing is kept (tar_index.h), and taken up where a killed
+  /// one has left it; `progress`, which may be empty and may throw, is told how far in the file it
+  /// is.
+  using ListingProgress = std::function<void(uint64_t bytes)>;
+  explicit TarReader(const std::filesystem::path& path, const ListingProgress& progress = {});
   explicit TarReader(std::shared_ptr<const MappedFile> file);
 
   const std::string& name() const { return file_->name(); }
@@ -40,8 +46,6 @@ class TarReader {
   std::string_view bytes(const TarEntry& entry) const;
 
  private:
-  void list();
-
   std::shared_ptr<const MappedFile> file_;
   std::vector<TarEntry> entries_;
 };

@@ -31,10 +31,35 @@ uint16_t low16(uint64_t value) {
 
 }  // namespace
 
-ZipWriter::ZipWriter(const std::filesystem::path& path) : file_(path) {}
+ZipWriter::ZipWriter(const std::filesystem::path& path)
+    : file_(std::make_shared<AtomicSink>(path)) {}
+
+ZipWriter::ZipWriter(std::shared_ptr<PartFile> part) : file_(part) { take_up(*part); }
+
+void ZipWriter::take_up(const PartFile& part) {
+  constexpr size_t kHeader = 30;
+  const auto refuse = [](bool wrong) {
+    if (wrong) throw std::runtime_error("the part of a zip archive is not what was written");
+  };
+  while (at_ < part.size_bytes()) {
+    refuse(part.size_bytes() - at_ < kHeader);
+    const auto header = part.read(at_, kHeader);
+    const auto* bytes = header.data();
+    const auto size = load_little_endian<uint32_t>(bytes + 22);
+    const auto name_size = load_little_endian<uint16_t>(bytes + 26);
+    const auto extra_size = load_little_endian<uint16_t>(bytes + 28);
+    // An entry of 4 GiB or more has its size in a field of its own, and is none of a data set.
+    refuse(load_little_endian<uint32_t>(bytes) != 0x04034b50 || size == kZipNone32);
+    const uint64_t whole = kHeader + uint64_t{name_size} + extra_size + size;
+    refuse(whole > part.size_bytes() - at_);
+    written_.push_back(
+        {part.read(at_ + kHeader, name_size), size, at_, load_little_endian<uint32_t>(bytes + 14)});
+    at_ += whole;
+  }
+}
 
 void ZipWriter::put(const std::string& bytes) {
-  file_.write(bytes.data(), bytes.size());
+  file_->write(bytes.data(), bytes.size());
   at_ += bytes.size();
 }
 
@@ -63,7 +88,7 @@ void ZipWriter::add(const std::string& name, std::string_view content, size_t al
       packed<uint16_t, uint16_t>(static_cast<uint16_t>(name.size()),
                                  static_cast<uint16_t>(extra.size())) +
       name + extra);
-  file_.write(content.data(), content.size());
+  file_->write(content.data(), content.size());
   at_ += content.size();
   written_.push_back(entry);
 }
@@ -95,7 +120,7 @@ void ZipWriter::commit() {
   }
   put(packed<uint32_t, uint16_t, uint16_t>(0x06054b50, 0, 0) + packed(low16(count), low16(count)) +
       packed(low32(size), low32(directory_at)) + packed<uint16_t>(0));
-  file_.commit();
+  file_->commit();
 }
 
 }  // namespace uvic::formats
