@@ -3,12 +3,14 @@
 #include "app/bench/bench.h"
 #include "app/commands/attention.h"
 #include "app/commands/compare.h"
+#include "app/commands/completion.h"
 #include "app/commands/convert.h"
 #include "app/commands/dataset.h"
 #include "app/commands/encode.h"
 #include "app/commands/fid.h"
 #include "app/commands/grid.h"
 #include "app/commands/inspect.h"
+#include "app/commands/manual.h"
 #include "app/commands/predict.h"
 #include "app/commands/sample.h"
 #include "app/commands/score.h"
@@ -39,6 +41,8 @@ void add_commands(CLI::App& app) {
   add_encode_command(app);
   add_train_features_command(app);
   add_train_autoencoder_command(app);
+  add_completion_command(app);
+  add_man_command(app);
 }
 
 int exit_code() { return base::stop_requested() ? 128 + base::stop_requested() : 0; }

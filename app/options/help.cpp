@@ -1,20 +1,27 @@
 // Help texts: everyday options in groups, and a longer list of all options.
+#include <map>
 #include <sstream>
 #include <utility>
 
 #include "app/options/options.h"
 #include "app/options/plain_number.h"
+#include "base/text_format.h"
 
 namespace uvic::app {
 namespace {
 
-/// The end of the name of a group that only --help_all shows.
-const char* const kAdvanced = " (advanced)";
-
 bool is_advanced(const std::string& group) {
-  const std::string ending = kAdvanced;
-  return group.size() >= ending.size() &&
-         group.compare(group.size() - ending.size(), ending.size(), ending) == 0;
+  return base::ends_with(group, detail::kAdvancedGroup);
+}
+
+/// Choices by option; the name, because another option may come to the same address later.
+struct KnownChoices {
+  std::string name;
+  std::vector<std::string> words;
+};
+std::map<const CLI::Option*, KnownChoices>& known_choices() {
+  static std::map<const CLI::Option*, KnownChoices> known;
+  return known;
 }
 
 /// `text` in lines of at most `width` characters.
@@ -92,12 +99,22 @@ void show_default(CLI::App& command,
 
 namespace detail {
 
+std::vector<std::string> choices_of(const CLI::Option& option) {
+  const auto found = known_choices().find(&option);
+  const bool is_known =
+      found != known_choices().end() && option.get_single_name() == found->second.name;
+  return is_known ? found->second.words : std::vector<std::string>();
+}
+
 void describe(CLI::Option& option, const std::string& name, const base::Field& field) {
   option.description(field.text());
+  auto& known = known_choices()[&option];
+  known = {name, {}};
+  for (const auto& choice : field.choices()) known.words.push_back(choice.name);
   const auto dot = name.find('.');
   auto group = dot == std::string::npos ? std::string("Options") : "[" + name.substr(0, dot) + "]";
   if (!field.readers().empty()) group += ", with " + field.readers();
-  if (field.is_advanced()) group += kAdvanced;
+  if (field.is_advanced()) group += kAdvancedGroup;
   option.group(group);
   if (option.get_type_name() == "FLOAT") option.transform(CLI::Validator(plain_number, ""));
 }

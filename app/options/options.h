@@ -24,6 +24,10 @@ std::string plain_count(std::string& text);
 /// Replaces an empty value on the command line, which CLI11 treats as missing.
 extern const char* const kEmptyValue;
 std::string empty_value(std::string& text);
+/// The end of the name of a group that only --help_all shows.
+inline constexpr const char* kAdvancedGroup = " (advanced)";
+/// The words that describe() was told of; empty: anything.
+std::vector<std::string> choices_of(const CLI::Option& option);
 /// Sets the help text and the group of the option.
 void describe(CLI::Option& option, const std::string& name, const base::Field& field);
 /// Whether Config replaces words of earlier versions once it is read.
