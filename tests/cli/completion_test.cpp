@@ -69,7 +69,8 @@ TEST_CASE("the manual is without warnings of groff", "[completion]") {
   if (!has_program("groff")) UVIC_SKIP("no groff");
   const Scratch scratch;
   std::ofstream(scratch / "uvic.1") << page.out;
-  const auto shown = run_script("groff -man -Tutf8 -ww -Wbreak " + quoted((scratch / "uvic.1").string()));
+  const auto shown =
+      run_script("groff -man -Tutf8 -ww -Wbreak " + quoted((scratch / "uvic.1").string()));
   CHECK(shown.exit_code == 0);
   CHECK(shown.err.empty());
   CHECK_THAT(shown.out, Contains("TensorBoard"));
