@@ -83,7 +83,7 @@ std::string_view view_of(const std::vector<uint8_t>& bytes) {
 }
 
 /// Of several archives: next to the first.
-fs::path plan_path(const std::vector<fs::path>& paths) {
+fs::path set_plan_path(const std::vector<fs::path>& paths) {
   auto path = paths.front();
   return path += ".uvic-plan.json";
 }
@@ -183,14 +183,14 @@ void write_dataset_zip(const Dataset& dataset, const fs::path& path, const Progr
 
 bool is_begun(const std::vector<fs::path>& paths) {
   std::error_code error;
-  return fs::is_regular_file(plan_path(paths), error);
+  return fs::is_regular_file(set_plan_path(paths), error);
 }
 
 void write_dataset_tars(const Dataset& dataset,
                         const std::vector<fs::path>& paths,
                         const Progress& progress) {
   const auto count = static_cast<int64_t>(paths.size());
-  const auto plan_file = plan_path(paths);
+  const auto plan_file = set_plan_path(paths);
   const nlohmann::json plan = {{"plan", plan_of(dataset, fmt::format("{} tars", count))}};
   std::error_code error;
   const bool goes_on =

@@ -48,7 +48,7 @@ std::string short_help(const std::string& help) {
   return text.substr(0, space == std::string::npos ? kMost : space) + " ...";
 }
 
-std::string escaped(const std::string& text, const std::string& special, char escape = '\\') {
+std::string with_escapes(const std::string& text, const std::string& special, char escape = '\\') {
   std::string result;
   for (const char c : text) {
     if (special.find(c) != std::string::npos) result += escape;
@@ -126,16 +126,16 @@ std::string zsh_option(const OptionEntry& option) {
   const auto words = words_of_value(option);
   const auto choices =
       words.empty() ? std::string("_files") : fmt::format("({})", fmt::join(words, " "));
-  const auto help = escaped(short_help(option.help), "\\[]:");
+  const auto help = with_escapes(short_help(option.help), "\\[]:");
   if (option.is_positional)
-    return single_quoted(fmt::format("*:{}:{}", escaped(option.name, ":"), choices));
+    return single_quoted(fmt::format("*:{}:{}", with_escapes(option.name, ":"), choices));
   if (option.value.empty()) return single_quoted(fmt::format("{}[{}]", option.name, help));
   // A config may be a file too.
   const auto action = option.name == "--config"
                           ? fmt::format("{{_files; compadd -- {}}}", fmt::join(words, " "))
                           : choices;
   return single_quoted(
-      fmt::format("{}=[{}]:{}:{}", option.name, help, escaped(option.value, ":[]"), action));
+      fmt::format("{}=[{}]:{}:{}", option.name, help, with_escapes(option.value, ":[]"), action));
 }
 
 std::string zsh_script(const std::vector<CommandEntry>& commands) {
@@ -145,8 +145,8 @@ std::string zsh_script(const std::vector<CommandEntry>& commands) {
   for (const auto& command : commands)
     if (!command.name.empty())
       script += "    " +
-                single_quoted(escaped(command.name, ":") + ":" +
-                              escaped(short_help(command.help), "\\:")) +
+                single_quoted(with_escapes(command.name, ":") + ":" +
+                              with_escapes(short_help(command.help), "\\:")) +
                 "\n";
   script +=
       "  )\n  if ((CURRENT == 2)) && [[ $words[2] != -* ]]; then\n"
@@ -172,7 +172,7 @@ std::string zsh_script(const std::vector<CommandEntry>& commands) {
 }
 
 /// A word for fish.
-std::string fish_quoted(const std::string& text) { return "'" + escaped(text, "\\'") + "'"; }
+std::string fish_quoted(const std::string& text) { return "'" + with_escapes(text, "\\'") + "'"; }
 
 std::string fish_script(const std::vector<CommandEntry>& commands) {
   std::string script =

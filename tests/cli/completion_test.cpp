@@ -73,5 +73,5 @@ TEST_CASE("the manual is without warnings of groff", "[completion]") {
       run_script("groff -man -Tutf8 -ww -Wbreak " + quoted((scratch / "uvic.1").string()));
   CHECK(shown.exit_code == 0);
   CHECK(shown.err.empty());
-  CHECK_THAT(shown.out, Contains("tensorboard"));
+  CHECK_THAT(shown.out, Contains("TensorBoard"));
 }
