@@ -109,6 +109,7 @@ TEST_CASE("lab: losses and statistics are those of the predictions without a pro
   for (int64_t t = 0; t < 2; ++t) {
     const auto example = examples.at(batch, result.times[static_cast<size_t>(t)]);
     const auto losses = diffusion::diffusion_losses(
+        config.diffusion,
         network->forward(example.x_t, example.network_time, batch.condition), example);
     CHECK(result.loss.mean(t) ==
           Approx(losses.to(torch::kFloat64).mean().item<double>()).epsilon(1e-12));
@@ -166,7 +167,7 @@ TEST_CASE("ablation: zeroing a head is what zeroing its output projection is", "
   const torch::NoGradGuard no_grad;
   const auto loss = [&] {
     const auto prediction = network->forward(example.x_t, example.network_time, batch.condition);
-    return diffusion::diffusion_losses(prediction, example)
+    return diffusion::diffusion_losses(config.diffusion, prediction, example)
         .to(torch::kFloat64)
         .mean()
         .item<double>();
