@@ -110,7 +110,8 @@ TEST_CASE("lab: losses and statistics are those of the predictions without a pro
     const auto example = examples.at(batch, result.times[static_cast<size_t>(t)]);
     const auto losses = diffusion::diffusion_losses(
         config.diffusion,
-        network->forward(example.x_t, example.network_time, batch.condition), example);
+        network->forward(example.x_t, example.network_time, batch.condition),
+        example);
     CHECK(result.loss.mean(t) ==
           Approx(losses.to(torch::kFloat64).mean().item<double>()).epsilon(1e-12));
     CHECK(result.loss.count(t) == 5);
