@@ -56,8 +56,8 @@ TEST_CASE("an interpolation starts and ends in the pictures of its seeds, bit fo
   REQUIRE(run_uvic(sampling(scratch / "ends", same) + Words{"--seeds", "3,17"}).exit_code == 0);
   REQUIRE(run_uvic(sampling(scratch / "a", between)).exit_code == 0);
   REQUIRE(run_uvic(sampling(scratch / "b", between) + Words{"--batch_size", "2"}).exit_code == 0);
-  CHECK(bytes(scratch / "a" / "000000.png") == bytes(scratch / "ends" / "000003.png"));
-  CHECK(bytes(scratch / "a" / "000004.png") == bytes(scratch / "ends" / "000017.png"));
+  CHECK(pixels(scratch / "a" / "000000.png") == pixels(scratch / "ends" / "000003.png"));
+  CHECK(pixels(scratch / "a" / "000004.png") == pixels(scratch / "ends" / "000017.png"));
   for (const auto* name : {"000001.png", "000002.png", "000003.png", "grid.png"})
     CHECK(bytes(scratch / "a" / name) == bytes(scratch / "b" / name));
   const auto record = formats::read_json(scratch / "a" / "samples.json");
@@ -111,7 +111,7 @@ TEST_CASE("with a mask all white, a picture is that of its seed", "[edit]") {
                                                               "--mask",
                                                               (scratch / "white.png").string()})
               .exit_code == 0);
-  CHECK(bytes(scratch / "plain" / "000004.png") == bytes(scratch / "masked" / "000004.png"));
+  CHECK(pixels(scratch / "plain" / "000004.png") == pixels(scratch / "masked" / "000004.png"));
 }
 
 TEST_CASE("little strength stays near the given picture, much goes far", "[edit]") {
@@ -154,7 +154,7 @@ TEST_CASE("given pictures are dealt out by seed and keep the class of their fold
                          "--seeds",
                          "1"})
               .exit_code == 0);
-  CHECK(bytes(scratch / "own" / "000001.png") == bytes(scratch / "star" / "000001.png"));
+  CHECK(pixels(scratch / "own" / "000001.png") == pixels(scratch / "star" / "000001.png"));
 }
 
 TEST_CASE("an inverted picture comes back, and samples.json tells how near", "[edit]") {

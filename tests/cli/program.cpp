@@ -10,6 +10,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "data/formats/image_file.h"
 #include "tests/support/scratch.h"
 
 namespace uvic::test {
@@ -164,6 +165,10 @@ const std::filesystem::path& trained_run() {
     return path;
   }();
   return run;
+}
+
+std::vector<uint8_t> pixels(const std::filesystem::path& path) {
+  return formats::read_image(path.string()).rgb;
 }
 
 std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {

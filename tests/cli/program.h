@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -50,6 +51,9 @@ std::vector<std::string> short_training(const std::filesystem::path& out);
 /// A small class-conditional run with a null class, trained once for all tests of the process;
 /// weights at 160 and 320 images.
 const std::filesystem::path& trained_run();
+
+/// The RGB bytes of an image file. Two PNGs may differ in what they say of their making alone.
+std::vector<uint8_t> pixels(const std::filesystem::path& path);
 
 /// a followed by b.
 std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b);

@@ -59,7 +59,7 @@ std::string on_terminal(const Words& words) {
 
 }  // namespace
 
-TEST_CASE("--quiet leaves results, notes and errors alone", "[progress]") {
+TEST_CASE("progress: --quiet leaves results, notes and errors alone", "[progress]") {
   const Scratch scratch;
   const auto usual = run_uvic(sampling(scratch / "a"));
   CHECK_THAT(usual.err, Contains("16 images in "));
@@ -86,7 +86,7 @@ TEST_CASE("--quiet leaves results, notes and errors alone", "[progress]") {
                 "--json_progress");
 }
 
-TEST_CASE("--json_progress is an object a line, and ends with all done", "[progress]") {
+TEST_CASE("progress: --json_progress is an object a line, and ends with all done", "[progress]") {
   const Scratch scratch;
   for (const auto& [command, what, total] :
        {std::tuple<Words, std::string, int>{sampling(scratch / "s"), "generated", 16},

@@ -88,7 +88,7 @@ TEST_CASE("a PNG says how it was made, and no path of this machine", "[like]") {
   }
 }
 
-TEST_CASE("--like makes an image again, byte for byte", "[like]") {
+TEST_CASE("sample --like makes an image again, byte for byte", "[like]") {
   const Scratch scratch;
   REQUIRE(run_uvic(odd_sampling(scratch / "a")).exit_code == 0);
   for (const auto* name : {"000007.png", "000008.png"}) {
@@ -107,7 +107,7 @@ TEST_CASE("--like makes an image again, byte for byte", "[like]") {
   CHECK(bytes_of(scratch / "c" / "000008.png") != bytes_of(scratch / "a" / "000008.png"));
 }
 
-TEST_CASE("--like of frames between seeds, and of an image made from another", "[like]") {
+TEST_CASE("sample --like of frames between seeds, and of an image made from another", "[like]") {
   const Scratch scratch;
   const auto run = trained_run().string();
   REQUIRE(run_uvic({"sample",
@@ -152,7 +152,7 @@ TEST_CASE("--like of frames between seeds, and of an image made from another", "
   CHECK(bytes_of(scratch / "e2" / "000005.png") == bytes_of(edited));
 }
 
-TEST_CASE("--like refuses other weights, and images that say nothing", "[like]") {
+TEST_CASE("sample --like refuses other weights, and images that say nothing", "[like]") {
   const Scratch scratch;
   REQUIRE(run_uvic(odd_sampling(scratch / "a")).exit_code == 0);
   const auto png = scratch / "a" / "000007.png";

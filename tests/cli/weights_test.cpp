@@ -78,8 +78,7 @@ TEST_CASE("a trained run, converted to .pth, draws the very pictures", "[weights
   REQUIRE(run_uvic(Words{"sample", "--weights", at("w.pth"), "--config", at("w.toml")} + drawing +
                    Words{at("b")})
               .exit_code == 0);
-  CHECK(formats::read_file(scratch / "a/000003.png") ==
-        formats::read_file(scratch / "b/000003.png"));
+  CHECK(pixels(scratch / "a/000003.png") == pixels(scratch / "b/000003.png"));
   // Both kinds of file tell the config themselves.
   const auto own = run_uvic({"inspect", at("run"), "--json"});
   const auto report = formats::parse_json(own.out, "inspect");

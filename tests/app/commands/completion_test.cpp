@@ -68,7 +68,7 @@ TEST_CASE("completion and manual: every command and every option appears", "[com
   CHECK(options > 1000);
   const auto page = manual_page(app);
   for (const auto& command : commands) {
-    CHECK_THAT(page, Contains(command.name));
+    CHECK_THAT(page, Contains(roff_name(command.name)));
     for (const auto& option : command.options) {
       INFO(command.name << " " << option.name);
       CHECK_THAT(page,

@@ -126,7 +126,7 @@ TEST_CASE("dataset: images of several sizes need a size that somebody chose", "[
 
 TEST_CASE("dataset: wrong options are refused before any work", "[dataset]") {
   const Scratch scratch;
-  CHECK_THROWS_WITH(run_dataset(writing("procedural", scratch / "out.tar")), Contains(".zip"));
+  CHECK_THROWS_WITH(run_dataset(writing("procedural", scratch / "out.rar")), Contains(".zip"));
   CHECK_THROWS_WITH(run_dataset(writing("procedural", scratch / "absent/out.zip")),
                     Contains("no folder"));
   CHECK_THROWS_WITH(run_dataset(writing((scratch / "nowhere").string(), scratch / "out.zip")),

@@ -61,7 +61,8 @@ TEST_CASE("muon: the iteration is its formula, and makes singular values nearly 
     const auto m = torch::randn({rows, columns});
     const auto x = orthogonalised(m, 5, torch::kFloat32);
     CHECK(relative_l2(x, iterated(m, 5)) < 1e-4);
-    CHECK(relative_l2(orthogonalised(m, 5, torch::kBFloat16), x) < 0.05);
+    // Small singular values grow 3.4-fold a step, and what was rounded with them.
+    CHECK(relative_l2(orthogonalised(m, 5, torch::kBFloat16), x) < 0.15);
     const auto s = std::get<1>(torch::linalg_svd(x, false));
     if (rows != columns) {  // a square one may have a singular value near 0
       CHECK(s.min().item<double>() > 0.65);
