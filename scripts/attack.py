@@ -337,10 +337,12 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--parts", default=",".join(SHARES))
     options = parser.parse_args()
+    options.program, options.tests = (str(pathlib.Path(path).resolve()) for path in (options.program, options.tests))
     parts = options.parts.split(",")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="uvic-attack-") as scratch:
+        os.chdir(scratch)  # odd values are names of outputs too
         attack = Attack(options, pathlib.Path(scratch))
         seconds = options.seconds - (time.monotonic() - begin)
         whole = sum(SHARES[part] for part in parts)
