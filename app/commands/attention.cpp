@@ -33,7 +33,7 @@ using nlohmann::json;
 namespace {
 
 /// A network to look at: the run (or nothing) and the weights.
-struct Source {
+struct LabSource {
   std::string name, run, weights;
   int64_t images_seen = 0;
 };
@@ -44,8 +44,8 @@ std::string name_of_path(const std::string& path) {
   return last.empty() ? path : last.string();
 }
 
-std::vector<Source> sources_of(const AttentionOptions& options) {
-  std::vector<Source> sources;
+std::vector<LabSource> sources_of(const AttentionOptions& options) {
+  std::vector<LabSource> sources;
   size_t place = 0;
   const auto next_name = [&](const std::string& path) {
     const auto at = place++;
@@ -79,7 +79,7 @@ std::vector<std::string> chosen_ablations(const std::string& text) {
 
 /// Everything of one source that is decided before it is looked at.
 struct Opened {
-  Source source;
+  LabSource source;
   SampleSource network;
   std::vector<int64_t> blocks, heads;
 };
@@ -91,7 +91,7 @@ int64_t attention_blocks(const model::NamedTensors& tensors) {
   });
 }
 
-Opened open_source(const AttentionOptions& options, const Source& source) {
+Opened open_source(const AttentionOptions& options, const LabSource& source) {
   Opened opened{source, open_sample_source(source.run, source.weights, options.config), {}, {}};
   const auto& config = opened.network.training.model;
   base::require(!config.input().takes_tokens(),
