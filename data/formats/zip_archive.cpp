@@ -33,6 +33,8 @@ bool leaves_archive(std::string_view name) {
 
 namespace {
 
+constexpr uint64_t kLargeEntry = uint64_t{1} << 28;  // bytes, of which a 200th must be packed
+constexpr uint64_t kLargeRatio = 200;
 constexpr uint64_t kDeflateRatio = 1032;        // a match of 258 bytes takes two bits at least
 constexpr size_t kPiece = size_t{1} << 24;      // bytes unpacked at once
 constexpr size_t kCentral = 46, kLocal = 30;    // bytes of the fixed part of a header
@@ -297,6 +299,11 @@ std::string ZipReader::unpack(size_t index, uint64_t count) const {
       entry.size_bytes > entry.packed_bytes * kDeflateRatio + kDeflateRatio)
     throw refuse(
         fmt::format("damaged: {} bytes can't unpack to {}", entry.packed_bytes, entry.size_bytes));
+  // No image, array or text of that size is as empty.
+  if (count > kLargeEntry && count / kLargeRatio > entry.packed_bytes)
+    throw refuse(fmt::format("a zip bomb: {} bytes packed in {}; repack it stored if it is sound",
+                             entry.size_bytes,
+                             entry.packed_bytes));
   const auto at = content_at(index);
   if (!at) throw refuse("damaged: it is not where the directory says, or truncated");
   if (entry.method == kStored) {
