@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <sstream>
 #include <stdexcept>
 
+#include "base/list_text.h"
 #include "base/parallel.h"
 #include "metrics/frechet.h"
 #include "metrics/inception_score.h"
@@ -184,8 +184,7 @@ base::Table<MetricKind>& metric_kinds() {
 
 MetricChoice parse_metrics(const std::string& names, const FeatureExtractor& extractor) {
   std::vector<std::string> asked;
-  std::stringstream list(names);
-  for (std::string name; std::getline(list, name, ',');) {
+  for (const auto& name : base::list_items(names)) {
     if (name != "all") {
       const auto why = metric_kinds().at(name).unsuited(extractor);
       if (!why.empty()) throw std::invalid_argument(fmt::format("--metrics {}: {}", name, why));

@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <sstream>
 #include <stdexcept>
 
 #include "app/bench/measurements.h"
 #include "app/options/assets.h"
 #include "app/options/json_output.h"
 #include "app/options/options.h"
+#include "base/list_text.h"
 #include "base/process.h"
 #include "data/formats/json.h"
 #include "data/formats/output_file.h"
@@ -33,14 +33,6 @@ constexpr Part kParts[] = {{"step", bench_step},
                            {"features", bench_features},
                            {"autoencoder", bench_autoencoder},
                            {"data", bench_data}};
-
-std::vector<std::string> words(const std::string& text) {
-  std::vector<std::string> all;
-  std::istringstream stream(text);
-  for (std::string word; std::getline(stream, word, ',');)
-    if (!word.empty()) all.push_back(word);
-  return all;
-}
 
 const Part& part_named(const std::string& name) {
   std::string known;
@@ -78,7 +70,7 @@ json as_json(BenchOptions options) {
 
 std::vector<int64_t> bench_numbers(const char* option, const std::string& text) {
   std::vector<int64_t> numbers;
-  for (const auto& word : words(text)) {
+  for (const auto& word : base::list_items(text)) {
     try {
       size_t end = 0;
       numbers.push_back(std::stoll(word, &end));
@@ -95,9 +87,10 @@ std::vector<int64_t> bench_numbers(const char* option, const std::string& text) 
 
 void BenchOptions::validate() const {
   base::check_fields(*this);
-  if (words(networks).empty()) throw std::invalid_argument("--networks: give at least one config");
-  for (const auto& name : words(parts)) part_named(name);
-  if (words(parts).empty()) throw std::invalid_argument("--parts: give at least one");
+  if (base::list_items(networks).empty())
+    throw std::invalid_argument("--networks: give at least one config");
+  for (const auto& name : base::list_items(parts)) part_named(name);
+  if (base::list_items(parts).empty()) throw std::invalid_argument("--parts: give at least one");
   bench_numbers("tokens", tokens);
   bench_numbers("batches", batches);
 }
@@ -109,7 +102,7 @@ json run_bench(const BenchOptions& options) {
   base::set_up_process(options.threads);
   base::catch_stop_signals();
   Bench bench{options, torch::Device(base::choose_device(options.device)), {}, {}};
-  for (const auto& config : words(options.networks))
+  for (const auto& config : base::list_items(options.networks))
     bench.networks.push_back(std::make_unique<BenchNetwork>(
         short_name(config), network_options(options, config), bench.device));
   bench.machine = measure_machine(bench.device);
@@ -126,7 +119,7 @@ json run_bench(const BenchOptions& options) {
               {"time", base::utc_now()},
               {"machine", to_json(m)},
               {"options", as_json(options)}};
-  for (const auto& name : words(options.parts)) {
+  for (const auto& name : base::list_items(options.parts)) {
     fmt::print("\n");
     all[name] = part_named(name).run(bench);
     std::fflush(stdout);

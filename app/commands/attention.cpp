@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
-#include <sstream>
 
 #include "app/lab/ablation.h"
 #include "app/lab/attention_lab.h"
@@ -18,6 +17,7 @@
 #include "app/runs/network_source.h"
 #include "app/runs/run_dir.h"
 #include "base/check.h"
+#include "base/list_text.h"
 #include "base/precision.h"
 #include "base/process.h"
 #include "base/progress_line.h"
@@ -66,8 +66,7 @@ std::vector<std::string> chosen_ablations(const std::string& text) {
   if (text == "none") return {};
   if (text == "all") return ablations().names();
   std::vector<std::string> chosen;
-  std::istringstream list(text + ",");
-  for (std::string item; std::getline(list, item, ',');) {
+  for (const auto& item : base::list_items(text)) {
     base::require(ablations().find(item) != nullptr,
                   "--ablate {}: give none, all, or a list of {}",
                   text,
@@ -209,9 +208,6 @@ json run_attention(const AttentionOptions& options) {
   base::set_up_process(options.threads);
   base::catch_stop_signals();
   model::use_fused_kernels(options.kernels == "fused");
-  const fs::path out(options.out);
-  formats::make_folder(out / "figures");
-
   LabSettings settings;
   settings.times = parse_times(options.timesteps);
   settings.images = options.images;
@@ -222,6 +218,8 @@ json run_attention(const AttentionOptions& options) {
   // one is reported before any work.
   for (const auto& source : sources) open_source(options, source);
   settings.map_bytes /= static_cast<int64_t>(sources.size());
+  const fs::path out(options.out);
+  formats::make_folder(out / "figures");
   LabRecord record;
   record.data = options.data;
   record.seed = static_cast<uint64_t>(options.seed);

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <sstream>
 #include <utility>
 
 #include "app/commands/sweep_plan.h"
@@ -14,6 +13,7 @@
 #include "app/sampling/sample_subject.h"
 #include "app/sampling/seed_list.h"
 #include "base/check.h"
+#include "base/list_text.h"
 #include "base/text_format.h"
 
 namespace uvic::app {
@@ -33,8 +33,7 @@ std::string class_name(const SampleSource& source, int64_t label) {
 
 std::vector<int64_t> parse_steps(const std::string& text) {
   std::vector<int64_t> all;
-  std::istringstream words(text);
-  for (std::string word; std::getline(words, word, ',');) {
+  for (const auto& word : base::list_items(text)) {
     int64_t steps = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), steps);
     base::require(
@@ -49,8 +48,7 @@ std::vector<int64_t> parse_steps(const std::string& text) {
 
 std::vector<std::string> parse_samplers(const std::string& text) {
   std::vector<std::string> all;
-  std::istringstream words(text);
-  for (std::string word; std::getline(words, word, ',');) {
+  for (const auto& word : base::list_items(text)) {
     parse_sampler(word);
     all.push_back(word);
   }

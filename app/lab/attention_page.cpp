@@ -6,39 +6,22 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <stdexcept>
+#include <utility>
 
-#include "app/options/assets.h"
+#include "app/report/page.h"
 #include "app/report/plot.h"
-#include "app/report/template.h"
+#include "app/sampling/image_grid.h"
 #include "base/base64.h"
 #include "base/text_format.h"
-#include "data/formats/atomic_file.h"
-#include "data/formats/image_file.h"
 
 namespace uvic::app {
 namespace {
 
 using nlohmann::json;
 
-/// The style sheet of the report, so that both pages look alike.
-std::string report_style() {
-  const auto page = formats::read_file(asset("assets/report.html"));
-  const std::string open = "<style>", close = "</style>";
-  const auto begin = page.find(open), end = page.find(close);
-  if (begin == std::string::npos || end == std::string::npos || end < begin)
-    throw std::runtime_error("assets/report.html: has no style sheet; install the program again");
-  return page.substr(begin + open.size(), end - begin - open.size());
-}
-
-/// uint8 [3, S, S] as a data URI.
-std::string uri_of(const torch::Tensor& planes) {
-  const auto pixels = planes.permute({1, 2, 0}).contiguous();
-  formats::Image image;
-  image.height = static_cast<int>(pixels.size(0)), image.width = static_cast<int>(pixels.size(1));
-  const auto* data = pixels.data_ptr<uint8_t>();
-  image.rgb.assign(data, data + pixels.numel());
-  return "data:image/png;base64," + base::base64(formats::encode_png(image));
+/// uint8 [3, S, S], or nothing, as a data URI.
+json uri_of(const torch::Tensor& planes) {
+  return planes.defined() ? json(data_uri(to_images(planes.unsqueeze(0))[0])) : json();
 }
 
 /// The blocks and heads that are shown, of a tensor [blocks, heads, ...].
@@ -62,8 +45,8 @@ json map_json(const AttentionMap& map, const LabSubject& subject, size_t number)
           {"weights", base::base64({bytes, bytes + weights.numel()})},
           {"largest", base::base64({step_bytes, step_bytes + steps.numel()})},
           {"greatest", greatest},
-          {"image", map.image.defined() ? json(uri_of(map.image)) : json()},
-          {"noisy", map.noisy.defined() ? json(uri_of(map.noisy)) : json()}};
+          {"image", uri_of(map.image)},
+          {"noisy", uri_of(map.noisy)}};
 }
 
 /// JSON that can stand in a script element.
@@ -155,7 +138,6 @@ std::string attention_page(const json& numbers, const std::vector<LabSubject>& s
   for (const auto& subject : numbers["subjects"]) names.push_back(subject["title"]);
   const auto& settings = numbers["settings"];
   json view = {{"title", fmt::format("Attention of {}", fmt::join(names, " and "))},
-               {"style", report_style()},
                {"verdict", verdict(numbers)},
                {"created", settings["created"]},
                {"version", settings["version"]},
@@ -177,7 +159,7 @@ std::string attention_page(const json& numbers, const std::vector<LabSubject>& s
          {"images_seen", subject["images_seen"]},
          {"kinds",
           fmt::format("{}", fmt::join(subject["kinds"].get<std::vector<std::string>>(), ", "))}});
-  return render_template(formats::read_file(asset("assets/attention.html")), view);
+  return render_page("attention.html", std::move(view));
 }
 
 }  // namespace uvic::app

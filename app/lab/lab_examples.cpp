@@ -1,16 +1,17 @@
 #include "app/lab/lab_examples.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <optional>
 #include <set>
-#include <sstream>
 
 #include "app/training/image_diffusion.h"
 #include "app/training/training_data.h"
 #include "base/check.h"
 #include "base/hash.h"
+#include "base/list_text.h"
 #include "data/loader.h"
 
 namespace uvic::app {
@@ -109,47 +110,27 @@ torch::Tensor LabExamples::losses(const torch::Tensor& prediction,
 std::vector<int64_t> parse_numbers(const std::string& flag,
                                    const std::string& text,
                                    int64_t count) {
-  std::set<int64_t> numbers;
-  if (text == "all")
-    for (int64_t i = 0; i < count; ++i) numbers.insert(i);
-  const auto number = [&](const std::string& word) {
-    int64_t value = -1;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    base::require(!word.empty() && error == std::errc() && end == word.data() + word.size(),
-                  "--{} {}: give all, or numbers and ranges as 0-3,7",
-                  flag,
-                  text);
-    base::require(value >= 0 && value < count,
-                  "--{} {}: {} is not there, the network has 0 to {}",
-                  flag,
-                  text,
-                  value,
-                  count - 1);
-    return value;
-  };
-  std::istringstream list(text == "all" ? "" : text + ",");
-  for (std::string item; std::getline(list, item, ',');) {
-    const auto dash = item.find('-', 1);
-    const auto first = number(item.substr(0, dash));
-    const auto last = dash == std::string::npos ? first : number(item.substr(dash + 1));
-    base::require(first <= last, "--{} {}: range {} runs backwards", flag, text, item);
-    for (int64_t i = first; i <= last; ++i) numbers.insert(i);
-  }
-  return {numbers.begin(), numbers.end()};
+  return base::parse_ranges("--" + flag,
+                            text == "all" ? fmt::format("0-{}", count - 1) : text,
+                            count,
+                            "give all, or numbers and ranges as 0-3,7");
 }
 
 std::vector<double> parse_times(const std::string& text) {
-  std::set<double> times;
-  std::istringstream list(text + ",");
-  for (std::string item; std::getline(list, item, ',');) {
-    char* end = nullptr;
-    const double value = std::strtod(item.c_str(), &end);
-    base::require(!item.empty() && *end == '\0' && value >= 0 && value <= 1,
+  const auto require = [&](bool is_right) {
+    base::require(is_right,
                   "--timesteps {}: give fractions of the schedule from 0 (data) to 1 (noise), as "
                   "0.1,0.5,0.9",
                   text);
+  };
+  std::set<double> times;
+  for (const auto& item : base::list_items(text)) {
+    char* end = nullptr;
+    const double value = std::strtod(item.c_str(), &end);
+    require(!item.empty() && *end == '\0' && value >= 0 && value <= 1);
     times.insert(value);
   }
+  require(!times.empty());
   return {times.begin(), times.end()};
 }
 

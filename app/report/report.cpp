@@ -7,16 +7,14 @@
 #include <optional>
 #include <string_view>
 
-#include "app/options/assets.h"
+#include "app/report/page.h"
 #include "app/report/plot.h"
 #include "app/report/report_images.h"
 #include "app/report/report_notes.h"
 #include "app/report/report_plots.h"
 #include "app/report/report_table.h"
-#include "app/report/template.h"
 #include "app/runs/version.h"
 #include "app/sampling/image_grid.h"
-#include "base/base64.h"
 #include "base/process.h"
 #include "base/text_format.h"
 #include "data/formats/atomic_file.h"
@@ -31,10 +29,6 @@ using nlohmann::json;
 namespace {
 
 constexpr int kEmbeddedSheet_px = 1060;
-
-std::string data_uri(const Image& image) {
-  return "data:image/png;base64," + base::base64(formats::encode_png(image));
-}
 
 /// A name that is safe as part of a file name.
 std::string file_stem(const std::string& name) {
@@ -277,8 +271,7 @@ void write_report(const std::string& title,
   const auto plots = make_plots(data);
   const auto scores = make_score_plot(data, score_caption(data));
   const auto film = make_film(data["entries"]);
-  const auto page = render_template(formats::read_file(asset("assets/report.html")),
-                                    view_of(data, sheets, plan, plots, scores, film));
+  const auto page = render_page("report.html", view_of(data, sheets, plan, plots, scores, film));
 
   formats::make_folder(out);
   std::vector<Image> images;

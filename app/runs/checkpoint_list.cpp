@@ -6,25 +6,18 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <sstream>
 #include <stdexcept>
 #include <system_error>
 
 #include "app/options/options.h"
 #include "base/check.h"
+#include "base/list_text.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kWords = "latest, all, best, every=IMAGES, or counts of images as 64k,128k";
-
-std::vector<std::string> parts_of(const std::string& text) {
-  std::vector<std::string> parts;
-  std::istringstream stream(text);
-  for (std::string part; std::getline(stream, part, ',');) parts.push_back(part);
-  return parts;
-}
 
 /// A count of images as options take it; 0 where the word is none.
 int64_t images_of(std::string word) {
@@ -63,7 +56,7 @@ void check_checkpoint_list(const std::string& words) {
     base::require(right, "--checkpoints {}: give {}", words, kWords);
   };
   if (words.rfind("every=", 0) == 0) return wrong(images_of(words.substr(6)) > 0);
-  const auto parts = parts_of(words);
+  const auto parts = base::list_items(words);
   wrong(!parts.empty());
   for (const auto& part : parts) wrong(images_of(part) > 0);
 }
@@ -103,7 +96,7 @@ std::vector<NumberedFile> chosen_checkpoints(const RunDir& run, const std::strin
   }
   if (words.rfind("every=", 0) == 0) return at_multiples(files, images_of(words.substr(6)));
   std::vector<NumberedFile> chosen;
-  for (const auto& word : parts_of(words)) {
+  for (const auto& word : base::list_items(words)) {
     const auto images = images_of(word);
     const auto found = std::find_if(
         files.begin(), files.end(), [&](const auto& file) { return file.images_seen >= images; });

@@ -1,20 +1,13 @@
 #include "app/runs/keep_rule.h"
 
-#include <sstream>
 #include <vector>
 
 #include "app/options/options.h"
 #include "base/check.h"
+#include "base/list_text.h"
 
 namespace uvic::app {
 namespace {
-
-std::vector<std::string> kinds_of(const std::string& text) {
-  std::vector<std::string> kinds;
-  std::istringstream stream(text);
-  for (std::string kind; std::getline(stream, kind, ',');) kinds.push_back(kind);
-  return kinds;
-}
 
 /// A count as options take it; 0 where the word is none.
 int64_t count_of_word(std::string word) {
@@ -28,7 +21,7 @@ KeepRule parse_keep(const std::string& words) {
   KeepRule rule;
   if (words == "all") return rule;
   rule.all = false;
-  for (const auto& word : kinds_of(words)) {
+  for (const auto& word : base::list_items(words)) {
     const auto colon = word.find(':');
     const auto kind = word.substr(0, colon);
     const auto count = colon == std::string::npos ? 0 : count_of_word(word.substr(colon + 1));

@@ -8,7 +8,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <stdexcept>
 
 #include "app/options/assets.h"
@@ -18,6 +17,7 @@
 #include "app/runs/run_parts.h"
 #include "app/runs/weights_file.h"
 #include "base/check.h"
+#include "base/list_text.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
 
@@ -202,8 +202,7 @@ std::vector<int64_t> chosen_classes(const std::string& text, const SampleSource&
   if (all.empty())
     throw std::invalid_argument("--labels: the network takes no classes (model.num_classes is -1)");
   std::vector<int64_t> chosen;
-  std::istringstream words(text);
-  for (std::string word; std::getline(words, word, ',');) {
+  for (auto word : base::list_items(text)) {
     int64_t label = -1;
     // Class folders may be named by numbers: then a number alone may mean two classes.
     const bool by_index = word.rfind("index:", 0) == 0, by_name = word.rfind("name:", 0) == 0;

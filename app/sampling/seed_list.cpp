@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <charconv>
 #include <iterator>
-#include <sstream>
 #include <stdexcept>
+
+#include "base/list_text.h"
 
 namespace uvic::app {
 namespace {
@@ -113,8 +114,7 @@ void SeedList::append(SeedRange range) {
 SeedList SeedList::parse(const std::string& text) {
   SeedList list;
   SeedSet known;
-  std::istringstream words(text);
-  for (std::string word; std::getline(words, word, ',');) {
+  for (const auto& word : base::list_items(text)) {
     const auto dash = word.find('-');
     SeedRange range{parse_number(text, word.substr(0, dash)), 0};
     range.last =

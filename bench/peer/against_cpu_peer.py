@@ -11,23 +11,17 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
+
+from uvic_bench import uvic_bench
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CONFIGS = {"softmax": "cifar10_uvit_small", "cog": "cifar10_uvic_small"}
 
 
 def ours(options, attention, what, precision):
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "bench.json")
-        subprocess.run(
-            [options.uvic, "bench", "--networks", CONFIGS[attention], "--parts", what, "--precision", precision,
-             "--batch_size", str(options.batch_size), "--plain=false", "--seconds", str(options.seconds), "--json", path],
-            check=True, stdout=subprocess.DEVNULL)
-        with open(path) as file:
-            result = json.load(file)
-    row = result[what][0]
-    return row["median_sec"], result["peak_memory_mib"]
+    result = uvic_bench(options.uvic, "--networks", CONFIGS[attention], "--parts", what, "--precision", precision,
+                        "--batch_size", options.batch_size, "--seconds", options.seconds)
+    return result[what][0]["median_sec"], result["peak_memory_mib"]
 
 
 def peer(options, attention, what, precision):

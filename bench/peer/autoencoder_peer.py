@@ -13,8 +13,9 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
+
+from uvic_bench import uvic_bench
 
 
 def network(torch):
@@ -100,13 +101,9 @@ def peer(options):
 
 
 def ours(options, precision):
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "bench.json")
-        subprocess.run([options.uvic, "bench", "--networks", "procedural_tiny_uvit", "--parts", "autoencoder", "--precision",
-                        precision, "--image_size", str(options.image_size), "--plain=false", "--seconds", str(options.seconds),
-                        "--threads", str(options.threads), "--json", path], check=True, stdout=subprocess.DEVNULL)
-        with open(path) as file:
-            return {row["what"]: row["median_sec"] for row in json.load(file)["autoencoder"]}
+    rows = uvic_bench(options.uvic, "--networks", "procedural_tiny_uvit", "--parts", "autoencoder", "--precision", precision,
+                      "--image_size", options.image_size, "--seconds", options.seconds, "--threads", options.threads)
+    return {row["what"]: row["median_sec"] for row in rows["autoencoder"]}
 
 
 def main():

@@ -33,7 +33,7 @@ bool leaves_archive(std::string_view name) {
 
 namespace {
 
-constexpr uint64_t kLargeEntry = uint64_t{1} << 28;  // bytes, of which one in 200 or more is packed
+constexpr uint64_t kLargeEntry = uint64_t{1} << 28;  // bytes, of which a 200th must be packed
 constexpr uint64_t kLargeRatio = 200;
 constexpr uint64_t kDeflateRatio = 1032;        // a match of 258 bytes takes two bits at least
 constexpr size_t kPiece = size_t{1} << 24;      // bytes unpacked at once
@@ -278,12 +278,6 @@ std::string ZipReader::read(size_t index, uint64_t limit_bytes) const {
   if (entry.size_bytes > limit_bytes) {
     throw refusal(index, fmt::format("{} bytes, the limit is {}", entry.size_bytes, limit_bytes));
   }
-  // A zip bomb: no image, array or text of that size is as empty.
-  if (entry.size_bytes > kLargeEntry && entry.size_bytes / kLargeRatio > entry.packed_bytes)
-    throw refusal(index,
-                  fmt::format("refused: {} bytes packed in {}; repack it stored if it is sound",
-                              entry.size_bytes,
-                              entry.packed_bytes));
   auto content = unpack(index, entry.size_bytes);
   // Copied, then checked: the file may change between the two.
   if (crc32(content) != entry.crc32) throw refusal(index, "damaged: its CRC does not match");
@@ -305,6 +299,11 @@ std::string ZipReader::unpack(size_t index, uint64_t count) const {
       entry.size_bytes > entry.packed_bytes * kDeflateRatio + kDeflateRatio)
     throw refuse(
         fmt::format("damaged: {} bytes can't unpack to {}", entry.packed_bytes, entry.size_bytes));
+  // No image, array or text of that size is as empty.
+  if (count > kLargeEntry && count / kLargeRatio > entry.packed_bytes)
+    throw refuse(fmt::format("a zip bomb: {} bytes packed in {}; repack it stored if it is sound",
+                             entry.size_bytes,
+                             entry.packed_bytes));
   const auto at = content_at(index);
   if (!at) throw refuse("damaged: it is not where the directory says, or truncated");
   if (entry.method == kStored) {

@@ -47,9 +47,9 @@ class ZipReader {
 
   /// The unpacked bytes, checked against their CRC. Memory grows with what is really there, not
   /// with what the archive says. Throws std::runtime_error naming archive and entry if it is
-  /// damaged, encrypted, packed otherwise than by deflate, larger than the limit, more than 256 MiB
-  /// from a 200th of that, or larger than its packed bytes can hold (deflate expands at most 1032-fold); naming the archive if that was
-  /// changed meanwhile.
+  /// damaged, encrypted, packed otherwise than by deflate, larger than the limit, larger than its
+  /// packed bytes can hold (deflate expands at most 1032-fold), or has more than 256 MiB packed in
+  /// less than a 200th of them; naming the archive if that was changed meanwhile.
   std::string read(size_t index, uint64_t limit_bytes = uint64_t{1} << 32) const;
 
   /// At most the first `count` unpacked bytes, the CRC unchecked: what the rest is, is known before

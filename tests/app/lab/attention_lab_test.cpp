@@ -213,7 +213,7 @@ TEST_CASE("lab: lists of numbers and times, and what is wrong with them", "[lab]
   CHECK(parse_numbers("blocks", "4,0-2,1", 5) == std::vector<int64_t>{0, 1, 2, 4});
   CHECK(parse_times("0.9,0.1") == std::vector<double>{0.1, 0.9});
   CHECK_THROWS_WITH(parse_numbers("blocks", "0-5", 5),
-                    "--blocks 0-5: 5 is not there, the network has 0 to 4");
+                    "--blocks 0-5: 5 is not there, the last is 4");
   CHECK_THROWS_WITH(parse_numbers("heads", "3-1", 5), "--heads 3-1: range 3-1 runs backwards");
   for (const auto* wrong : {"", "x", "1,,2", "-1", "1-", "1.5"})
     CHECK_THROWS_WITH(

@@ -204,6 +204,21 @@ TEST_CASE("zip: a declared size that the packed bytes can't hold is not allocate
   CHECK_THROWS_WITH(reader.read(0), Contains("can't unpack to 2147483647"));
 }
 
+TEST_CASE("zip: a large entry that is packed 200-fold and more is not unpacked", "[zip]") {
+  const uvic::test::Scratch scratch;
+  ZipWriter writer(scratch / "a.zip");
+  writer.add("a", std::string(1000000, 'x'));
+  writer.commit();
+  auto bytes = read_file(scratch / "a.zip");
+  const size_t central = bytes.find("PK\x01\x02");
+  bytes.replace(central + 10, 2, std::string("\x08\0", 2));      // deflated
+  bytes.replace(central + 24, 4, std::string("\0\0\0\x10", 4));  // 256 MiB: as it may be
+  CHECK_THROWS_WITH(ZipReader(in_memory(bytes)).read(0), Contains("damaged"));
+  bytes.replace(central + 24, 4, std::string("\x01\0\0\x10", 4));
+  CHECK_THROWS_WITH(ZipReader(in_memory(bytes)).read(0),
+                    Contains("a zip bomb: 268435457 bytes packed in 1000000"));
+}
+
 TEST_CASE("zip: an archive cut anywhere is refused, and damage never crashes", "[zip]") {
   for (const char* name : {"stored.zip", "deflated.zip"}) {
     INFO(name);
