@@ -24,17 +24,14 @@ std::vector<int64_t> parse_ranges(const std::string& option,
   const auto number = [&](const std::string& word) {
     int64_t value = -1;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    require(!word.empty() && error == std::errc() && end == word.data() + word.size(),
-            "{} {}: {}",
-            option,
-            text,
-            wanted);
-    require(value >= 0 && value < count,
-            "{} {}: {} is not there, the last is {}",
-            option,
-            text,
-            value,
-            count - 1);
+    require(
+        !word.empty() && word[0] != '-' && error == std::errc() && end == word.data() + word.size(),
+        "{} {}: {}",
+        option,
+        text,
+        wanted);
+    require(
+        value < count, "{} {}: {} is not there, the last is {}", option, text, value, count - 1);
     return value;
   };
   std::set<int64_t> numbers;

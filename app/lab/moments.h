@@ -1,6 +1,7 @@
 // Mean and standard error of streamed numbers.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,7 +22,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr mode_t kUnfinished = S_IWUSR;  // a mode that no finished file has
+constexpr mode_t kUnfinished = S_IWUSR;                // a mode that no finished file has
+constexpr const char* kMark = "user.uvic.unfinished";  // until the file has its final name
 constexpr mode_t kPermissions = 07777;
 constexpr int kMostWriters = 1000;  // of one name at a time
 
@@ -45,6 +47,13 @@ fs::path temporary_name(const fs::path& final_path, int number) {
   return final_path.parent_path() / (name + ending);
 }
 
+/// Whether a file of a temporary name is a writer's at all, at whatever moment that was killed:
+/// before it wrote, while it wrote, or between the final mode and the final name.
+bool is_unfinished(int file, const struct stat& status) {
+  return status.st_size == 0 || (status.st_mode & kPermissions) == kUnfinished ||
+         fgetxattr(file, kMark, nullptr, 0) >= 0;
+}
+
 /// Removes a temporary file that a writer which is no more left there. False if it isn't one.
 bool remove_stale(const fs::path& path) {
   const int file = repeat_if_interrupted(
@@ -53,7 +62,7 @@ bool remove_stale(const fs::path& path) {
   struct stat opened = {}, named = {};
   // While the lock is held nobody else removes or replaces the file of that name.
   const bool stale = flock(file, LOCK_EX | LOCK_NB) == 0 && fstat(file, &opened) == 0 &&
-                     S_ISREG(opened.st_mode) && (opened.st_mode & kPermissions) == kUnfinished &&
+                     S_ISREG(opened.st_mode) && is_unfinished(file, opened) &&
                      opened.st_nlink == 1 && opened.st_uid == geteuid() &&
                      lstat(path.c_str(), &named) == 0 && named.st_ino == opened.st_ino &&
                      named.st_dev == opened.st_dev && ::unlink(path.c_str()) == 0;
@@ -106,17 +115,29 @@ void AtomicFile::open_temporary() {
       descriptor_ = create();
       why = errno;
     }
-    if (descriptor_ >= 0)
-      temporary_ = name;
-    else if (why != EEXIST)
-      fail(final_, "create", why);
+    if (descriptor_ < 0 && why != EEXIST) fail(final_, "create", why);
+    if (descriptor_ >= 0 && !take(name)) {
+      ::close(descriptor_);
+      descriptor_ = -1;
+    }
   }
   if (descriptor_ < 0) fail(final_, "create", EEXIST);
+}
+
+/// Marks the new file of that name as unfinished. False if another writer took it for a stale one
+/// before it was locked.
+bool AtomicFile::take(const fs::path& name) {
   struct stat status = {};
+  // The lock comes before the marks that a stale file is known by.
+  if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) return false;
   fstat(descriptor_, &status);
+  if (status.st_nlink == 0) return false;
+  temporary_ = name;
   mode_ = status.st_mode & kPermissions;  // 0666 less what the umask or the folder takes away
-  flock(descriptor_, LOCK_EX | LOCK_NB);  // before the mode that a stale file is known by
-  fchmod(descriptor_, kUnfinished);       // where it fails, a killed writer's file stays there
+  // Where both fail, a killed writer's file stays there.
+  fsetxattr(descriptor_, kMark, "", 0, 0);
+  fchmod(descriptor_, kUnfinished);
+  return true;
 }
 
 AtomicFile::~AtomicFile() {
@@ -152,9 +173,10 @@ void AtomicFile::commit(bool sync_folder) {
   if (!temporary_.empty()) {
     if (repeat_if_interrupted([&] { return fsync(descriptor_); }) != 0)
       fail(final_, "write", errno);
-    fchmod(descriptor_, mode_);  // last: a kill before it leaves a file that is known as stale
+    fchmod(descriptor_, mode_);
     if (repeat_if_interrupted([&] { return ::rename(temporary_.c_str(), final_.c_str()); }) != 0)
       fail(final_, "create", errno);
+    fremovexattr(descriptor_, kMark);
     temporary_.clear();
   }
   // The lock ends here, after the rename. What close() may report of the bytes, fsync() has.

@@ -45,6 +45,7 @@ class AtomicFile {
  private:
   void open_special(mode_t kind);
   void open_temporary();
+  bool take(const std::filesystem::path& name);
 
   std::filesystem::path final_, temporary_;  // temporary_: empty where bytes go to final_ itself
   mode_t mode_ = 0;                          // of the finished file

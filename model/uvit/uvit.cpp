@@ -51,8 +51,8 @@ UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
   if (c.clip_dim > 0) context_embed = register_module("context_embed", Linear(c.clip_dim, dim));
 
   const auto picked = place_attention(c.placement, c.blocks());
-  const double scale =
-      c.qk_scale > 0 ? c.qk_scale : 1 / std::sqrt(static_cast<double>(dim / c.num_heads));
+  const int64_t head_dim = dim / c.num_heads;
+  const double scale = c.qk_scale > 0 ? c.qk_scale : 1 / std::sqrt(static_cast<double>(head_dim));
   const LayerOptions options{c.norm == "rms", c.mlp == "swiglu", c.qk_norm, c.value_residual};
   size_t index = 0;
   const auto make_block = [&](bool skip) {

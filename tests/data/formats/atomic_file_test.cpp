@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -147,6 +148,23 @@ TEST_CASE("atomic file: what a killed writer left is removed by the next of that
   CHECK_FALSE(fs::exists(left));
   CHECK(read_file(scratch / "a") == "whole");
   CHECK(files_in(scratch.path()) == 2);
+}
+
+TEST_CASE("atomic file: a leftover is known as one at whatever moment its writer was killed",
+          "[atomic_file]") {
+  const uvic::test::Scratch scratch;
+  const auto left = scratch / "a.uvic.tmp";
+  SECTION("before the first byte") { std::ofstream{left}; }
+  SECTION("between the final mode and the final name") {
+    std::ofstream(left) << "whole";
+    if (setxattr(left.c_str(), "user.uvic.unfinished", "", 0, 0) != 0) {
+      WARN("not checked: no extended attributes in " << scratch.path());
+      return;
+    }
+  }
+  write_file_atomically(scratch / "a", "whole");
+  CHECK_FALSE(fs::exists(left));
+  CHECK(getxattr((scratch / "a").c_str(), "user.uvic.unfinished", nullptr, 0) < 0);
 }
 
 TEST_CASE("atomic file: files of others and of living writers are no leftovers", "[atomic_file]") {

@@ -24,10 +24,10 @@ TEST_CASE("placement: what is no rule, no block or no range is refused", "[place
   for (const char* rule :
        {"outer", "", "1,", "1--3", "-1", "1-", "1 2", "1.5", "99999999999999999999"})
     CHECK(refusal([&] { place_attention(rule, 5); }) ==
-          std::string("model.placement: unknown rule ") + rule +
-              "; choose inner, all, none, or a list of blocks as 1-5,7");
+          std::string("model.placement ") + rule +
+              ": choose inner, all, none, or a list of blocks as 1-5,7");
   CHECK(refusal([] { place_attention("3-5", 5); }) ==
-        "model.placement: 3-5 names block 5, the model has blocks 0 to 4");
+        "model.placement 3-5: 5 is not there, the last is 4");
   CHECK(refusal([] { place_attention("3-1", 5); }) ==
-        "model.placement: range 3-1 runs backwards; write 1-3");
+        "model.placement 3-1: range 3-1 runs backwards");
 }
