@@ -67,7 +67,7 @@ ProcessGroup::ProcessGroup(const ProcessPlace& place,
   sharing_ = meeting.sharing;
   const auto store_host = meeting.store_host, address = meeting.own_address;
   const auto store_port = meeting.store_port;
-  monitor_ = std::make_unique<ProcessMonitor>(
+  monitor_ = std::make_shared<ProcessMonitor>(
       std::move(meeting), place_, options.timeout_sec, std::move(end));
   monitor_->begin_wait(++waits_);
   try {
@@ -97,9 +97,12 @@ std::pair<int64_t, int64_t> ProcessGroup::part_of(int64_t count) const {
 
 std::shared_ptr<PendingSum> ProcessGroup::begin(const std::function<void(Done)>& call) {
   auto pending = std::make_shared<PendingSum>();
-  auto* monitor = monitor_.get();
   try {
-    call([pending, monitor](const std::string& error) {
+    // After a failure the library's threads are left behind (see the destructor), and may end their
+    // work when this group is gone.
+    call([pending, watching = std::weak_ptr<ProcessMonitor>(monitor_)](const std::string& error) {
+      const auto monitor = watching.lock();
+      if (!monitor) return;
       monitor->update([&] {
         pending->error = error;
         pending->done = true;

@@ -139,7 +139,7 @@ class ProcessGroup {
   const double timeout_sec_;
   int64_t sharing_ = 1;
   std::unique_ptr<AddressStore> store_;
-  std::unique_ptr<ProcessMonitor> monitor_;
+  std::shared_ptr<ProcessMonitor> monitor_;  // weakly held by what waits in the library's threads
   std::unique_ptr<Collectives> collectives_;
   uint64_t waits_ = 0;
   int64_t summed_bytes_ = 0;

@@ -100,6 +100,8 @@ function(uvic_test name)
   target_link_libraries(${name}_test PRIVATE uvic_test_support uvic_warnings ${ARG_LINK})
   target_precompile_headers(${name}_test REUSE_FROM uvic_pch)
   set_target_properties(${name}_test PROPERTIES UNITY_BUILD ${UVIC_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+  # What is tested keeps its flags; the tests themselves compile in half the time.
+  target_compile_options(${name}_test PRIVATE $<$<CONFIG:Release>:-O1>)
   target_compile_definitions(${name}_test PRIVATE UVIC_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
   # Several tests run at once: threads that spin while they wait would take the cores from each other.
   catch_discover_tests(${name}_test TEST_PREFIX "${name}: "
