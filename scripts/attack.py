@@ -109,6 +109,10 @@ def call_of(attack, command, out):
         "grid": ["grid", "--run", str(attack.run), "--out", out + ".png", "--rows", "class", "--labels", "0,1",
                  "--columns", "seed", "--seeds", "0-1"],
         "score": ["score", "--run", str(attack.run)],
+        "attention": ["attention", "--run", str(attack.run), "--data", "procedural", "--dataset.procedural_images", "50",
+                      "--images", "2", "--maps", "1", "--timesteps", "0.5", "--threads", "1", "--out", out],
+        "completion": ["completion", "bash"],
+        "man": ["man"],
         "train-features": ["train-features", *small, "--out", out + ".safetensors", "--training.images", "32", "--test_images",
                            "10"],
         "train-autoencoder": ["train-autoencoder", *small, "--out", out + ".safetensors", "--total_images", "16",
@@ -129,8 +133,7 @@ def reads_back(attack, answer):
 
 
 def numbers(attack):
-    commands = ["train", "sample", "fid", "compare", "sweep", "bench", "convert", "inspect", "predict", "dataset", "encode",
-                "grid", "score", "train-features", "train-autoencoder"]
+    commands = re.findall(r"^  ([a-z-]+) {2,}\S", call([attack.program, "--help"], 60).out.split("Subcommands:")[1], re.M)
     pairs = [(command, option, value) for command in commands for option in option_names(attack, command)
              for value in VALUES if option not in ("help", "help_all")]
     attack.random.shuffle(pairs)
