@@ -116,22 +116,6 @@ class ProcessGroup {
   /// prints it. To be followed by _exit(): threads of the library may still wait.
   bool fail(const std::string& why);
 
-  /// While it lives, the failure of another process does not end this one: it writes a file.
-  class Writing {
-   public:
-    explicit Writing(ProcessGroup* group) : group_(group) {
-      if (group_) group_->monitor_->hold(1);
-    }
-    ~Writing() {
-      if (group_) group_->monitor_->hold(-1);
-    }
-    Writing(const Writing&) = delete;
-    Writing& operator=(const Writing&) = delete;
-
-   private:
-    ProcessGroup* group_;
-  };
-
  private:
   std::shared_ptr<PendingSum> begin(const std::function<void(Done)>& call);
 

@@ -18,7 +18,6 @@ namespace {
 using Lock = std::unique_lock<std::mutex>;
 
 constexpr double kSilence = 0.75;  // of the timeout
-constexpr double kGrace_sec = 3;   // for a process to end by itself after a verdict
 
 std::chrono::duration<double> duration(double seconds) {
   return std::chrono::duration<double>(seconds);
@@ -89,11 +88,6 @@ void ProcessMonitor::end_wait() {
   waits_for_ = 0;
 }
 
-void ProcessMonitor::hold(int change) {
-  const Lock lock(mutex_);
-  holds_ += change;
-}
-
 bool ProcessMonitor::wait(const std::function<bool()>& ready) {
   Lock lock(mutex_);
   changed_.wait(lock, [&] { return ready() || verdict_; });
@@ -118,7 +112,6 @@ bool ProcessMonitor::reports_verdict() {
 
 bool ProcessMonitor::fail(const std::string& why) {
   Lock lock(mutex_);
-  is_ending_ = true;
   if (verdict_) return reports_;
   if (place_.rank == 0) {
     decide(why, /*reported_elsewhere=*/false);
@@ -307,9 +300,8 @@ void ProcessMonitor::decide(const std::string& why, bool reported_elsewhere) {
 
 void ProcessMonitor::end_if_overdue(Clock::time_point now) {
   if (!verdict_) return;
-  const double patience = holds_ > 0 || is_ending_ ? (1 - kSilence) * timeout_sec_
-                                                   : std::min(kGrace_sec, timeout_sec_ / 10);
-  if (seconds(decided_, now) > patience) end_(reports_ ? *verdict_ : "");
+  // Time to finish a step and to save what was trained.
+  if (seconds(decided_, now) > (1 - kSilence) * timeout_sec_) end_(reports_ ? *verdict_ : "");
 }
 
 }  // namespace uvic::base

@@ -26,8 +26,9 @@ namespace uvic::base {
 /// does between two waits may take as long as it likes.
 class ProcessMonitor {
  public:
-  /// `end(why)` is called on the monitor's thread where this process does not end by itself soon
-  /// after a verdict; it does not return. `why` is "" where another process reports it.
+  /// `end(why)` is called on the monitor's thread where this process does not end by itself within
+  /// a quarter of the timeout after a verdict; it does not return. `why` is "" where another process
+  /// reports it.
   ProcessMonitor(Meeting meeting,
                  const ProcessPlace& place,
                  double timeout_sec,
@@ -39,9 +40,6 @@ class ProcessMonitor {
   /// This process begins to wait for the others, for the `number`-th time (from 1); it goes on.
   void begin_wait(uint64_t number);
   void end_wait();
-
-  /// While above 0, a verdict does not end this process: it is writing a file.
-  void hold(int change);
 
   /// Waits until `ready()` or a verdict, and at most so long. Returns whether it is ready.
   bool wait(const std::function<bool()>& ready);
@@ -100,8 +98,7 @@ class ProcessMonitor {
   uint64_t waits_for_ = 0;
   Clock::time_point waits_since_, last_beat_, last_look_, decided_;
   std::optional<std::string> verdict_;
-  bool reports_ = false, is_ending_ = false, stop_ = false;
-  int holds_ = 0;
+  bool reports_ = false, stop_ = false;
   int wake_ = -1;
   std::thread thread_;
 };

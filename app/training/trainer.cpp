@@ -326,13 +326,11 @@ class Trainer {
   }
 
   void save() {
-    const base::ProcessGroup::Writing writing(group_);
     save_state();
     snapshots_.save_weights();
   }
 
   void save_state() {
-    const base::ProcessGroup::Writing writing(group_);
     if (on_gpu_) take_totals();  // which throws rather than saves what has diverged
     if (since_save_.steps > 0)
       state_.loss = since_save_.loss_sum / static_cast<double>(since_save_.steps);

@@ -58,14 +58,17 @@ inline double distance(const formats::TensorFile& a, const formats::TensorFile& 
   return std::sqrt(difference / norm);
 }
 
-inline std::vector<double> losses(const fs::path& run) {
+/// The number under that key of every log line with a loss.
+inline std::vector<double> logged(const fs::path& run, const char* key) {
   std::vector<double> all;
   std::ifstream file(run / "stats.jsonl");
   for (std::string line; std::getline(file, line);)
     if (const auto json = nlohmann::json::parse(line); json.contains("loss"))
-      all.push_back(json["loss"].get<double>());
+      all.push_back(json[key].get<double>());
   return all;
 }
+
+inline std::vector<double> losses(const fs::path& run) { return logged(run, "loss"); }
 
 inline std::string text_of(const fs::path& path) {
   std::ostringstream text;
@@ -121,9 +124,12 @@ class Training {
     return code;
   }
   std::string err() const { return text_of(scratch_ / "err"); }
+  int64_t images_saved() const {
+    return std::stoll(state_of(run()).metadata.at("uvic.images_seen"));
+  }
   /// What the state holds can be continued, by one process.
   void check_state() const {
-    const auto images = std::stoll(state_of(run()).metadata.at("uvic.images_seen"));
+    const auto images = images_saved();
     CHECK(images >= 160);
     CHECK(
         run_uvic({"train", "--out", run().string(), "--total_images", std::to_string(images + 16)})

@@ -168,7 +168,7 @@ TEST_CASE("sample --like refuses other weights, and images that say nothing", "[
   check_refused(run_uvic(like(scratch / "plain.png", scratch / "b")), 1, "how it was made");
 
   // Of a stranger: every field is checked before it is used.
-  const auto said = json::parse(texts_of(png).back().text);
+  const auto said = json::parse(texts_of(scratch / "a" / "000008.png").back().text);
   const auto crafted = [&](const char* key, const json& value) {
     auto changed = said;
     if (value.is_null())

@@ -87,7 +87,7 @@ TEST_CASE("a trained run, converted to .pth, draws the very pictures", "[weights
   for (const auto& file : {weights.string(), at("w.pth")}) {
     const auto out = at("own" + std::to_string(drawn++));
     REQUIRE(run_uvic(Words{"sample", "--weights", file} + drawing + Words{out}).exit_code == 0);
-    CHECK(formats::read_file(out + "/000003.png") == formats::read_file(scratch / "a/000003.png"));
+    CHECK(pixels(out + "/000003.png") == pixels(scratch / "a/000003.png"));
   }
   fs::rename(scratch / "w.pth", scratch / "bare.pth");
   check_refused_after_notes(
