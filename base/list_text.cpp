@@ -17,6 +17,8 @@ std::vector<std::string> list_items(const std::string& text) {
   return items;
 }
 
+bool has_leading_zero(const std::string& word) { return word.size() > 1 && word[0] == '0'; }
+
 std::vector<int64_t> parse_ranges(const std::string& option,
                                   const std::string& text,
                                   int64_t count,
@@ -24,12 +26,12 @@ std::vector<int64_t> parse_ranges(const std::string& option,
   const auto number = [&](const std::string& word) {
     int64_t value = -1;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    require(
-        !word.empty() && word[0] != '-' && error == std::errc() && end == word.data() + word.size(),
-        "{} {}: {}",
-        option,
-        text,
-        wanted);
+    require(!word.empty() && word[0] != '-' && !has_leading_zero(word) && error == std::errc() &&
+                end == word.data() + word.size(),
+            "{} {}: {}",
+            option,
+            text,
+            wanted);
     require(
         value < count, "{} {}: {} is not there, the last is {}", option, text, value, count - 1);
     return value;

@@ -107,6 +107,17 @@ std::runtime_error statistics_error(const std::string& path, const std::string& 
 }
 
 /// Mean and covariance under two names, checked.
+/// Whether no eigenvalue is below 0 by more than rounding of elements of that many bytes explains: a
+/// shift by that much makes the matrix positive definite.
+bool is_covariance(const torch::Tensor& s, size_t element_bytes) {
+  const double rounding = element_bytes >= 8 ? 1e-9 : element_bytes == 4 ? 1e-6 : 1e-2;
+  const double shift = rounding * s.norm().item<double>();
+  if (shift == 0) return true;
+  const base::OneThread alone;
+  const auto shifted = s + shift * torch::eye(s.size(0), s.options());
+  return std::get<1>(torch::linalg_cholesky_ex(shifted)).item<int>() == 0;
+}
+
 FeatureStatistics read_gaussian(const ArrayFile& file,
                                 const std::string& mean,
                                 const std::string& covariance) {
@@ -121,6 +132,8 @@ FeatureStatistics read_gaussian(const ArrayFile& file,
   if (asymmetry > kAsymmetry * largest)
     throw statistics_error(file.path(), covariance + " is not symmetric");
   s.covariance = asymmetry > kRounding * largest ? (given + given.t()) / 2 : given.clone();
+  if (!is_covariance(s.covariance, c10::elementSize(file.read(covariance).scalar_type())))
+    throw statistics_error(file.path(), covariance + " has negative eigenvalues: no covariance");
   return s;
 }
 

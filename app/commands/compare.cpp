@@ -213,17 +213,22 @@ void check_sampling(const CompareOptions& options, const RunConfig& training) {
   if (!prompts.empty()) open_text_encoder(training.encoders, input, device, torch::kFloat32);
 }
 
+/// Null where --held_out is not given.
+std::unique_ptr<data::Dataset> open_held_out(const CompareOptions& options,
+                                             const RunConfig& training) {
+  auto dataset = training.dataset;
+  dataset.image_size = image_size_of(training.encoders, training.model.input());
+  return options.held_out.empty() ? nullptr : data::open_dataset(options.held_out, dataset);
+}
+
 /// The plan from top to bottom; returns the report as text. Throws StopRequested.
 std::string compare(const CompareOptions& options,
                     const fs::path& out,
                     const std::vector<ComparedRun>& plan) {
   const auto& first = plan.front().training;
   const auto title = options.title.empty() ? default_title(column_names(plan)) : options.title;
-  auto held_out_options = first.dataset;
-  held_out_options.image_size = image_size_of(first.encoders, first.model.input());
-  // Opened before any training, so that a wrong path is reported at once.
-  const auto held_out =
-      options.held_out.empty() ? nullptr : data::open_dataset(options.held_out, held_out_options);
+  // Before any training, so that a wrong path is reported at once.
+  const auto held_out = open_held_out(options, first);
   for (const auto& run : plan) check_samples(options, run);
   for (const auto& run : plan)
     if (run.round == plan.front().round) check_sampling(options, run.training);
@@ -253,6 +258,7 @@ bool run_comparison(const CompareOptions& options,
                     const fs::path& out,
                     const std::vector<ComparedRun>& plan) {
   if (plan.front().training.dry_run) {
+    open_held_out(options, plan.front().training);
     print_comparison_plan(plan);
     return true;
   }

@@ -12,6 +12,7 @@
 #include "app/runs/run_dir.h"
 #include "app/runs/run_identity.h"
 #include "app/training/train_state.h"
+#include "base/check.h"
 #include "base/process.h"
 #include "base/tensor_text.h"
 #include "base/text_format.h"
@@ -68,14 +69,17 @@ struct KnownSections {
 std::string config_text(const WeightsFile& file, const KnownNetwork& network) {
   std::string text = fmt::format(
       "# The network of {}; {}.\n",
-      file.path.filename().string(),
-      network.is_guessed ? network.origin : "config from " + without_paths(network.origin));
+      base::printable_text(file.path.filename().string()),
+      base::printable_text(network.is_guessed ? network.origin
+                                              : "config from " + without_paths(network.origin)));
   if (const auto run = file.metadata.find("uvic.run_id"); run != file.metadata.end()) {
     const auto images = count_in(file.metadata, "uvic.images_seen");
-    text += fmt::format(
-        "# From run {}{}.\n", run->second, images ? fmt::format(" at {} images", *images) : "");
+    text += fmt::format("# From run {}{}.\n",
+                        base::printable_text(run->second),
+                        images ? fmt::format(" at {} images", *images) : "");
   }
-  for (const auto& assumed : network.assumed) text += "# assumed: " + assumed + "\n";
+  for (const auto& assumed : network.assumed)
+    text += "# assumed: " + base::printable_text(assumed) + "\n";
   if (!network.is_guessed || !network.recipe.empty())
     return text + to_toml(without_paths(network.training));
   const auto& training = network.training;
@@ -268,10 +272,23 @@ void ConvertOptions::validate() const {
   base::check_fields(*this);
 }
 
+/// The states and weights of a run belong together: none is replaced by itself.
+void refuse_part_of_run(const fs::path& out) {
+  const auto folder = fs::absolute(out).lexically_normal().parent_path();
+  const bool is_weights = folder.filename() == "weights";
+  const RunDir run(is_weights ? folder.parent_path() : folder);
+  if (!run.is_run()) return;
+  base::require(!is_weights && out.filename().string().rfind("state", 0) != 0,
+                "{}: part of the run {}; choose a name outside it",
+                out.string(),
+                run.path().string());
+}
+
 ConvertResult run_convert(const ConvertOptions& options) {
   options.validate();
   const fs::path out(options.out);
   const auto target = target_of(out);
+  if (target != Target::kRun) refuse_part_of_run(out);
   const auto config_path = fs::path(out).replace_extension(".toml");
   auto file = open_weights(options.in, options.prefix);
   ConvertResult result;

@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/process.h"
 #include "base/process_group.h"
+#include "base/tensor_text.h"
 #include "base/text_format.h"
 
 namespace uvic::app {
@@ -22,7 +23,8 @@ namespace {
 std::string as_comment(const std::string& text) {
   std::string comment;
   std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) comment += "# " + line + "\n";
+  for (std::string line; std::getline(lines, line);)
+    comment += "# " + base::printable_text(line) + "\n";
   return comment;
 }
 

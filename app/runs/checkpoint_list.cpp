@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "app/options/options.h"
+#include "app/runs/run_parts.h"
 #include "base/check.h"
 #include "base/list_text.h"
 
@@ -73,7 +74,9 @@ std::vector<std::pair<NumberedFile, double>> scored_checkpoints(const RunDir& ru
   return scored;
 }
 
-std::vector<NumberedFile> chosen_checkpoints(const RunDir& run, const std::string& words) {
+namespace {
+
+std::vector<NumberedFile> picked_checkpoints(const RunDir& run, const std::string& words) {
   check_checkpoint_list(words);
   if (words == "latest") {
     const auto latest = run.latest_weights();
@@ -108,6 +111,15 @@ std::vector<NumberedFile> chosen_checkpoints(const RunDir& run, const std::strin
                   list_of(files));
     if (chosen.empty() || chosen.back().images_seen < found->images_seen) chosen.push_back(*found);
   }
+  return chosen;
+}
+
+}  // namespace
+
+std::vector<NumberedFile> chosen_checkpoints(const RunDir& run, const std::string& words) {
+  const auto chosen = picked_checkpoints(run, words);
+  // Not the latest alone: of another run's, none is taken.
+  for (const auto& file : chosen) check_weights_of_run(run, file);
   return chosen;
 }
 

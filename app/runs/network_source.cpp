@@ -209,7 +209,8 @@ std::vector<int64_t> chosen_classes(const std::string& text, const SampleSource&
     if (by_index || by_name) word = word.substr(word.find(':') + 1);
     const auto named = std::find(source.class_names.begin(), source.class_names.end(), word);
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), label);
-    const bool is_number = !by_name && error == std::errc() && end == word.data() + word.size();
+    const bool is_number = !by_name && !base::has_leading_zero(word) && error == std::errc() &&
+                           end == word.data() + word.size();
     const bool is_index = is_number && label >= 0 && label < static_cast<int64_t>(all.size());
     const bool is_name = !by_index && named != source.class_names.end();
     if (is_index && is_name && named - source.class_names.begin() != label)

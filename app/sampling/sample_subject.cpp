@@ -11,6 +11,7 @@
 
 #include "app/sampling/image_grid.h"
 #include "base/check.h"
+#include "base/list_text.h"
 #include "data/pixel_range.h"
 #include "model/latent/autoencoder_kl.h"
 
@@ -33,7 +34,8 @@ SampleSubject::SeedPair SampleSubject::parse_interpolation(const std::string& te
   const auto dash = text.find('-');
   const auto whole = [](const std::string& word, uint64_t& value) {
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    return error == std::errc() && end == word.data() + word.size();
+    return !base::has_leading_zero(word) && error == std::errc() &&
+           end == word.data() + word.size();
   };
   base::require(dash != std::string::npos && whole(text.substr(0, dash), pair.from) &&
                     whole(text.substr(dash + 1), pair.to) && pair.from != pair.to,

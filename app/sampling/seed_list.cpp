@@ -22,7 +22,8 @@ std::invalid_argument bad(const std::string& text, const std::string& why) {
 uint64_t parse_number(const std::string& text, const std::string& word) {
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-  if (word.empty() || error != std::errc() || end != word.data() + word.size())
+  if (word.empty() || base::has_leading_zero(word) || error != std::errc() ||
+      end != word.data() + word.size())
     throw bad(text, "wants numbers and ranges, as 0-63,100");
   return value;
 }

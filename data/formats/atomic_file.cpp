@@ -79,12 +79,20 @@ AtomicFile::AtomicFile(fs::path final_path) : final_(std::move(final_path)) {
     open_special(status.st_mode);
     return;
   }
-  std::error_code error;
-  // Renaming over a link would replace the link instead of the file that it points to.
-  if (fs::is_symlink(final_, error)) {
-    if (const auto target = fs::canonical(final_, error); !error) final_ = target;
-  }
+  follow_links();
   open_temporary();
+}
+
+/// Renaming over a link would replace the link instead of the file that it points to, which may not
+/// exist yet.
+void AtomicFile::follow_links() {
+  constexpr int kMostLinks = 40;  // as the kernel
+  std::error_code error;
+  for (int i = 0; i < kMostLinks && fs::is_symlink(final_, error); ++i) {
+    const auto target = fs::read_symlink(final_, error);
+    if (error) return;
+    final_ = final_.parent_path() / target;  // an absolute target replaces it
+  }
 }
 
 void AtomicFile::open_special(mode_t kind) {

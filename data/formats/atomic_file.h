@@ -43,6 +43,7 @@ class AtomicFile {
   void commit(bool sync_folder = true);
 
  private:
+  void follow_links();
   void open_special(mode_t kind);
   void open_temporary();
   bool take(const std::filesystem::path& name);

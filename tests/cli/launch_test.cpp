@@ -152,6 +152,47 @@ TEST_CASE("a run that diverges says how to go back, and goes back bit for bit", 
       run_uvic({"sample", "--run", run.string(), "--out", (scratch / "s").string()}),
       1,
       "000000320");
+  check_refused_after_notes(run_uvic({"fid",
+                                      "--run",
+                                      run.string(),
+                                      "--checkpoints",
+                                      "all",
+                                      "--ref",
+                                      "procedural",
+                                      "--num_ref",
+                                      "20",
+                                      "--seeds",
+                                      "0-10"}),
+                            1,
+                            "000000320");
+}
+
+TEST_CASE("senseless options of sampling are refused before there is a run", "[launch]") {
+  const Scratch scratch;
+  const auto run = scratch / "run";
+  check_refused_after_notes(
+      run_uvic(quick(run, 32) + Words{"--sample.t_start", "3"}), 2, "t_start");
+  CHECK_FALSE(fs::exists(run));
+  // Also those that come with weights.
+  REQUIRE(run_uvic(quick(run, 32)).exit_code == 0);
+  auto file = weights(run, "000000032");
+  auto& config = file.metadata.at("uvic.config");
+  const auto at = config.find("steps = ");
+  REQUIRE(at != std::string::npos);
+  for (const auto* steps : {"9223372036854775807", "1000000000"}) {
+    auto hostile = config;
+    hostile.replace(at, hostile.find('\n', at) - at, std::string("steps = ") + steps);
+    formats::write_safetensors(scratch / "hostile.safetensors",
+                               {file.tensors, {{"uvic.config", hostile}}});
+    check_refused_after_notes(run_uvic({"sample",
+                                        "--weights",
+                                        (scratch / "hostile.safetensors").string(),
+                                        "--out",
+                                        (scratch / "s").string()}),
+                              2,
+                              "steps");
+    CHECK_FALSE(fs::exists(scratch / "s"));
+  }
 }
 
 TEST_CASE("a folder of other files is no place for a run", "[launch]") {
@@ -175,6 +216,15 @@ TEST_CASE("convert onto a run moves all of it aside; the parts of two runs never
   CHECK_FALSE(fs::exists(softmax / "weights/000000048.safetensors"));
   check_refused_after_notes(
       run_uvic({"train", "--out", softmax.string(), "--total_images", "64"}), 2, "--init");
+  // Nor by a file of it.
+  for (const auto* part : {"state.safetensors", "weights/000000032.safetensors"}) {
+    const auto before = formats::read_file(cog / part);
+    check_refused_after_notes(
+        run_uvic({"convert", softmax.string(), (cog / part).string(), "--overwrite"}),
+        2,
+        "part of the run");
+    CHECK(formats::read_file(cog / part) == before);
+  }
   // A config of another network next to the weights is noticed in sampling.
   fs::copy_file(softmax / "abandoned/1/config.toml",
                 softmax / "config.toml",

@@ -1,5 +1,6 @@
 // Devices, FIFOs and names of streams and flags where a file is wanted; files that change
 // meanwhile.
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -138,28 +139,38 @@ TEST_CASE("the user's own file next to an output is left alone", "[special_files
     CHECK(formats::read_file(stats.string() + ending) == "mine");
 }
 
-TEST_CASE("a zip that is shortened during training ends it with its name, and the steps are saved",
+TEST_CASE("a zip that changes during training ends it with its name, and the steps are saved",
           "[special_files]") {
+  const bool is_shortened = GENERATE(true, false);
   const Scratch scratch;
-  const auto zip = scratch / "set.zip", out = scratch / "run";
+  const auto zip = scratch / "set.zip", out = scratch / "run", log = scratch / "log";
   REQUIRE(run_uvic({"dataset", "procedural", zip.string(), "--num_images", "2000"}).exit_code == 0);
+  const int descriptor = ::open(log.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
   Running run(with(tiny_training(out, 100'000'000), "--data", zip.string()) +
-              Words{"--dataset.memory_limit_mib",
-                    "0",
-                    "--checkpoint_images",
-                    "100000000",
-                    "--grid_images",
-                    "0",
-                    "--log_images",
-                    "16"});
+                  Words{"--dataset.memory_limit_mib",
+                        "0",
+                        "--checkpoint_images",
+                        "100000000",
+                        "--grid_images",
+                        "0",
+                        "--log_images",
+                        "16"},
+              descriptor);
+  ::close(descriptor);
   std::error_code absent;  // a step was taken once the file has a line
   for (int i = 0; i < 3000 && (!fs::exists(out / "stats.jsonl") ||
                                fs::file_size(out / "stats.jsonl", absent) == 0);
        ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   REQUIRE_FALSE(run.finished());
-  fs::resize_file(zip, 5000);
+  if (is_shortened) {
+    fs::resize_file(zip, 5000);
+  } else {  // the same size
+    const auto size = static_cast<size_t>(fs::file_size(zip));
+    std::fstream(zip, std::ios::in | std::ios::out | std::ios::binary) << std::string(size, 'x');
+  }
   CHECK(run.wait() == 1);
+  CHECK_THAT(formats::read_file(log), Contains("uvic: ") && Contains("set.zip"));
   CHECK(fs::exists(out / "state.safetensors"));
 }
 

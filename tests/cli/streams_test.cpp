@@ -174,3 +174,46 @@ TEST_CASE("where descriptors are closed, no output file gets their numbers", "[s
     CHECK(formats::read_file(entry.path()).find("images/s") == std::string::npos);
   }
 }
+
+TEST_CASE("without standard error a data set is whole and has no line of progress", "[streams]") {
+  const Scratch scratch;
+  const auto zip = scratch / "set.zip", whole = scratch / "whole.zip";
+  const auto dataset = [](const fs::path& out) {
+    return "$UVIC dataset procedural " + quoted(out.string()) + " --num_images 300";
+  };
+  REQUIRE(run_script(dataset(zip) + " 2>&-").exit_code == 0);
+  REQUIRE(run_script(dataset(whole)).exit_code == 0);
+  CHECK(formats::read_file(zip) == formats::read_file(whole));
+}
+
+TEST_CASE("a comparison whose log's reader ends is saved by a signal", "[streams]") {
+  const Scratch scratch;
+  const auto out = scratch / "out";
+  Pipe log;
+  Running comparison({"compare",
+                      "--config",
+                      (trained_run() / "config.toml").string(),
+                      "--total_images",
+                      "100000000",
+                      "--checkpoint_images",
+                      "100000000",
+                      "--data",
+                      "procedural",
+                      "--out",
+                      out.string()},
+                     log.ends[1]);
+  const auto stats = [&]() -> fs::path {
+    if (fs::exists(out))
+      for (const auto& entry : fs::recursive_directory_iterator(out))
+        if (entry.path().filename() == "stats.jsonl") return entry.path();
+    return {};
+  };
+  for (int i = 0; i < 3000 && stats().empty(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  log.close_reader();
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  REQUIRE_FALSE(comparison.finished());
+  comparison.signal(SIGINT);
+  CHECK(comparison.wait() == 128 + SIGINT);
+  CHECK(images_saved(stats().parent_path()) >= 16);
+}

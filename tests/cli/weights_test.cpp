@@ -8,6 +8,7 @@
 
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
+#include "data/formats/image_file.h"
 #include "data/formats/npy.h"
 #include "tests/cli/program.h"
 #include "tests/cli/refusal.h"
@@ -143,4 +144,34 @@ TEST_CASE("dataset: the zip trains, and Ctrl-C leaves no half file", "[weights]"
   run.signal(SIGINT);
   CHECK(run.wait() == 128 + SIGINT);
   CHECK_FALSE(fs::exists(scratch / "out/set.zip"));
+}
+
+TEST_CASE("control characters in a name are none in a config", "[weights]") {
+  const Scratch scratch;
+  const auto odd = scratch / "w\nseed = 7 \x1b[31m.safetensors", out = scratch / "v.safetensors";
+  fs::copy_file(trained_run() / "weights" / "000000320.safetensors", odd);
+  REQUIRE(run_uvic({"convert", odd.string(), out.string()}).exit_code == 0);
+  CHECK(run_uvic({"sample",
+                  "--weights",
+                  out.string(),
+                  "--config",
+                  (scratch / "v.toml").string(),
+                  "--out",
+                  (scratch / "s").string(),
+                  "--seeds",
+                  "0"})
+            .exit_code == 0);
+  // Nor in the plan of a training.
+  const auto folder = scratch / "d\nseed = 7 \x1b[31m";
+  fs::create_directory(folder);
+  formats::write_png(folder / "a.png", {8, 8, std::vector<uint8_t>(8 * 8 * 3, 9)});
+  auto training = tiny_training(scratch / "run");
+  *std::next(std::find(training.begin(), training.end(), "--data")) = folder.string();
+  const auto plan = run_uvic(training + Words{"--dry_run"});
+  REQUIRE(plan.exit_code == 0);
+  std::ofstream(scratch / "plan.toml") << plan.out;
+  const auto again = run_uvic({"train", "--config", (scratch / "plan.toml").string(), "--dry_run"});
+  CAPTURE(again.err);
+  CHECK(again.exit_code == 0);
+  CHECK(plan.out.find('\x1b') == std::string::npos);
 }

@@ -111,3 +111,22 @@ TEST_CASE("statistics: a file with the wrong arrays is refused by name", "[stati
                            {{"mu", torch::full({2}, NAN)}, {"sigma", torch::eye(2)}});
   CHECK_THROWS_WITH(read_statistics(scratch / "c.npz"), Catch::Contains("NaN"));
 }
+
+TEST_CASE("statistics: what is no covariance is refused, of fewer images than features not",
+          "[statistics]") {
+  const Scratch scratch;
+  torch::manual_seed(0);
+  const auto few = in_batches_of(torch::randn({5, 40}) * torch::logspace(-3, 3, 40), 5);
+  const auto read = [&](const torch::Tensor& sigma) {
+    uvic::formats::write_npz(scratch / "s.npz", {{"mu", few.mean}, {"sigma", sigma}});
+    return read_statistics(scratch / "s.npz");
+  };
+  for (const auto type : {torch::kFloat64, torch::kFloat32})
+    CHECK(read(few.covariance.to(type))
+              .covariance.equal(few.covariance.to(type).to(torch::kFloat64)));
+  CHECK(read(torch::zeros({40, 40})).covariance.eq(0).all().item<bool>());
+  auto one_negative = torch::eye(40, torch::kFloat64);
+  one_negative[3][3] = -0.01;
+  for (const auto& wrong : {-few.covariance, one_negative})
+    CHECK_THROWS_WITH(read(wrong), Catch::Contains("s.npz") && Catch::Contains("negative"));
+}

@@ -10,6 +10,7 @@
 #include "app/commands/train_features.h"
 #include "app/runs/run_config.h"
 #include "data/formats/image_file.h"
+#include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
 #include "data/formats/npy.h"
 #include "metrics/embedded_features.h"
@@ -176,6 +177,19 @@ TEST_CASE("fid: outputs that can't be written and run folders are told before an
   fails([&](auto& o) { o.save_stats = scratch / "nowhere" / "a.npz"; }, "no folder");
   fails([&](auto& o) { o.save_features = scratch / "run"; }, "a folder");
   fails([&](auto& o) { o.images = scratch / "run"; }, "pass --run");
+  // No output over an input, however it is written.
+  const auto kept = scratch / "kept.npz";
+  auto first = procedural(10);
+  first.save_features = kept;
+  run_fid(first);
+  const auto before = formats::read_file(kept);
+  fails(
+      [&](auto& o) {
+        o.ref = kept;
+        o.save_features = scratch / "run" / ".." / "kept.npz";
+      },
+      "kept.npz");
+  CHECK(formats::read_file(kept) == before);
 }
 
 TEST_CASE("fid: features kept in a file score as their pictures do, by every metric", "[fid]") {

@@ -246,3 +246,16 @@ TEST_CASE("atomic file: asking whether a file can be written leaves nothing", "[
   CHECK_THROWS_WITH(check_output_file(scratch / "a.probe", false),
                     Catch::Contains("already exists; pass --overwrite"));
 }
+
+TEST_CASE("atomic file: a link to a file that is not there yet makes that file", "[atomic_file]") {
+  const uvic::test::Scratch scratch;
+  fs::create_directory(scratch / "folder");
+  fs::create_symlink("folder/real", scratch / "b");  // from the folder that the link is in
+  fs::create_symlink(scratch / "b", scratch / "a");
+  write_file_atomically(scratch / "a", "new");
+  CHECK(fs::is_symlink(scratch / "a"));
+  CHECK(fs::is_symlink(scratch / "b"));
+  CHECK(read_file(scratch / "folder" / "real") == "new");
+  fs::create_symlink(scratch / "nowhere" / "file", scratch / "c");
+  CHECK_THROWS_WITH(write_file_atomically(scratch / "c", "x"), Catch::Contains("nowhere/file"));
+}
