@@ -12,7 +12,7 @@ ENV DEBIAN_FRONTEND=noninteractive
 RUN apt-get update \
   && apt-get install -y --no-install-recommends \
     g++ cmake ninja-build python3-venv libopencv-core-dev libopencv-imgproc-dev libstb-dev libcli11-dev libfmt-dev \
-    nlohmann-json3-dev libtomlplusplus-dev libwebp-dev zlib1g-dev libutf8proc-dev \
+    nlohmann-json3-dev libtomlplusplus-dev libwebp-dev zlib1g-dev libutf8proc-dev libcpp-httplib-dev \
   && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv /opt/torch \
   && /opt/torch/bin/pip install --no-cache-dir "torch==${TORCH}" --index-url "${TORCH_INDEX}" \
