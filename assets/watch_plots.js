@@ -96,6 +96,7 @@ const WatchPlots = (() => {
       this.place.setAttribute("aria-label", title);
       this.box.append(head, this.place, this.readout);
       this.plot = null;
+      this.isHere = false;  // the mouse: other plots follow its place
       this.shape = "";
       new ResizeObserver(() => this.resize()).observe(this.place);
     }
@@ -130,9 +131,9 @@ const WatchPlots = (() => {
         legend: { show: false },
         scales: {
           x: { time: false, distr: settings.logX ? 3 : 1, range: (u, low, high) => this.zoom || (finite(low) && finite(high) ? low === high ? [low ? low * 0.9 : -1, low ? low * 1.1 : 1] : [low, high] : [settings.logX ? 1 : 0, 10]) },
-          y: { distr: settings.logY ? 3 : 1, range: (u, low, high) => range(settings.logY, low, high) },
+          y: { distr: settings.logY ? 3 : 1, range: (u, low, high) => range(settings.logY, ...this.withErrors(u, low, high, settings.logY)) },
         },
-        axes: [{ ...axis, values: (u, list) => list.map(v => v === null ? "" : settings.xText(v)) }, { ...axis, size: 62, values: (u, list) => list.map(v => v === null ? "" : tidy(v)) }],
+        axes: [{ ...axis, values: (u, list) => list.map(v => v === null ? "" : settings.xText(v)) }, { ...axis, size: 72, values: (u, list) => list.map(v => v === null ? "" : tidy(v)) }],
         cursor: { sync: { key: "watch", setSeries: false, scales: ["x", null] }, drag: { x: true, y: false, setScale: false }, dataIdx: near },
         hooks: {
           setSelect: [u => {
@@ -143,12 +144,30 @@ const WatchPlots = (() => {
           }],
           setCursor: [u => this.tell(u, settings)],
           draw: [u => this.errors(u)],
-          ready: [u => u.over.addEventListener("dblclick", () => this.onZoom())],
+          ready: [u => {
+            u.over.addEventListener("dblclick", () => this.onZoom());
+            u.over.addEventListener("mouseenter", () => { this.isHere = true; });
+            u.over.addEventListener("mouseleave", () => { this.isHere = false; this.readout.hidden = true; });
+          }],
         },
       };
     }
+    // The ends of error bars belong to the range too.
+    withErrors(u, low, high, log) {
+      const { min, max } = u.scales.x;
+      for (const line of this.lines) {
+        if (!line.error) continue;
+        line.x.forEach((x, i) => {
+          const e = line.error[i], y = line.mean[i];
+          if (!finite(e) || !finite(y) || x < min || x > max) return;
+          high = Math.max(high, y + e);
+          if (!log || y - e > 0) low = Math.min(low, y - e);
+        });
+      }
+      return [low, high];
+    }
     tell(u, settings) {
-      const isHere = u.over.matches(":hover") && finite(u.cursor.left) && u.cursor.left >= 0;
+      const isHere = this.isHere && finite(u.cursor.left) && u.cursor.left >= 0;
       this.readout.hidden = !isHere;
       if (!isHere) return;
       const said = [];

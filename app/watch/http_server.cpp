@@ -87,7 +87,8 @@ class CheckedStream : public httplib::Stream {
     return static_cast<ssize_t>(count);
   }
   ssize_t write(const char* bytes, size_t size) override {
-    const auto seconds = limits_.response_seconds + static_cast<double>(size) / (64 << 10);
+    const auto seconds =
+        limits_.response_seconds + static_cast<double>(size) / limits_.bytes_per_second;
     return send_all(socket_, bytes, size, WatchClock::now() + milliseconds_of(seconds))
                ? static_cast<ssize_t>(size)
                : -1;

@@ -32,9 +32,10 @@ struct HttpResponse {
 };
 
 struct HttpLimits {
-  int64_t connections = 256;     ///< at once; further ones get 503 at once
-  double request_seconds = 10;   ///< for the whole request to arrive, else 408
-  double response_seconds = 10;  ///< for a part of a response to be taken, and 1 s per 64 KiB of it
+  int64_t connections = 256;            ///< at once; further ones get 503 at once
+  double request_seconds = 10;          ///< for the whole request to arrive, else 408
+  double response_seconds = 10;         ///< for a part of a response to be taken, and besides
+  double bytes_per_second = 256 << 10;  ///< as long as it takes at this rate
 };
 
 /// Serves `handler`, on a thread for each connection, one request a connection. A handler that throws

@@ -39,6 +39,12 @@ void push_bounded(std::deque<Value>& list, Value value, size_t most) {
   if (list.size() > most) list.pop_front();
 }
 
+/// A text of TOML in single quotes as the text itself.
+std::string without_quotes(const std::string& value) {
+  const bool is_quoted = value.size() >= 2 && value.front() == '\'' && value.back() == '\'';
+  return is_quoted ? value.substr(1, value.size() - 2) : value;
+}
+
 /// Calls `take` with each line of stats.jsonl in a range of bytes. False where the file is another
 /// by now.
 template <class Take>
@@ -174,7 +180,7 @@ void RunFollower::take_config(RunNews& news) {
     read_toml_text(*text, "config.toml", options, /*keep_unknown=*/true);
     total_images_ = static_cast<double>(options.total_images);
     is_of_sequences_ = options.is_of_sequences();
-    for (const auto& [name, value] : option_texts(options)) config_[name] = value;
+    for (const auto& [name, value] : option_texts(options)) config_[name] = without_quotes(value);
   } catch (const std::exception& error) {
     config_ = {{"fault", error.what()}};
   }

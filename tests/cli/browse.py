@@ -3,8 +3,9 @@
 all that the browser's console, its network and its security policy complained of.
 
     browse.py URL [--script FILE] [--size 1280x900] [--dark] [--screenshot FILE.png] [--full] [--wait SECONDS]
+               [--mouse 700x500]
 
-The script is the body of an async function. Speaks to the browser by a pipe (--remote-debugging-pipe): no port, no library.
+The script is the body of an async function; the mouse is moved to its place before. Speaks to the browser by a pipe (--remote-debugging-pipe): no port, no library.
 """
 import argparse
 import base64
@@ -88,6 +89,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("url")
 parser.add_argument("--script")
 parser.add_argument("--size", default="1280x900")
+parser.add_argument("--mouse")
 parser.add_argument("--dark", action="store_true")
 parser.add_argument("--screenshot")
 parser.add_argument("--full", action="store_true")
@@ -107,6 +109,11 @@ with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
                     features=[{"name": "prefers-color-scheme", "value": "dark" if options.dark else "light"}])
         browser.ask("Page.navigate", session, url=options.url)
         browser.listen(1 + options.wait)
+        if options.mouse:
+            x, y = map(int, options.mouse.split("x"))
+            for shift in (1, 0):
+                browser.ask("Input.dispatchMouseEvent", session, type="mouseMoved", x=x + shift, y=y)
+            browser.listen(0.3)
         result = None
         if options.script:
             body = open(options.script).read()
