@@ -113,6 +113,7 @@
       if (source.readyState === EventSource.CLOSED) setTimeout(begin, 3000);
     };
     source.addEventListener("run", event => heard(JSON.parse(event.data)));
+    source.addEventListener("job", event => { if (tries) tries.show(JSON.parse(event.data)); });
     source.addEventListener("runs", loadRuns);
     source.addEventListener("reload", () => {
       for (const run of runs.values()) run.curve = null;
@@ -320,12 +321,16 @@
     if (isAtEnd) pre.scrollTop = pre.scrollHeight;
   };
 
+  // --- samples on request
+  const tries = typeof WatchTry === "undefined" ? null : WatchTry.start({ runs, address, ask, short });
+
   // --- drawing, at most twice a second while events come
   const dirty = { all: true };
   const draw = () => {
     if (document.hidden) return;
     for (const run of chosen()) if (run.stale && !run.loading && performance.now() - (run.loaded || -1e9) > 2000) loadRun(run);
     drawRows();
+    if (tries) tries.showRuns();
     if (dirty.all || dirty.plots) drawPlots();
     if (dirty.all || dirty.grids) drawGrids();
     if (dirty.all) drawConfigs();

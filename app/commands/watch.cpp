@@ -5,6 +5,7 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "app/options/json_output.h"
@@ -14,6 +15,7 @@
 #include "app/watch/access.h"
 #include "app/watch/http_server.h"
 #include "app/watch/run_set.h"
+#include "app/watch/sample_desk.h"
 #include "app/watch/watch_site.h"
 #include "base/check.h"
 #include "base/process.h"
@@ -52,7 +54,10 @@ void run_watch(const WatchOptions& options) {
   if (options.token || !is_loopback_name(options.host)) rules.token = random_id(kTokenDigits);
   rules.names = options.names;
   for (const auto& name : {host_name(), options.host}) rules.names.push_back(name);
-  const WatchSite site(runs, rules);
+  std::optional<SampleDesk> desk;
+  if (options.sample)
+    desk.emplace(runs, SampleDesk::Options{options.device, options.precision, options.threads});
+  const WatchSite site(runs, rules, desk ? &*desk : nullptr);
   HttpServer server(
       options.host, options.port, [&](const HttpRequest& request) { return site.answer(request); });
   base::catch_stop_signals();

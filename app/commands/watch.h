@@ -18,6 +18,9 @@ struct WatchOptions {
   double interval_sec = 1;
   bool token = false;
   std::vector<std::string> names;
+  bool sample = false;
+  std::string device = "auto", precision = "auto";
+  int64_t threads = 0;
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -32,6 +35,11 @@ struct WatchOptions {
           interval_sec,
           Field("Seconds between two looks at the folders", base::from(0.05, 3600)));
     visit("token", token, Field("Ask for a token on this machine too, which others may use"));
+    visit(
+        "sample", sample, Field("Also make samples that the page asks for, one request at a time"));
+    visit("device", device, base::device_field());
+    visit("precision", precision, base::precision_field("Arithmetic of samples").advanced());
+    visit("threads", threads, base::threads_field());
     visit("names",
           names,
           Field("Names of this server besides its host name, as browsers ask for it; other names "

@@ -325,6 +325,18 @@ json RunFollower::config() const {
   return config_;
 }
 
+std::vector<std::string> RunFollower::class_names() const {
+  constexpr size_t kMost = 2000;
+  const std::lock_guard guard(mutex_);
+  std::vector<std::string> names;
+  const auto data = record_.contains("data") ? record_["data"] : json();
+  if (!data.is_object() || !data.contains("class_names") || !data["class_names"].is_array())
+    return names;
+  for (const auto& name : data["class_names"])
+    if (name.is_string() && names.size() < kMost) names.push_back(name.get<std::string>());
+  return names;
+}
+
 std::optional<std::string> RunFollower::grid(const std::string& name) const {
   {
     const std::lock_guard guard(mutex_);

@@ -57,6 +57,9 @@ class RunFollower {
   /// Options by dotted name as texts, or {"fault": why not}.
   nlohmann::json config() const;
 
+  /// Of the training images, as run.json has them.
+  std::vector<std::string> class_names() const;
+
   /// A grid's PNG or text by the name that summary() lists; nothing for every other name.
   std::optional<std::string> grid(const std::string& name) const;
 

@@ -97,8 +97,8 @@ void RunSet::look_for_runs() {
   if (runs_.size() > before) events_.add("runs", "{}");
 }
 
-bool RunSet::poll() {
-  look_for_runs();
+bool RunSet::poll(bool looks_for_runs) {
+  if (looks_for_runs) look_for_runs();
   const auto locked = locked_files();
   bool has_more = false;
   for (const auto& run : runs()) {
@@ -121,8 +121,14 @@ bool RunSet::poll() {
 void RunSet::start(double interval_sec) {
   thread_ = std::thread([this, interval_sec] {
     using Clock = std::chrono::steady_clock;
+    Clock::time_point next_look;
     while (!is_stopping_) {
-      const bool has_more = poll();
+      const auto begin = Clock::now();
+      if (begin >= next_look) {
+        look_for_runs();
+        next_look = Clock::now() + 100 * (Clock::now() - begin);
+      }
+      const bool has_more = poll(/*looks_for_runs=*/false);
       const auto until =
           Clock::now() + std::chrono::milliseconds(
                              has_more ? 20 : static_cast<int64_t>(std::ceil(1000 * interval_sec)));

@@ -46,6 +46,13 @@ bool read_number(const HttpRequest& request, const char* key, double absent, dou
   return error == std::errc() && stop == text.data() + text.size() && std::isfinite(value);
 }
 
+/// POST asks for something, and for nothing else; it needs the Origin that browsers send with it.
+bool is_allowed(const HttpRequest& request, bool has_desk) {
+  const bool asks = request.path == "/api/sample" || request.path == "/api/cancel";
+  return has_desk && asks ? request.method == "POST"
+                          : request.method == "GET" || request.method == "HEAD";
+}
+
 /// Headers of every answer.
 void add_headers(HttpResponse& response, const std::string& nonce) {
   const auto script = nonce.empty() ? std::string("'none'") : fmt::format("'nonce-{}'", nonce);
@@ -66,7 +73,8 @@ void add_headers(HttpResponse& response, const std::string& nonce) {
 
 }  // namespace
 
-WatchSite::WatchSite(const RunSet& runs, SiteRules rules) : runs_(runs), rules_(std::move(rules)) {
+WatchSite::WatchSite(const RunSet& runs, SiteRules rules, SampleDesk* desk)
+    : runs_(runs), rules_(std::move(rules)), desk_(desk) {
   const auto content = [](const char* file) {
     return formats::read_file(asset(std::string("assets/") + file));
   };
@@ -77,6 +85,8 @@ WatchSite::WatchSite(const RunSet& runs, SiteRules rules) : runs_(runs), rules_(
                        {"plot_script", content("uplot/uPlot.iife.min.js")},
                        {"watch_style", content("watch.css")},
                        {"watch_script", content("watch.js")},
+                       {"watch_try", content("watch_try.js")},
+                       {"samples", desk_ != nullptr},
                        {"watch_plots", content("watch_plots.js")}});
 }
 
@@ -85,8 +95,8 @@ HttpResponse WatchSite::answer(const HttpRequest& request) const {
   const auto origin = std::string(authority_of(request.origin));
   if (!is_own_host(request.host, rules_.names))
     response = refusal(421, "this server is not known by that name; see --names");
-  else if (request.method != "GET" && request.method != "HEAD")
-    response = refusal(405, "this page is read-only");
+  else if (!is_allowed(request, desk_ != nullptr))
+    response = refusal(405, "not by this method");
   else if ((!request.origin.empty() && origin != request.host) ||
            (request.fetch_site == "cross-site" && request.path != "/"))
     response = refusal(403, "asked for by another site");
@@ -121,6 +131,10 @@ HttpResponse WatchSite::route(const HttpRequest& request) const {
     return json_response({{"newest", newest}, {"runs", std::move(list)}});
   }
   if (request.path == "/api/events") return events(request);
+  if (desk_)
+    for (const auto* path :
+         {"/api/choices", "/api/sample", "/api/cancel", "/api/jobs", "/api/frame", "/api/image"})
+      if (request.path == path) return of_desk(request);
   for (const auto* path : {"/api/curve", "/api/scores", "/api/log", "/api/config", "/grid"})
     if (request.path == path) return of_run(request);
   return refusal(404, "nothing is here");
@@ -140,6 +154,39 @@ HttpResponse WatchSite::of_run(const HttpRequest& request) const {
       !read_number(request, "to", kInfinite, high) || low > high)
     return refusal(400, "points is a number from 2 to 10000; from and to are numbers of images");
   return json_response(run->curve(static_cast<size_t>(points), low, high));
+}
+
+HttpResponse WatchSite::of_desk(const HttpRequest& request) const {
+  if (request.path == "/api/jobs") return json_response(desk_->jobs());
+  if (request.path == "/api/choices") {
+    const auto choices = desk_->choices(request.at("run"));
+    return choices.is_null() ? refusal(404, "no run has this id") : json_response(choices);
+  }
+  if (request.path == "/api/frame" || request.path == "/api/image") return picture(request);
+  if (request.path == "/api/cancel")
+    return desk_->cancel(request.at("job")) ? json_response(json::object())
+                                            : refusal(404, "no request has this id");
+  try {
+    const auto id = desk_->add(parse_sample_ask(request.body, desk_->limits()));
+    if (!id) return refusal(429, "too many requests wait; try again later");
+    return json_response({{"job", desk_->job(*id)}});
+  } catch (const std::invalid_argument& error) {
+    return refusal(400, error.what());
+  }
+}
+
+HttpResponse WatchSite::picture(const HttpRequest& request) const {
+  double number = 0;
+  if (!read_number(request, "number", 0, number) || number < 0 || number > 1e6)
+    return refusal(400, "number counts from 0");
+  const auto index = static_cast<size_t>(number);
+  auto png = request.path == "/api/frame" ? desk_->frame(request.at("job"), index)
+                                          : desk_->image(request.at("job"), index);
+  if (!png) return refusal(404, "there is no such image");
+  HttpResponse response;
+  response.type = "image/png";
+  response.body = std::move(*png);
+  return response;
 }
 
 HttpResponse WatchSite::grid(const HttpRequest& request, const RunFollower& run) const {

@@ -1,22 +1,18 @@
 // uvic watch next to a run that trains, from a raw socket and from a browser.
-#include <fcntl.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <functional>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "data/formats/atomic_file.h"
 #include "tests/cli/program.h"
 #include "tests/cli/refusal.h"
+#include "tests/cli/watching.h"
 #include "tests/support/catch.h"
-#include "tests/support/http_client.h"
 #include "tests/support/scratch.h"
 #include "tests/support/skip.h"
 
@@ -28,46 +24,6 @@ namespace fs = std::filesystem;
 namespace {
 
 using Words = std::vector<std::string>;
-
-/// A uvic watch at a free port, and what its address is.
-class Watching {
- public:
-  explicit Watching(Words words) {
-    int ends[2];
-    REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
-    words.insert(words.begin(), "watch");
-    words.insert(words.end(), {"--port", "0", "--interval_sec", "0.1", "--quiet"});
-    program_ = std::make_unique<Running>(words, ends[1]);
-    close(ends[1]);
-    for (char c = 0; read(ends[0], &c, 1) == 1 && c != '\n';) url += c;
-    close(ends[0]);
-    REQUIRE_THAT(url, Catch::Matchers::StartsWith("http://"));
-    port = std::stoll(url.substr(url.rfind(':') + 1));
-  }
-
-  json ask(const std::string& target) const {
-    const auto response = http_get(port, target);
-    INFO(target);
-    REQUIRE(response.status == 200);
-    return json::parse(response.body);
-  }
-  Running& program() { return *program_; }
-
-  std::string url;
-  int64_t port = 0;
-
- private:
-  std::unique_ptr<Running> program_;
-};
-
-/// Whether `holds` became true within a minute.
-bool waited_for(const std::function<bool()>& holds) {
-  for (int i = 0; i < 1200; ++i) {
-    if (holds()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-  return false;
-}
 
 /// A training that goes on until it is stopped, with grids and scores.
 Words long_training(const fs::path& out) {
@@ -237,16 +193,7 @@ TEST_CASE("watch: a browser shows the run as it grows, in every look", "[watch][
               .exit_code == 0);
   Watching watch({(scratch / "runs").string(), "--token"});
   Running training(long_training(scratch / "runs/a"));
-  const auto browse = [&](const std::string& more) {
-    const std::string folder = UVIC_TESTS_DIR "/cli/";
-    const auto outcome = run_script("python3 " + uvic::test::quoted(folder + "browse.py") + " " +
-                                    uvic::test::quoted(watch.url) + " --script " +
-                                    uvic::test::quoted(folder + "watch_page.js") + " " + more);
-    INFO(outcome.err);
-    REQUIRE(outcome.exit_code == 0);
-    return json::parse(outcome.out);
-  };
-  const auto light = browse("--size 1280x900");
+  const auto light = browsed(watch, "watch_page.js", "--size 1280x900");
   INFO(light.dump());
   CHECK(light["errors"].empty());
   for (const auto& [what, is] : light["result"].items()) {
@@ -257,7 +204,7 @@ TEST_CASE("watch: a browser shows the run as it grows, in every look", "[watch][
       CHECK(is == true);
   }
   CHECK(light["result"].size() == 18);
-  const auto narrow = browse("--size 390x844 --dark");
+  const auto narrow = browsed(watch, "watch_page.js", "--size 390x844 --dark");
   INFO(narrow.dump());
   CHECK(narrow["errors"].empty());
   CHECK(
