@@ -112,6 +112,7 @@ def write_run(folder, lines):
 parser = argparse.ArgumentParser()
 parser.add_argument("program")
 parser.add_argument("--followers", type=int, default=200)
+parser.add_argument("--watchers", type=int, default=1, help="followers next to the training")
 parser.add_argument("--malformed", type=int, default=10000)
 parser.add_argument("--rounds", type=int, default=4)
 parser.add_argument("--images", type=int, default=16000)
@@ -159,13 +160,13 @@ with tempfile.TemporaryDirectory() as name:
         connection.close()
     watch.end()
 
-    # What it costs a training: alternately alone, and with a watch that a page follows.
+    # What it costs a training: alternately alone, and with a watch that somebody follows.
     alone, watched, cpu = [], [], []
     for i in range(options.rounds):
         alone.append(training(options.program, folder / f"alone{i}", options.images))
         (folder / "watched").mkdir(exist_ok=True)
         watch = Watch(options.program, folder / "watched")
-        followers = follow(watch, 1)
+        followers = follow(watch, options.watchers)
         before = watch.cpu_sec()
         watched.append(training(options.program, folder / "watched" / str(i), options.images))
         cpu.append(watch.cpu_sec() - before)
