@@ -98,10 +98,10 @@ nlohmann::json CurveBuckets::json(size_t points, double low, double high) const 
   }
   auto values = nlohmann::json::object();
   for (size_t n = 0; n < names_.size(); ++n) {
-    auto means = nlohmann::json::array(), lows = means, highs = means;
+    std::vector<nlohmann::json> means, lows, highs;
     for (const auto& group : groups) {
       const auto* sum = n < group.sums.size() && group.sums[n].count ? &group.sums[n] : nullptr;
-      const auto put = [&](nlohmann::json& list, double value) {
+      const auto put = [&](std::vector<nlohmann::json>& list, double value) {
         list.push_back(sum ? nlohmann::json(shortened(value)) : nlohmann::json());
       };
       put(means, sum ? sum->sum / static_cast<double>(sum->count) : 0);

@@ -130,11 +130,12 @@ class HttpServer::Impl : public httplib::Server {
                       : (bind_to_port(host, static_cast<int>(port)) ? static_cast<int>(port) : -1);
     if (port_ < 0)
       throw std::runtime_error(
-          fmt::format("--host {} --port {}: can't listen there{}{}; --port 0 takes a free port",
+          fmt::format("--host {} --port {}: can't listen there: {}",
                       host,
                       port,
-                      errno ? ": " : "",
-                      errno ? std::strerror(errno) : ""));
+                      errno == EADDRINUSE ? "another program does; --port 0 takes a free port"
+                      : errno == EACCES   ? "that port is the system's; give one from 1024 on"
+                                          : "no address of this machine"));
     // httplib's backlog of 5 loses connections where many browsers come back at once.
     ::listen(svr_sock_, 256);
   }

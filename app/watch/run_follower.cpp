@@ -85,7 +85,12 @@ RunFollower::RunFollower(std::filesystem::path folder, std::string id, std::stri
       id_(std::move(id)),
       name_(std::move(name)),
       stats_(folder_, "stats.jsonl"),
-      log_(folder_, "log.txt", kLogTail_bytes) {}
+      log_(folder_, "log.txt", kLogTail_bytes) {
+  // What a run is, is known from the first moment on; its numbers come with the first poll().
+  RunNews ignored;
+  take_config(ignored);
+  take_record();
+}
 
 void RunFollower::note_time(const FileMark& mark) {
   if (mark.size < 0) return;

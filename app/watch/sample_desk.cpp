@@ -60,7 +60,9 @@ struct SampleDesk::Subject {
 
 SampleDesk::SampleDesk(RunSet& runs, Options options, SampleLimits limits)
     : runs_(runs), options_(std::move(options)), limits_(limits) {
-  base::choose_device(options_.device);  // throws here, and not for each request
+  // Both throw here, and not for each request.
+  base::choose_device(options_.device);
+  base::set_up_process(options_.threads);
   thread_ = std::thread([this] { work(); });
 }
 

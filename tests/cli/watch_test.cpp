@@ -115,7 +115,10 @@ TEST_CASE("watch: refuses other hosts, sites, paths, tokens and requests", "[wat
   std::ofstream(scratch / "secret") << "secret";
   fs::create_symlink(scratch / "secret", scratch / "a/grids/000000999.png");
   Watching watch({(scratch / "a").string()});
-  REQUIRE(waited_for([&] { return !watch.ask("/api/runs")["runs"].empty(); }));
+  REQUIRE(waited_for([&] {
+    const auto runs = watch.ask("/api/runs")["runs"];
+    return !runs.empty() && runs[0]["grids"].size() >= 2;
+  }));
   const auto status = [&](const std::string& head) {
     return http_exchange(watch.port, head + "\r\n").status;
   };
@@ -181,7 +184,13 @@ TEST_CASE("watch: a token is needed where others can reach it", "[watch]") {
   check_refused(run_uvic({"watch", scratch.path().string(), "--port", "70000"}), 2, "--port");
   check_refused(run_uvic({"watch", scratch.path().string(), "--port", std::to_string(watch.port)}),
                 1,
-                "can't listen");
+                "another program does");
+  check_refused(run_uvic({"watch", scratch.path().string(), "--host", "no.such.host.invalid"}),
+                1,
+                "no address of this machine");
+  check_refused(run_uvic({"watch", scratch.path().string(), "--sample", "--threads", "60000"}),
+                2,
+                "--threads 60000");
 }
 
 TEST_CASE("watch: a browser shows the run as it grows, in every look", "[watch][browser]") {
