@@ -35,6 +35,8 @@ foreach(package libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libstb-dev)
   endif()
 endforeach()
 
+install(FILES assets/uplot/LICENSE DESTINATION ${UVIC_DOC}/licences RENAME uplot COMPONENT program)
+
 # The archive's libraries: all that the program needs but the C library. Found there by the program's RPATH, also by libraries
 # that need each other. `cmake --install` alone leaves them out.
 set(UVIC_LIBRARIES_DIR ${CMAKE_INSTALL_LIBDIR}/uvic)

@@ -35,6 +35,7 @@ class EmbeddedExtractor : public FeatureExtractor {
   std::string weights_sha256() const override { return sha256_; }
   std::string resize() const override { return "whole image to 32x32, antialiased bilinear"; }
   int64_t dimensions() const override { return kEmbeddedDimensions; }
+  int64_t images_in_pass() const override { return kGroup; }
   int64_t num_classes() const override { return static_cast<int64_t>(weights_.class_names.size()); }
 
   Activations activations(const torch::Tensor& images) const override {

@@ -34,6 +34,8 @@ class FeatureExtractor {
   virtual int64_t dimensions() const = 0;
   virtual int64_t spatial_dimensions() const { return 0; }  ///< 0: no spatial features
   virtual int64_t num_classes() const { return 0; }         ///< 0: no logits
+  /// Images of one pass of the network. On the CPU each thread has a pass of its own.
+  virtual int64_t images_in_pass() const { return 1; }
 
   /// images uint8 [N, 3, H, W], of any size: resize() brings them to the network's. A row depends
   /// on its image alone: on the CPU it is the same bit for bit whatever the other images, their

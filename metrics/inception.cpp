@@ -222,6 +222,9 @@ class InceptionExtractor : public FeatureExtractor {
   int64_t dimensions() const override { return options_.dimensions; }
   int64_t spatial_dimensions() const override { return whole() ? kSpatialChannels * 17 * 17 : 0; }
   int64_t num_classes() const override { return whole() ? kNumClasses : 0; }
+  int64_t images_in_pass() const override {
+    return options_.device.is_cpu() ? kCpuGroup : kCudaGroup;
+  }
 
   Activations activations(const Tensor& images) const override {
     check_images(images, "inception");
@@ -229,11 +232,10 @@ class InceptionExtractor : public FeatureExtractor {
   }
 
   Activations activations_of(const ImageBatch& images) const override {
-    const auto group = options_.device.is_cpu() ? kCpuGroup : kCudaGroup;
-    return in_groups(images, group, options_.device, {protocol_.input, [this](const Tensor& input) {
-                                                        return network_(input.to(dtype_).contiguous(
-                                                            at::MemoryFormat::ChannelsLast));
-                                                      }});
+    const auto network = [this](const Tensor& input) {
+      return network_(input.to(dtype_).contiguous(at::MemoryFormat::ChannelsLast));
+    };
+    return in_groups(images, images_in_pass(), options_.device, {protocol_.input, network});
   }
 
  private:

@@ -16,6 +16,12 @@ namespace {
 
 constexpr int64_t kScriptCpuGroup = 16, kScriptCudaGroup = 64;
 
+/// The interpreter tells the whole way to the fault; what failed is in the last line.
+std::string last_line(std::string text) {
+  text.erase(text.find_last_not_of(" \n\r\t") + 1);
+  return text.substr(text.rfind('\n') + 1);
+}
+
 class TorchScriptExtractor : public FeatureExtractor {
  public:
   TorchScriptExtractor(const std::filesystem::path& path,
@@ -36,11 +42,14 @@ class TorchScriptExtractor : public FeatureExtractor {
   std::string weights_sha256() const override { return sha256_; }
   std::string resize() const override { return "the network's own, from each image's size"; }
   int64_t dimensions() const override { return dimensions_; }
+  int64_t images_in_pass() const override {
+    return device_.is_cpu() ? kScriptCpuGroup : kScriptCudaGroup;
+  }
 
   Activations activations(const torch::Tensor& images) const override {
     check_images(images, "torchscript");
     return in_groups(images,
-                     device_.is_cpu() ? kScriptCpuGroup : kScriptCudaGroup,
+                     images_in_pass(),
                      device_,
                      {[](const torch::Tensor& part) { return part; },
                       [this](const torch::Tensor& part) {
@@ -49,44 +58,78 @@ class TorchScriptExtractor : public FeatureExtractor {
   }
 
  private:
-  /// What the contract in the header promises, tried on two images of noise.
+  /// What the contract in the header promises, tried on two images of noise, the first of which is
+  /// darker, at two sizes.
   void check_contract() {
+    dimensions_ = check_images_of(64, 64);
+    const auto other = check_images_of(48, 32);
+    if (other != dimensions_)
+      throw std::runtime_error(fmt::format(
+          "{}: its forward gives {} features of an image of 64 x 64 px and {} of one of "
+          "32 x 48 px; D must be the same at every size",
+          path_,
+          dimensions_,
+          other));
+  }
+
+  /// Tries images of height x width px; returns D.
+  int64_t check_images_of(int64_t height, int64_t width) const {
     const auto generator = at::detail::createCPUGenerator(/*seed=*/0);
-    const auto images =
-        torch::randint(256, {2, 3, 64, 64}, generator, torch::kInt64).to(torch::kUInt8).to(device_);
-    const auto both = run(images), alone = run(images.slice(0, 1, 2));
-    dimensions_ = both.size(1);
+    auto images =
+        torch::randint(256, {2, 3, height, width}, generator, torch::kInt64).to(torch::kUInt8);
+    images[0].floor_divide_(4);  // two alike would hide what a mean over the batch changes
+    images = images.to(device_);
+    const auto both = run(images);
+    const auto alone = torch::cat({run(images.slice(0, 0, 1)), run(images.slice(0, 1, 2))});
     if (!both.isfinite().all().item<bool>())
       throw std::runtime_error(fmt::format(
           "{}: its forward gives NaN or infinity of images with bytes 0 to 255; it must scale them "
           "itself",
           path_));
     const auto scale = both.abs().max().item<double>();
-    const auto change = (both.slice(0, 1, 2) - alone).abs().max().item<double>();
-    if (change > 1e-3 * scale)
+    const auto change = (both - alone).abs().max().item<double>();
+    // Kernels of another batch may round otherwise; NaN of an image alone is a change too.
+    if (!(change <= 1e-3 * scale))
       throw std::runtime_error(fmt::format(
           "{}: its features of an image depend on the batch that it is in (by {:.2g} of {:.2g}); "
-          "call eval() before torch.jit.script or trace",
+          "call eval() before torch.jit.script or trace, and take no mean over the batch",
           path_,
           change,
           scale));
+    return both.size(1);
   }
 
-  torch::Tensor run(const torch::Tensor& images) const {
+  c10::IValue forward(const torch::Tensor& images) const {
     torch::NoGradGuard no_grad;
     torch::jit::Kwargs keywords;
     if (has_return_features_) keywords["return_features"] = true;
+    return module_.get_method("forward")({images}, keywords);
+  }
+
+  bool takes_floats(const torch::Tensor& images) const {
+    try {
+      forward(images.to(torch::kFloat32));
+      return true;
+    } catch (const std::exception&) {
+      return false;
+    }
+  }
+
+  torch::Tensor run(const torch::Tensor& images) const {
     c10::IValue output;
     try {
-      output = module_.get_method("forward")({images}, keywords);
+      output = forward(images);
     } catch (const std::exception& e) {
-      throw std::runtime_error(
-          fmt::format("{}: its forward failed on uint8 images [{}, 3, {}, {}]: {}",
-                      path_,
-                      images.size(0),
-                      images.size(2),
-                      images.size(3),
-                      e.what()));
+      throw std::runtime_error(fmt::format(
+          "{}: its forward failed on uint8 images [{}, 3, {}, {}]: {}{}",
+          path_,
+          images.size(0),
+          images.size(2),
+          images.size(3),
+          last_line(e.what()),
+          takes_floats(images)
+              ? "; it must take uint8 and convert by itself, as x.float(): float32 it takes"
+              : ""));
     }
     if (!output.isTensor() || output.toTensor().dim() < 2 ||
         output.toTensor().size(0) != images.size(0) ||

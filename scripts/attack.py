@@ -111,6 +111,8 @@ def call_of(attack, command, out):
         "score": ["score", "--run", str(attack.run)],
         "attention": ["attention", "--run", str(attack.run), "--data", "procedural", "--dataset.procedural_images", "50",
                       "--images", "2", "--maps", "1", "--timesteps", "0.5", "--threads", "1", "--out", out],
+        # Of a folder that is there it would serve until a signal comes.
+        "watch": ["watch", "/nowhere", "--port", "0"],
         "completion": ["completion", "bash"],
         "man": ["man"],
         "train-features": ["train-features", *small, "--out", out + ".safetensors", "--training.images", "32", "--test_images",

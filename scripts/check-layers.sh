@@ -21,9 +21,10 @@ app/sampling        : app/runs app/options @below
 app/scoring         : app/sampling app/runs app/options @below
 app/report          : app/sampling app/runs app/options @below
 app/training        : app/scoring app/sampling app/runs app/options @below
+app/watch           : app/report app/sampling app/runs app/options @below
 app/bench           : app/training app/report app/scoring app/sampling app/runs app/options @below
 app/lab             : app/training app/report app/scoring app/sampling app/runs app/options @below
-app/commands        : app/bench app/lab app/training app/report app/scoring app/sampling app/runs app/options @below
+app/commands        : app/watch app/bench app/lab app/training app/report app/scoring app/sampling app/runs app/options @below
 app                 : app/commands app/runs app/options @below
 '
 below='model model/kernels diffusion metrics data data/formats base'

@@ -18,6 +18,7 @@
 #include "app/commands/train.h"
 #include "app/commands/train_autoencoder.h"
 #include "app/commands/train_features.h"
+#include "app/commands/watch.h"
 #include "app/runs/version.h"
 #include "base/process.h"
 
@@ -30,6 +31,7 @@ void add_commands(CLI::App& app) {
   add_score_command(app);
   add_fid_command(app);
   add_compare_command(app);
+  add_watch_command(app);
   add_attention_command(app);
   add_sweep_command(app);
   add_grid_command(app);

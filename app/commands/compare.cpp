@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "app/commands/compare_cost.h"
 #include "app/commands/compare_plan.h"
 #include "app/commands/sample.h"
 #include "app/commands/train.h"
@@ -232,6 +233,8 @@ std::string compare(const CompareOptions& options,
   for (const auto& run : plan) check_samples(options, run);
   for (const auto& run : plan)
     if (run.round == plan.front().round) check_sampling(options, run.training);
+  if (const auto cost = comparison_cost(options, plan); !cost || cost->total_sec() > 0)
+    say(comparison_cost_text(cost));
   const ComparisonScores scoring(
       {options.metrics, options.num_ref, options.held_out}, first, out / "scores");
   Memorisation memorisation(first, held_out.get(), out / "neighbours");
@@ -259,7 +262,7 @@ bool run_comparison(const CompareOptions& options,
                     const std::vector<ComparedRun>& plan) {
   if (plan.front().training.dry_run) {
     open_held_out(options, plan.front().training);
-    print_comparison_plan(plan);
+    print_comparison_plan(options, plan);
     return true;
   }
   try {

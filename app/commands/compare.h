@@ -41,10 +41,12 @@ struct CompareOptions {
     visit("config",
           config,
           Field{"A training config, by path or shipped name; once for each column"});
-    visit("set",
-          set,
-          Field{"A column that differs from --config in some options, once for each, as "
-                "\"model.placement=all;optimizer.lr=1e-4;name=all blocks\""});
+    visit(
+        "set",
+        set,
+        Field{"A column that differs from --config in some options, once for each, as "
+              "\"model.placement=all;optimizer.lr=1e-4;name=all blocks\"; the section may be left "
+              "out where one option has the name"});
     visit(
         "grid",
         grid,

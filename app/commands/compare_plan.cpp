@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <map>
 #include <set>
 #include <sstream>
 #include <stdexcept>
@@ -17,13 +16,11 @@
 #include "app/runs/latent_space.h"
 #include "app/runs/run_dir.h"
 #include "app/runs/run_parts.h"
+#include "app/runs/short_names.h"
 #include "app/sampling/generate.h"
 #include "app/sampling/seed_list.h"
-#include "app/training/cost_estimate.h"
 #include "app/training/image_snapshots.h"
 #include "base/check.h"
-#include "base/process.h"
-#include "base/text_format.h"
 #include "data/formats/output_file.h"
 
 namespace uvic::app {
@@ -116,7 +113,8 @@ RunConfig read_config(const CompareOptions& options,
   training.leave_to_data();
   read_toml(find_config(config), training);
   override_with_flags(training);
-  assign(variant.assignments, fmt::format("--set or --grid of \"{}\"", variant.name), training);
+  const auto where = fmt::format("--set or --grid of \"{}\"", variant.name);
+  assign(with_full_names(variant.assignments, training, where), where, training);
   for (const auto& line : training.data.empty() && training.needs_data() ? take_defaults(training)
                                                                          : take_from_data(training))
     fmt::print(stderr, "note: {}: {}\n", variant.name.empty() ? config : variant.name, line);
@@ -322,41 +320,6 @@ std::vector<ComparedRun> plan_comparison(
                   run.column,
                   run.training.seed);
   return plan;
-}
-
-void print_comparison_plan(const std::vector<ComparedRun>& plan) {
-  RunCost total;
-  bool known = true;
-  std::map<std::string, std::optional<ImageCost>> costs;
-  for (const auto& run : plan) {
-    if (!costs.count(run.column)) {
-      auto shown = run.training;
-      shown.dry_run = shown.memory = false;
-      fmt::print("# {}{}\n{}\n",
-                 run.column,
-                 run.is_finished ? fmt::format(": {}, finished", run.training.out) : "",
-                 to_toml(shown));
-      base::set_up_process(run.training.threads);
-      const torch::Device device(base::choose_device(run.training.device));
-      costs[run.column] = measure_cost(run.training, device);
-    }
-    const auto& image = costs[run.column];
-    known = known && image;
-    if (!image) continue;
-    const int64_t seen = run.is_finished ? run.training.total_images : 0;
-    auto cost = estimate_cost(run.training, *image, seen, run.training.score_count);
-    if (run.is_finished) cost.disk_bytes = 0;
-    total += cost;
-  }
-  fmt::print("# {} columns, {} runs\n", costs.size(), plan.size());
-  if (!plan.front().training.data.empty()) {
-    const auto dataset = open_training_images(plan.front().training);
-    const auto note = size_note(*dataset, plan.front().training);
-    fmt::print("# {}\n{}", dataset->describe(), note.empty() ? "" : "# " + note + "\n");
-  }
-  fmt::print("# {}\n",
-             known ? cost_text(total)
-                   : "time not estimated: one step of a network is too much for a trial");
 }
 
 }  // namespace uvic::app

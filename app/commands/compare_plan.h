@@ -23,7 +23,4 @@ std::vector<ColumnVariant> column_variants(const CompareOptions& options);
 /// "0-4999": the seeds of the samples of every run.
 std::string compared_seeds(const CompareOptions& options, int64_t count);
 
-/// Prints the config of each column, what of it differs, and the time and disk that all runs take.
-void print_comparison_plan(const std::vector<ComparedRun>& plan);
-
 }  // namespace uvic::app

@@ -7,11 +7,13 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "app/commands/extractor_alias.h"
 #include "app/commands/fid_checkpoints.h"
 #include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "app/scoring/score_images.h"
 #include "base/process_group.h"
+#include "base/process_place.h"
 #include "base/tensor_text.h"
 #include "base/text_format.h"
 
@@ -76,8 +78,11 @@ void add_fid_command(CLI::App& app) {
   auto* command = app.add_subcommand("fid", "Score images against a reference");
   add_fields(*command, *options);
   show_default(*command, {"guidance_", "sample."}, "the run's");
+  add_extractor_alias(*command, options->extractor);
   command->callback([options, command] {
     options->take_sampler_of_run();  // default < the run's config < command line
+    if (options->take_reference_of_run() && base::process_place().rank == 0)
+      fmt::print(stderr, "reference: {}, what the run scores against\n", options->ref);
     apply_given(*command, *options);
     if (!options->checkpoints.empty()) return score_checkpoints(*options);
     const auto result = run_fid(*options, print_scores);

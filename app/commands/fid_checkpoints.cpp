@@ -11,6 +11,7 @@
 #include "app/runs/checkpoint_list.h"
 #include "app/runs/run_dir.h"
 #include "app/runs/run_parts.h"
+#include "app/sampling/seed_list.h"
 #include "app/scoring/kept_result.h"
 #include "app/scoring/score_images.h"
 #include "base/check.h"
@@ -32,13 +33,7 @@ namespace {
 /// The reference of the run, where --ref does not say; statistics of it where the distance is all
 /// that is asked for, so that its features are computed once.
 void prepare_reference(FidOptions& options) {
-  const auto training = read_run_config(RunDir(options.run));
-  if (options.ref.empty()) {
-    options.ref = training.score_ref.empty() ? training.data : training.score_ref;
-    options.dataset = training.dataset;
-    options.dataset.image_size = training.model.input().size;
-  }
-  base::require(!options.ref.empty(), "--ref: needed; the run does not say what it trained on");
+  options.take_reference_of_run();
   if (options.report.empty() || options.metrics != "fd" ||
       metrics::source_kind(options.ref) != metrics::SourceKind::kImages)
     return;
@@ -88,6 +83,37 @@ std::string curve_of(const json& scores) {
   return to_svg(plot, print_palette());
 }
 
+/// Of `best`, where the seeds of the scores that picked it are scored again.
+json warnings_of_best(const FidOptions& options) {
+  if (options.checkpoints != "best") return json::array();
+  const auto count = read_run_config(RunDir(options.run)).score_count;
+  const auto picked = SeedList::first_numbers(static_cast<uint64_t>(count));
+  const auto common = picked.set().intersection(SeedList::parse(options.seeds).set());
+  if (common.empty()) return json::array();
+  return json::array({fmt::format(
+      "--checkpoints best: the run picked it by samples of seeds {}, of which {} are scored again "
+      "here, so that its score is too good; give others, as --seeds {}-{}",
+      picked.text(),
+      common.size(),
+      count,
+      2 * count - 1)});
+}
+
+/// How a reader may come to a best checkpoint, and what its score is then worth.
+std::string how_picked(const json& scores) {
+  const auto points = scores["points"].size();
+  if (points > 1)
+    return fmt::format(
+        " All checkpoints have the same sample seeds. The best of {} was picked afterwards: score "
+        "it again with other seeds before you quote it.",
+        points);
+  if (scores["settings"].value("checkpoints", "") != "best") return "";
+  std::string text = " The run picked this checkpoint by the scores of its own training.";
+  for (const auto& warning : scores.value("warnings", json::array()))
+    text += fmt::format(" Warning: {}.", warning.get<std::string>());
+  return text;
+}
+
 std::string text_at(const json& object, const char* key) {
   const auto found = object.find(key);
   return found == object.end() || found->is_null() ? std::string("unknown")
@@ -109,7 +135,9 @@ json run_checkpoint_scores(FidOptions options) {
   prepare_reference(options);
   const fs::path report(options.report);
   if (!options.report.empty()) formats::make_folder(report / "scores");
-  json scores = {{"points", json::array()}};
+  json scores = {{"points", json::array()}, {"warnings", warnings_of_best(options)}};
+  for (const auto& warning : scores["warnings"])
+    fmt::print(stderr, "warning: {}\n", warning.get<std::string>());
   for (const auto& file : files) {
     if (base::stop_requested()) throw base::StopRequested();
     auto one = options;
@@ -123,6 +151,7 @@ json run_checkpoint_scores(FidOptions options) {
                           key_of(options, file.path),
                           made);
     scores["settings"] = {{"run", options.run},
+                          {"checkpoints", options.checkpoints},
                           {"reference", score["reference"]},
                           {"count", score["images"]["count"]},
                           {"extractor", score["extractor"]},
@@ -159,12 +188,8 @@ NumberTable checkpoint_table(const json& scores) {
   NumberTable table;
   table.caption = fmt::format(
       "Checkpoints of {}. {} samples each, seeds {}, {} with {} steps, guidance {}, {}; reference "
-      "{} "
-      "({} images); {} {:.12}; uvic {}. Errors are jackknife standard errors over tenths of the "
-      "samples, or as the metric says; the reference and the training count as exact. All "
-      "checkpoints "
-      "have the same sample seeds. The best of {} was picked afterwards: score it again with other "
-      "seeds before you quote it.",
+      "{} ({} images); {} {:.12}; uvic {}. Errors are jackknife standard errors over tenths of the "
+      "samples, or as the metric says; the reference and the training count as exact.{}",
       text_at(settings, "run"),
       text_at(settings, "count"),
       text_at(settings, "seeds"),
@@ -177,7 +202,7 @@ NumberTable checkpoint_table(const json& scores) {
       text_at(settings, "extractor"),
       text_at(settings, "extractor_sha256"),
       text_at(settings, "version"),
-      scores["points"].size());
+      how_picked(scores));
   table.header = {"images seen"};
   for (const auto& point : scores["points"]) {
     table.rows.push_back({{std::to_string(point["images_seen"].get<int64_t>())}});

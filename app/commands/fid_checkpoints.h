@@ -9,8 +9,10 @@
 namespace uvic::app {
 
 /// Scores each chosen checkpoint of options.run with the same seeds and settings. Returns
-/// {"settings": ..., "points": [{"images_seen", "checkpoint_sha256", "metrics"}, ...]}, with metrics
-/// as in FidResult. With options.report it also writes there
+/// {"settings": ..., "warnings": [...], "points": [{"images_seen", "checkpoint_sha256", "metrics"},
+/// ...]}, with metrics as in FidResult. The warning, also on stderr: "best" was picked by the run's
+/// own scores, and some of their sample seeds are scored again. With options.report it also writes
+/// there
 ///
 ///   checkpoints.json, .md, .csv, .tex   what is returned, and its table
 ///   checkpoints.svg                     the first metric against images seen, with error bars

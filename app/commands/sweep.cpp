@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/commands/extractor_alias.h"
 #include "app/commands/sample.h"
 #include "app/commands/sweep_plan.h"
 #include "app/options/json_output.h"
@@ -213,6 +214,7 @@ void add_sweep_command(CLI::App& app) {
   auto* command = app.add_subcommand(
       "sweep", "Fréchet distance over samplers, evaluations, guidance and checkpoints of a run");
   add_fields(*command, *options);
+  add_extractor_alias(*command, options->extractor);
   command->callback([options] {
     json sweep;
     try {

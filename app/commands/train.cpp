@@ -58,6 +58,7 @@ struct TrainLaunch {
 
 nlohmann::json data_record(const TrainLaunch& launch) {
   return {{"source", launch.options.data},
+          {"size", launch.images ? nlohmann::json(launch.images->size()) : nlohmann::json()},
           {"describe", launch.dataset.describe()},
           {"fingerprint", launch.dataset.fingerprint()},
           {"class_names", launch.dataset.class_names()}};

@@ -2,11 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "app/options/fields_json.h"
+#include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "app/runs/data_facts.h"
+#include "app/runs/latent_space.h"
 #include "app/training/cost_estimate.h"
 #include "app/training/memory_estimate.h"
 #include "app/training/step.h"
@@ -16,6 +21,7 @@
 #include "base/process_group.h"
 #include "base/tensor_text.h"
 #include "base/text_format.h"
+#include "metrics/image_source.h"
 
 namespace uvic::app {
 namespace {
@@ -28,6 +34,12 @@ std::string as_comment(const std::string& text) {
   return comment;
 }
 
+/// What is known before a training of the data, and of time and disk.
+struct TrainingPlan {
+  std::string text;
+  nlohmann::json cost;  ///< null: not estimated
+};
+
 std::string passes_text(const RunConfig& config, const data::Examples& examples, int64_t size) {
   if (size == 0) return examples.describe() + "\nno end\n";  // a task makes them
   return fmt::format("{}\n{:.3g} passes over it\n",
@@ -35,22 +47,47 @@ std::string passes_text(const RunConfig& config, const data::Examples& examples,
                      static_cast<double>(config.total_images) / static_cast<double>(size));
 }
 
-/// What is known of the data before a training.
-std::string plan_of_data(const RunConfig& config) {
+/// Images of the reference whose features are made before the first step, as ImageSnapshots does.
+int64_t reference_of_training(const RunConfig& config, int64_t training_images) {
+  constexpr int64_t kMost = 50000;
+  if (config.score_images == 0) return 0;
+  if (config.score_ref.empty()) return std::min(kMost, training_images);
+  if (metrics::source_kind(config.score_ref) != metrics::SourceKind::kImages) return 0;
+  auto options = config.dataset;
+  options.image_size = image_size_of(config.encoders, config.model.input());
+  return std::min(kMost, metrics::open_images(config.score_ref, options).images->size());
+}
+
+void add_cost(const RunConfig& config, int64_t training_images, TrainingPlan& plan) {
+  const torch::Device device(base::choose_device(config.device));
+  const bool scores = config.score_images > 0 && !config.is_of_sequences();
+  const auto image = measure_cost(config, device, scores);
+  if (!image) {
+    plan.text += "time not estimated: one step of this network is too much for a trial\n";
+    return;
+  }
+  const auto cost = estimate_cost(config,
+                                  *image,
+                                  /*images_seen=*/0,
+                                  /*samples=*/0,
+                                  scores ? reference_of_training(config, training_images) : 0);
+  plan.text += cost_text(cost) + "\n";
+  plan.cost = cost_record(cost);
+}
+
+TrainingPlan plan_of(const RunConfig& config) {
+  TrainingPlan plan;
   if (config.is_of_sequences()) {
     const auto sequences = open_training_sequences(config);
-    return passes_text(config, *sequences, sequences->size());
+    plan.text = passes_text(config, *sequences, sequences->size());
+    add_cost(config, 0, plan);
+    return plan;
   }
   const auto dataset = open_training_images(config);
   const auto note = size_note(*dataset, config);
-  return passes_text(config, *dataset, dataset->size()) + (note.empty() ? "" : note + "\n");
-}
-
-std::string plan_of_cost(const RunConfig& config) {
-  const torch::Device device(base::choose_device(config.device));
-  const auto image = measure_cost(config, device);
-  if (!image) return "time not estimated: one step of this network is too much for a trial\n";
-  return cost_text(estimate_cost(config, *image, /*images_seen=*/0, /*samples=*/0)) + "\n";
+  plan.text = passes_text(config, *dataset, dataset->size()) + (note.empty() ? "" : note + "\n");
+  add_cost(config, dataset->size(), plan);
+  return plan;
 }
 
 }  // namespace
@@ -91,10 +128,14 @@ void print_training_memory(const RunConfig& config, torch::Device device, int64_
 
 void print_training_plan(RunConfig config) {
   const auto text = fmt::format("# {}\n", training_summary(config));
-  auto costs = std::string();
-  if (!config.data.empty()) costs = as_comment(plan_of_data(config) + plan_of_cost(config));
+  TrainingPlan plan;
+  if (!config.data.empty()) plan = plan_of(config);
   config.dry_run = config.memory = false;
-  fmt::print("{}\n{}{}", to_toml(config), text, costs);
+  fmt::print("{}\n{}{}", to_toml(config), text, as_comment(plan.text));
+  print_json({{"config", fields_json(config)},
+              {"parameters", model::parameter_count(config.model)},
+              {"forward_gflop_per_image", model::forward_flops(config.model) / 1e9},
+              {"cost", plan.cost}});
 }
 
 }  // namespace uvic::app

@@ -25,7 +25,8 @@ MemoryEstimate training_memory(const RunConfig& config, torch::Device device, in
 void print_training_memory(const RunConfig& config, torch::Device device, int64_t processes);
 
 /// Prints the effective config as a file that trains; what is known of the data, and what the run
-/// will cost, as its comments.
+/// will cost, as its comments; with --json an object of "config", "parameters",
+/// "forward_gflop_per_image" and "cost" (null without --data, or where a trial is too much).
 void print_training_plan(RunConfig config);
 
 }  // namespace uvic::app

@@ -9,6 +9,7 @@
 #include <set>
 #include <stdexcept>
 
+#include "app/options/fields_json.h"
 #include "app/options/options.h"
 #include "app/report/plot.h"
 #include "app/report/report_findings.h"
@@ -138,11 +139,7 @@ json direction_of(const json& metric) {
 json config_of(const fs::path& path) {
   RunConfig options;
   read_toml(path, options, /*keep_unknown=*/true);
-  json config = json::object();
-  visit_leaves(options, [&](const std::string& name, auto& field, const base::Field&) {
-    config[name] = field;
-  });
-  return config;
+  return fields_json(options);
 }
 
 json metrics_of(const std::vector<json>& scores) {

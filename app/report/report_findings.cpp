@@ -125,7 +125,12 @@ std::string with_std(const json& metric) {
   return base::with_error(metric["mean"], number_at(metric, "std_over_seeds").value_or(0));
 }
 
-/// " On the same scale: real, held out 3.1; noise 250."
+std::string with_own_error(const json& metric) {
+  return base::with_error(metric["mean"], number_at(metric, "std_of_one_score").value_or(0));
+}
+
+/// " On the same scale: real, held out 3.1 ± 0.2; noise 250": of a single score its own error, where
+/// it has one.
 std::string baseline_sentence(const json& baselines, const std::string& metric) {
   std::string list;
   for (const auto& baseline : baselines)
@@ -134,7 +139,7 @@ std::string baseline_sentence(const json& baselines, const std::string& metric) 
         list += fmt::format("{}{} {}",
                             list.empty() ? "" : "; ",
                             baseline["name"].get<std::string>(),
-                            base::significant(found["mean"]));
+                            with_own_error(found));
   return list.empty() ? "" : fmt::format(" On the same scale: {}.", list);
 }
 

@@ -18,6 +18,7 @@
 #include "app/runs/weights_file.h"
 #include "base/check.h"
 #include "base/list_text.h"
+#include "base/process.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
 
@@ -26,25 +27,31 @@ namespace fs = std::filesystem;
 namespace {
 
 /// The config of the network in a weight file. Throws std::invalid_argument where neither the file
-/// nor what is next to it says, nor the shapes are a published network's. `says`: assumptions go to
-/// stderr.
-RunConfig training_of_weights(const WeightsFile& file, const std::string& config, bool says) {
+/// nor what is next to it says, nor the shapes are a published network's. `assumed`, where given,
+/// receives the assumptions, which then go to stderr too.
+RunConfig training_of_weights(const WeightsFile& file,
+                              const std::string& config,
+                              std::vector<std::string>* assumed = nullptr) {
   NetworkHints hints;
   hints.config = config;
   try {
     auto network = network_config(file, hints);
     const bool tokens = network.training.is_of_sequences();  // there all follows from the shapes
     if (!network.is_guessed || !network.recipe.empty() || tokens) {
-      if (says && network.is_guessed && !tokens)
+      if (!assumed) return network.training;
+      if (network.is_guessed && !tokens)
         fmt::print(stderr, "{}: has the shapes of {}\n", file.path.string(), network.recipe);
-      for (const auto& assumed : network.assumed)
-        if (says) fmt::print(stderr, "assumed: {}\n", assumed);
+      for (const auto& one : network.assumed) fmt::print(stderr, "assumed: {}\n", one);
+      *assumed = network.assumed;
       return network.training;
     }
   } catch (const model::UnknownNetwork&) {
   }
-  throw std::invalid_argument(fmt::format(
-      "{}: does not say the config that it was trained with; pass --config", file.path.string()));
+  throw std::invalid_argument(
+      fmt::format("{}: does not say the config that it was trained with; pass --config, or \"uvic "
+                  "convert {} NAME.safetensors --num_heads N\" writes a file that holds its config",
+                  file.path.string(),
+                  base::shell_word(file.path.string())));
 }
 
 /// The run's config against what its weights say of themselves.
@@ -100,8 +107,7 @@ model::NetworkPtr SampleSource::network(torch::Device device, torch::Dtype compu
 RunConfig training_of_source(const std::string& run,
                              const std::string& weights,
                              const std::string& config) {
-  if (run.empty() && config.empty())
-    return training_of_weights(open_weights(weights), "", /*says=*/false);
+  if (run.empty() && config.empty()) return training_of_weights(open_weights(weights), "");
   if (!run.empty()) return read_run_config(RunDir(run));
   RunConfig training;
   read_toml(find_config(config), training);
@@ -116,7 +122,7 @@ SampleSource open_sample_source(const std::string& run,
   if (!run.empty()) source.training = training_of_source(run, weights, config);
   auto file = open_weights(weights.empty() ? RunDir(run).latest_weights() : fs::path(weights));
   if (run.empty())
-    source.training = training_of_weights(file, config, /*says=*/true);
+    source.training = training_of_weights(file, config, &source.assumed);
   else
     check_config_of_run(run, source.training, file);
   take_weights(std::move(file), source);
@@ -159,7 +165,7 @@ SampleSource open_guide(const std::string& guide,
     auto file = open_weights(guide);
     const bool tells = !guide_config.empty() || file.metadata.count("uvic.config") > 0;
     source.training =
-        tells ? training_of_weights(file, guide_config, /*says=*/true) : guided.training;
+        tells ? training_of_weights(file, guide_config, &source.assumed) : guided.training;
     take_weights(std::move(file), source);
   }
   const auto refuse = [&](const std::string& why) {

@@ -21,7 +21,8 @@ struct SampleSource {
   model::NamedTensors tensors;
   std::vector<std::string> class_names;
   int64_t images_seen = 0;
-  std::string run_id;  ///< of the run that trained them; empty: they don't say
+  std::string run_id;                ///< of the run that trained them; empty: they don't say
+  std::vector<std::string> assumed;  ///< of the config, what was taken on trust
 
   /// The network, ready to draw.
   model::NetworkPtr network(torch::Device device, torch::Dtype compute_dtype) const;

@@ -217,13 +217,17 @@ GeneratedImages generate_in_parts(model::Network& network,
                                   const GenerationSettings& settings,
                                   const GenerationRequest& request,
                                   int64_t most,
-                                  const StepDone& progress) {
+                                  const StepDone& progress,
+                                  const FrameSeen& frame_seen) {
   std::vector<torch::Tensor> images, noise;
   GeneratedImages whole;
   const auto count = static_cast<int64_t>(request.seeds.size());
   for (int64_t first = 0; first < count; first += most) {
-    const auto part = generate(
-        network, settings, part_of(request, first, std::min(most, count - first)), progress);
+    const auto part = generate(network,
+                               settings,
+                               part_of(request, first, std::min(most, count - first)),
+                               progress,
+                               frame_seen);
     images.push_back(part.images);
     if (part.noise.defined()) noise.push_back(part.noise);
     whole.trajectories.insert(
@@ -297,12 +301,20 @@ GeneratedImages generate(model::Network& network,
                          const GenerationSettings& settings,
                          const GenerationRequest& request,
                          const StepDone& progress) {
+  return generate(network, settings, request, progress, {});
+}
+
+GeneratedImages generate(model::Network& network,
+                         const GenerationSettings& settings,
+                         const GenerationRequest& request,
+                         const StepDone& progress,
+                         const FrameSeen& frame_seen) {
   const c10::InferenceMode inference;
   const model::KeepPackedWeights keep_weights;
   const KeepRecordings keep_recordings;
   const auto count = static_cast<int64_t>(request.seeds.size());
   if (const auto most = diffusion::max_batch_size(settings.sampler); count > most)
-    return generate_in_parts(network, settings, request, most, progress);
+    return generate_in_parts(network, settings, request, most, progress, frame_seen);
 
   SamplerRun run(network, settings, request);
   GeneratedImages generated;
@@ -323,6 +335,7 @@ GeneratedImages generate(model::Network& network,
   std::optional<TrajectoryRecorder> recorder;
   if (settings.trajectory_frames > 0) {
     recorder.emplace(settings.trajectory_frames, run.schedule, settings.latent);
+    recorder->tell(frame_seen);
     run.denoiser = recorder->listen(run.denoiser);
   }
   const auto x0 = run.sample(inverted, [&](int64_t step, int64_t steps, const torch::Tensor&) {

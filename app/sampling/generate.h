@@ -84,6 +84,13 @@ GeneratedImages generate(model::Network& network,
                          const GenerationRequest& request,
                          const std::function<void(int64_t step, int64_t steps)>& progress = {});
 
+/// The same, with each frame of the trajectory as soon as it is recorded (TrajectoryRecorder::tell).
+GeneratedImages generate(model::Network& network,
+                         const GenerationSettings& settings,
+                         const GenerationRequest& request,
+                         const std::function<void(int64_t step, int64_t steps)>& progress,
+                         const FrameSeen& frame_seen);
+
 /// P of the images of a network: see above.
 int64_t generated_image_size(const model::NetworkInput& input, const LatentSpace* latent);
 

@@ -37,7 +37,9 @@ const std::set<std::string> kFree = {"checkpoint",
                                      "init",
                                      "mask",
                                      "invert",
-                                     "guide"};
+                                     "guide",
+                                     "assumed",
+                                     "guide_assumed"};
 
 // What records of version 0.1.0 lack.
 const std::set<std::string> kNew = {

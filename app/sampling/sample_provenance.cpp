@@ -155,6 +155,8 @@ SampleProvenance::SampleProvenance(const json& record,
                           "diffusion",
                           "guide_model",
                           "guide_diffusion",
+                          "assumed",
+                          "guide_assumed",
                           "class_names",
                           "classes",
                           "prompts"})

@@ -1,22 +1,9 @@
 #include "app/sampling/sample_record.h"
 
+#include "app/options/fields_json.h"
 #include "model/kernels/cpu/isa.h"
 
 namespace uvic::app {
-namespace {
-
-/// Every field of an options struct, by its name.
-template <class Config>
-nlohmann::json fields_of(Config config) {
-  auto record = nlohmann::json::object();
-  base::visit_leaves(config, [&](const std::string& name, auto& value, const base::Field&) {
-    record[name] = value;
-  });
-  return record;
-}
-
-}  // namespace
-
 nlohmann::json sample_record(const SampleSource& source,
                              const std::optional<SampleSource>& guide,
                              const GenerationSettings& settings,
@@ -25,24 +12,26 @@ nlohmann::json sample_record(const SampleSource& source,
   nlohmann::json record = {{"checkpoint", source.weights.string()},
                            {"checkpoint_sha256", source.weights_sha256},
                            {"images_seen", source.images_seen},
-                           {"model", fields_of(source.training.model)},
-                           {"diffusion", fields_of(settings.diffusion)},
+                           {"model", fields_json(source.training.model)},
+                           {"diffusion", fields_json(settings.diffusion)},
                            {"sampler", settings.sampler.sampler},
                            {"steps", settings.sampler.steps},
                            {"nfe", settings.evaluations()},
-                           {"sampler_options", fields_of(settings.sampler)},
+                           {"sampler_options", fields_json(settings.sampler)},
                            {"class_names", source.class_names},
                            {"precision", precision},
                            {"device", device.is_cuda() ? "cuda" : "cpu"},
                            {"version", UVIC_VERSION}};
   if (device.is_cpu()) record["instruction_set"] = model::isa_name(model::active_isa());
-  record.update(fields_of(settings.guidance));
+  record.update(fields_json(settings.guidance));
+  if (!source.assumed.empty()) record["assumed"] = source.assumed;
   if (settings.latent) record["latent"] = settings.latent->record();
   if (guide) {
     record["guide"] = guide->weights.string();
     record["guide_sha256"] = guide->weights_sha256;
-    record["guide_model"] = fields_of(guide->training.model);
-    record["guide_diffusion"] = fields_of(guide->training.diffusion);
+    record["guide_model"] = fields_json(guide->training.model);
+    record["guide_diffusion"] = fields_json(guide->training.diffusion);
+    if (!guide->assumed.empty()) record["guide_assumed"] = guide->assumed;
   }
   return record;
 }

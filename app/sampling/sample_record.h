@@ -12,7 +12,8 @@ namespace uvic::app {
 
 /// Everything that an image depends on besides its seed and class: checkpoint and its hash,
 /// network, diffusion, sampler, guidance, guide, precision, device and, on a CPU, the kernels'
-/// instruction set, version.
+/// instruction set, version. "assumed" and "guide_assumed" are what was taken on trust of a network
+/// whose file does not say its config.
 nlohmann::json sample_record(const SampleSource& source,
                              const std::optional<SampleSource>& guide,
                              const GenerationSettings& settings,

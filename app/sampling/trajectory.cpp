@@ -42,6 +42,7 @@ diffusion::Denoiser TrajectoryRecorder::listen(diffusion::Denoiser denoiser) {
       const double alpha = schedule_->alpha(t), sigma = schedule_->sigma(t);
       kept_.push_back(
           {step_, shown(x / std::hypot(alpha, sigma)), shown((x - sigma * eps) / alpha)});
+      if (seen_) seen_(step_, kept_.back().prediction);
     }
     return eps;
   };

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -20,6 +21,10 @@ struct Trajectory {
   torch::Tensor states, predictions;
 };
 
+/// Called with the predictions of x0 of all images of a batch, uint8 [B, C, S, S], when a frame was
+/// recorded; `step` counts from 0.
+using FrameSeen = std::function<void(int64_t step, const torch::Tensor& predictions)>;
+
 /// Records some states of a sampler.
 ///
 /// States are divided by sqrt(alpha^2 + sigma^2), their standard deviation for data of unit
@@ -32,6 +37,9 @@ class TrajectoryRecorder {
   TrajectoryRecorder(int64_t frames,
                      std::shared_ptr<const diffusion::NoiseSchedule> schedule,
                      std::shared_ptr<const LatentSpace> latent = nullptr);
+
+  /// Frames go there too, as soon as they are recorded.
+  void tell(FrameSeen seen) { seen_ = std::move(seen); }
 
   /// The denoiser for the sampler. Its first call in each step records state and prediction. The
   /// recorder must outlive it.
@@ -54,6 +62,7 @@ class TrajectoryRecorder {
   int64_t frames_;
   std::shared_ptr<const diffusion::NoiseSchedule> schedule_;
   std::shared_ptr<const LatentSpace> latent_;
+  FrameSeen seen_;
   std::vector<Frame> kept_;
   int64_t step_ = 0, steps_ = 0;
   bool step_begun_ = false;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "app/options/options.h"
+#include "app/runs/latent_space.h"
 #include "app/runs/run_config.h"
 #include "app/runs/run_dir.h"
 #include "app/runs/run_parts.h"
@@ -97,6 +98,20 @@ void FidOptions::take_sampler_of_run() {
   const auto training = read_run_config(RunDir(run));
   sample = training.sample;
   guidance = training.guidance;
+}
+
+bool FidOptions::take_reference_of_run() {
+  const bool is_needed = checkpoints.empty() ? save_stats.empty() && save_features.empty() : true;
+  if (run.empty() || !ref.empty() || !is_needed) return false;
+  const auto training = read_run_config(RunDir(run));
+  ref = training.score_ref.empty() ? training.data : training.score_ref;
+  base::require(!ref.empty(), "--ref: needed; the run does not say what it trained on");
+  base::require(!training.score_ref.empty() || !training.encoders.is_latent(),
+                "--ref: needed, images or statistics; the run trained on latents, {}",
+                training.data);
+  dataset = training.dataset;
+  dataset.image_size = image_size_of(training.encoders, training.model.input());
+  return true;
 }
 
 void FidOptions::check_paths() const {

@@ -61,7 +61,8 @@ struct FidOptions {
         "ref",
         ref,
         Field{"Reference: images as for --images, statistics (.npz with mu and sigma; m, s; mean, "
-              "cov; ADM's reference batches) or features (.npy); FILE.npz:NAME chooses an array"});
+              "cov; ADM's reference batches) or features (.npy); FILE.npz:NAME chooses an array; "
+              "empty with --run: what the run scores against"});
     visit(
         "images",
         images,
@@ -78,8 +79,7 @@ struct FidOptions {
         checkpoints,
         Field{
             "Score several weights of --run, by images seen: all, every=IMAGES, best, latest, or a "
-            "list, as 64k,128k; one table and curve; --ref is then what the run scores against "
-            "unless given"});
+            "list, as 64k,128k; one table and curve"});
     visit("seeds", seeds, Field{"Which images of --run, as 0-49999"});
     visit("labels",
           labels,
@@ -179,6 +179,11 @@ struct FidOptions {
 
   /// Sampler and guidance as the config of --run has them, where there is one.
   void take_sampler_of_run();
+
+  /// Where there is --run and no --ref, and statistics are not all that is asked for: the reference
+  /// is what the run scores against, its score_ref or else its training images. Returns whether it
+  /// was taken. Throws std::invalid_argument where the run names neither.
+  bool take_reference_of_run();
 
   /// Throws std::invalid_argument where options contradict each other.
   void validate() const;

@@ -17,11 +17,6 @@
 namespace uvic::app {
 namespace fs = std::filesystem;
 using nlohmann::json;
-namespace {
-
-constexpr int64_t kQueries = 1000;
-
-}  // namespace
 
 Memorisation::Memorisation(const RunConfig& training,
                            const data::Dataset* held_out,
@@ -38,7 +33,7 @@ json Memorisation::of(const fs::path& samples, const std::string& name) {
   const json key = {{"samples", sample_identity(samples)},
                     {"training", images_->fingerprint()},
                     {"flip", training_.flip},
-                    {"queries", kQueries},
+                    {"queries", kNearestQueries},
                     {"extractor", training_.score_extractor},
                     {"inception_sha256",
                      training_.inception.empty() ? "" : formats::sha256_file(training_.inception)},
@@ -49,10 +44,10 @@ json Memorisation::of(const fs::path& samples, const std::string& name) {
     base::say_progress("compare: nearest training images of " + name);
     load();
     const auto generated = metrics::open_images(samples.string(), training_.dataset);
-    json value = features_->compare(*generated.images, kQueries, sheet);
+    json value = features_->compare(*generated.images, kNearestQueries, sheet);
     if (held_out_)
       value["held_out_median_distance"] =
-          features_->compare(*held_out_, kQueries).at("median_distance");
+          features_->compare(*held_out_, kNearestQueries).at("median_distance");
     return value;
   });
   found["sheet"] = sheet.string();

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "app/runs/keep_rule.h"
+#include "app/runs/latent_space.h"
 #include "app/sampling/generate.h"
+#include "app/scoring/extractors.h"
 #include "app/training/memory_estimate.h"
 #include "app/training/objective.h"
 #include "app/training/optimizer.h"
@@ -83,6 +85,17 @@ double sampling_sec(const RunConfig& config, model::Network& network, int64_t im
          static_cast<double>(few.evaluations());
 }
 
+/// Of an image as the network makes them, with a pass of the extractor on every thread.
+double features_sec(const RunConfig& config, torch::Device device) {
+  const auto extractor = open_extractor({config.score_extractor, {}, config.inception}, device);
+  const auto images = extractor->images_in_pass() * (device.is_cpu() ? at::get_num_threads() : 1);
+  const auto side = image_size_of(config.encoders, config.model.input());
+  const auto generator = at::detail::createCPUGenerator(/*seed=*/0);
+  const auto noise =
+      torch::randint(256, {images, 3, side, side}, generator, torch::kInt64).to(torch::kUInt8);
+  return second_call_sec([&] { extractor->extract(noise); }) / static_cast<double>(images);
+}
+
 /// How often something is due between two counts of images: at each multiple of `interval`, and at
 /// the end.
 int64_t times_due(int64_t interval, int64_t from, int64_t to) {
@@ -117,7 +130,7 @@ int64_t images_of_trial(RunConfig config, torch::Device device) {
 
 }  // namespace
 
-std::optional<ImageCost> measure_cost(const RunConfig& config, torch::Device device) {
+std::optional<ImageCost> measure_cost(const RunConfig& config, torch::Device device, bool scores) {
   const int64_t images = images_of_trial(config, device);
   if (images == 0) return std::nullopt;
   TrainState state(config.model, config.optimizer, /*seed=*/0, device);
@@ -143,7 +156,9 @@ std::optional<ImageCost> measure_cost(const RunConfig& config, torch::Device dev
         synchronize();
       }) /
       static_cast<double>(images);
-  if (!config.is_of_sequences()) cost.sampling_sec = sampling_sec(config, *state.ema, images);
+  if (config.is_of_sequences()) return cost;
+  cost.sampling_sec = sampling_sec(config, *state.ema, images);
+  if (scores) cost.features_sec = features_sec(config, device);
   return cost;
 }
 
@@ -152,6 +167,7 @@ RunCost& RunCost::operator+=(const RunCost& other) {
   grids_sec += other.grids_sec;
   scores_sec += other.scores_sec;
   samples_sec += other.samples_sec;
+  features_sec += other.features_sec;
   disk_bytes += other.disk_bytes;
   return *this;
 }
@@ -159,7 +175,8 @@ RunCost& RunCost::operator+=(const RunCost& other) {
 RunCost estimate_cost(const RunConfig& config,
                       const ImageCost& image,
                       int64_t images_seen,
-                      int64_t samples) {
+                      int64_t samples,
+                      int64_t others) {
   const int64_t end = config.total_images;
   const auto left = static_cast<double>(std::max<int64_t>(0, end - images_seen));
   const auto due = [&](int64_t interval) {
@@ -169,9 +186,10 @@ RunCost estimate_cost(const RunConfig& config,
   cost.training_sec = left * image.training_sec;
   cost.grids_sec =
       due(config.grid_images) * static_cast<double>(config.grid_count) * image.sampling_sec;
-  cost.scores_sec =
-      due(config.score_images) * static_cast<double>(config.score_count) * image.sampling_sec;
+  cost.scores_sec = due(config.score_images) * static_cast<double>(config.score_count) *
+                    (image.sampling_sec + image.features_sec);
   cost.samples_sec = static_cast<double>(samples) * image.sampling_sec;
+  cost.features_sec = static_cast<double>(samples + others) * image.features_sec;
 
   const auto parameters = static_cast<double>(model::parameter_count(config.model));
   const double state_numbers = 2 + optimizer_state_bytes(config) / kFloatBytes / parameters;
@@ -203,10 +221,24 @@ std::string cost_text(const RunCost& cost) {
   add("grids", cost.grids_sec);
   add("scores during training", cost.scores_sec);
   add("samples", cost.samples_sec);
-  return fmt::format("about {} on this machine as busy as it is now ({}); {}B on disk",
-                     base::duration_text(cost.total_sec()),
-                     parts,
-                     base::si_number(cost.disk_bytes, 3));
+  add("features of scores", cost.features_sec);
+  auto text = fmt::format("about {} on this machine as busy as it is now ({}); {}B on disk",
+                          base::duration_text(cost.total_sec()),
+                          parts,
+                          base::si_number(cost.disk_bytes, 3));
+  if (cost.training_sec > 0 && cost.scoring_sec() > cost.training_sec)
+    text += "; samples and scores take longer than the training";
+  return text;
+}
+
+nlohmann::json cost_record(const RunCost& cost) {
+  return {{"training_sec", cost.training_sec},
+          {"grids_sec", cost.grids_sec},
+          {"scores_during_training_sec", cost.scores_sec},
+          {"samples_sec", cost.samples_sec},
+          {"features_sec", cost.features_sec},
+          {"total_sec", cost.total_sec()},
+          {"disk_bytes", cost.disk_bytes}};
 }
 
 }  // namespace uvic::app

@@ -123,6 +123,7 @@ StartingPoint describe(const RunConfig& config,
   nlohmann::json facts = {{"name", file.path.filename().string()}, {"sha256", sha256}};
   if (images) facts["images_seen"] = *images;
   if (!identity.empty()) facts["run_id"] = identity.run_id;
+  if (!known.assumed.empty()) facts["assumed"] = known.assumed;
   start.metadata = facts.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   start.record = facts;
   start.record["source"] = config.init;

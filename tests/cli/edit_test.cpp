@@ -1,4 +1,6 @@
 // uvic sample from given images, between seeds, with a guide, and with the way from noise shown.
+#include <fmt/format.h>
+
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -307,6 +309,14 @@ TEST_CASE("an interrupted run goes on with the missing seeds and ends in the sam
   REQUIRE_FALSE(fs::exists(out / "000199.png"));
   const auto kept = fs::last_write_time(out / "000002.png");
   REQUIRE(run_uvic(words(out, "0-8")).exit_code == 0);
+  // A narrower range does not make the longer one finished: the record says what is there.
+  int there = 0;
+  while (fs::exists(out / fmt::format("{:06}.png", there))) ++there;
+  const auto after = formats::read_json(out / "samples.json");
+  CHECK(there >= 9);
+  CHECK(after.at("finished") == false);
+  CHECK(after.at("seeds") == fmt::format("0-{}", there - 1));
+  CHECK(after.at("missing") == fmt::format("{}-199", there));
   REQUIRE(run_uvic(words(scratch / "whole", "0-8")).exit_code == 0);
   CHECK(fs::last_write_time(out / "000002.png") == kept);
   for (int seed = 0; seed < 9; ++seed) {

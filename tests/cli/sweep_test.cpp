@@ -1,4 +1,6 @@
 // uvic sweep: distance against evaluations.
+#include <torch/script.h>
+
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -99,8 +101,13 @@ TEST_CASE("sweep uses the run's data, guidance and sampler, and says what it use
   CHECK_THAT(formats::read_file(out / "sweep.csv"), Contains("FD (embedded) error"));
   CHECK_THAT(formats::read_file(out / "sweep.tex"), Contains("\\pm"));
   CHECK_THAT(formats::read_file(out / "heat_guidance_checkpoint.svg"), Contains("class=\"cell\""));
+}
 
-  // Alone, with nothing else swept: the run's guidance, as before its usual samplers.
+TEST_CASE("sweep with nothing else swept has the run's guidance; its extractor is any", "[sweep]") {
+  const Scratch scratch;
+  torch::jit::Module colours("extractor");
+  colours.define("def forward(self, x):\n    return x.float().mean([2, 3])\n");
+  colours.save((scratch / "colour.pt").string());
   const auto json = run_uvic({"--json",
                               "sweep",
                               "--run",
@@ -114,10 +121,14 @@ TEST_CASE("sweep uses the run's data, guidance and sampler, and says what it use
                               "--count",
                               "8",
                               "--num_ref",
-                              "30"});
+                              "30",
+                              "--score_extractor",  // as in train and compare
+                              (scratch / "colour.pt").string()});
+  CAPTURE(json.err);
   REQUIRE(json.exit_code == 0);
   const auto printed = nlohmann::json::parse(json.out);
   CHECK(printed.at("points")[0].at("guidance_scale") == 1);
+  CHECK(printed.at("settings").at("extractor") == "torchscript/colour");
   CHECK(printed.at("points")[0].at("std").is_null());  // fewer than 20 images
 }
 
@@ -136,6 +147,7 @@ TEST_CASE("sweep refuses what can't be before any work", "[sweep]") {
       {{"--guidance_interval", "0.8-0.2"}, "LOW < HIGH"},
       {{"--checkpoints", "newest"}, "every=IMAGES"},
       {{"--table", "xls"}, "markdown"},
+      {{"--score_extractor", "embedded", "--extractor", "embedded"}, "--extractor"},
   };
   for (const auto& [words, what] : wrong) {
     const auto outcome = run_uvic(sweep + words);
@@ -144,4 +156,45 @@ TEST_CASE("sweep refuses what can't be before any work", "[sweep]") {
   }
   CHECK(run_uvic(sweep).exit_code == 1);  // an empty folder is no run
   CHECK_FALSE(fs::exists(scratch / "out"));
+}
+
+TEST_CASE("fid --checkpoints best says who picked it, and warns where its seeds are scored again",
+          "[sweep][fid]") {
+  const Scratch scratch;
+  REQUIRE(run_uvic(tiny_training(scratch / "run", 320) +
+                   Words{"--score_images", "160", "--score_count", "20"})
+              .exit_code == 0);
+  const auto score = [&](const Words& more) {
+    const auto outcome =
+        run_uvic(Words{"fid", "--run", (scratch / "run").string(), "--num_ref", "30"} + more);
+    CAPTURE(outcome.err);
+    REQUIRE(outcome.exit_code == 0);
+    CHECK_THAT(outcome.err, Contains("reference: procedural, what the run scores against"));
+    return outcome;
+  };
+  const auto same = score({"--checkpoints", "best", "--seeds", "10-29"});
+  const std::string why =
+      "the run picked it by samples of seeds 0-19, of which 10 are scored again here";
+  CHECK_THAT(same.err,
+             Contains("warning: --checkpoints best: " + why) && Contains("--seeds 20-39"));
+  CHECK_THAT(same.out,
+             Contains("picked this checkpoint by the scores of its own training") && Contains(why));
+  const auto others = score({"--checkpoints", "best", "--seeds", "20-39"});
+  CHECK_THAT(others.err, !Contains("picked it by samples"));
+  CHECK_THAT(others.out,
+             Contains("picked this checkpoint by the scores of its own training") &&
+                 !Contains("picked afterwards") && !Contains("Warning"));
+  const auto latest = score({"--checkpoints", "latest", "--seeds", "0-19"});
+  CHECK_THAT(latest.out, !Contains("picked"));
+  const auto all = score({"--checkpoints", "all", "--seeds", "0-19"});
+  CHECK_THAT(all.out, Contains("The best of 2 was picked afterwards"));
+  // Statistics alone need no reference.
+  CHECK(run_uvic({"fid",
+                  "--run",
+                  (scratch / "run").string(),
+                  "--seeds",
+                  "0-19",
+                  "--save_stats",
+                  (scratch / "s.npz").string()})
+            .err.find("reference:") == std::string::npos);
 }

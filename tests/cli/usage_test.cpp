@@ -281,6 +281,31 @@ TEST_CASE("every command that has a result prints it as one JSON object with --j
                                   "16"});
   CHECK(trained.at("finished") == true);
   CHECK(object_of({"score", "--run", at("nt"), "--count", "16"}).is_object());
+  const auto planned = object_of(tiny_training(at("planned")) + Words{"--dry_run"});
+  CHECK(planned.at("config").at("model.embed_dim") == 16);
+  CHECK(planned.at("config").at("dry_run") == false);
+  CHECK(planned.at("cost").at("total_sec") > 0);
+  CHECK(planned.at("cost").at("disk_bytes") > 0);
+  CHECK_FALSE(fs::exists(at("planned")));
+  auto compared = tiny_training(at("compared")) +
+                  Words{"--score_count", "20", "--model.num_classes", "11", "--dry_run"};
+  compared[0] = "compare";
+  const auto columns = object_of(
+      compared + Words{"--config", "procedural_tiny_uvic", "--grid", "attention=softmax,cog"});
+  CHECK(columns.at("config").at("attention=softmax").at("model.attention") == "softmax");
+  CHECK(columns.at("runs") == 2);
+  CHECK(columns.at("cost").at("features_sec") > 0);
+  const auto run = trained_run().string();
+  const auto scored = object_of(
+      {"fid", "--run", run, "--seeds", "0-19", "--num_ref", "30", "--score_extractor", "embedded"});
+  CHECK(scored.at("metrics")[0].at("name") == "FD (embedded)");
+  CHECK(scored.at("reference").at("source") == "procedural");  // the run's own
+  const auto figure = object_of({"grid", "--run", run, "--out", at("a.png"), "--seeds", "0-1"});
+  CHECK(figure.at("cells").size() > 1);
+  CHECK(object_of({"convert", run, at("a.pth")}).at("assumed").is_array());
+  const auto speeds = object_of(
+      {"bench", "--networks", "procedural_tiny_uvit", "--parts", "features", "--seconds", "0"});
+  CHECK(speeds.at("features")[0].at("images_per_sec") > 0);
   const auto texts = object_of({"sample", "--run", at("nt"), "--prompt", "0 1", "--seeds", "0-1"});
   CHECK(texts.at("samples").size() == 2);
 }

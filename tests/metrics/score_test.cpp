@@ -118,3 +118,32 @@ TEST_CASE("score: an unknown metric is named with the known", "[score]") {
   CHECK_THROWS_WITH(parse_metrics("fd,lpips", Colours("FD")),
                     Catch::Contains("lpips") && Catch::Contains("kid"));
 }
+
+TEST_CASE("score: a single subset or split has no standard deviation, and none is given",
+          "[score]") {
+  const Colours extractor("FID");
+  auto choice = parse_metrics("fd,kid,is", extractor);
+  choice.options.kid.subset_size = 100;
+  const auto of = [&](int64_t parts) {
+    choice.options.kid.subsets = choice.options.is_splits = parts;
+    const auto side = [&](int64_t high, int seed, const CollectOptions& needed) {
+      return collect(extractor, stream_tensor(random_images(300, high, seed), 100), needed);
+    };
+    auto values = score(extractor,
+                        side(256, 1, needed_of_reference(choice)),
+                        side(200, 2, needed_of_images(choice)),
+                        choice);
+    values.erase(values.begin());  // the distance
+    return values;
+  };
+  for (const auto& metric : of(1)) {
+    CAPTURE(metric.name);
+    CHECK_FALSE(metric.std);
+  }
+  CHECK(of(1)[0].how == "one subset of 100");
+  for (const auto& metric : of(5)) {
+    CAPTURE(metric.name);
+    REQUIRE(metric.std);
+    CHECK(*metric.std > 0);
+  }
+}

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <fstream>
+#include <string>
 
 #include "tests/support/all_close.h"
 #include "tests/support/catch.h"
@@ -77,4 +78,37 @@ TEST_CASE("torchscript: files that are none, or give other shapes, are refused b
   const auto wrong =
       write_module(scratch, "wrong.pt", "def forward(self, x):\n    return x.reshape([7])\n");
   CHECK_THROWS_WITH(load_torchscript(wrong), Catch::Contains("wrong.pt: its forward failed"));
+}
+
+TEST_CASE("torchscript: what breaks the contract is refused in one line", "[torchscript]") {
+  const Scratch scratch;
+  const auto complaint = [&](const std::string& result) -> std::string {
+    const auto forward = "def forward(self, x):\n    return " + result + "\n";
+    try {
+      load_torchscript(write_module(scratch, "bad.pt", forward.c_str()));
+    } catch (const std::runtime_error& e) {
+      return e.what();
+    }
+    return "nothing";
+  };
+  using Catch::Contains;
+  CHECK(complaint("x.float().mean([2, 3])") == "nothing");
+  // The mean of all images: two images of the same noise would not show it.
+  CHECK_THAT(complaint("x.float().mean([2, 3]) + x.float().mean()"),
+             Contains("depend on the batch that it is in"));
+  CHECK_THAT(complaint("x.float().mean([2, 3]) - x.float().mean([0, 2, 3])"),
+             Contains("depend on the batch that it is in"));
+  CHECK_THAT(complaint("x.float().mean([2, 3]) / 0."), Contains("NaN or infinity"));
+  CHECK_THAT(complaint("x.float().mean([2, 3]) * float('nan')"), Contains("NaN or infinity"));
+  CHECK_THAT(complaint("x.amax([2, 3])"), Contains("gives Byte, want floating-point features"));
+  CHECK_THAT(complaint("x.float().flatten(1)"),
+             Contains("12288 features of an image of 64 x 64 px and 4608 of one of 32 x 48 px"));
+  // Only the last line of the interpreter's way to the fault, and what to do about it.
+  const auto bytes = complaint("x.mean([2, 3])");
+  CHECK_THAT(bytes, Contains("failed on uint8 images [2, 3, 64, 64]: ") && Contains("dtype"));
+  CHECK_THAT(bytes, Contains("it must take uint8 and convert by itself"));
+  CHECK(bytes.find('\n') == std::string::npos);
+  const auto shape = complaint("x.reshape([7])");
+  CHECK_THAT(shape, Contains("invalid for input of size 24576") && !Contains("must take uint8"));
+  CHECK(shape.find('\n') == std::string::npos);
 }

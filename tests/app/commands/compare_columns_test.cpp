@@ -3,6 +3,7 @@
 #include "app/commands/sweep_plan.h"
 #include "app/options/options.h"
 #include "app/runs/run_dir.h"
+#include "app/runs/short_names.h"
 #include "app/sampling/figure.h"
 #include "app/training/cost_estimate.h"
 #include "data/formats/atomic_file.h"
@@ -76,6 +77,38 @@ TEST_CASE("columns are a config with other options, by --set or in a grid", "[co
 
   options.grid = {"model.placement=1-2,4|all"};  // values with commas
   CHECK(columns_of(plan_of(options)) == Words{"placement=1-2,4", "placement=all"});
+}
+
+TEST_CASE("an option's section may be left out where one option has the name", "[compare]") {
+  CompareOptions options;
+  options.config = {"procedural_tiny_uvic"};
+  options.set = {"placement=all;name=all blocks", "embed-dim=64;attention=softmax"};
+  options.grid = {"lr=1e-4,3e-4"};
+  const auto plan = plan_of(options);
+  REQUIRE(columns_of(plan) == Words{"all blocks, lr=1e-4",
+                                    "all blocks, lr=3e-4",
+                                    "embed-dim=64, attention=softmax, lr=1e-4",
+                                    "embed-dim=64, attention=softmax, lr=3e-4"});
+  CHECK(plan[1].training.model.uvit.placement == "all");
+  CHECK(plan[1].training.optimizer.lr == 3e-4);
+  CHECK(plan[2].training.model.uvit.embed_dim == 64);
+  // Networks of sequences have an attention too, which this one does not read.
+  CHECK(plan[2].training.model.uvit.attention == "softmax");
+  CHECK(plan[2].training.model.decoder_lm.attention == RunConfig().model.decoder_lm.attention);
+
+  const auto names = [](const std::string& assignment, const std::string& kind) {
+    RunConfig config;
+    config.model.kind = kind;
+    return with_full_names({assignment}, config, "--set").front();
+  };
+  CHECK(names("seed=3", "uvit") == "seed=3");  // a whole name is itself
+  CHECK(names("init=scaled", "uvit") == "init=scaled");
+  CHECK(names("attention=cog", "decoder_lm") == "model.decoder_lm.attention=cog");
+  CHECK(names("hidden_size=32", "lstm") == "model.small.hidden_size=32");
+  CHECK(names("steps=5", "uvit") == "sample.steps=5");
+  CHECK(names("steps=5", "decoder_lm") == "steps=5");  // which no option of it is
+  CHECK_THROWS_WITH(names("kind=muon", "uvit"),
+                    Contains("--set: kind may be model.kind or optimizer.kind; write one of them"));
 }
 
 TEST_CASE("assignments: --set wins over flags, and several configs are crossed with it",
@@ -157,6 +190,32 @@ TEST_CASE("a plan of data says how long it takes from a trial", "[cost]") {
   CHECK_THAT(cost_text(cost), Contains("training") && Contains("on disk"));
 }
 
+TEST_CASE("a plan counts the features of scores, and says when scoring takes longer than training",
+          "[cost]") {
+  RunConfig config;
+  config.total_images = 1000;
+  config.grid_images = 0;
+  config.score_images = 1000;
+  config.score_count = 40;
+  auto cost = estimate_cost(config, {0.5, 2.0, 0.25}, 0, 7, 100);
+  CHECK(cost.scores_sec == 40 * 2.25);
+  CHECK(cost.samples_sec == 7 * 2);
+  CHECK(cost.features_sec == 107 * 0.25);
+  CHECK(cost.total_sec() == 500 + 90 + 14 + 26.75);
+  CHECK_THAT(cost_text(cost),
+             Contains("features of scores 27 s") &&
+                 !Contains("samples and scores take longer than the training"));
+  cost +=
+      estimate_cost(config, {0, 0, 1}, 1000, 370);  // 130.75 and 370 s of scores, 500 s of training
+  CHECK_THAT(cost_text(cost), Contains("samples and scores take longer than the training"));
+  const auto record = cost_record(cost);
+  CHECK(record.at("features_sec") == 396.75);
+  CHECK(record.at("total_sec") == cost.total_sec());
+  // Finished runs train nothing: there is nothing to compare with.
+  CHECK_THAT(cost_text(estimate_cost(config, {0.5, 2, 0.25}, 1000, 7)),
+             !Contains("longer than the training"));
+}
+
 TEST_CASE("a trial times networks on pixels, latents, text and sequences", "[cost]") {
   RunConfig pixels;
   pixels.batch_size = 4;
@@ -180,8 +239,10 @@ TEST_CASE("a trial times networks on pixels, latents, text and sequences", "[cos
   sequences.tokens.length = 16;
   for (const auto* config : {&pixels, &latent, &text, &sequences}) {
     CAPTURE(config->model.kind, config->encoders.latent_scale, config->model.uvit.clip_dim);
-    const auto cost = measure_cost(*config, torch::kCPU);
+    const bool scores = config != &text;
+    const auto cost = measure_cost(*config, torch::kCPU, scores);
     REQUIRE(cost);
+    CHECK((cost->features_sec > 0) == (scores && config != &sequences));
     CHECK(cost->training_sec > 0);
     CHECK((cost->sampling_sec > 0) == (config != &sequences));
   }

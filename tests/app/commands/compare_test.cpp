@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "app/commands/compare_cost.h"
 #include "app/options/assets.h"
 #include "app/scoring/nearest_training.h"
 #include "data/dataset.h"
@@ -119,8 +120,32 @@ TEST_CASE(
     CHECK(check["equal"] == true);
   }
   CHECK(data["entries"][0]["neighbours"]["training_pictures"] == 200);
+  CHECK(comparison_cost(tiny.options, plan)->total_sec() == 0);  // nothing is left
   CHECK(fs::exists(out / "report.html"));
   CHECK(fs::exists(out / "samples" / "real" / "000023.png"));
+}
+
+TEST_CASE("the cost of a comparison counts every image whose features it needs",
+          "[compare][cost]") {
+  Tiny tiny;
+  const auto plan = tiny.plan();
+  // 200 images of the reference, 24 held out, 24 of noise. Nearest images: 200 of the training, and
+  // of each column the 24 samples and the 200 held out, all of them mirrored too.
+  CHECK(images_besides_samples(tiny.options, plan) == 200 + 24 + 24 + 200 + 2 * (24 + 200) * 2);
+  auto options = tiny.options;
+  options.metrics = "fd,kid";  // needs the reference's features for each score
+  CHECK(images_besides_samples(options, plan) ==
+        images_besides_samples(tiny.options, plan) + 3 * 200);
+  options = tiny.options;
+  options.num_ref = 50;
+  options.held_out.clear();
+  CHECK(images_besides_samples(options, plan) == 50 + 24 + 200 + 2 * 24 * 2);
+  const auto cost = comparison_cost(tiny.options, plan);
+  REQUIRE(cost);
+  CHECK(cost->features_sec > 0);
+  CHECK(cost->samples_sec > 0);
+  CHECK_THAT(comparison_cost_text(cost), Catch::Contains("features of scores"));
+  CHECK_THAT(comparison_cost_text({}), Catch::Contains("not estimated"));
 }
 
 TEST_CASE("what can be known is refused before any training", "[compare]") {

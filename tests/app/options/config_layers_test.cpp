@@ -143,3 +143,25 @@ TEST_CASE("an option that is given twice is said, with the value that counts", "
   CHECK(notes_of_repeats(program.app, {"train", "--seed", "1"}).empty());
   CHECK(notes_of_repeats(program.app, {"train", "--config", "a", "--config", "b"}).empty());
 }
+
+TEST_CASE("shipped configs without a published recipe sample as the program does by default",
+          "[config]") {
+  const uvic::diffusion::SamplerConfig plain;
+  int checked = 0, published = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(asset("configs"))) {
+    const auto config = read(entry.path());
+    if (entry.path().extension() != ".toml" || config.is_of_sequences()) continue;
+    // "Hyper-parameters: PAPER, the official NAME config."
+    if (uvic::formats::read_file(entry.path()).find("the official ") != std::string::npos) {
+      ++published;
+      continue;
+    }
+    CAPTURE(entry.path());
+    CHECK(config.sample.sampler == plain.sampler);
+    CHECK(config.sample.steps == plain.steps);
+    CHECK(config.sample.lower_order_final == plain.lower_order_final);
+    ++checked;
+  }
+  CHECK(checked >= 10);
+  CHECK(published >= 10);
+}

@@ -60,6 +60,45 @@ TEST_CASE("a browser runs the page's script without an error, and its controls w
           "true, narrow true, faults 0 </title>"));
 }
 
+TEST_CASE("with four columns no page is wider than its window, and headers are readable",
+          "[report][browser]") {
+  if (std::system("command -v chromium >/dev/null 2>&1") != 0) UVIC_SKIP("no chromium in PATH");
+  Comparison made({45, 46.5, 44}, {41, 42, 43}, 0, Comparison::kWith);
+  for (const auto* name : {"cifar10_uvic_small_all_blocks", "elliptical, blocks 3-9"})
+    made.add(name, "cog", 0.05, 340, 0.8, {50, 51, 52}, 0);
+  const auto out = made.scratch / "report";
+  made.write(out);
+  auto page = read_file(out / "report.html");
+  const std::string measure = R"(<script>
+    const headers = [...document.querySelectorAll('table.columns thead th')].filter(e => e.offsetParent);
+    const columns = document.querySelectorAll('table.columns')[0].querySelectorAll('thead th').length;
+    const least = Math.min(...headers.map(e => e.getBoundingClientRect().width));
+    parent.postMessage('columns ' + columns + ', fits ' + (document.documentElement.scrollWidth <= innerWidth) +
+      ', wide ' + (least >= 60) + ', window ' + innerWidth, '*');
+  </script>)";
+  page.insert(page.find("</body>"), measure);
+  uvic::formats::write_file_atomically(out / "measured.html", page);
+  for (const int width : {390, 1200}) {
+    const auto dump = out / "dom.html";
+    // A window has at least 500 px, a frame any width.
+    uvic::formats::write_file_atomically(
+        out / "framed.html",
+        fmt::format("<script>addEventListener('message', e => document.title = e.data)</script>"
+                    "<iframe src=measured.html width={} height=844 style='border:0'></iframe>",
+                    width));
+    const auto command = fmt::format(
+        "timeout 60 chromium --headless --no-sandbox --disable-gpu --window-size=1400,900 "
+        "--virtual-time-budget=3000 --dump-dom 'file://{}' > '{}' 2>/dev/null",
+        (out / "framed.html").string(),
+        dump.string());
+    REQUIRE(std::system(command.c_str()) == 0);
+    const auto dom = read_file(dump);
+    INFO(dom.substr(dom.find("<title>"), 200));
+    CHECK(has(dom, fmt::format("fits true, wide true, window {}</title>", width)));
+    CHECK(has(dom, "<title>columns 5,"));  // the labels and four networks
+  }
+}
+
 TEST_CASE("writes a report to look at", "[.look]") {
   const char* out = std::getenv("UVIC_REPORT_OUT");
   if (!out) UVIC_SKIP("UVIC_REPORT_OUT names no folder");

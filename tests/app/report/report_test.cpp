@@ -23,7 +23,6 @@ using nlohmann::json;
 using uvic::formats::read_file;
 
 namespace {
-
 /// What the exception says; empty where there is none.
 std::string complaint(const std::function<void()>& work) {
   try {
@@ -52,9 +51,10 @@ TEST_CASE("a sheet has a row for each class, all of one length", "[report]") {
 TEST_CASE("the verdict names a winner only if the standard deviation over seeds allows it",
           "[report]") {
   SECTION("clear of the noise") {
-    const Comparison made({45, 46.5, 44}, {31, 32, 33});
+    Comparison made({45, 46.5, 44}, {31, 32, 33});
+    made.baselines[0]["metrics"][0]["std"] = 0.23;
     CHECK(has(made.verdict(), "U-ViC scores better than U-ViT"));
-    CHECK(has(made.verdict(), "real, held out 4.1; noise 310"));
+    CHECK(has(made.verdict(), "real, held out 4.10 ± 0.23; noise 310."));
     CHECK_FALSE(has(made.verdict(), "speed"));  // it was not measured side by side
   }
   SECTION("within the noise") {

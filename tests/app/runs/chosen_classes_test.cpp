@@ -26,6 +26,10 @@ TEST_CASE("labels: takes names and numbers", "[labels]") {
   CHECK(chosen("1", {"0", "1", "2"}) == std::vector<int64_t>{1});  // both ways the same
   CHECK_THROWS_WITH(chosen("2", {"cat", "dog"}), Contains("classes are 0 to 1"));
   CHECK_THROWS_WITH(chosen("01", {"cat", "dog"}), Contains("classes are cat, dog"));
+  CHECK_THROWS_WITH(chosen("elephant", {"cat", "dog"}),
+                    Contains("no such class; classes are cat, dog"));
+  CHECK_THROWS_WITH(chosen("dot", {"cat", "dog"}),
+                    Contains("did you mean dog?") && Contains("classes are cat, dog"));
 }
 
 TEST_CASE("labels: of classes that are named by other numbers is never a guess", "[labels]") {

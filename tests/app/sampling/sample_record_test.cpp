@@ -4,8 +4,11 @@
 
 #include <filesystem>
 
+#include "app/commands/convert.h"
 #include "app/sampling/sample_folder.h"
 #include "data/formats/json.h"
+#include "data/formats/torch_pickle.h"
+#include "tests/app/small_uvit.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
 
@@ -122,4 +125,32 @@ TEST_CASE("sample folder: samples of other settings are refused with the setting
   for (const auto* key : {"device", "instruction_set"}) record.erase(key);
   formats::write_json(file, record);
   CHECK(record_folder(scratch, plain).open(SeedList::parse("0-3"), false).size() == 4);
+}
+
+TEST_CASE("samples: what was assumed of a config is kept with them, a bare file says what to do",
+          "[sample_record]") {
+  const Scratch scratch;
+  ConvertOptions options;  // of the official code's small network on latents
+  options.in = std::filesystem::path(UVIC_GOLDEN_DIR) / "app" / "20.ckpt";
+  options.out = scratch / "a.safetensors";
+  options.network.shapes.num_heads = 2;
+  options.network.shapes.num_clip_token = 3;
+  options.network.shapes.attention = "cog";
+  const auto converted = run_convert(options);
+  REQUIRE(converted.network.assumed.size() > 3);
+  EncoderConfig encoders;
+  encoders.latent_scale = 0.18215;
+  const auto source = open_sample_source("", (scratch / "a.safetensors").string(), "", encoders);
+  CHECK(source.assumed == converted.network.assumed);
+  const auto record = sample_record(source, source, {}, "fp32", torch::kCPU);
+  CHECK(record.at("assumed") == converted.network.assumed);
+  CHECK(record.at("guide_assumed") == converted.network.assumed);
+  CHECK_FALSE(sample_record({}, {}, {}, "fp32", torch::kCPU).contains("assumed"));
+
+  formats::write_pth(scratch / "bare.pth", test::small_uvit());  // shapes of no published network
+  CHECK_THROWS_WITH(
+      open_sample_source("", (scratch / "bare.pth").string(), ""),
+      Contains("pass --config, or \"uvic convert") &&
+          Contains(
+              "bare.pth NAME.safetensors --num_heads N\" writes a file that holds its config"));
 }

@@ -1,5 +1,6 @@
 #include "app/training/fine_tune.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "app/options/options.h"
@@ -137,4 +138,21 @@ TEST_CASE("fine-tuning: what can't be started from is refused by name", "[fine_t
                              {model::named_weights(*state.model), {}});
   config.init = (scratch / "bare.safetensors").string();
   CHECK_THROWS_WITH(start_from(config, {}, state), Contains("uvic convert"));
+}
+
+TEST_CASE("fine-tuning: what was assumed of the source's config is recorded", "[fine_tune]") {
+  const Scratch scratch;
+  auto config = tiny(3);
+  auto source = state_of(config, 1);
+  const auto weights = scratch / "converted.safetensors";
+  source.save_weights(
+      weights, {{"uvic.config", "# assumed: num_heads = 2 (8 channels each)\n" + to_toml(config)}});
+  config.init = weights.string();
+  auto state = state_of(config, 2);
+  const auto start = start_from(config, {}, state);
+  CHECK(start.record.at("assumed") == nlohmann::json({"num_heads = 2 (8 channels each)"}));
+  CHECK_THAT(start.metadata, Contains("num_heads = 2 (8 channels each)"));
+  CHECK(std::count(start.lines.begin(),
+                   start.lines.end(),
+                   "  assumed: num_heads = 2 (8 channels each)") == 1);
 }
