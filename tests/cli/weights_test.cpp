@@ -7,8 +7,8 @@
 #include <thread>
 
 #include "data/formats/atomic_file.h"
-#include "data/formats/json.h"
 #include "data/formats/image_file.h"
+#include "data/formats/json.h"
 #include "data/formats/npy.h"
 #include "tests/cli/program.h"
 #include "tests/cli/refusal.h"
