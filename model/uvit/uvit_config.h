@@ -23,23 +23,23 @@ struct UViTConfig {
   int64_t depth = 12;
   int64_t num_heads = 8;
   double mlp_ratio = 4.0;
-  bool qkv_bias = false;
   double qk_scale = 0.0;
-  bool mlp_time_embed = false;
   int64_t num_classes = -1;
   int64_t clip_dim = 0;
   int64_t num_clip_token = 0;
-  bool conv = true;
-  bool skip = true;
-  bool use_checkpoint = false;
   std::string attention = "cog";
   std::string placement = "inner";
   std::string init = "official";
   std::string norm = "layer";
   std::string mlp = "gelu";
+  double rope_theta = 100;
+  bool qkv_bias = false;
+  bool mlp_time_embed = false;
+  bool conv = true;
+  bool skip = true;
+  bool use_checkpoint = false;
   bool qk_norm = false;
   bool rope = false;
-  double rope_theta = 100;
   bool value_residual = false;
 
   template <class Visitor>
