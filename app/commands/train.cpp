@@ -19,6 +19,7 @@
 #include "app/sampling/generate.h"
 #include "app/training/fine_tune.h"
 #include "app/training/image_snapshots.h"
+#include "app/training/input_files.h"
 #include "app/training/job.h"
 #include "app/training/memory_estimate.h"
 #include "app/training/objective.h"
@@ -336,6 +337,7 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
 
   RunDir run(options.out);
   const bool writes = !group || group->is_first();
+  if (writes) require_input_files(options, run.states().empty());
   writes ? run.open_for_training() : run.leave_to_another();
   TrainState state(options.model, options.optimizer, static_cast<uint64_t>(options.seed), device);
   TrainLaunch launch{options,

@@ -3,6 +3,7 @@
 #include <sstream>
 #include <utility>
 
+#include "app/options/known_fields.h"
 #include "app/options/options.h"
 #include "app/options/plain_number.h"
 #include "base/text_format.h"
@@ -14,13 +15,13 @@ bool is_advanced(const std::string& group) {
   return base::ends_with(group, detail::kAdvancedGroup);
 }
 
-/// Choices by option; the name, because another option may come to the same address later.
-struct KnownChoices {
+/// Fields by option; the name, because another option may come to the same address later.
+struct KnownField {
   std::string name;
-  std::vector<std::string> words;
+  base::Field field;
 };
-std::map<const CLI::Option*, KnownChoices>& known_choices() {
-  static std::map<const CLI::Option*, KnownChoices> known;
+std::map<const CLI::Option*, KnownField>& known_fields() {
+  static std::map<const CLI::Option*, KnownField> known;
   return known;
 }
 
@@ -99,18 +100,23 @@ void show_default(CLI::App& command,
 
 namespace detail {
 
-std::vector<std::string> choices_of(const CLI::Option& option) {
-  const auto found = known_choices().find(&option);
+const base::Field* field_of(const CLI::Option& option) {
+  const auto found = known_fields().find(&option);
   const bool is_known =
-      found != known_choices().end() && option.get_single_name() == found->second.name;
-  return is_known ? found->second.words : std::vector<std::string>();
+      found != known_fields().end() && option.get_single_name() == found->second.name;
+  return is_known ? &found->second.field : nullptr;
+}
+
+std::vector<std::string> choices_of(const CLI::Option& option) {
+  std::vector<std::string> names;
+  if (const auto* field = field_of(option))
+    for (const auto& choice : field->choices()) names.push_back(choice.name);
+  return names;
 }
 
 void describe(CLI::Option& option, const std::string& name, const base::Field& field) {
   option.description(field.text());
-  auto& known = known_choices()[&option];
-  known = {name, {}};
-  for (const auto& choice : field.choices()) known.words.push_back(choice.name);
+  known_fields().insert_or_assign(&option, KnownField{name, field});
   const auto dot = name.find('.');
   auto group = dot == std::string::npos ? std::string("Options") : "[" + name.substr(0, dot) + "]";
   if (!field.readers().empty()) group += ", with " + field.readers();

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "app/options/assets.h"
+#include "app/options/known_fields.h"
 #include "app/options/options.h"
 #include "app/options/suggestion.h"
 #include "data/formats/file_kind.h"
@@ -133,11 +134,25 @@ const char* wanted_instead(const CLI::Option& option, const toml::node& node) {
   return node.is_string() ? nullptr : "a string in quotes";
 }
 
+/// Checks a number against the range of its option. Throws std::invalid_argument.
+void check_range(const CLI::Option& option, const std::string& name, const toml::node& node) {
+  const auto* field = detail::field_of(option);
+  if (!field) return;
+  if (const auto* integer = node.as_integer()) field->check(name, integer->get());
+  if (const auto* number = node.as_floating_point()) field->check(name, number->get());
+}
+
+/// What reads a file.
+enum class ConfigUse {
+  kGiven,  ///< --config of a command: values out of range are refused with their line
+  kPart,   ///< one config of a larger one, or of an earlier version
+};
+
 class TomlConfig : public CLI::Config {
  public:
   /// `name` appears in messages; empty: the file name of the option --config.
-  explicit TomlConfig(const CLI::App* app, bool keep_unknown = false, std::string name = "")
-      : app_(app), keep_unknown_(keep_unknown), name_(std::move(name)) {}
+  TomlConfig(const CLI::App* app, ConfigUse use, bool keep_unknown = false, std::string name = "")
+      : app_(app), use_(use), keep_unknown_(keep_unknown), name_(std::move(name)) {}
 
   std::string to_config(const CLI::App*, bool, bool, std::string) const override {
     throw std::logic_error("to_toml() writes the record of a run");
@@ -175,6 +190,13 @@ class TomlConfig : public CLI::Config {
       }
       if (const char* wanted = wanted_instead(*known, *node))
         throw error(file, line, fmt::format("{} must be {}, got {}", name, wanted, type_of(*node)));
+      if (use_ == ConfigUse::kGiven) {
+        try {
+          check_range(*known, name, *node);
+        } catch (const std::invalid_argument& e) {
+          throw error(file, line, std::string(e.what()).substr(2));  // without "--"
+        }
+      }
       CLI::ConfigItem item;
       if (&target != app_) item.parents = {target.get_name()};
       item.name = name;
@@ -230,7 +252,8 @@ class TomlConfig : public CLI::Config {
     try {
       *table = toml::parse(text, file);
     } catch (const toml::parse_error& e) {
-      throw error(file, e.source().begin.line, std::string(e.description()));
+      throw error(
+          file, e.source().begin.line, fmt::format("this is not TOML: {}", e.description()));
     }
     Leaves own, all;
     try {
@@ -274,6 +297,7 @@ class TomlConfig : public CLI::Config {
   }
 
   const CLI::App* app_;
+  ConfigUse use_;
   bool keep_unknown_;
   std::string name_;
   mutable bool is_read_ = false;
@@ -291,7 +315,7 @@ void enable_config_file(CLI::App& app,
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->transform([find_file](std::string name) { return find_file(name).string(); });
-  app.config_formatter(std::make_shared<TomlConfig>(&app));
+  app.config_formatter(std::make_shared<TomlConfig>(&app, ConfigUse::kGiven));
 }
 
 void read_toml_into(CLI::App& app, const std::filesystem::path& path, bool keep_unknown) {
@@ -299,7 +323,7 @@ void read_toml_into(CLI::App& app, const std::filesystem::path& path, bool keep_
   if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
     throw std::invalid_argument(fmt::format("{}: not a regular file", path.string()));
   app.set_config("--config", "", "", true);
-  app.config_formatter(std::make_shared<TomlConfig>(&app, keep_unknown));
+  app.config_formatter(std::make_shared<TomlConfig>(&app, ConfigUse::kPart, keep_unknown));
   try {
     app.parse(std::vector<std::string>{path.string(), "--config"});  // CLI11 reads from the back
   } catch (const CLI::FileError&) {
@@ -313,7 +337,7 @@ void read_toml_text_into(CLI::App& app,
                          const std::string& text,
                          const std::string& name,
                          bool keep_unknown) {
-  app.config_formatter(std::make_shared<TomlConfig>(&app, keep_unknown, name));
+  app.config_formatter(std::make_shared<TomlConfig>(&app, ConfigUse::kPart, keep_unknown, name));
   std::istringstream stream(text);
   try {
     app.parse_from_stream(stream);

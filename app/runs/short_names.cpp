@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "app/runs/network_options.h"
 #include "base/check.h"
 
 namespace uvic::app {
@@ -16,10 +17,8 @@ bool starts_with(const std::string& text, const char* with) { return text.rfind(
 /// Whether a network of that kind, or its training, reads the option.
 bool is_read(const std::string& option, const RunConfig& config) {
   const auto& kind = config.model.kind;
-  const bool is_uvit = kind == "uvit", is_lm = kind == "decoder_lm";
-  if (starts_with(option, "model.decoder_lm.")) return is_lm;
-  if (starts_with(option, "model.small.")) return !is_uvit && !is_lm;
-  if (starts_with(option, "model.")) return is_uvit || option == "model.kind";
+  const bool is_uvit = kind == "uvit";
+  if (starts_with(option, "model.")) return is_read_by_network(option, kind);
   if (starts_with(option, "tokens.")) return !is_uvit;
   for (const auto* of_images : {"diffusion.", "sample.", "dataset."})
     if (starts_with(option, of_images)) return is_uvit;

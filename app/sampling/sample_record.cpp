@@ -1,6 +1,7 @@
 #include "app/sampling/sample_record.h"
 
 #include "app/options/fields_json.h"
+#include "app/runs/network_options.h"
 #include "model/kernels/cpu/isa.h"
 
 namespace uvic::app {
@@ -12,7 +13,7 @@ nlohmann::json sample_record(const SampleSource& source,
   nlohmann::json record = {{"checkpoint", source.weights.string()},
                            {"checkpoint_sha256", source.weights_sha256},
                            {"images_seen", source.images_seen},
-                           {"model", fields_json(source.training.model)},
+                           {"model", network_record(source.training.model)},
                            {"diffusion", fields_json(settings.diffusion)},
                            {"sampler", settings.sampler.sampler},
                            {"steps", settings.sampler.steps},
@@ -29,7 +30,7 @@ nlohmann::json sample_record(const SampleSource& source,
   if (guide) {
     record["guide"] = guide->weights.string();
     record["guide_sha256"] = guide->weights_sha256;
-    record["guide_model"] = fields_json(guide->training.model);
+    record["guide_model"] = network_record(guide->training.model);
     record["guide_diffusion"] = fields_json(guide->training.diffusion);
     if (!guide->assumed.empty()) record["guide_assumed"] = guide->assumed;
   }

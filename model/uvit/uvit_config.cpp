@@ -75,8 +75,8 @@ NetworkInput input_of(const UViTConfig& c) {
 ActivationBytes activation_bytes(const UViTConfig& c, const ActivationSettings& settings) {
   const double compute = settings.bf16 ? 2 : kFloat;
   const auto rows = static_cast<double>(c.extras() + c.patches());
-  const double joining = c.skip ? static_cast<double>(c.depth / 2) : 0,
-               plain = static_cast<double>(c.blocks()) - joining;
+  const int joining_blocks = c.skip ? c.depth / 2 : 0;
+  const double joining = joining_blocks, plain = static_cast<double>(c.blocks()) - joining;
   const bool scores = !settings.fused_kernels || !attention_kind(c.attention).score;
   auto block = bytes_of_block(c, compute, /*fused=*/!scores && settings.cpu && !c.changes_blocks());
   const double of_options = bytes_of_options(c, compute);
@@ -187,7 +187,8 @@ double forward_flops(const UViTConfig& c) {
   const double block =
       tokens * (4 * dim * dim + mlp) + 2 * tokens * tokens * dim;    // qkv and proj, MLP, attention
   double products = c.blocks() * block + 2 * patches * patch * dim;  // patch_embed and decoder_pred
-  if (c.skip) products += c.depth / 2 * tokens * 2 * dim * dim;
+  const int joining_blocks = c.skip ? c.depth / 2 : 0;
+  products += joining_blocks * tokens * 2 * dim * dim;
   if (c.mlp_time_embed) products += 8 * dim * dim;
   products += static_cast<double>(c.num_clip_token) * c.clip_dim * dim;
   if (c.conv) products += 9.0 * c.in_chans * c.in_chans * c.img_size * c.img_size;

@@ -195,6 +195,22 @@ TEST_CASE("senseless options of sampling are refused before there is a run", "[l
   }
 }
 
+TEST_CASE("a missing file among the options is refused before there is a run", "[launch]") {
+  const Scratch scratch;
+  const auto run = scratch / "run";
+  const auto missing = (scratch / "none.npz").string();
+  for (const Words& words : {Words{"--score_ref", missing, "--score_images", "16"},
+                             Words{"--inception", missing, "--score_images", "16"},
+                             Words{"--init", missing},
+                             Words{"--init", missing + "@64"}}) {
+    check_refused_after_notes(run_uvic(quick(run, 32) + words), 1, words[0] + " " + words[1]);
+    CHECK_FALSE(fs::exists(run));
+  }
+  // Without scores their reference is not read; a run that continues does not read --init.
+  REQUIRE(run_uvic(quick(run, 32) + Words{"--score_ref", missing}).exit_code == 0);
+  CHECK(run_uvic(quick(run, 32) + Words{"--init", missing}).exit_code == 0);
+}
+
 TEST_CASE("a folder of other files is no place for a run", "[launch]") {
   const Scratch scratch;
   std::ofstream(scratch / "thesis.tex") << "x";

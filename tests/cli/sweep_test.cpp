@@ -132,6 +132,49 @@ TEST_CASE("sweep with nothing else swept has the run's guidance; its extractor i
   CHECK(printed.at("points")[0].at("std").is_null());  // fewer than 20 images
 }
 
+TEST_CASE("sweep takes no samples of other settings for its own", "[sweep]") {
+  const Scratch scratch;
+  fs::copy(trained_run(), scratch / "run", fs::copy_options::recursive);
+  const auto sweep = [&](const char* out) {
+    return Words{"sweep",
+                 "--run",
+                 (scratch / "run").string(),
+                 "--out",
+                 (scratch / out).string(),
+                 "--samplers",
+                 "ddim",
+                 "--evaluations",
+                 "3",
+                 "--guidance_scale",
+                 "2",
+                 "--count",
+                 "20",
+                 "--num_ref",
+                 "30"};
+  };
+  const auto distance = [&](const char* out) {
+    return formats::read_json(scratch / out / "sweep.json").at("points")[0].at("distance");
+  };
+  REQUIRE(run_uvic(sweep("out")).exit_code == 0);
+  const auto before = distance("out");
+
+  const auto config = scratch / "run" / "config.toml";
+  auto text = formats::read_file(config);
+  const std::string guided_from = "guidance_t_low = ";
+  const auto at = text.find(guided_from);
+  REQUIRE(at != std::string::npos);
+  text.replace(at, text.find('\n', at) - at, guided_from + "0.5");
+  formats::write_file_atomically(config, text);
+
+  const auto refused = run_uvic(sweep("out"));
+  CHECK(refused.exit_code != 0);
+  CHECK_THAT(refused.err, Contains("another guidance_t_low"));
+  REQUIRE(run_uvic(sweep("out") + Words{"--overwrite"}).exit_code == 0);
+  REQUIRE(run_uvic(sweep("new")).exit_code == 0);
+  CHECK(distance("out") != before);
+  CHECK(distance("out") == distance("new"));
+}
+
 TEST_CASE("sweep refuses what can't be before any work", "[sweep]") {
   const Scratch scratch;
   const Words sweep = {

@@ -8,6 +8,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include <fmt/format.h>
+
 #include "data/formats/atomic_file.h"
 #include "tests/cli/program.h"
 #include "tests/cli/refusal.h"
@@ -106,6 +108,22 @@ TEST_CASE("a value of the wrong type is refused in file and flag", "[usage]") {
   write(scratch / "b.toml", "[model\n");
   check_refused(
       run_uvic({"train", "--config", (scratch / "b.toml").string(), "--dry_run"}), 2, "b.toml:1");
+}
+
+TEST_CASE("numbers out of range in a file are refused with its line", "[usage]") {
+  const Scratch scratch;
+  const auto config = (scratch / "a.toml").string();
+  const std::vector<std::pair<std::string, std::string>> wrong = {
+      {"[optimizer]\nlr = inf\n", "a.toml:2: optimizer.lr inf: give a number from 0 to 1000"},
+      {"seed = 1\nbatch_size = 0\n", "a.toml:2: batch_size 0: give a number"},
+      {"[sample]\n\nt_start = nan\n", "a.toml:3: sample.t_start nan: give a number"},
+      {"batch_size = 010\n", "a.toml:1: this is not TOML: "},
+      {"total_images = 9223372036854775808\n", "a.toml:1: this is not TOML: "},
+  };
+  for (const auto& [text, message] : wrong) {
+    write(config, text);
+    check_refused(run_uvic({"train", "--config", config, "--dry_run"}), 2, message);
+  }
 }
 
 TEST_CASE("unknown commands and flags are told with the nearest known, values by what is wanted",
@@ -244,6 +262,43 @@ TEST_CASE("a full disk ends the run with one line, and no torn file stands under
   CHECK(outcome.exit_code == 1);
   CHECK_THAT(outcome.err, Contains("No space left on device"));
   CHECK(torn.empty());
+}
+
+TEST_CASE("after a full disk the same command continues, and logs every step once", "[usage]") {
+  if (geteuid() != 0) UVIC_SKIP("mounting a small file system needs root");
+  const Scratch scratch;
+  const auto training = [](const fs::path& out) {
+    return tiny_training(out, 160) + Words{"--log_images", "16", "--checkpoint_images", "32"};
+  };
+  /// Images seen and loss of each line.
+  const auto losses = [](const fs::path& run) {
+    std::vector<std::pair<int64_t, double>> lines;
+    std::ifstream stats(run / "stats.jsonl");
+    for (std::string text; std::getline(stats, text);)
+      if (const auto line = nlohmann::json::parse(text); line.contains("loss"))
+        lines.emplace_back(line.at("images_seen"), line.at("loss"));
+    return lines;
+  };
+  REQUIRE(run_uvic(training(scratch / "whole")).exit_code == 0);
+  const auto all = losses(scratch / "whole");
+  REQUIRE(all.size() == 10);
+
+  const auto disk = scratch / "disk";
+  fs::create_directory(disk);
+  int stopped = 0;
+  for (const auto* size : {"64k", "128k", "192k", "256k", "320k"}) {
+    INFO(size);
+    if (mount("tmpfs", disk.c_str(), "tmpfs", 0, fmt::format("size={}", size).c_str()) != 0)
+      UVIC_SKIP("no tmpfs can be mounted here");
+    stopped += run_uvic(training(disk / "run")).exit_code != 0;
+    REQUIRE(mount("tmpfs", disk.c_str(), "tmpfs", MS_REMOUNT, "size=16m") == 0);
+    const auto outcome = run_uvic(training(disk / "run"));
+    const auto continued = outcome.exit_code == 0 ? losses(disk / "run") : decltype(all){};
+    umount(disk.c_str());
+    CAPTURE(outcome.err);
+    CHECK(continued == all);
+  }
+  CHECK(stopped >= 2);
 }
 
 TEST_CASE("two processes do not train in one folder", "[usage]") {

@@ -1,6 +1,7 @@
 // uvic compare: the order of its runs, what it repeats and what it doesn't.
 #include "app/commands/compare.h"
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "app/commands/compare_cost.h"
@@ -8,6 +9,7 @@
 #include "app/scoring/nearest_training.h"
 #include "data/dataset.h"
 #include "data/formats/atomic_file.h"
+#include "data/formats/image_file.h"
 #include "data/formats/json.h"
 #include "metrics/features.h"
 #include "tests/support/all_close.h"
@@ -211,6 +213,47 @@ TEST_CASE("kept results are used only for what they were made from", "[compare]"
   CHECK_THROWS_WITH(run_comparison(tiny.options, out, {other}),
                     Catch::Contains("remove that folder or choose another --out") &&
                         !Catch::Contains("--overwrite"));
+}
+
+TEST_CASE("images replaced under the same names, sizes and times are scored anew", "[compare]") {
+  Tiny tiny;
+  const auto folder = tiny.scratch / "reference";
+  fs::create_directory(folder);
+  const auto fill = [&](int first) {
+    uvic::data::DatasetOptions sixteen;
+    sixteen.image_size = 16;
+    const auto images = uvic::data::open_dataset("procedural:9", sixteen);
+    for (int i = 0; i < 24; ++i) {
+      uvic::formats::Image image{16, 16, std::vector<uint8_t>(3 * 16 * 16)};
+      std::vector<uint8_t> planes(image.rgb.size());
+      images->read(first + i, planes.data());
+      for (size_t p = 0; p < 256; ++p)
+        for (size_t c = 0; c < 3; ++c) image.rgb[3 * p + c] = planes[256 * c + p];
+      const auto bare = uvic::formats::encode_png(image, {{"Comment", "x"}}).size();
+      const auto path = folder / fmt::format("{:02d}.png", i);
+      uvic::formats::write_png(path, image, {{"Comment", std::string(2001 - bare, 'x')}});
+      REQUIRE(fs::file_size(path) == 2000);
+      fs::last_write_time(path, fs::file_time_type::clock::time_point(std::chrono::hours(1)));
+    }
+  };
+  tiny.options.held_out = folder.string();
+  const auto compare = [&](const char* name) {
+    const auto out = tiny.scratch / name;
+    const auto plan = plan_comparison(tiny.options, out, [&](RunConfig& training) {
+      training.data = "procedural";
+      training.score_ref = folder.string();
+    });
+    REQUIRE(run_comparison(tiny.options, out, {plan[0]}));
+    const auto held_out = uvic::formats::read_json(out / "scores" / "held_out.json");
+    return std::pair(uvic::formats::read_json(plan[0].score).at("distance").get<double>(),
+                     held_out.at("distance").get<double>());
+  };
+  fill(0);
+  const auto before = compare("out");
+  fill(100);
+  const auto after = compare("out");
+  CHECK(after.first != before.first);
+  CHECK(after == compare("new"));
 }
 
 TEST_CASE("the nearest rows are those of least Euclidean distance, nearest first", "[neighbours]") {
