@@ -33,7 +33,7 @@ std::vector<int64_t> parse_ranges(const std::string& option,
             text,
             wanted);
     require(
-        value < count, "{} {}: {} is not there, the last is {}", option, text, value, count - 1);
+        value < count, "{} {}: {} does not exist; the last is {}", option, text, value, count - 1);
     return value;
   };
   std::set<int64_t> numbers;

@@ -175,7 +175,7 @@ void ProcessMonitor::run() {
       if (!socket->is_closed()) continue;
       watched.peer.socket.reset();
       if (!watched.said_goodbye && !verdict_)
-        decide(lost(watched, "has died: its connection closed without a goodbye"),
+        decide(lost(watched, "has died: its connection closed without notice"),
                // The launcher knows more: the signal.
                place_.launcher == "--processes");
     }

@@ -22,7 +22,7 @@ int64_t number_of(const Environment& get, const char* name, int64_t low, int64_t
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   require(error == std::errc() && end == text.data() + text.size() && value >= low && value <= high,
-          "{} is \"{}\", wanted is a number from {} to {}; unset the launcher's variables to run "
+          "{} is \"{}\", want a number from {} to {}; unset the launcher's variables to run "
           "one process",
           name,
           text,

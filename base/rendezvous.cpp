@@ -174,7 +174,7 @@ class Host {
     if (size != place_.size)
       return fmt::format("rank {} is one of {} processes, rank 0 of {}", rank, size, place_.size);
     if (rank < 1 || rank >= place_.size)
-      return fmt::format("rank {}: wanted are 1 to {}", rank, place_.size - 1);
+      return fmt::format("rank {}: want 1 to {}", rank, place_.size - 1);
     if (const auto& there = ranks_[static_cast<size_t>(rank)]; there.socket)
       return fmt::format("another process is {}", there.name(place_.size));
     return "";
@@ -274,7 +274,7 @@ class Guest {
                                 {"machine", own.machine},
                                 {"cores", own.cores}}
                      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
-    error_ = "it has not let this process begin: others are missing";
+    error_ = "rank 0 still waits for other processes";
     // Rank 0 says who is missing; it may have begun to wait later than this process.
     constexpr auto kGrace = std::chrono::seconds(1);
     while (Clock::now() < deadline_ + kGrace) {

@@ -8,7 +8,7 @@ namespace uvic::data {
 class BatchSource {
  public:
   virtual ~BatchSource() = default;
-  /// The next batch of the endless sequence. Rethrows what reading one of its examples threw, then
+  /// The next batch of the infinite sequence. Rethrows what reading one of its examples threw, then
   /// and at every later call.
   virtual Batch next() = 0;
 };

@@ -82,7 +82,7 @@ std::vector<MergeLine> parse_merges(std::string_view text, const std::string& na
     if (at == std::string_view::npos && content.empty()) break;
     auto merge = parse_merge(content);
     if (!merge)
-      throw formats::file_error(name, fmt::format("line {} is no merge of two symbols", line));
+      throw formats::file_error(name, fmt::format("line {} is not a merge of two symbols", line));
     merges.push_back(std::move(*merge));
   }
   return merges;
@@ -224,8 +224,7 @@ void check_pipeline(const json& file, const std::string& name) {
   const auto demand = [&](bool holds, const char* part) {
     if (!holds)
       throw formats::file_error(
-          name,
-          fmt::format("its {} is not CLIP's; this reader knows CLIP's tokenizer alone", part));
+          name, fmt::format("its {} is not CLIP's; this reader knows only CLIP's tokenizer", part));
   };
   static const auto kNormalizer = json::parse(
       R"({"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Replace","pattern":{"Regex":"\\s+"},"content":" "},{"type":"Lowercase"}]})");
@@ -253,7 +252,7 @@ void check_pipeline(const json& file, const std::string& name) {
 }
 
 std::vector<MergeLine> merges_of(const json& value, const std::string& name) {
-  if (!value.is_array()) throw formats::file_error(name, "model.merges is no list");
+  if (!value.is_array()) throw formats::file_error(name, "model.merges is not a list");
   std::vector<MergeLine> merges;
   merges.reserve(value.size());
   for (const auto& item : value) {
@@ -262,8 +261,8 @@ std::vector<MergeLine> merges_of(const json& value, const std::string& name) {
     if (item.is_array() && item.size() == 2 && item[0].is_string() && item[1].is_string())
       merge = MergeLine{item[0].get<std::string>(), item[1].get<std::string>()};
     if (!merge)
-      throw formats::file_error(name,
-                                fmt::format("merge {} is no pair of symbols", merges.size() + 1));
+      throw formats::file_error(
+          name, fmt::format("merge {} is not a pair of symbols", merges.size() + 1));
     merges.push_back(std::move(*merge));
   }
   return merges;

@@ -19,7 +19,7 @@ std::optional<uint64_t> bound_of(std::string_view digits) {
   return value;
 }
 
-/// What stands in one pair of braces, or nothing where it is neither a range nor a list.
+/// What one pair of braces means, or nothing where it is neither a range nor a list.
 std::vector<std::string> alternatives(std::string_view inside, size_t limit) {
   std::vector<std::string> result;
   if (const auto dots = inside.find(".."); dots != std::string_view::npos) {

@@ -133,7 +133,7 @@ bool label_by_class_files(const FileContainer& container,
     if (!label)
       throw formats::file_error(
           container.name(),
-          fmt::format("{} is no class, want a number 0 to {}", file.path, kMaxClasses - 1));
+          fmt::format("{} is not a class, want a number 0 to {}", file.path, kMaxClasses - 1));
     listing.labels[static_cast<size_t>(i)] = *label;
   });
   name_classes(container, listing);

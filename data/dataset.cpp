@@ -30,8 +30,10 @@ uint64_t parse_seed(const std::string& source) {
   uint64_t seed = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), seed);
   if (digits.empty() || error != std::errc() || end != digits.data() + digits.size())
-    throw std::invalid_argument(fmt::format(
-        "{}: \"{}\" is no seed; write procedural or, with a seed, procedural:7", source, digits));
+    throw std::invalid_argument(
+        fmt::format("{}: \"{}\" is not a seed; write procedural or, with a seed, procedural:7",
+                    source,
+                    digits));
   return seed;
 }
 
@@ -134,8 +136,8 @@ base::Table<DataSource>& data_sources() {
            /*labelled=*/true,
            open_procedural},
           {"procedural-text",
-           "the same with captions, less some combinations of shape and colour "
-           "(procedural-text:unseen has those alone, procedural-text:colour labels by colour)",
+           "the same with captions, without some combinations of shape and colour "
+           "(procedural-text:unseen has only those, procedural-text:colour labels by colour)",
            /*labelled=*/true,
            open_procedural_text},
           {"cifar10",

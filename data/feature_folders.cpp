@@ -41,8 +41,8 @@ ExampleFormat format_of(const std::string& path, at::IntArrayRef shape) {
   if (shape.size() != 3 || shape[0] < 2 || shape[0] % 2 != 0 || shape[1] != shape[2] ||
       shape[1] < 1)
     throw file_error(path,
-                     fmt::format("shape [{}]; the moments of a latent are [2 z, S, S], as "
-                                 "[8, 32, 32] of a 256 px image",
+                     fmt::format("shape [{}]; the moments of a latent are [2 z, S, S], such as [8, "
+                                 "32, 32] of a 256 px image",
                                  fmt::join(shape, ", ")));
   return {true, shape[0], shape[1], 0, 0};
 }
@@ -164,9 +164,10 @@ CaptionedFeatures::CaptionedFeatures(fs::path folder) : folder_(std::move(folder
   const auto context = context_feature_path(folder_, 0, 0);
   const auto shape = formats::read_npy(open_feature(context)).sizes().vec();
   if (shape.size() != 2)
-    throw file_error(context.string(),
-                     fmt::format("shape [{}]; context features are [tokens, width], as [77, 768]",
-                                 fmt::join(shape, ", ")));
+    throw file_error(
+        context.string(),
+        fmt::format("shape [{}]; context features are [tokens, width], such as [77, 768]",
+                    fmt::join(shape, ", ")));
   format_.context_tokens = shape[0], format_.context_dim = shape[1];
   for (const auto& place : {folder_, folder_.parent_path()}) {
     const auto path = place / "empty_context.npy";

@@ -12,7 +12,7 @@
 
 namespace uvic::data {
 
-/// What `uvic encode` writes beside the official files: the file that marks a finished folder.
+/// What `uvic encode` writes next to the official files: the file that marks a finished folder.
 inline constexpr const char* kFolderRecord = "features.json";
 
 /// FOLDER/INDEX.npy and FOLDER/INDEX_CAPTION.npy.

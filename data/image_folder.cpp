@@ -49,7 +49,7 @@ class Walk {
                                   "a link to a folder that it is in; remove the link");
       const bool is_new = entered_.insert(place).second;
       if (!prefix.empty())
-        take_({prefix, 0, 0, is_new ? "" : "another way to a folder that is listed already"});
+        take_({prefix, 0, 0, is_new ? "" : "another path to a folder that is listed already"});
       if (!is_new) return;
       path_.push_back(place);
       std::error_code ignored;
@@ -78,11 +78,11 @@ class Walk {
     if (::stat(path.c_str(), &status) != 0)
       file.left_out = lstat(path.c_str(), &status) == 0 && S_ISLNK(status.st_mode)
                           ? "a link that leads nowhere"
-                          : "no regular file";
+                          : "not a regular file";
     else if (S_ISDIR(status.st_mode))
       return enter(path, file.path + "/", among_samples);
     else if (!S_ISREG(status.st_mode))
-      file.left_out = "no regular file";
+      file.left_out = "not a regular file";
     else if (among_samples && belongs_to_samples(path))
       return;
     else if (among_samples && !is_named_by_seed(path))

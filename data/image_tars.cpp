@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// How much of all archives is listed, for the user; several threads tell.
+/// How much of all archives is listed, for the user; several threads report.
 class ListingProgress {
  public:
   explicit ListingProgress(const std::vector<fs::path>& paths) : listed_(paths.size()) {

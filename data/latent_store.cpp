@@ -96,7 +96,8 @@ LatentStoreInfo LatentStoreInfo::from_json(const json& object, const std::string
   if (const auto version = read.count("version", 1, kMost); version > kStoreVersion)
     throw file_error(
         file,
-        fmt::format("of version {}, this uvic reads {}; use a newer uvic", version, kStoreVersion));
+        fmt::format(
+            "has version {}, this uvic reads {}; use a newer uvic", version, kStoreVersion));
   LatentStoreInfo info;
   info.images = read.count("images", 1, kMost);
   info.channels = read.count("channels", 2, kMostWide);

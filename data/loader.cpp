@@ -19,7 +19,7 @@
 namespace uvic::data {
 namespace {
 
-// Words that keep the loader's uses of one seed apart.
+// Words that separate the loader's uses of one seed.
 constexpr uint64_t kOrderStream = 0x6f72646572;  // "order"
 constexpr uint64_t kFlipStream = 0x666c6970;     // "flip"
 constexpr uint64_t kCaptionStream = 0x63617074;  // "capt"
@@ -101,7 +101,7 @@ struct Loader::State {
     for (auto& thread : threads) thread.join();
   }
 
-  /// Reads the image at `position` of the endless sequence, and returns its label.
+  /// Reads the image at `position` of the infinite sequence, and returns its label.
   int64_t read(int64_t position, const ExampleFormat& format, const ExampleMemory& to) const {
     const int64_t epoch = position / dataset.size();
     const auto at = static_cast<uint64_t>(position);

@@ -20,11 +20,11 @@ struct LoaderOptions {
   bool others = false;  ///< with other_images and other_labels of each example
 };
 
-/// Endless batches over an epoch-wise permutation. Two loaders of equal (dataset, options,
-/// images_seen) give equal batches, whatever the number of workers. `images_seen` counts pictures
+/// Batches without end over an epoch-wise permutation. Two loaders of equal (dataset, options,
+/// images_seen) give equal batches, whatever the number of workers. `images_seen` counts images
 /// over all ranks.
 ///
-/// The picture at position p of the endless sequence is permutation(seed, p / size)(p mod size),
+/// The image at position p of the infinite sequence is permutation(seed, p / size)(p mod size),
 /// flipped if a bit of hash(seed, p) says so: nothing else is state, so a run may stop at any p and
 /// go on with any batch size. A batch covers positions images_seen .. images_seen + batch_size - 1,
 /// epochs following each other without a gap; rank r of `world` gets the slice from batch_size r / world
@@ -50,7 +50,7 @@ class Loader : public BatchSource {
   std::unique_ptr<State> state_;
 };
 
-/// Pictures `begin` .. `end` - 1 in the dataset's own order, unflipped, read by `threads` threads
+/// Images `begin` .. `end` - 1 in the dataset's own order, unflipped, read by `threads` threads
 /// (0: all cores).
 Batch read_range(const Dataset& dataset, int64_t begin, int64_t end, int64_t threads = 0);
 

@@ -11,7 +11,7 @@
 
 namespace uvic::data {
 
-/// Pictures `index` = 0 .. size - 1 of the set named by `seed`; the class is index mod 10.
+/// Images `index` = 0 .. size - 1 of the set named by `seed`; the class is index mod 10.
 ///
 /// One antialiased shape (its signed distance gives each pixel's coverage) of 45 to 80 % of the
 /// side, in a saturated colour, on a muted gradient, stripes, checks or soft noise. Drawn with IEEE

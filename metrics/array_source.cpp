@@ -152,7 +152,7 @@ void take_features(const Arrays& arrays, const std::string& name, ArrayRoles& ro
     const auto found = arrays.find(part);
     if (name != "features" || found == arrays.end()) continue;
     if (!is_features(found->second))
-      throw std::runtime_error(fmt::format("{} is no floating array [N, D]", part));
+      throw std::runtime_error(fmt::format("{} is not a floating-point array [N, D]", part));
     *role = part;
     add_text(roles, array_text(part, found->second));
   }
@@ -187,7 +187,7 @@ std::string only_one(const std::string& path,
                      const Arrays& arrays) {
   if (names.size() > 1)
     refuse(path,
-           fmt::format("{} arrays could be the {} ({}); choose one, as {}:{}",
+           fmt::format("{} arrays could be the {} ({}); choose one, such as {}:{}",
                        names.size(),
                        what,
                        fmt::join(names, ", "),
@@ -280,10 +280,11 @@ ArrayRoles recognise_arrays(const ArrayPath& source) {
   const auto image = only_one(path, images, "images", arrays);
   const auto feature = only_one(path, features, "features", arrays);
   if (!image.empty() && !feature.empty())
-    refuse(path,
-           fmt::format(
-               "images ({0}) and features ({1}); choose one, as {2}:{1}", image, feature, path),
-           arrays);
+    refuse(
+        path,
+        fmt::format(
+            "images ({0}) and features ({1}); choose one, such as {2}:{1}", image, feature, path),
+        arrays);
   if (!image.empty()) take_images(arrays, image, roles);
   if (!feature.empty()) take_features(arrays, feature, roles);
   if (roles.text.empty() && !covariances.empty())
@@ -321,7 +322,7 @@ class ArrayImages : public data::Dataset {
     const auto least = labels_.min().item<int64_t>(), most = labels_.max().item<int64_t>();
     if (least < 0 || most >= int64_t{1} << 20)
       throw std::runtime_error(fmt::format(
-          "{}: labels {} run from {} to {}; want 0 to 1048575, or choose the images alone",
+          "{}: labels {} run from {} to {}; want 0 to 1048575, or choose only the images",
           source.path,
           roles.labels,
           least,

@@ -1,4 +1,4 @@
-// One pass over pictures that gathers all that the metrics need.
+// One pass over images that gathers all that the metrics need.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +14,13 @@
 
 namespace uvic::metrics {
 
-/// What to keep beside the statistics, which take the same memory for any number of pictures.
+/// What to keep besides the statistics, which take the same memory for any number of images.
 struct CollectOptions {
   bool features = false;      ///< every feature vector: KID, precision and recall
   bool spatial = false;       ///< statistics of the spatial features: sFID
   bool spatial_rows = false;  ///< with spatial: every such vector too, to be kept in a file
   bool logits = false;        ///< every vector of logits: Inception Score
-  bool error_bars = false;    ///< statistics of each tenth of the pictures: jackknife
+  bool error_bars = false;    ///< statistics of each tenth of the images: jackknife
 };
 
 struct Collected {
@@ -28,15 +28,15 @@ struct Collected {
   SizeCounts sizes;  ///< of the images as they came; empty where they came from a file of features
   FeatureStatistics statistics;
   std::optional<FeatureStatistics> spatial;
-  /// Statistics of all pictures but those of part k of ten (part_of in blocks.h); empty for fewer
-  /// than 20 pictures.
+  /// Statistics of all images but those of part k of ten (part_of in blocks.h); empty for fewer
+  /// than 20 images.
   std::vector<FeatureStatistics> without_block;
   torch::Tensor features;      ///< float32 [N, D]
   torch::Tensor spatial_rows;  ///< float32 [N, S]
   torch::Tensor logits;        ///< float32 [N, K]
 };
 
-/// Reads the stream to its end; `progress`, if given, hears the number of pictures done after each
+/// Reads the stream to its end; `progress`, if given, hears the number of images done after each
 /// batch. The result is the same bit for bit however the stream is cut into batches. Throws
 /// std::invalid_argument if the extractor lacks what is asked for, and what the stream throws.
 Collected collect(const FeatureExtractor& extractor,
@@ -63,7 +63,7 @@ Collected collect_shared(base::ProcessGroup& group,
                          const std::function<void(int64_t)>& progress = {});
 
 /// The same of activations already computed, as far as they go. Throws std::invalid_argument if
-/// what is asked for is not there, or if they are not of the same number of pictures.
+/// what is asked for is not there, or if they are not of the same number of images.
 Collected collect_activations(const Activations& activations, const CollectOptions& options = {});
 
 /// Throws std::invalid_argument, beginning with `what`, if the set lacks something of `needed`:

@@ -14,7 +14,7 @@
 namespace uvic::metrics {
 namespace {
 
-constexpr int64_t kGroup = 32;  // pictures of one forward pass on one thread
+constexpr int64_t kGroup = 32;  // images of one forward pass on one thread
 
 torch::nn::Conv2d conv(int64_t in, int64_t out, int64_t size, int64_t stride = 1) {
   return torch::nn::Conv2d(

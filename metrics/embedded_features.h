@@ -34,7 +34,7 @@ class EmbeddedNetImpl : public torch::nn::Module {
     torch::Tensor logits;    ///< [N, num_classes]
   };
 
-  /// Features join four views of the picture, so that a distance sees colour and grain as well as
+  /// Features join four views of the image, so that a distance sees colour and grain as well as
   /// content: mean and standard deviation over places of the first layer's 32 channels, mean of the
   /// third layer's 64, and the hidden layer's 128 before its rectifier.
   Output describe(const torch::Tensor& x);
@@ -55,7 +55,7 @@ class EmbeddedNetImpl : public torch::nn::Module {
 };
 TORCH_MODULE(EmbeddedNet);
 
-/// A trained network with what turns its features into standard scores over its training pictures.
+/// A trained network with what turns its features into standard scores over its training images.
 struct EmbeddedWeights {
   EmbeddedNet net{nullptr};
   torch::Tensor feature_mean, feature_std;  ///< float32 [256]

@@ -1,4 +1,4 @@
-// Trains the embedded feature network on a labelled set of pictures.
+// Trains the embedded feature network on a labelled set of images.
 #pragma once
 
 #include <cstdint>
@@ -46,8 +46,8 @@ struct EmbeddedTrainingProgress {
   double accuracy = 0;  ///< in [0, 1], since the last report
 };
 
-/// AdamW on the cross-entropy of the classes, then the mean and deviation of each feature over the
-/// first 10,000 pictures. `report` is called about every two seconds, and at the end. Weights come
+/// AdamW on the cross-entropy of the classes, then mean and std of each feature over the
+/// first 10,000 images. `report` is called about every two seconds, and at the end. Weights come
 /// back rounded to float16, as stored. Throws std::invalid_argument for a set without at least two
 /// classes.
 EmbeddedWeights train_embedded(

@@ -13,7 +13,7 @@ namespace uvic::metrics {
 ///
 /// tr sqrt(S1 S2) is the sum of the square roots of the eigenvalues of L^T S1 L with S2 = L L^T: a
 /// symmetric matrix, so the result is real, and finite for rank-deficient covariances (fewer
-/// pictures than features). Equal statistics give exactly 0; rounding never gives less. Throws
+/// images than features). Equal statistics give exactly 0; rounding never gives less. Throws
 /// std::invalid_argument if dimensions differ, std::runtime_error on NaN or infinity. Source:
 /// Dowson and Landau 1982; Heusel et al. 2017, arXiv:1706.08500, eq. 6.
 double frechet_distance(const FeatureStatistics& a, const FeatureStatistics& b);
@@ -29,10 +29,10 @@ class FrechetReference {
   torch::Tensor factor_;  // L [D, D]
 };
 
-/// What leaving out a tenth of the pictures at a time tells of a distance.
+/// What leaving out a tenth of the images at a time says of a distance.
 struct JackknifeEstimate {
-  double std = 0;           ///< of the distance, over sets of pictures of this size
-  double extrapolated = 0;  ///< to endless pictures, as the distance's bias falls with 1 / N
+  double std = 0;           ///< of the distance, over sets of images of this size
+  double extrapolated = 0;  ///< to infinitely many images, as the distance's bias falls with 1 / N
 };
 
 /// Grouped jackknife over g parts with d_k the distance without part k, m their mean:

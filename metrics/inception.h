@@ -16,7 +16,7 @@ namespace uvic::metrics {
 
 struct InceptionOptions {
   std::string protocol =
-      "pytorch-fid";  ///< pytorch-fid | tf1 | clean: how pictures come to 299 x 299
+      "pytorch-fid";  ///< pytorch-fid | tf1 | clean: how images come to 299 x 299
   int64_t dimensions =
       2048;  ///< 64 | 192 | 768 | 2048: after which pooling stage features are taken
   std::string precision = "fp32";  ///< fp32 | bf16
@@ -38,7 +38,7 @@ std::unique_ptr<FeatureExtractor> make_inception(
     const std::string& sha256,
     const InceptionOptions& options);
 
-/// make_inception from the .pth file. Where `path` is empty or absent the error tells which file to
+/// make_inception from the .pth file. Where `path` is empty or absent the error says which file to
 /// download, and how.
 std::unique_ptr<FeatureExtractor> load_inception(const std::filesystem::path& path,
                                                  const InceptionOptions& options);

@@ -85,7 +85,7 @@ torch::Tensor bilinear(const torch::Tensor& images,
   return out;
 }
 
-/// The same of pictures on another device, in tensor code.
+/// The same of images on another device, in tensor code.
 torch::Tensor bilinear_along(const torch::Tensor& x, const BilinearAxis& axis, int64_t dim) {
   const auto index = [&](const std::vector<int64_t>& places) {
     return torch::tensor(places).to(x.device());

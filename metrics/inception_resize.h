@@ -1,4 +1,4 @@
-// The three ways in which published tools bring pictures to Inception's 299 x 299, each to the last
+// The three ways in which published tools bring images to Inception's 299 x 299, each to the last
 // bit that matters.
 #pragma once
 
@@ -11,7 +11,7 @@ namespace uvic::metrics {
 
 constexpr int64_t kInceptionImageSize = 299;  // px
 
-/// A way to make the network's input from pictures: its name in options, words for reports, the
+/// A way to make the network's input from images: its name in options, words for reports, the
 /// definition.
 struct InceptionProtocol {
   const char* name;
@@ -20,7 +20,7 @@ struct InceptionProtocol {
       const torch::Tensor& images);  ///< uint8 [N, 3, H, W] -> float32 [N, 3, 299, 299]
 };
 
-/// pytorch-fid | tf1 | clean; the error for an unknown name lists the known.
+/// The protocol of that name; the error for an unknown one lists the known.
 const InceptionProtocol& inception_protocol(const std::string& name);
 std::vector<std::string> inception_protocol_names();
 

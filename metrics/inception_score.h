@@ -13,9 +13,9 @@ struct InceptionScore {
 };
 
 /// exp(mean_i KL(p(y | x_i) || p(y))) in each of `splits` equal parts (part_of in blocks.h:
-/// pictures sorted by class make no parts of few classes), p = softmax(logits), p(y) its mean.
+/// images sorted by class make no parts of few classes), p = softmax(logits), p(y) its mean.
 /// Between 1 and the number of classes. logits [N, K]. Throws std::invalid_argument for fewer
-/// pictures than splits. Source: Salimans et al. 2016, arXiv:1606.03498.
+/// images than splits. Source: Salimans et al. 2016, arXiv:1606.03498.
 InceptionScore inception_score(const torch::Tensor& logits, int64_t splits = 10);
 
 }  // namespace uvic::metrics

@@ -9,16 +9,16 @@ namespace uvic::metrics {
 
 struct KidOptions {
   int64_t subsets = 100;
-  int64_t subset_size = 1000;  ///< pictures; the smaller set bounds it
-  uint64_t seed = 0;           ///< which pictures make the subsets
+  int64_t subset_size = 1000;  ///< images; the smaller set bounds it
+  uint64_t seed = 0;           ///< which images make the subsets
 };
 
-/// Mean and spread over subsets.
+/// Mean and standard deviation over subsets.
 struct KidResult {
   double mean = 0;
   double std = 0;           ///< standard deviation over subsets, divisor n
   int64_t subset_size = 0;  ///< as used
-  int64_t subsets = 0;      ///< as used: 1 where a subset holds every picture of both sets
+  int64_t subsets = 0;      ///< as used: 1 where a subset holds every image of both sets
 };
 
 /// MMD^2 with k(x, y) = (x.y / D + 1)^3, unbiased, so that it may be slightly below 0 for sets

@@ -133,7 +133,7 @@ FeatureStatistics read_gaussian(const ArrayFile& file,
     throw statistics_error(file.path(), covariance + " is not symmetric");
   s.covariance = asymmetry > kRounding * largest ? (given + given.t()) / 2 : given.clone();
   if (!is_covariance(s.covariance, c10::elementSize(file.read(covariance).scalar_type())))
-    throw statistics_error(file.path(), covariance + " has negative eigenvalues: no covariance");
+    throw statistics_error(file.path(), covariance + " has negative eigenvalues: not a covariance");
   return s;
 }
 
@@ -155,7 +155,7 @@ FeatureStatistics read_statistics(const std::filesystem::path& path) {
   if (file.has("count")) {
     const auto count = file.read("count");
     if (count.numel() != 1 || !torch::isIntegralType(count.scalar_type(), false))
-      throw statistics_error(file.path(), "count is no integer");
+      throw statistics_error(file.path(), "count is not an integer");
     s.count = count.item<int64_t>();
   }
   if (file.has("provenance")) {

@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t kScriptCpuGroup = 16, kScriptCudaGroup = 64;
 
-/// The interpreter tells the whole way to the fault; what failed is in the last line.
+/// The interpreter prints the whole stack; what failed is in the last line.
 std::string last_line(std::string text) {
   text.erase(text.find_last_not_of(" \n\r\t") + 1);
   return text.substr(text.rfind('\n') + 1);
@@ -128,7 +128,7 @@ class TorchScriptExtractor : public FeatureExtractor {
           images.size(3),
           last_line(e.what()),
           takes_floats(images)
-              ? "; it must take uint8 and convert by itself, as x.float(): float32 it takes"
+              ? "; it takes float32, and must take uint8: convert inside it by x.float()"
               : ""));
     }
     if (!output.isTensor() || output.toTensor().dim() < 2 ||
@@ -168,7 +168,7 @@ std::unique_ptr<FeatureExtractor> load_torchscript(const std::filesystem::path& 
   } catch (const c10::Error& e) {
     const auto kind = formats::foreign_text(formats::read_beginning(path, 512));
     throw std::runtime_error(
-        fmt::format("{}: no TorchScript file{}",
+        fmt::format("{}: not a TorchScript file{}",
                     path.string(),
                     kind.empty() ? fmt::format(" ({})", e.what_without_backtrace()) : kind));
   }

@@ -117,7 +117,7 @@ base::Table<NetworkKind>& kinds() {
               "mlp", "MLP on a window of tokens", "window_mlp.0.weight"),
           small_network<CisformerImpl, kCisformer>(
               "cisformer",
-              "transformer with projections of its own for each place",
+              "transformer with separate projections for each position",
               "cis_layers.0.v_proj.weight"),
       });
   return table;

@@ -94,7 +94,7 @@ Opened open_source(const AttentionOptions& options, const LabSource& source) {
   Opened opened{source, open_sample_source(source.run, source.weights, options.config), {}, {}};
   const auto& config = opened.network.training.model;
   base::require(!config.input().takes_tokens(),
-                "{}: a network of sequences; uvic attention looks at networks of images",
+                "{}: a network of sequences; uvic attention analyses networks of images",
                 source.weights);
   if (source.images_seen == 0) opened.source.images_seen = opened.network.images_seen;
   opened.blocks = parse_numbers("blocks", options.blocks, attention_blocks(opened.network.tensors));
@@ -128,7 +128,7 @@ LabSubject look_at(const AttentionOptions& options,
   subject.blocks = opened.blocks;
   subject.heads = opened.heads;
   const auto total = settings.images * static_cast<int64_t>(settings.times.size());
-  base::CountProgress progress(subject.name + ": looked at", "images");
+  base::CountProgress progress(subject.name + ": analysed", "images");
   subject.result =
       look_at_attention(*network, examples, settings, [&](int64_t done) { progress(done, total); });
   const auto kinds = chosen_ablations(options.ablate);
@@ -191,8 +191,8 @@ std::string summary(const json& numbers) {
 void AttentionOptions::validate() const {
   base::check_fields(*this);
   base::require(!run.empty() || !weights.empty(), "attention: give --run FOLDER or --weights FILE");
-  base::require(!data.empty(), "--data: needed, the images that the networks see");
-  base::require(!out.empty(), "--out: needed, the folder for the page");
+  base::require(!data.empty(), "--data is missing; give the images that the networks see");
+  base::require(!out.empty(), "--out is missing; give the folder for the page");
   base::require(config.empty() || !weights.empty(), "--config {}: describes --weights", config);
   base::require(name.empty() || name.size() == run.size() + weights.size(),
                 "--name: {} names for {} networks",

@@ -52,12 +52,12 @@ struct AttentionOptions {
           Field{"Images (or latents, or captioned images) that the networks see, best such that "
                 "they were not trained on: as uvic train --data takes"});
     visit("out", out, Field{"Folder for page, JSON and tables"});
-    visit("images", images, Field{"Images that are looked at", base::from(2, 1e9)});
+    visit("images", images, Field{"Images that are analysed", base::from(2, 1e9)});
     visit("timesteps",
           timesteps,
           Field{"Times of the noise: fractions of the schedule, 0 the data, 1 noise"});
-    visit("blocks", blocks, Field{"Blocks that are shown: all, or a list as 0-3,7"});
-    visit("heads", heads, Field{"Heads that are shown: all, or a list as 0-3,7"});
+    visit("blocks", blocks, Field{"Blocks that are shown: all, or a list such as 0-3,7"});
+    visit("heads", heads, Field{"Heads that are shown: all, or a list such as 0-3,7"});
     visit("ablate",
           ablate,
           Field{"Changes of heads whose cost in loss is measured: none, all, or a list of zero "
@@ -72,7 +72,7 @@ struct AttentionOptions {
         Field{"Seed of the choice of images and of their noise", base::from(0, base::kMostCount)});
     visit("batch_size",
           batch_size,
-          Field{"Images evaluated at once; changes memory, and numbers by rounding alone",
+          Field{"Images evaluated at once; changes memory, and numbers only by rounding",
                 base::from(1, base::kMostAtOnce)}
               .advanced());
     visit("precision", precision, base::precision_field("Precision of products and attention"));

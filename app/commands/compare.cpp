@@ -285,13 +285,13 @@ void add_compare_command(CLI::App& app) {
       "Folder of the comparison; the same command continues what is there");
   command->callback([options, training, command] {
     if (training->out.empty())
-      throw std::invalid_argument("compare: --out is missing; the folder of the comparison");
+      throw std::invalid_argument("compare: --out is missing; give the folder of the comparison");
     const fs::path out = training->out;
     const auto plan =
         plan_comparison(*options, out, [&](RunConfig& config) { apply_given(*command, config); });
     base::require(!plan.front().training.data.empty() || training->dry_run,
                   "compare: --data is missing; \"procedural\" is the embedded set");
-    if (!run_comparison(*options, out, plan)) say("stopped; the same command goes on from here");
+    if (!run_comparison(*options, out, plan)) say("stopped; the same command continues from here");
   });
 }
 

@@ -44,14 +44,13 @@ struct CompareOptions {
     visit(
         "set",
         set,
-        Field{"A column that differs from --config in some options, once for each, as "
+        Field{"A column that differs from --config in some options, once for each, such as "
               "\"model.placement=all;optimizer.lr=1e-4;name=all blocks\"; the section may be left "
               "out where one option has the name"});
-    visit(
-        "grid",
-        grid,
-        Field{"Values of an option, a column for each, as model.placement=none,inner,all (or with "
-              "| between values that hold commas); several: every combination"});
+    visit("grid",
+          grid,
+          Field{"Values of an option, a column for each, such as model.placement=none,inner,all "
+                "(or with | between values that hold commas); several: every combination"});
     visit(
         "run",
         run,

@@ -117,7 +117,7 @@ std::optional<RunCost> comparison_cost(const CompareOptions& options,
 
 std::string comparison_cost_text(const std::optional<RunCost>& cost) {
   return cost ? cost_text(*cost)
-              : "time not estimated: one step of a network is too much for a trial";
+              : "time not estimated: one step of a network takes too long for a trial";
 }
 
 void print_comparison_plan(const CompareOptions& options, const std::vector<ComparedRun>& plan) {

@@ -27,7 +27,8 @@ struct ConvertOptions {
     using base::Field;
     visit("prefix",
           prefix,
-          Field{"Which network of a file that holds several, as model or ema; empty: the average"});
+          Field{"Which network of a file that holds several, such as model or ema; empty: the "
+                "average"});
     visit("dtype",
           dtype,
           Field{"Dtype of the written weights",

@@ -141,7 +141,7 @@ DatasetResult run_dataset(const DatasetCommandOptions& options) {
   const auto outputs = archives_of(options);
   data::DatasetOptions opening;
   opening.image_size = options.image_size;
-  opening.memory_limit_mib = 0;  // each picture is read once
+  opening.memory_limit_mib = 0;  // each image is read once
   opening.procedural_images = options.num_images > 0 ? options.num_images : kProceduralImages;
   const auto array = metrics::array_path(options.source);
   if (!array.path.empty() && metrics::recognise_arrays(array).images.empty())
@@ -230,7 +230,7 @@ void add_dataset_command(CLI::App& app) {
       if (result.left_out > 0)
         fmt::print("{} files that can't be decoded were left out\n", result.left_out);
     } catch (const base::StopRequested&) {
-      fmt::print(stderr, "stopped; the same command goes on\n");
+      fmt::print(stderr, "stopped; the same command continues\n");
     }
   });
 }

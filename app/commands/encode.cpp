@@ -218,8 +218,8 @@ void encode_rest(const Encoder& encoder, data::FeatureWriter& writer, int64_t ba
 
 void EncodeOptions::validate() const {
   base::check_fields(*this);
-  base::require(!data.empty(), "--data: needed, the images to encode");
-  base::require(!out.empty(), "--out: needed, the folder of the features");
+  base::require(!data.empty(), "--data is missing; give the images to encode");
+  base::require(!out.empty(), "--out is missing; give the folder of the features");
   base::require(!dataset.skip_bad,
                 "--dataset.skip_bad: features are numbered by image; remove the "
                 "files that can't be decoded");

@@ -1,4 +1,4 @@
-// uvic fid: scores pictures against a reference.
+// uvic fid: scores images against a reference.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -92,7 +92,7 @@ json warnings_of_best(const FidOptions& options) {
   if (common.empty()) return json::array();
   return json::array({fmt::format(
       "--checkpoints best: the run picked it by samples of seeds {}, of which {} are scored again "
-      "here, so that its score is too good; give others, as --seeds {}-{}",
+      "here, which makes its score too good; give others, such as --seeds {}-{}",
       picked.text(),
       common.size(),
       count,

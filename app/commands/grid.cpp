@@ -184,8 +184,8 @@ std::vector<std::string> labels_of(const GridValues& values, const GridAxis& axi
 
 void GridCommandOptions::validate() const {
   base::check_fields(*this);
-  base::require(!run.empty(), "grid: --run is missing; the folder of a run");
-  base::require(!out.empty(), "grid: --out is missing; the figure, FILE.png, .svg or .pdf");
+  base::require(!run.empty(), "grid: --run is missing; give the folder of a run");
+  base::require(!out.empty(), "grid: --out is missing; give the figure, FILE.png, .svg or .pdf");
   base::require(rows != columns, "--rows {0}, --columns {0}: give two different ones", rows);
   const auto ending = fs::path(out).extension();
   base::require(ending == ".png" || ending == ".svg" || ending == ".pdf",

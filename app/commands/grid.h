@@ -51,30 +51,30 @@ struct GridCommandOptions {
     visit("columns", columns, Field{"What changes from column to column", grid_axis_choices()});
     visit("seeds",
           seeds,
-          Field{"Seeds, in this order, as 0-7,42; where no axis is seed, the first of them"});
+          Field{"Seeds in this order, such as 0-7,42; if no axis is seed, the first of them"});
     visit(
         "labels",
         labels,
-        Field{
-            "Classes by number or name, in this order, as 3 or cat,dog; empty: all; where no axis "
-            "is class, a seed has the class that uvic sample gives it, or the first named"});
-    visit(
-        "prompt",
-        prompt,
-        Field{"Text of a network with context, several times for several; where no axis is prompt, "
-              "the first of them"});
+        Field{"Classes by number or name in this order, such as 3 or cat,dog; empty: all; if no "
+              "axis is class, a seed has the class that uvic sample gives it, or the first named"});
+    visit("prompt",
+          prompt,
+          Field{"Prompt of a network with text, once or several times; if no axis is prompt, the "
+                "first of them"});
     visit("guidance_scale",
           guidance_scale,
-          Field{"Guidance scales, in this order, as 1,1.5,2; empty: the run's"});
+          Field{"Guidance scales in this order, such as 1,1.5,2; empty: the run's"});
     visit("steps", steps, Field{"Steps of the sampler, in this order; empty: the run's"});
     visit(
         "samplers",
         samplers,
         Field{"Samplers, in this order, with options after colons as uvic sweep takes them; empty: "
               "the run's"});
-    visit("checkpoints",
-          checkpoints,
-          Field{"Weights by images seen: latest, all, best, every=IMAGES, or a list, as 64k,128k"});
+    visit(
+        "checkpoints",
+        checkpoints,
+        Field{
+            "Weights by images seen: latest, all, best, every=IMAGES, or a list such as 64k,128k"});
     visit("row_labels", row_labels, Field{"Write the values of the rows left of them"});
     visit("column_labels", column_labels, Field{"Write the values of the columns above them"});
     visit("titles", titles, Field{"Write what rows and columns are"}.advanced());

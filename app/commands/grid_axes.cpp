@@ -38,7 +38,7 @@ std::vector<int64_t> parse_steps(const std::string& text) {
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), steps);
     base::require(
         error == std::errc() && end == word.data() + word.size() && steps > 0 && steps <= 100000,
-        "--steps {}: wants counts, as 5,10,20",
+        "--steps {}: wants counts, such as 5,10,20",
         text);
     all.push_back(steps);
   }

@@ -51,7 +51,7 @@ json outline(const json& value) {
       formats::content_text({reinterpret_cast<const char*>(file.data()), file.size()});
   throw std::runtime_error(fmt::format("{}: {} (uvic reads {})",
                                        file.name(),
-                                       kind.empty() ? "of no kind that uvic reads" : kind,
+                                       kind.empty() ? "not a kind that uvic reads" : kind,
                                        formats::readable_kinds_text()));
 }
 

@@ -47,8 +47,8 @@ std::vector<std::pair<std::string, std::string>> autoencoder_lines(const json& f
       {"autoencoder", found["shape"].get<std::string>()},
       {"",
        found["encoder"] == found["decoder"] ? "encoder and decoder"
-       : found["encoder"]                   ? "the encoder alone"
-                                            : "the decoder alone"},
+       : found["encoder"]                   ? "only the encoder"
+                                            : "only the decoder"},
       {"", fmt::format("{} names", found["names"].get<std::string>())},
       {"scale factor",
        found.contains("scaling_factor")

@@ -65,7 +65,7 @@ json cifar_batch_json(const formats::MappedFile& file) {
   for (size_t at = 0; at < file.size(); at += 3073) ++counts[file.data()[at]];
   if (counts.rbegin()->first > 9)
     throw std::runtime_error(
-        fmt::format("{}: no batch of CIFAR-10's binary version: a record of class {}",
+        fmt::format("{}: not a batch of CIFAR-10's binary version: a record of class {}",
                     file.name(),
                     counts.rbegin()->first));
   return {{"count", file.size() / 3073},

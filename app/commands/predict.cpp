@@ -47,7 +47,7 @@ torch::Tensor read_floats(const char* flag, const std::string& path, at::IntArra
   return array.contiguous();
 }
 
-/// A batch of pictures or latents: sizes[0] of what comes back is the batch.
+/// A batch of images or latents: sizes[0] of what comes back is the batch.
 torch::Tensor read_input(const std::string& path, const model::NetworkInput& input) {
   const auto batch = std::max<int64_t>(1, [&] {
     const auto shape = formats::read_npy_info(path).shape;
@@ -81,19 +81,21 @@ torch::Tensor read_condition(const PredictOptions& options,
                 "--context: the network takes no context (model.clip_dim is {})",
                 input.context_dim);
   if (input.context_dim > 0) {
-    base::require(!options.context.empty(),
-                  "--context: needed, floats [{}, {}, {}]: the network is context-conditional",
-                  batch,
-                  input.context_tokens,
-                  input.context_dim);
+    base::require(
+        !options.context.empty(),
+        "--context is missing; give floats [{}, {}, {}]: the network is context-conditional",
+        batch,
+        input.context_tokens,
+        input.context_dim);
     return read_floats(
         "context", options.context, {batch, input.context_tokens, input.context_dim});
   }
   if (input.num_classes <= 0) return {};
-  base::require(!options.labels.empty(),
-                "--labels: needed, integers [{}] from 0 to {}: the network is class-conditional",
-                batch,
-                input.num_classes - 1);
+  base::require(
+      !options.labels.empty(),
+      "--labels is missing; give integers [{}] from 0 to {}: the network is class-conditional",
+      batch,
+      input.num_classes - 1);
   const auto array = read_array("labels", options.labels, {batch});
   base::require(at::isIntegralType(array.scalar_type(), false),
                 "--labels {}: {}, want integers",
@@ -109,7 +111,7 @@ torch::Tensor read_condition(const PredictOptions& options,
   return labels;
 }
 
-/// A folder for gradients alone: files of another network beside them would be taken for its own.
+/// A folder for gradients alone: files of another network next to them would be taken for its own.
 void make_gradient_folder(const fs::path& folder, const model::Network& network) {
   std::error_code error;
   fs::create_directories(folder, error);
@@ -121,7 +123,7 @@ void make_gradient_folder(const fs::path& folder, const model::Network& network)
   for (const auto& entry : fs::directory_iterator(folder)) {
     const auto name = entry.path().filename().string();
     base::require(entry.path().extension() != ".npy" || own.count(name),
-                  "--gradients {}: holds {}, which is no parameter's; give an empty folder",
+                  "--gradients {}: holds {}, which belongs to no parameter; give an empty folder",
                   folder.string(),
                   name);
   }
@@ -180,7 +182,7 @@ void PredictOptions::refuse_inputs_of_others(const char* network) const {
 void PredictOptions::validate() const {
   base::check_fields(*this);
   const auto needed = [](const char* flag, const std::string& value, const char* what) {
-    base::require(!value.empty(), "--{}: needed, {}", flag, what);
+    base::require(!value.empty(), "--{} is missing; give {}", flag, what);
   };
   needed("weights", weights, "the file of the network's weights");
   needed("input", input, "the array that the network is given");
@@ -196,7 +198,7 @@ void PredictOptions::validate() const {
                                     std::pair("captions", &captions),
                                     std::pair("tokens_output", &tokens_output)})
     base::require(value->empty(),
-                  "--{} {}: {} holds no text encoder, which alone takes text",
+                  "--{} {}: {} holds no text encoder, and only those take text",
                   flag,
                   *value,
                   weights);
@@ -214,7 +216,8 @@ PredictEvaluation evaluate_images(const PredictOptions& options,
                                   model::Network& network,
                                   torch::Device device,
                                   torch::Dtype dtype) {
-  base::require(!options.timesteps.empty(), "--timesteps: needed, the array of their times");
+  base::require(!options.timesteps.empty(),
+                "--timesteps is missing; give the array of their times");
   base::require(options.cache_step == 0, "--cache_step: only for networks of sequences");
   const auto input = network.input();
   const auto x = read_input(options.input, input).to(device, dtype);
@@ -302,7 +305,7 @@ PredictResult run_predict(const PredictOptions& options) {
                              options.weights});
   const auto file = open_weights(options.weights, options.prefix);
   base::require(options.part == "none" && options.tile == 0,
-                "--{}: {} is no autoencoder, and only those have parts and tiles",
+                "--{}: {} is not an autoencoder, and only those have parts and tiles",
                 options.part == "none" ? "tile" : "part",
                 options.weights);
   base::require(file.is_network,
@@ -314,7 +317,7 @@ PredictResult run_predict(const PredictOptions& options) {
   const auto dtype = options.precision == "fp64" ? torch::kFloat64 : torch::kFloat32;
   const auto network = model::make_network(described.training.model);
   base::require(network->input().takes_tokens() || !options.timesteps.empty(),
-                "--timesteps: needed, the array of their times");
+                "--timesteps is missing; give the array of their times");
   model::load_weights(*network, file.tensors, file.path.string());
   network->to(device, dtype);
   if (options.precision == "bf16") network->set_compute_dtype(torch::kBFloat16);

@@ -41,10 +41,12 @@ struct PredictOptions {
           weights,
           Field{"Weights: .safetensors or .pth, a folder of the official code, a run folder"});
     network.fields(visit);
-    visit("prefix",
-          prefix,
-          Field{"Which network of a file that holds several, as model or ema; empty: the average"}
-              .advanced());
+    visit(
+        "prefix",
+        prefix,
+        Field{
+            "Which network of a file that holds several, such as model or ema; empty: the average"}
+            .advanced());
     visit("part",
           part,
           Field{"For an autoencoder: its half to evaluate",

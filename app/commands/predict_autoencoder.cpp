@@ -36,7 +36,7 @@ bool weights_are_autoencoder(const PredictOptions& options) {
 
 PredictResult predict_autoencoder(const PredictOptions& options) {
   base::require(options.part != "none",
-                "--part: needed, encoder or decoder: {} is an autoencoder",
+                "--part is missing; give encoder or decoder: {} is an autoencoder",
                 options.weights);
   options.refuse_inputs_of_others("an autoencoder");
   base::set_up_process(options.threads);

@@ -36,7 +36,7 @@ void check_options(const PredictOptions& options) {
                 "--captions and --tokenizer belong together; give both");
   base::require(options.tokens_output.empty() || !options.captions.empty(),
                 "--tokens_output: of which captions? give --captions and --tokenizer");
-  base::require(!options.output.empty(), "--output: needed, the array to write");
+  base::require(!options.output.empty(), "--output is missing; give the array to write");
   for (const auto& [flag, path] :
        {std::pair("output", &options.output), std::pair("tokens_output", &options.tokens_output)})
     base::require(path->empty() || fs::path(*path).extension() == ".npy",

@@ -234,7 +234,7 @@ void SampleOptions::validate() const {
   if (!run.empty() && !config.empty())
     throw std::invalid_argument(
         "sample: --config describes weights without a run; --run has its own");
-  if (out.empty()) throw std::invalid_argument("--out: needed, the folder of the images");
+  if (out.empty()) throw std::invalid_argument("--out is missing; give the folder of the images");
   if (!init.empty() + !interpolate.empty() + !invert.empty() > 1)
     throw std::invalid_argument("--init, --interpolate, --invert: give one of them");
   if (!mask.empty() && init.empty())
@@ -325,7 +325,8 @@ void add_sample_command(CLI::App& app) {
       options.sample = training.sample;
       options.guidance = training.guidance;
       if (training.is_of_sequences()) {
-        base::require(given->like.empty(), "--like: makes images, and these weights continue text");
+        base::require(given->like.empty(),
+                      "--like: repeats an image, and these weights generate text");
         apply_given(*command, options);
         options.prompt = given->prompt;
         if (!run_sample_text(options)) fmt::print(stderr, "stopped\n");

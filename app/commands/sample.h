@@ -74,21 +74,22 @@ struct SampleOptions {
         "out",
         out,
         Field{"Folder of the images: 000000.png by seed, folders of a thousand past ten thousand"});
+    visit("seeds",
+          seeds,
+          Field{"Seeds of the images, such as 0-63,100; an image depends only on its seed. Empty: "
+                "0-63, or with --init or --invert one for each image there, at most 64"});
     visit(
-        "seeds",
-        seeds,
-        Field{"Which images, as 0-63,100; an image depends on its seed alone. Empty: 0-63, or with "
-              "--init or --invert one for each image there, at most 64"});
-    visit("labels",
-          labels,
-          Field{"Classes by number or name, as 3 or cat,dog, or none (the null class), assigned in "
-                "turn by seed; empty: all, or those of the images of --init and --invert"});
+        "labels",
+        labels,
+        Field{"Classes by number or name, such as 3 or cat,dog, or none (the null class), assigned "
+              "in turn by seed; empty: all, or those of the images of --init and --invert"});
     visit(
         "prompt",
         prompt,
-        Field{"What to show, for a network with text; once or several times, assigned in turn by "
-              "seed. Of a language model the one text that it continues (numbers of tokens, if its "
-              "weights come without a run)"});
+        Field{
+            "What to show, for a network with text; once or several times, assigned in turn by "
+            "seed. For a language model the one text that it continues (numbers of tokens, if its "
+            "weights come without a run)"});
     visit("prompts", prompts, Field{"File of prompts, one a line, instead of --prompt"});
     encoders.fields(visit);
     guidance.fields(visit);
@@ -113,23 +114,22 @@ struct SampleOptions {
             "takes"});
     visit("strength",
           strength,
-          Field{"How much --init is noised before sampling: near 0 it stays, 1 forgets it (with "
-                "--mask the default is 1)",
+          Field{"How much noise --init gets before sampling: near 0 the image hardly changes, at 1 "
+                "nothing of it is left (with --mask the default is 1)",
                 base::above(0, 1)});
     visit("mask",
           mask,
           Field{"Image, or folder with one for each of --init: white is generated anew, black is "
                 "kept, grey blends"});
-    visit(
-        "repeats",
-        repeats,
-        Field{"Times that each step is taken with --mask: more fit the new parts to the kept ones, "
-              "and cost as many evaluations",
-              base::from(1, 1000)}
-            .advanced());
+    visit("repeats",
+          repeats,
+          Field{"How often each step is repeated with --mask: more repeats fit the new parts "
+                "better to the kept ones, at the cost of as many evaluations",
+                base::from(1, 1000)}
+              .advanced());
     visit("interpolate",
           interpolate,
-          Field{"Two seeds, as 3-17: frames on the way between their noises"});
+          Field{"Two seeds, such as 3-17: frames on the way between their noises"});
     visit("frames",
           frames,
           Field{"Frames of --interpolate, both ends among them", base::from(2, 10000)});
@@ -145,7 +145,7 @@ struct SampleOptions {
             "that is predicted from it"});
     visit("trajectory_frames",
           trajectory_frames,
-          Field{"Frames of that strip at most", base::from(2, 1000)}.advanced());
+          Field{"The most frames of that strip", base::from(2, 1000)}.advanced());
     visit("batch_size",
           batch_size,
           Field{"Images generated at once; changes speed and memory, never an image",
@@ -156,15 +156,17 @@ struct SampleOptions {
     visit("grid", grid, Field{"Also write grid.png, the first images on one sheet"});
     visit("overwrite",
           overwrite,
-          Field{"Generate again what already exists, also with other settings"});
+          Field{"Generate again what already exists, even if settings differ"});
     visit("list", list, Field{"Explain every sampler and stop"});
     visit("preset",
           preset,
           Field{"A published recipe instead of the run's sampler settings; --list names them"});
-    visit("like",
-          like,
-          Field{"A PNG of uvic sample: its seed, class or prompt, sampler and guidance, to make it "
-                "again with --run or --weights; other options given change it"});
+    visit(
+        "like",
+        like,
+        Field{
+            "Generate this PNG of uvic sample again: takes seed, class or prompt, sampler and "
+            "guidance from it, and needs --run or --weights; options that are given override it"});
     processes.fields(visit);
     text.fields(visit);
     visit("sample", sample, "");

@@ -6,7 +6,7 @@
 
 namespace uvic::app {
 
-/// Throws std::invalid_argument that tells which weights made the image of --like, where neither
+/// Throws std::invalid_argument that says which weights made the image of --like, where neither
 /// --run nor --weights is given.
 void require_weights_of_like(const SampleOptions& given);
 

@@ -76,7 +76,8 @@ TokenScore run_score(const ScoreOptions& options) {
                 "{}: a network of images; \"uvic fid\" scores what it generates",
                 file.path.string());
   const auto name = options.data.empty() ? training.data : options.data;
-  base::require(!name.empty(), "--data: needed, these weights say none");
+  base::require(!name.empty(),
+                "--data is missing; these weights do not say what they were trained on");
   auto tokens = training.tokens;
   if (options.length > 0) tokens.length = options.length;
   const auto source =

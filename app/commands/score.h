@@ -44,9 +44,10 @@ struct ScoreOptions {
     visit("allow_longer",
           allow_longer,
           Field{"Accept sequences longer than those of training, where positions allow it"});
-    visit("count",
-          count,
-          Field{"Sequences; fewer where the data has fewer", base::from(1, base::kMostCount)});
+    visit(
+        "count",
+        count,
+        Field{"Sequences to score; fewer if the data has fewer", base::from(1, base::kMostCount)});
     visit("seed", seed, Field{"Seed of generated sequences", base::from(0, base::kMostCount)});
     visit("batch_size",
           batch_size,

@@ -222,7 +222,7 @@ void add_sweep_command(CLI::App& app) {
     } catch (const base::StopRequested&) {  // while scoring
     }
     if (sweep.is_null()) {
-      fmt::print(stderr, "stopped; the same command goes on\n");
+      fmt::print(stderr, "stopped; the same command continues\n");
       return;
     }
     print_json(sweep);

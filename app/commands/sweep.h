@@ -44,36 +44,38 @@ struct SweepOptions {
                 "training images unless score_ref says otherwise"});
     visit("out",
           out,
-          Field{"Folder of samples, sweep.json, tables, plots; the same command resumes"});
-    visit("samplers",
-          samplers,
-          Field{"Samplers, each with options of its own after colons, as "
-                "ddim,dpm_solver_pp:order=3; or all; empty: seven samplers, or the run's own where "
-                "something else is swept"});
+          Field{"Folder of samples, sweep.json, tables, plots; the same command continues"});
     visit(
-        "evaluations",
-        evaluations,
-        Field{"Network evaluations for each image, as 5,10,20,50; empty: 5,10,20,50, or the run's "
-              "own where something else is swept"});
+        "samplers",
+        samplers,
+        Field{
+            "Samplers, each with its options after colons, such as ddim,dpm_solver_pp:order=3; or "
+            "all. Empty: seven common ones, or the sampler of the run if something else is swept"});
+    visit("evaluations",
+          evaluations,
+          Field{"Network evaluations for each image, such as 5,10,20,50; empty: 5,10,20,50, or the "
+                "run's if something else is swept"});
     visit("guidance_scale",
           guidance_scale,
-          Field{"Guidance scales w, as 1,1.5,2 (see uvic sample; other than 1 it doubles the cost, "
-                "not the count); empty: the run's"});
-    visit("guidance_interval",
-          guidance_interval,
-          Field{"Times t within which guidance acts, LOW-HIGH, as 0-1,0.2-0.8; empty: the run's"});
+          Field{"Guidance scales w, such as 1,1.5,2 (see uvic sample; other than 1 it doubles the "
+                "cost, not the count); empty: the run's"});
+    visit(
+        "guidance_interval",
+        guidance_interval,
+        Field{
+            "Times t within which guidance acts, LOW-HIGH, such as 0-1,0.2-0.8; empty: the run's"});
     visit("checkpoints",
           checkpoints,
-          Field{"Weights by images seen: latest, all, every=IMAGES, or a list, as 64k,128k"});
+          Field{"Weights by images seen: latest, all, every=IMAGES, or a list such as 64k,128k"});
     visit("count",
           count,
           Field{"Images generated for each point, the same seeds for all",
                 base::from(2, 4294967296.0)});
-    visit(
-        "first_seed",
-        first_seed,
-        Field{"Seeds from this one on; other seeds than those that a choice was made with test it",
-              base::from(0, 4294967295.0)});
+    visit("first_seed",
+          first_seed,
+          Field{"First seed of the samples; to confirm a choice, use other seeds than those that "
+                "it was made with",
+                base::from(0, 4294967295.0)});
     visit("num_ref",
           num_ref,
           Field{"Use that many reference images; 0: all, at most 10000",
@@ -95,7 +97,7 @@ struct SweepOptions {
     visit("table", table, Field{"Format of the printed table", table_format_choices()});
     visit("overwrite",
           overwrite,
-          Field{"Generate again what --out holds, also with other settings or weights"});
+          Field{"Generate again what --out holds, even if settings or weights differ"});
   }
   /// Throws std::invalid_argument, before any work, on what can't be.
   void validate() const;

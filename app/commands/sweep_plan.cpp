@@ -44,7 +44,7 @@ std::vector<int64_t> parse_evaluations(const std::string& text) {
   for (const auto& word : split(text, ',')) {
     const auto count = number_of<int64_t>(word);
     base::require(count && *count >= 1 && *count <= 100000,
-                  "--evaluations {}: wants counts, as 5,10,20",
+                  "--evaluations {}: wants counts, such as 5,10,20",
                   text);
     counts.push_back(*count);
   }
@@ -62,7 +62,7 @@ Interval parse_interval(const std::string& text) {
   const auto high = number_of<double>(dash == std::string::npos ? "" : text.substr(dash + 1));
   const Interval interval{low.value_or(-1), high.value_or(-1)};
   base::require(interval.low >= 0 && interval.high > interval.low,
-                "--guidance_interval {}: wants LOW-HIGH with LOW < HIGH, as 0-1,0.2-0.8",
+                "--guidance_interval {}: wants LOW-HIGH with LOW < HIGH, such as 0-1,0.2-0.8",
                 text);
   return interval;
 }
@@ -95,8 +95,9 @@ std::vector<double> parse_scales(const std::string& text) {
   std::vector<double> scales;
   for (const auto& word : split(text, ',')) {
     const auto scale = number_of<double>(word);
-    base::require(
-        scale && std::abs(*scale) <= 1000, "--guidance_scale {}: wants numbers, as 1,1.5,2", text);
+    base::require(scale && std::abs(*scale) <= 1000,
+                  "--guidance_scale {}: wants numbers, such as 1,1.5,2",
+                  text);
     scales.push_back(*scale);
   }
   return scales;
@@ -118,8 +119,8 @@ diffusion::SamplerConfig parse_sampler(const std::string& text) {
 
 void check_sweep(const SweepOptions& options) {
   base::check_fields(options);
-  base::require(!options.run.empty(), "--run: needed, the folder of the run");
-  base::require(!options.out.empty(), "--out: needed, a folder");
+  base::require(!options.run.empty(), "--run is missing; give the folder of the run");
+  base::require(!options.out.empty(), "--out is missing; give a folder");
   parse_evaluations(options.evaluations.empty() ? kEvaluations : options.evaluations);
   parse_scales(options.guidance_scale);
   for (const auto& interval : split(options.guidance_interval, ',')) parse_interval(interval);

@@ -110,7 +110,7 @@ void check_same_data(TrainLaunch& launch, const std::string& trained_on) {
                 launch.options.out,
                 launch.options.data);
   launch.changed["data_fingerprint"] = {trained_on, now};
-  launch.run.log(fmt::format("note: the images are others from here on: {} was {}",
+  launch.run.log(fmt::format("note: from here on the run trains on other images: {} was {}",
                              launch.dataset.describe(),
                              trained_on));
 }
@@ -295,11 +295,11 @@ void say_first(const RunConfig& options, const base::ProcessOptions& asked) {
 }
 
 void require_places(const RunConfig& options) {
-  base::require(!options.out.empty(), "--out: needed, the folder of the run");
+  base::require(!options.out.empty(), "--out is missing; give the folder of the run");
   base::require(!options.data.empty(),
                 options.is_of_sequences()
-                    ? "--data: needed; text, token arrays, or a task as \"nt\""
-                    : "--data: needed; \"procedural\" is the embedded set");
+                    ? "--data is missing; give text, token arrays, or a task such as \"nt\""
+                    : "--data is missing; \"procedural\" is the embedded set");
 }
 
 }  // namespace

@@ -149,10 +149,10 @@ void resume(const std::string& out, const std::string& recipe, AutoencoderTraini
   const auto found = recorded.find("uvic.recipe");
   if (found == recorded.end() || found->second != recipe)
     throw std::runtime_error(fmt::format(
-        "{}: of a training with other options or images; remove it or choose another --out",
+        "{}: from a training with other options or images; remove it or choose another --out",
         path.string()));
   base::say_progress(
-      fmt::format("goes on from {} at {} images", path.string(), training.images_seen));
+      fmt::format("continues from {} at {} images", path.string(), training.images_seen));
 }
 
 /// Steps to the end, or until a signal asks to stop; states and log lines on the way.
@@ -192,7 +192,7 @@ void train(const TrainAutoencoderOptions& options,
 
 void print_result(const TrainAutoencoderOptions& options, const TrainAutoencoderResult& result) {
   if (result.images_seen < options.total_images) {
-    fmt::print("stopped at {} images; the same command goes on from {}\n",
+    fmt::print("stopped at {} images; the same command continues from {}\n",
                result.images_seen,
                state_of(options.out).string());
     return;
@@ -208,7 +208,7 @@ void print_result(const TrainAutoencoderOptions& options, const TrainAutoencoder
 }  // namespace
 
 void TrainAutoencoderOptions::validate() const {
-  base::require(!out.empty(), "train-autoencoder: --out is missing; name the autoencoder's file");
+  base::require(!out.empty(), "train-autoencoder: --out is missing; give the autoencoder's file");
   base::require(fs::path(out).extension() == ".safetensors",
                 "--out {}: want a name ending in .safetensors",
                 out);

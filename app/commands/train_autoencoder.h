@@ -65,11 +65,14 @@ struct TrainAutoencoderOptions {
           Field{"Measure on at most that many images", from(1, base::kMostCount)});
     visit("log_images",
           log_images,
-          Field{"Images between lines of the log", from(1, base::kMostCount)});
+          Field{"Images between progress lines", from(1, base::kMostCount)});
     visit("checkpoint_minutes",
           checkpoint_minutes,
-          Field{"Minutes between states from which a stopped training goes on", from(0.01, 1e6)});
-    visit("dtype", dtype, Field{"Numbers of the file", {{"fp32", ""}, {"fp16", "half the size"}}});
+          Field{"Minutes between saved states, from which a stopped training continues",
+                from(0.01, 1e6)});
+    visit("dtype",
+          dtype,
+          Field{"Dtype of the written weights", {{"fp32", ""}, {"fp16", "half the size"}}});
     visit("device", device, base::device_field());
     visit("threads", threads, base::threads_field());
     visit("workers", workers, Field{"Threads that read images", from(0, 1024)}.advanced());

@@ -45,7 +45,7 @@ std::unique_ptr<data::Dataset> open_test_set(const TrainFeaturesOptions& options
 
 void TrainFeaturesOptions::validate() const {
   if (out.empty() && weights.empty())
-    throw std::invalid_argument("train-features: --out is missing; name the network's file");
+    throw std::invalid_argument("train-features: --out is missing; give the network's file");
   if (!weights.empty() && (!out.empty() || test.empty()))
     throw std::invalid_argument("--weights: tests a network; give --test, and no --out");
   base::check_fields(*this);

@@ -63,7 +63,7 @@ void add_cost(const RunConfig& config, int64_t training_images, TrainingPlan& pl
   const bool scores = config.score_images > 0 && !config.is_of_sequences();
   const auto image = measure_cost(config, device, scores);
   if (!image) {
-    plan.text += "time not estimated: one step of this network is too much for a trial\n";
+    plan.text += "time not estimated: one step of this network takes too long for a trial\n";
     return;
   }
   const auto cost = estimate_cost(config,
@@ -95,7 +95,7 @@ TrainingPlan plan_of(const RunConfig& config) {
 void take_what_is_open(RunConfig& config) {
   if (!config.needs_data()) return;
   base::require(!config.data.empty() || config.dry_run || config.is_of_sequences(),
-                "--data: needed; \"procedural\" is the embedded set");
+                "--data is missing; \"procedural\" is the embedded set");
   const auto lines = config.data.empty() ? take_defaults(config) : take_from_data(config);
   // Of several processes one says it: the first, or who starts them.
   const auto place = base::process_place();

@@ -33,10 +33,13 @@ struct WatchOptions {
     visit("port", port, Field("Port; 0: a free one", base::from(0, 65535)));
     visit("interval_sec",
           interval_sec,
-          Field("Seconds between two looks at the folders", base::from(0.05, 3600)));
-    visit("token", token, Field("Ask for a token on this machine too, which others may use"));
-    visit(
-        "sample", sample, Field("Also make samples that the page asks for, one request at a time"));
+          Field("Seconds between two reads of the folders", base::from(0.05, 3600)));
+    visit("token",
+          token,
+          Field("Ask for a token on this machine too, for machines with several users"));
+    visit("sample",
+          sample,
+          Field("Also generate the samples that the page requests, one request at a time"));
     visit("device", device, base::device_field());
     visit("precision", precision, base::precision_field("Arithmetic of samples").advanced());
     visit("threads", threads, base::threads_field());

@@ -87,7 +87,7 @@ class Collector : public model::AttentionProbe {
   /// What does not depend on the example, and counts of scores, which add up.
   void describe(const BlockView& view) {
     base::require(
-        view.kind->weights, "attention: the kind {} has no weights to look at", view.kind->name);
+        view.kind->weights, "attention: the kind {} has no weights to analyse", view.kind->name);
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto at = static_cast<size_t>(view.layer);
     if (kinds.size() <= at) {
@@ -237,7 +237,7 @@ LabResult look_at_attention(model::Network& network,
         const model::ProbeScope scope(&seen);
         prediction = predict();
       }
-      base::require(!seen.kinds.empty(), "attention: the network has no blocks to look at");
+      base::require(!seen.kinds.empty(), "attention: the network has no blocks to analyse");
       if (result.blocks == 0) take_shape(result, seen);
       add_to(result, time, seen);
       const auto losses = examples.losses(prediction, example);

@@ -49,7 +49,7 @@ json map_json(const AttentionMap& map, const LabSubject& subject, size_t number)
           {"noisy", uri_of(map.noisy)}};
 }
 
-/// JSON that can stand in a script element.
+/// JSON that is safe in a script element.
 std::string embedded(const json& data) {
   auto text = data.dump(-1, ' ', false, json::error_handler_t::replace);
   for (size_t found = 0; (found = text.find('<', found)) != std::string::npos;)

@@ -10,7 +10,8 @@
 
 namespace uvic::app {
 
-/// The page from assets/attention.html with `numbers` (lab_json()) and the maps of the subjects inside. It loads nothing.
+/// The page from assets/attention.html with `numbers` (lab_json()) and the maps of the
+/// subjects inside. It loads nothing.
 std::string attention_page(const nlohmann::json& numbers, const std::vector<LabSubject>& subjects);
 
 /// Name and SVG of each statistic through the depth of the networks: a line for each network, at the

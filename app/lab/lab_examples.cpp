@@ -113,14 +113,14 @@ std::vector<int64_t> parse_numbers(const std::string& flag,
   return base::parse_ranges("--" + flag,
                             text == "all" ? fmt::format("0-{}", count - 1) : text,
                             count,
-                            "give all, or numbers and ranges as 0-3,7");
+                            "give all, or numbers and ranges such as 0-3,7");
 }
 
 std::vector<double> parse_times(const std::string& text) {
   const auto require = [&](bool is_right) {
     base::require(is_right,
-                  "--timesteps {}: give fractions of the schedule from 0 (data) to 1 (noise), as "
-                  "0.1,0.5,0.9",
+                  "--timesteps {}: give fractions of the schedule from 0 (data) to 1 (noise), such "
+                  "as 0.1,0.5,0.9",
                   text);
   };
   std::set<double> times;

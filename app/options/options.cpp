@@ -90,7 +90,7 @@ void parse_given(CLI::App& app, const CLI::App& command) {
     if (option->empty() || option->get_lnames().empty()) continue;
     const auto name = "--" + option->get_lnames().front();
     if (!app.get_option_no_throw(name)) continue;
-    // Without its stand-in an empty value would take the next option for its own.
+    // Without its placeholder an empty value would take the next option for its own.
     for (const auto& value : option->results())
       arguments.push_back(name + "=" + (value.empty() ? detail::kEmptyValue : value));
   }
@@ -105,7 +105,7 @@ void assign_into(CLI::App& app,
   for (const auto& assignment : assignments) {
     auto name = assignment.substr(0, assignment.find('='));
     base::require(name.size() < assignment.size() && !name.empty(),
-                  "{}: \"{}\" is no assignment; write OPTION=VALUE, as model.depth=6",
+                  "{}: \"{}\" is not an assignment; write OPTION=VALUE, such as model.depth=6",
                   where,
                   assignment);
     std::replace(name.begin(), name.end(), '-', '_');

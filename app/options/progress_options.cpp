@@ -8,7 +8,7 @@ void add_progress_flags(CLI::App& app) {
   auto* quiet = app.add_flag_callback(
       "--quiet",
       [] { base::set_progress_form(base::ProgressForm::kQuiet); },
-      "No progress: results, notes, warnings and errors alone");
+      "No progress: only results, notes, warnings and errors");
   auto* json = app.add_flag_callback(
       "--json_progress",
       [] { base::set_progress_form(base::ProgressForm::kJson); },

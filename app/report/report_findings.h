@@ -20,8 +20,8 @@ namespace uvic::app {
 ///   verdict             a summary in a few sentences
 void add_findings(nlohmann::json& data);
 
-/// Whether a higher value of the metric is better, if a score states it. True for IS, precision,
-/// recall, density and coverage, false for distances.
+/// Whether a higher value of the metric is better, as the scores record it from the metric's row
+/// (metrics/score.h); nothing where no score has the metric.
 std::optional<bool> higher_is_better(const nlohmann::json& entries, const std::string& metric);
 
 }  // namespace uvic::app

@@ -98,7 +98,7 @@ std::string error_text(const json& sweep) {
   std::string text =
       has_errors ? "Errors are jackknife standard errors over tenths of the samples; the reference "
                    "and the training count as exact."
-                 : "Fewer than 20 images a point: no errors.";
+                 : "Fewer than 20 images a point: no standard errors.";
   if (points.size() > 1)
     text += fmt::format(
         " The lowest of {} points was picked afterwards: score it again with other seeds before "

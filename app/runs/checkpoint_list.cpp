@@ -18,7 +18,8 @@ namespace uvic::app {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kWords = "latest, all, best, every=IMAGES, or counts of images as 64k,128k";
+constexpr const char* kWords =
+    "latest, all, best, every=IMAGES, or counts of images such as 64k,128k";
 
 /// A count of images as options take it; 0 where the word is none.
 int64_t images_of(std::string word) {

@@ -24,9 +24,10 @@ LatentSpace::LatentSpace(const EncoderConfig& config,
                          torch::Device device,
                          torch::ScalarType compute)
     : config_(config), device_(device) {
-  base::require(!config.autoencoder.empty(),
-                "--autoencoder: needed, the network works on latents; give autoencoder_kl.pth, a "
-                "Stable Diffusion checkpoint or diffusers' vae folder");
+  base::require(
+      !config.autoencoder.empty(),
+      "--autoencoder is missing; the network works on latents: give autoencoder_kl.pth, a "
+      "Stable Diffusion checkpoint or diffusers' vae folder");
   autoencoder_ =
       std::make_shared<model::AutoencoderKl>(model::AutoencoderKl::open(config.autoencoder));
   autoencoder_->to(device, compute);

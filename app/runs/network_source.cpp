@@ -61,8 +61,8 @@ void check_config_of_run(const std::string& run, const RunConfig& config, const 
   const auto difference = difference_of_meaning(own, config);
   if (!difference.empty())
     throw std::invalid_argument(
-        fmt::format("{}: the config of the run is not that of its weights {}: {}; sample them as "
-                    "they were trained by --weights alone, without --run",
+        fmt::format("{}: the config of the run is not that of its weights {}: {}; to sample them "
+                    "with the config that they were trained with, pass --weights without --run",
                     run,
                     file.path.string(),
                     difference));
@@ -173,7 +173,9 @@ SampleSource open_guide(const std::string& guide,
   };
   const auto &own = source.training, &other = guided.training;
   if (source.weights_sha256 == guided.weights_sha256)
-    refuse("the weights that are to be guided; give weaker ones, an earlier checkpoint say");
+    refuse(
+        "the same weights as those that it would guide; give weaker ones, such as an earlier "
+        "checkpoint");
   if (schedule_of(own.diffusion) != schedule_of(other.diffusion))
     refuse(
         fmt::format("trained on another noise schedule ({}) than the network that it guides ({})",
@@ -187,7 +189,7 @@ SampleSource open_guide(const std::string& guide,
   if (own.model.input().num_classes > 0 &&
       (own.model.input().num_classes != other.model.input().num_classes ||
        has_null_class(own) != has_null_class(other)))
-    refuse("has other classes than what it is to guide");
+    refuse("has other classes than the network that it guides");
   return source;
 }
 
@@ -234,7 +236,7 @@ std::vector<int64_t> chosen_classes(const std::string& text, const SampleSource&
     } else if (!is_index && word == "none") {
       if (!has_null)
         throw std::invalid_argument(
-            "--labels none: the network was trained without label_dropout and knows no null class");
+            "--labels none: the network was trained without label_dropout and has no null class");
       label = source.training.model.input().num_classes - 1;
     } else if (!is_index) {
       const auto near = nearest(word, source.class_names);

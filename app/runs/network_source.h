@@ -1,4 +1,4 @@
-// The networks that `uvic sample` draws with: from a run, or from weights and their config.
+// The networks that `uvic sample` samples from: from a run, or from weights and their config.
 #pragma once
 
 #include <cstdint>
@@ -24,21 +24,21 @@ struct SampleSource {
   std::string run_id;                ///< of the run that trained them; empty: they don't say
   std::vector<std::string> assumed;  ///< of the config, what was taken on trust
 
-  /// The network, ready to draw.
+  /// The network, ready to sample from.
   model::NetworkPtr network(torch::Device device, torch::Dtype compute_dtype) const;
 };
 
 /// The config of a run folder, or where `run` is empty that of `config`, or where that is empty too
 /// what is known of `weights` (network_config() in weights_file.h; a guess must be a published
 /// network). Throws std::runtime_error naming what can't be read, and std::invalid_argument where
-/// nothing tells.
+/// nothing says.
 RunConfig training_of_source(const std::string& run,
                              const std::string& weights,
                              const std::string& config);
 
 /// The same with the weights and what `encoders` gives instead of the config's, of any kind that open_weights() knows; with a run, empty `weights`
 /// are its latest. Throws also std::invalid_argument where they don't fit the config or the network
-/// draws no pictures of 3 channels.
+/// draws no images of 3 channels.
 SampleSource open_sample_source(const std::string& run,
                                 const std::string& weights,
                                 const std::string& config,
@@ -49,7 +49,7 @@ void keep_encoders(const std::string& run, const EncoderConfig& encoders);
 
 /// The network of --guide, a run folder or a weight file (of --guide_config, or else of the config
 /// that it carries, or else of that of what it guides), which must suit what it guides: another
-/// network on the same noise schedule, of the same pictures and classes (or without classes).
+/// network on the same noise schedule, of the same images and classes (or without classes).
 /// Throws std::invalid_argument.
 SampleSource open_guide(const std::string& guide,
                         const std::string& guide_config,

@@ -20,7 +20,7 @@ base::ProcessGroup* start_processes(const base::ProcessOptions& options, int64_t
 
 void require_cpu(const base::ProcessGroup* group, torch::Device device) {
   base::require(!group || device.is_cpu(),
-                "--device {}: several processes work together on CPUs alone in this version; pass "
+                "--device {}: in this version several processes work together only on CPUs; pass "
                 "--device cpu",
                 device.str());
 }

@@ -103,7 +103,7 @@ void move_into(const fs::path& path, const fs::path& folder) {
   fs::rename(path, folder / path.filename());
 }
 
-/// What makes a folder worth a refusal: anything that no run folder holds, hidden files apart.
+/// What makes a folder worth a refusal: anything that no run folder holds, except hidden files.
 std::string stranger_in(const fs::path& folder) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
@@ -152,7 +152,7 @@ void RunDir::open_for_training() {
   std::error_code error;
   if (const auto stranger = is_run() ? "" : stranger_in(path()); !stranger.empty())
     throw std::invalid_argument(
-        fmt::format("{}: is no run folder and holds other files ({}); choose an empty or a new "
+        fmt::format("{}: is not a run folder and holds other files ({}); choose an empty or a new "
                     "folder as --out",
                     path().string(),
                     stranger));

@@ -46,8 +46,8 @@ std::string fault_of_weights(const RunDir& run,
   if (identity.empty()) return "";
   if (!state_identity.empty() && identity.run_id != state_identity.run_id)
     return fmt::format(
-        "{}: of another run ({}) than {} ({}); move it out of the folder, or start a run from it: "
-        "uvic train --init {} --out FOLDER",
+        "{}: belongs to another run ({}) than {} ({}); move it out of the folder, or start a run "
+        "from it: uvic train --init {} --out FOLDER",
         name,
         identity.run_id,
         state.path.string(),
@@ -55,9 +55,9 @@ std::string fault_of_weights(const RunDir& run,
         base::shell_word(name));
   if (weights.images_seen > state.images_seen)
     return fmt::format(
-        "{}: of more images than the {} of the state (was an older state put back?); \"{}\" "
-        "continues from the state and moves later weights to abandoned/; \"--weights {}\" samples "
-        "them as they are",
+        "{}: weights after more images than the {} of the state (was an older state put back?); "
+        "\"{}\" continues from the state and moves later weights to abandoned/; \"--weights {}\" "
+        "samples them as they are",
         name,
         state.images_seen,
         go_back_command(run, state.images_seen),
@@ -65,8 +65,8 @@ std::string fault_of_weights(const RunDir& run,
   if (identity.launches_until(weights.images_seen) !=
       state_identity.launches_until(weights.images_seen))
     return fmt::format(
-        "{}: of a branch of the run that {} does not continue; move it out of the folder, or "
-        "sample it with \"--weights {}\"",
+        "{}: belongs to a branch of the run that {} does not continue; move it out of the folder, "
+        "or sample it with \"--weights {}\"",
         name,
         state.path.string(),
         name);
@@ -80,12 +80,12 @@ RunIdentity identity_of_file(const fs::path& path) {
 /// Of run.json and stats.jsonl, which hold the id alone.
 void check_id(const fs::path& path, const std::string& id, const RunIdentity& state) {
   if (id.empty() || state.empty() || id == state.run_id) return;
-  throw std::runtime_error(
-      fmt::format("{}: of another run ({}) than the state next to it ({}); put back the file that "
-                  "belongs to it, or remove this one",
-                  path.string(),
-                  id,
-                  state.run_id));
+  throw std::runtime_error(fmt::format(
+      "{}: belongs to another run ({}) than the state next to it ({}); put back the file that "
+      "belongs to it, or remove this one",
+      path.string(),
+      id,
+      state.run_id));
 }
 
 nlohmann::json read_record_of(const RunDir& run) {

@@ -21,7 +21,7 @@ namespace uvic::app {
 namespace fs = std::filesystem;
 namespace {
 
-// The ending tells our files from those of other programs, which are left alone.
+// The ending distinguishes our files from those of other programs, which stay untouched.
 constexpr const char *kEventPrefix = "events.out.tfevents.", *kEventEnding = ".uvic",
                      *kSamples = "samples";
 

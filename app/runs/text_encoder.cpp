@@ -68,8 +68,9 @@ class ClipEncoder : public TextEncoder {
     try {
       data::read_bpe_vocabulary(next_to);
     } catch (const std::runtime_error&) {
-      throw std::invalid_argument(fmt::format(
-          "--tokenizer: needed; there is none next to the text encoder {}", config.text_encoder));
+      throw std::invalid_argument(
+          fmt::format("--tokenizer is missing; there is none next to the text encoder {}",
+                      config.text_encoder));
     }
     return next_to;
   }
@@ -129,9 +130,10 @@ std::shared_ptr<const TextEncoder> open_text_encoder(const EncoderConfig& config
                                                      torch::Device device,
                                                      torch::ScalarType compute) {
   constexpr int64_t kWords = 16, kWordWidth = 64;
-  base::require(!config.text_encoder.empty(),
-                "--text_encoder: needed for prompts and captions: CLIP's weights, or words for the "
-                "embedded one");
+  base::require(
+      !config.text_encoder.empty(),
+      "--text_encoder is missing; prompts and captions need it: CLIP's weights, or words for the "
+      "embedded one");
   const bool free = input.context_tokens == 0;
   if (config.text_encoder == kWordEncoder)
     return std::make_shared<WordEncoder>(

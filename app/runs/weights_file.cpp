@@ -75,7 +75,7 @@ std::optional<int64_t> step_beside(const fs::path& weights) {
   return checkpoint_step(folder);
 }
 
-/// The metadata in NAME.json beside NAME.pth, as `uvic convert` writes it for these very bytes;
+/// The metadata in NAME.json next to NAME.pth, as `uvic convert` writes it for these very bytes;
 /// empty if there is none.
 std::map<std::string, std::string> metadata_beside(const fs::path& weights) {
   const auto path = fs::path(weights).replace_extension(".json");
@@ -207,7 +207,7 @@ std::string foreign_note(const formats::StoredTensors& read) {
     }
     names.push_back(base::printable_text(name));
   }
-  return fmt::format("passed over, and nothing of it run: values of {}", fmt::join(names, ", "));
+  return fmt::format("skipped, without running any of it: values of {}", fmt::join(names, ", "));
 }
 
 /// All tensors of the file, metadata, and the tensors' order where it is known.

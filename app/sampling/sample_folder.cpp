@@ -125,7 +125,7 @@ std::string difference(const nlohmann::json& before, const nlohmann::json& now) 
 nlohmann::json read_record(const fs::path& file) {
   auto record = formats::read_json(file);
   if (!record.is_object())
-    throw std::runtime_error(fmt::format("{}: no record of uvic sample", file.string()));
+    throw std::runtime_error(fmt::format("{}: not a record of uvic sample", file.string()));
   return record;
 }
 
@@ -250,10 +250,8 @@ bool SampleFolder::take_over(const nlohmann::json& before, const Files& files, b
 
 void SampleFolder::refuse_foreign(const SeedSet& ids, const Files& files, bool grid_is_ours) const {
   const auto refuse = [&](const fs::path& file) {
-    throw std::invalid_argument(
-        fmt::format("{}: not made by uvic sample, as far as samples.json there says; {}",
-                    file.string(),
-                    remedy_));
+    throw std::invalid_argument(fmt::format(
+        "{}: its samples.json does not say that uvic sample made it; {}", file.string(), remedy_));
   };
   const auto check = [&](const SeedSet& present, const char* ending) {
     auto foreign = ids.intersection(present);

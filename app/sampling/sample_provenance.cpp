@@ -21,7 +21,7 @@ namespace {
 
 using nlohmann::json;
 
-// Of one image, of where and by what it was made, or told by the sampler's options: no reason to
+// Of one image, of where and by what it was made, or said by the sampler's options: no reason to
 // doubt that it is made again.
 const std::set<std::string> kOfOneImage = {"seed",
                                            "frame",
@@ -211,7 +211,7 @@ json read_sample_text(const std::filesystem::path& png) {
   if (sample.is_null())
     throw formats::file_error(file->name(),
                               "does not say how it was made; images of uvic sample from version "
-                              "0.2.0 on do, as long as no other program writes them anew");
+                              "0.2.0 on do, unless another program has rewritten them");
   return sample;
 }
 

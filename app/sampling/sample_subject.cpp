@@ -39,7 +39,7 @@ SampleSubject::SeedPair SampleSubject::parse_interpolation(const std::string& te
   };
   base::require(dash != std::string::npos && whole(text.substr(0, dash), pair.from) &&
                     whole(text.substr(dash + 1), pair.to) && pair.from != pair.to,
-                "--interpolate {}: wants two different seeds, as 3-17",
+                "--interpolate {}: wants two different seeds, such as 3-17",
                 text);
   SeedList::parse(fmt::format("{},{}", pair.from, pair.to));  // throws beyond the last seed
   return pair;
@@ -49,9 +49,9 @@ void check_text(const SubjectOptions& options, const model::NetworkInput& input)
   base::require(input.takes_context() || options.prompts.empty(),
                 "--prompt: the network takes no text (model.clip_dim is 0){}",
                 input.takes_classes() ? "; it has classes, see --labels" : "");
-  base::require(
-      !input.takes_context() || !options.prompts.empty(),
-      "--prompt: needed, the network is conditioned on text; --prompt \"\" is the empty one");
+  base::require(!input.takes_context() || !options.prompts.empty(),
+                "--prompt is missing; the network is conditioned on text, and --prompt \"\" is the "
+                "empty one");
 }
 
 SampleEncoders open_encoders(const SampleSource& source,
@@ -215,8 +215,8 @@ void SampleSubject::take_classes_of_images(const std::string& path, const Sample
   }
   if (!class_of_label_.empty()) return;
   base::require(has_null_class(source.training),
-                "{}: in no folders named as the network's classes, and it knows no null class; "
-                "give --labels",
+                "{}: its folders do not have the names of the network's classes, and the network "
+                "has no null class; give --labels",
                 path);
   classes_ = {source.training.model.input().num_classes - 1};
 }

@@ -24,7 +24,7 @@ uint64_t parse_number(const std::string& text, const std::string& word) {
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
   if (word.empty() || base::has_leading_zero(word) || error != std::errc() ||
       end != word.data() + word.size())
-    throw bad(text, "wants numbers and ranges, as 0-63,100");
+    throw bad(text, "wants numbers and ranges, such as 0-63,100");
   return value;
 }
 
@@ -128,7 +128,7 @@ SeedList SeedList::parse(const std::string& text) {
     for (const auto& part : fresh.ranges()) list.append(part);
     known.insert(range);
   }
-  if (list.empty()) throw bad(text, "wants numbers and ranges, as 0-63,100");
+  if (list.empty()) throw bad(text, "wants numbers and ranges, such as 0-63,100");
   return list;
 }
 

@@ -42,7 +42,7 @@ std::vector<std::string> check_statistics(const std::string& path,
   if (statistics.provenance.empty())
     return {fmt::format("{} does not say which extractor, resize and images made it", path)};
   const auto made = formats::parse_json(statistics.provenance, path + ": provenance");
-  if (!made.is_object()) throw std::runtime_error(path + ": its provenance is no JSON object");
+  if (!made.is_object()) throw std::runtime_error(path + ": its provenance is not a JSON object");
   const auto text = [&](const char* key) { return made.value(key, std::string()); };
   if (text("extractor") != extractor.name() ||
       text("extractor_sha256") != extractor.weights_sha256())

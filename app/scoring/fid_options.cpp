@@ -105,9 +105,9 @@ bool FidOptions::take_reference_of_run() {
   if (run.empty() || !ref.empty() || !is_needed) return false;
   const auto training = read_run_config(RunDir(run));
   ref = training.score_ref.empty() ? training.data : training.score_ref;
-  base::require(!ref.empty(), "--ref: needed; the run does not say what it trained on");
+  base::require(!ref.empty(), "--ref is missing; the run does not say what it trained on");
   base::require(!training.score_ref.empty() || !training.encoders.is_latent(),
-                "--ref: needed, images or statistics; the run trained on latents, {}",
+                "--ref is missing; give images or statistics: the run trained on latents, {}",
                 training.data);
   dataset = training.dataset;
   dataset.image_size = image_size_of(training.encoders, training.model.input());

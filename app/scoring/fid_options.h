@@ -66,21 +66,18 @@ struct FidOptions {
     visit(
         "images",
         images,
-        Field{
-            "Images to score: a folder, a zip, an array (.npz, .npy), CIFAR-10's binary folder, "
-            "procedural; or statistics or features; each image is resized by the extractor alone"});
+        Field{"Images to score: a folder, a zip, an array (.npz, .npy), CIFAR-10's binary folder, "
+              "procedural; or statistics or features; only the extractor resizes an image"});
     visit("run",
           run,
           Field{"Instead of --images: generate the images from this run folder while they are "
                 "scored, with no file in between"});
     visit("run_weights", run_weights, Field{"Weights of --run; empty: its latest EMA weights"});
-    visit(
-        "checkpoints",
-        checkpoints,
-        Field{
-            "Score several weights of --run, by images seen: all, every=IMAGES, best, latest, or a "
-            "list, as 64k,128k; one table and curve"});
-    visit("seeds", seeds, Field{"Which images of --run, as 0-49999"});
+    visit("checkpoints",
+          checkpoints,
+          Field{"Score several weights of --run, by images seen: all, every=IMAGES, best, latest, "
+                "or a list such as 64k,128k; one table and curve"});
+    visit("seeds", seeds, Field{"Seeds of the images of --run, such as 0-49999"});
     visit("labels",
           labels,
           Field{"Classes of --run's images, as in uvic sample; empty: all in turn"});
@@ -92,7 +89,7 @@ struct FidOptions {
               "--caption_seed"});
     visit("caption_seed",
           caption_seed,
-          Field{"Chooses among --captions, none twice before all were chosen",
+          Field{"Seed of the choice among --captions; none repeats before all were chosen",
                 base::from(0, base::kMostCount)}
               .advanced());
     encoders.fields(visit);
@@ -132,7 +129,7 @@ struct FidOptions {
         Field{"KID: subsets, whose standard deviation is reported", base::from(1, 1e6)}.advanced());
     visit("kid_subset_size",
           kid_subset_size,
-          Field{"KID: images in each, or fewer where there are fewer", base::from(2, 1e6)}
+          Field{"KID: images in each subset, or fewer if there are fewer", base::from(2, 1e6)}
               .advanced());
     visit("is_splits",
           is_splits,

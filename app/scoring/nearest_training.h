@@ -1,5 +1,5 @@
-// Does a model draw new pictures, or those it was trained on? Samples beside their nearest training
-// pictures.
+// Does a model generate new images, or those it was trained on? Samples next to their nearest
+// training images.
 #pragma once
 
 #include <torch/torch.h>
@@ -23,7 +23,7 @@ struct Nearest {
 /// queries [N, D], rows [M, D], float32. Throws std::invalid_argument unless 1 <= count <= M.
 Nearest nearest_rows(const torch::Tensor& queries, const torch::Tensor& rows, int64_t count);
 
-/// The training pictures as the extractor sees them; at most 50000, and at most 512 MiB of
+/// The training images as the extractor sees them; at most 50000, and at most 512 MiB of
 /// features.
 class TrainingFeatures {
  public:
@@ -32,11 +32,11 @@ class TrainingFeatures {
                    const metrics::FeatureExtractor& extractor,
                    bool mirrored);
 
-  /// Distances from `count` pictures, spread evenly over the set, to their nearest training picture
-  /// (or its mirror image, where training saw those): "pictures", "training_pictures",
+  /// Distances from `count` images, spread evenly over the set, to their nearest training image
+  /// (or its mirror image, where training saw those): "images", "training_pictures",
   /// "median_distance", "least_distance". With a `sheet`, writes there as PNG the eight closest
-  /// pictures, most suspicious first, a row each: the picture, then its four nearest training
-  /// pictures.
+  /// images, most suspicious first, a row each: the image, then its four nearest training
+  /// images.
   nlohmann::json compare(const data::Dataset& pictures,
                          int64_t count,
                          const std::filesystem::path& sheet = {}) const;

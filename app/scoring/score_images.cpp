@@ -117,7 +117,7 @@ void keep_statistics(const FidOptions& options,
   if (options.save_features.empty()) return;
   if (!images.collected.features.defined())
     throw std::invalid_argument(
-        fmt::format("--save_features: {} holds statistics alone", options.images));
+        fmt::format("--save_features: {} holds only statistics", options.images));
   metrics::write_features(options.save_features, images.collected, provenance);
 }
 

@@ -238,7 +238,7 @@ metrics::GivenFeatures given_by(const std::string& source) {
     given.spatial_dimensions = spatial->mean.size(0);
   if (statistics.provenance.empty()) return given;
   const auto made = formats::parse_json(statistics.provenance, source + ": provenance");
-  if (!made.is_object()) throw std::runtime_error(source + ": its provenance is no JSON object");
+  if (!made.is_object()) throw std::runtime_error(source + ": its provenance is not a JSON object");
   given.name = made.value("extractor", given.name);
   given.sha256 = made.value("extractor_sha256", given.sha256);
   given.resize = made.value("resize", given.resize);
@@ -362,10 +362,10 @@ void warn_of_mismatch(const Side& images,
                       std::vector<std::string>& warnings) {
   const auto differ = [](int64_t a, int64_t b) { return a > 0 && b > 0 && a != b; };
   if (differ(images.image_size, reference.image_size))
-    warnings.push_back(
-        fmt::format("the images are of {} px, the reference of {} px: the distance counts that too",
-                    images.image_size,
-                    reference.image_size));
+    warnings.push_back(fmt::format(
+        "the images are of {} px, the reference of {} px: the distance includes that difference",
+        images.image_size,
+        reference.image_size));
   if (differ(images.collected.count, reference.collected.count))
     warnings.push_back(
         fmt::format("{} images against {} of the reference: compare the distance only with scores "

@@ -77,7 +77,7 @@ class RecordedStep : public CudaStep {
   }
 
   void record() {
-    // The graph has memory of its own; what the steps before it used would stay beside it, unused.
+    // The graph has memory of its own; what the steps before it used would stay allocated, unused.
     c10::cuda::CUDACachingAllocator::emptyCache();
     std::vector<torch::Tensor> recorded;
     const bool good = graph_.record([&] {

@@ -29,7 +29,7 @@ class CudaStep {
   /// Waits for the GPU. Not finite where one of the steps was not; such a step has changed nothing.
   virtual Totals take() = 0;
 
-  /// How steps run, once that is known: for the log; empty before and when told already.
+  /// How steps run, once that is known: for the log; empty before, and once reported.
   virtual std::string note() = 0;
 };
 

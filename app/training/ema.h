@@ -1,4 +1,4 @@
-// The exponential moving average of a network's parameters, from which images are drawn.
+// The exponential moving average of a network's parameters, from which images are sampled.
 #pragma once
 
 #include <cstdint>

@@ -52,8 +52,8 @@ KnownNetwork network_of(const RunConfig& config, const WeightsFile& file) {
 formats::TensorFile state_of(const RunConfig& config, const WeightsFile& file) {
   const auto images = count_in(file.metadata, "uvic.images_seen");
   base::require(!file.run_folder.empty() && images,
-                "--init_optimizer keep: --init {} is not a run; weights alone have no optimizer "
-                "state, give --init_optimizer fresh",
+                "--init_optimizer keep: --init {} is not a run; weights without a run have no "
+                "optimizer state, give --init_optimizer fresh",
                 config.init);
   const RunDir run(file.run_folder);
   const auto path = run.state_at(*images);

@@ -10,7 +10,7 @@
 
 namespace uvic::app {
 
-/// What a run started from, as it is told and recorded.
+/// What a run started from, as it is reported and recorded.
 struct StartingPoint {
   std::vector<std::string> lines;  ///< for the log: source, copied, interpolated, new, dropped
   nlohmann::json record;           ///< for run.json, with paths

@@ -16,7 +16,7 @@
 namespace uvic::app {
 namespace {
 
-// Keeps the objective's numbers apart from the data order's, which hash the same seed.
+// Separates the objective's numbers from the data order's, which hash the same seed.
 constexpr uint64_t kObjectiveStream = 0x6f626a656374;  // "object"
 
 base::PositionRandom random_of(const RunConfig& config, const torch::Tensor& positions) {

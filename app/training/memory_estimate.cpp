@@ -61,12 +61,13 @@ double usable_memory() {
 
 void refuse_too_large(const MemoryEstimate& estimate, double usable) {
   constexpr double kSurely = 1.25;
-  base::require(estimate.at_most() <= kSurely * usable,
-                "a step needs about {}, {} for the network alone; there are {} here; a smaller "
-                "--batch_size, more --accumulate or a smaller network needs less",
-                base::bytes_text(estimate.at_most()),
-                base::bytes_text(estimate.always()),
-                base::bytes_text(usable));
+  base::require(
+      estimate.at_most() <= kSurely * usable,
+      "a step needs about {}, of which {} at every batch size; {} are usable here; a smaller "
+      "--batch_size, more --accumulate or a smaller network needs less",
+      base::bytes_text(estimate.at_most()),
+      base::bytes_text(estimate.always()),
+      base::bytes_text(usable));
 }
 
 std::string memory_text(const MemoryEstimate& m) {
@@ -77,12 +78,12 @@ std::string memory_text(const MemoryEstimate& m) {
   line("parameters", m.parameters);
   line("optimizer: averages of the gradient", m.optimizer);
   line("average of the weights", m.average);
-  line("weights in the type of the products", m.weight_copies);
+  line("weights in the dtype of the products", m.weight_copies);
   line("buckets of gradients for other processes", m.exchange);
   line("gradients, at the end of a backward pass", m.gradients);
   line("activations, at its beginning", m.activations);
   line("gradients of activations", m.backward);
-  line("at most at once", m.at_most());
+  line("peak", m.at_most());
   return text;
 }
 

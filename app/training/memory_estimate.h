@@ -1,4 +1,4 @@
-// What a training run holds in memory, told before it starts.
+// What a training run holds in memory, reported before it starts.
 #pragma once
 
 #include <torch/torch.h>

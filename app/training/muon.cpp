@@ -38,9 +38,9 @@ class Muon : public Optimizer {
       for (int64_t part = 0; part < stacked; ++part)
         matrices_.push_back({i, part * rows, (part + 1) * rows});
     }
-    base::require(!matrices_.empty(),
-                  "--optimizer.kind muon: this network has no matrices of hidden layers that it "
-                  "serves; give adamw");
+    base::require(
+        !matrices_.empty(),
+        "--optimizer.kind muon: this network has no matrices of hidden layers for it; give adamw");
     auto of_rest = config;
     of_rest.grad_clip = 0;  // done here, for all
     adamw_ = make_adamw(of_rest, rest);

@@ -32,7 +32,7 @@ struct MuonScale {
 /// Liu et al. 2025, arXiv:2502.16982.
 base::Table<MuonScale>& muon_scales();
 
-/// For the matrices of hidden layers (OptimizedTensors::matrices; a stack such as qkv is taken apart
+/// For the matrices of hidden layers (OptimizedTensors::matrices; a stack such as qkv is split
 /// into as many matrices of equal height), with g the gradient as AdamW clips it and
 /// r = muon_lr lr / (the lr of the config):
 ///

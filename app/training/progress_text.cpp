@@ -23,14 +23,14 @@ double images_left(const Progress& progress) {
 
 std::string first_step_text(const Progress& progress, double seconds, int64_t batch) {
   return fmt::format(
-      "{}  first step {:.3f} s, so about {} to come",
+      "{}  first step {:.3f} s, so about {} left",
       place_text(progress),
       seconds,
       base::duration_text(seconds * images_left(progress) / static_cast<double>(batch)));
 }
 
 std::string estimate_text(const Progress& progress, double rate) {
-  return fmt::format("{}  {:.1f} {}/s, so about {} to come, scores and grids apart",
+  return fmt::format("{}  {:.1f} {}/s, so about {} left, without scores and grids",
                      place_text(progress),
                      rate,
                      progress.examples,
@@ -73,7 +73,7 @@ void throw_diverged(const RunDir& run, const std::string& what, int64_t images_s
                         what,
                         images_seen,
                         sane.empty() ? kept.substr(0, kept.find(',')) : sane,
-                        sane.empty() ? "" : ", the last whose loss was sane",
+                        sane.empty() ? "" : ", the last with a normal loss",
                         kept,
                         cure));
 }

@@ -89,15 +89,15 @@ void check_decay(const RunConfig& before,
   const bool decayed =
       before.optimizer.lr_decay != "none" && images_seen > before.optimizer.warmup_images;
   if (decayed && next > 2 * last && same_rate_options(before.optimizer, now.optimizer))
-    throw std::invalid_argument(fmt::format(
-        "{}: the learning rate had decayed to {:.4g} at {} images; with --total_images {} alone it "
-        "would jump to {:.4g}. Choose: {}",
-        run.path().string(),
-        last,
-        images_seen,
-        now.total_images,
-        next,
-        ways_to_go_on(before, now, images_seen, last)));
+    throw std::invalid_argument(
+        fmt::format("{}: the learning rate had decayed to {:.4g} at {} images; if you give only "
+                    "--total_images {}, it would jump to {:.4g}. Choose: {}",
+                    run.path().string(),
+                    last,
+                    images_seen,
+                    now.total_images,
+                    next,
+                    ways_to_go_on(before, now, images_seen, last)));
   if (decayed && next != last && before.total_images != now.total_images)
     check.notes.push_back(
         fmt::format("the learning rate was {:.4g}, is {:.4g} from here on", last, next));

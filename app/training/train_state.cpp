@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kStateKind = "uvic training state";
 
-// Every set of tensors of the file, with what stands before its names.
+// Every set of tensors of the file, with the prefix of its names.
 std::vector<std::pair<std::string, std::vector<torch::Tensor>>> sets_of(const TrainState& state) {
   std::vector<std::pair<std::string, std::vector<torch::Tensor>>> sets = {
       {"model.", state.parameters}, {"ema.", state.averages}};

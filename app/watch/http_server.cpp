@@ -129,13 +129,13 @@ class HttpServer::Impl : public httplib::Server {
     port_ = port == 0 ? bind_to_any_port(host)
                       : (bind_to_port(host, static_cast<int>(port)) ? static_cast<int>(port) : -1);
     if (port_ < 0)
-      throw std::runtime_error(
-          fmt::format("--host {} --port {}: can't listen there: {}",
-                      host,
-                      port,
-                      errno == EADDRINUSE ? "another program does; --port 0 takes a free port"
-                      : errno == EACCES   ? "that port is the system's; give one from 1024 on"
-                                          : "no address of this machine"));
+      throw std::runtime_error(fmt::format(
+          "--host {} --port {}: can't listen there: {}",
+          host,
+          port,
+          errno == EADDRINUSE ? "another program uses this port; --port 0 takes a free one"
+          : errno == EACCES   ? "ports below 1024 are for the system; give a higher one"
+                              : "no address of this machine"));
     // httplib's backlog of 5 loses connections where many browsers come back at once.
     ::listen(svr_sock_, 256);
   }

@@ -106,7 +106,7 @@ json SampleDesk::choices(const std::string& id) const {
 
 std::optional<std::string> SampleDesk::add(const SampleAsk& ask) {
   const auto run = runs_.find(ask.run);
-  base::require(run != nullptr, "run: there is none of this id");
+  base::require(run != nullptr, "run: no run has this id");
   base::require(mark_inside(run->folder(), {"weights", weights_name(ask.checkpoint)}).size >= 0,
                 "checkpoint: {} keeps no weights of {} images",
                 run->name(),

@@ -96,10 +96,10 @@ HttpResponse WatchSite::answer(const HttpRequest& request) const {
   if (!is_own_host(request.host, rules_.names))
     response = refusal(421, "this server is not known by that name; see --names");
   else if (!is_allowed(request, desk_ != nullptr))
-    response = refusal(405, "not by this method");
+    response = refusal(405, "this method is not allowed here");
   else if ((!request.origin.empty() && origin != request.host) ||
            (request.fetch_site == "cross-site" && request.path != "/"))
-    response = refusal(403, "asked for by another site");
+    response = refusal(403, "requested by another site");
   else if (!rules_.token.empty() && !same_secret(rules_.token, request.at("token")))
     response =
         refusal(403, "the token is missing or wrong; use the address that uvic watch printed");
@@ -213,7 +213,7 @@ HttpResponse WatchSite::events(const HttpRequest& request) const {
   // Counted as long as the response lives.
   if (followers_.fetch_add(1) >= rules_.followers) {
     --followers_;
-    return refusal(503, "too many follow this page");
+    return refusal(503, "too many pages follow this server");
   }
   const std::shared_ptr<void> counted(nullptr, [this](void*) { --followers_; });
   HttpResponse response;

@@ -31,7 +31,8 @@ struct FileHead {
   std::string_view bytes;   ///< of the beginning; at least 512 where there are as many
   std::string_view name;    ///< path, or empty
   uint64_t size_bytes = 0;  ///< of the whole file
-  std::shared_ptr<const MappedFile> file;  ///< the whole file, or null: zip kinds are told by it
+  std::shared_ptr<const MappedFile>
+      file;  ///< the whole file, or null: zip kinds are recognised by it
 };
 
 /// A kind of file: one row serves detection, `uvic inspect` and error messages.

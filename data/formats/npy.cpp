@@ -266,7 +266,7 @@ NpzFile::NpzFile(std::shared_ptr<const MappedFile> file) : archive_(std::move(fi
     const std::string entry(archive_.entries()[i].name);
     if (entry.size() <= suffix.size() ||
         entry.compare(entry.size() - suffix.size(), suffix.size(), suffix) != 0) {
-      throw file_error(path(), fmt::format("not an .npz: its entry '{}' is no .npy", entry));
+      throw file_error(path(), fmt::format("not an .npz: its entry '{}' is not a .npy", entry));
     }
     entries_[entry.substr(0, entry.size() - suffix.size())] = i;
   }

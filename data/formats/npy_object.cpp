@@ -20,7 +20,7 @@ using Kind = PickleValue::Kind;
 constexpr std::string_view kObjectArrayMagic("\x93NUMPY", 6);
 
 std::runtime_error fault(const std::string& name, const std::string& text) {
-  return file_error(name, "no array of objects as numpy.save writes them: " + text);
+  return file_error(name, "not an array of objects as numpy.save writes it: " + text);
 }
 
 /// Where the pickle begins, or 0 where the bytes are no .npy of objects.
@@ -155,7 +155,7 @@ std::vector<torch::Tensor> read_npy_objects(const std::shared_ptr<const MappedFi
   const auto* all = reader.read();
   if (!is_array(all)) throw fault(name, "it holds no array");
   const ArrayState state(all);
-  if (state.content->kind != Kind::kList) throw fault(name, "its elements are no list");
+  if (state.content->kind != Kind::kList) throw fault(name, "its elements are not a list");
   constexpr size_t kMost = 64;  // the same array may be listed again and again
   if (state.content->items.size() > kMost)
     throw fault(name, fmt::format("{} elements, at most {}", state.content->items.size(), kMost));

@@ -61,7 +61,7 @@ class Walk {
     constexpr size_t kMost = 10'000;
     if (result_.arrays.size() >= kMost)
       throw fault(path, fmt::format("the object holds more than {} arrays", kMost));
-    if (!result_.arrays.emplace(path, std::move(array)).second) throw fault(path, "is there twice");
+    if (!result_.arrays.emplace(path, std::move(array)).second) throw fault(path, "is in it twice");
   }
 
   static std::string inside(const std::string& path, const std::string& key) {
@@ -127,7 +127,7 @@ class Walk {
     if (!dtype) throw fault(path, "damaged: an array without a dtype");
     if (dtype->code.substr(0, 1) == "O") {
       // Without dimensions: the one object, as numpy.save makes it of a dictionary.
-      if (elements->kind != Kind::kList) throw fault(path, "damaged: objects that are no list");
+      if (elements->kind != Kind::kList) throw fault(path, "damaged: objects that are not a list");
       if (shape->items.empty() && elements->items.size() == 1)
         return visit(elements->items[0], path, depth + 1);
       return visit_items(elements->items, path, depth);

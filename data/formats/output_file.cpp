@@ -41,8 +41,8 @@ void refuse_same_file(const std::vector<std::string>& outputs,
             fmt::format("{}: is read and would be overwritten; choose another name", outputs[i]));
     for (size_t k = 0; k < i; ++k)
       if (is_same(outputs[i], outputs[k]))
-        throw std::invalid_argument(
-            fmt::format("{}: two results of one name; choose another for one of them", outputs[i]));
+        throw std::invalid_argument(fmt::format(
+            "{}: two outputs have this name; choose another for one of them", outputs[i]));
   }
 }
 

@@ -17,7 +17,7 @@ void refuse_flag_as_path(const std::filesystem::path& path);
 void check_output_file(const std::filesystem::path& path, bool overwrite);
 
 /// The same where what exists is replaced, and that a file can be made in the folder: by making
-/// one, since permissions alone don't tell (/proc, a disk mounted read-only).
+/// one, since permissions alone do not decide (/proc, a disk mounted read-only).
 void check_writable_file(const std::filesystem::path& path);
 
 /// Throws std::invalid_argument where two of `outputs` are one file, or one of them is a file of

@@ -58,17 +58,17 @@ void PartFile::open(const std::string& plan) {
   std::error_code error;
   const bool is_there = fs::exists(fs::symlink_status(part_, error));
   if (is_there && !fs::is_regular_file(record_, error))
-    throw file_error(final_.string(),
-                     part_.filename().string() +
-                         " is there and not of uvic, as far as a record next to it says; move it "
-                         "away");
+    throw file_error(
+        final_.string(),
+        part_.filename().string() +
+            " already exists, and no record next to it says that uvic wrote it; move it away");
   if (!is_there) write_json(record_, {{"plan", plan}, {"bytes", 0U}, {"done", 0U}});
   descriptor_ = ::open(
       part_.c_str(), O_RDWR | (is_there ? 0 : O_CREAT | O_EXCL) | O_CLOEXEC | O_NOFOLLOW, 0644);
   struct stat status = {};
   if (descriptor_ < 0 || fstat(descriptor_, &status) != 0) fail("can't be written");
   if (!S_ISREG(status.st_mode))
-    throw file_error(final_.string(), part_.filename().string() + " is no regular file");
+    throw file_error(final_.string(), part_.filename().string() + " is not a regular file");
   if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0)
     throw file_error(final_.string(), "another process writes it");
   if (is_there) {

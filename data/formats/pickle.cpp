@@ -120,7 +120,7 @@ void PickleReader::recall(uint64_t index) {
 PickleValue* PickleReader::make_global(std::string_view module, std::string_view name) {
   if (!is_allowed_(module, name)) {
     throw fault(
-        fmt::format("refused: it refers to {}.{}, which runs code. Save tensors alone, in Python: "
+        fmt::format("refused: it refers to {}.{}, which runs code. Save only tensors, in Python: "
                     "torch.save(model.state_dict(), path)",
                     module,
                     name));
@@ -136,7 +136,7 @@ void PickleReader::call() {
   const bool is_callable = callable->kind == Kind::kGlobal || callable->kind == Kind::kCall;
   if (!is_callable || arguments->kind != Kind::kTuple) {
     throw fault(
-        "refused: it calls what is no global. Save tensors alone, in Python: "
+        "refused: it calls something that is not a global. Save only tensors, in Python: "
         "torch.save(model.state_dict(), path)");
   }
   const bool is_dict = is_dict_type(callable->module, callable->text);
@@ -159,7 +159,7 @@ void PickleReader::call() {
       value->items = given[0]->items;
     } else {
       for (const auto* pair : given[0]->items) {  // Python 2's OrderedDict([[key, value], ...])
-        if (pair->items.size() != 2) throw fault("an OrderedDict of what are no pairs");
+        if (pair->items.size() != 2) throw fault("an OrderedDict of items that are not pairs");
         extend(value, pair->items);
       }
     }
@@ -171,7 +171,7 @@ void PickleReader::call() {
 void PickleReader::call_with_names() {
   auto* named = pop();
   call();
-  if (named->kind != Kind::kDict) throw fault("refused: it names arguments by what is no dict");
+  if (named->kind != Kind::kDict) throw fault("refused: its named arguments are not a dict");
   extend(top(), named->items);
 }
 
@@ -381,7 +381,7 @@ bool PickleReader::step(uint8_t opcode) {
       for (const auto& refused : kRefused) {
         if (opcode == refused.code) throw fault(fmt::format("refused: opcode {}", refused.name));
       }
-      throw fault(fmt::format("no pickle: unknown opcode 0x{:02x}", opcode));
+      throw fault(fmt::format("not a pickle: unknown opcode 0x{:02x}", opcode));
   }
 }
 

@@ -46,13 +46,13 @@ struct PickleValue {
   }
 };
 
-/// Interprets pickles that stand one after another. The values live as long as the reader, and
+/// Interprets pickles that follow one another. The values live as long as the reader, and
 /// refer to `bytes`.
 class PickleReader {
  public:
   using IsAllowed = bool (*)(std::string_view module, std::string_view name);
 
-  /// `name` stands in messages.
+  /// `name` is used in messages.
   PickleReader(std::string_view bytes, std::string name, IsAllowed is_allowed);
 
   /// The next pickle. Throws std::runtime_error that names the refused opcode or global, or the

@@ -118,7 +118,7 @@ bool text_of_chunk(std::string_view kind, std::string_view data, ImageText& text
 
 std::vector<uint8_t> png_text_chunk(const ImageText& text) {
   if (!is_key(text.key))
-    throw std::invalid_argument(fmt::format("PNG text \"{}\": no keyword of PNG", text.key));
+    throw std::invalid_argument(fmt::format("PNG text \"{}\": not a keyword of PNG", text.key));
   if (text.text.size() > kMostTextBytes || text.text.find('\0') != std::string::npos)
     throw std::invalid_argument(fmt::format("PNG text {}: {} bytes; at most {} and no NUL",
                                             text.key,

@@ -124,7 +124,7 @@ class Reader {
 
   json read_header() {
     if (file_->size() < 8)
-      throw fault("{} bytes, the header's length alone takes 8", file_->size());
+      throw fault("{} bytes; the length of the header already takes 8", file_->size());
     const auto length = load_little_endian<uint64_t>(file_->data());
     if (length == 0 || length > file_->size() - 8) {
       const auto kind = foreign_text(*file_);
@@ -139,15 +139,15 @@ class Reader {
     auto header = parse_json({reinterpret_cast<const char*>(file_->data()) + 8, length},
                              file_->name() + ": safetensors header",
                              {kHeaderLimit, 8});
-    if (!header.is_object()) throw fault("its header is no JSON object");
+    if (!header.is_object()) throw fault("its header is not a JSON object");
     return header;
   }
 
   std::map<std::string, std::string> read_metadata(const json& row) const {
-    if (!row.is_object()) throw fault("__metadata__ is no JSON object");
+    if (!row.is_object()) throw fault("__metadata__ is not a JSON object");
     std::map<std::string, std::string> metadata;
     for (const auto& [key, value] : row.items()) {
-      if (!value.is_string()) throw fault("__metadata__.{} is no string", key);
+      if (!value.is_string()) throw fault("__metadata__.{} is not a string", key);
       metadata.emplace(key, value.get<std::string>());
     }
     return metadata;
@@ -163,7 +163,7 @@ class Reader {
     }
     const auto number = [&](const json& value) {
       if (!value.is_number_unsigned() || value.get<uint64_t>() > uint64_t{INT64_MAX}) {
-        throw fault("{}: {} is no size", name, value.dump());
+        throw fault("{}: {} is not a size", name, value.dump());
       }
       return value.get<int64_t>();
     };

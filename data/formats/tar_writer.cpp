@@ -39,7 +39,7 @@ std::string tar_header(const std::string& name, uint64_t size_bytes) {
 void TarWriter::add(const std::string& name, std::string_view content) {
   if (leaves_archive(name) || name.size() > kLongestTarName || content.size() >= kLargestTarEntry)
     throw std::invalid_argument(
-        fmt::format("TarWriter: '{}' of {} bytes is no entry", name, content.size()));
+        fmt::format("TarWriter: '{}' of {} bytes is not an entry", name, content.size()));
   const auto header = tar_header(name, content.size());
   sink_.write(header.data(), header.size());
   sink_.write(content.data(), content.size());

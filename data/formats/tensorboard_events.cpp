@@ -124,7 +124,7 @@ class EventFields {
   std::string_view text;
 
  private:
-  [[noreturn]] void fail() const { throw file_error(name_, "a record of it is no event"); }
+  [[noreturn]] void fail() const { throw file_error(name_, "one of its records is not an event"); }
 
   uint64_t varint() {
     uint64_t result = 0;

@@ -53,7 +53,7 @@ struct EventRecords {
 };
 EventRecords read_records(std::string_view bytes);
 
-/// A record of that payload, as it stands in a file.
+/// A record of that payload, as it is stored in a file.
 std::string record_of(std::string_view payload);
 
 /// What an event is about.

@@ -177,7 +177,7 @@ StorageId storage_id(const std::string& name, const PickleValue* persistent) {
   }
   const PickleValue* type = id->items[1];
   if (!is_storage_class(type->module, type->text)) {
-    throw refuse(fmt::format("damaged: {}.{} is no storage class", type->module, type->text));
+    throw refuse(fmt::format("damaged: {}.{} is not a storage class", type->module, type->text));
   }
   StorageId result{id->items[2]->text, *lookup(kStorageClasses, type->text), id->items[4]->integer};
   if (id->items.size() > 5 && id->items[5]->kind == Kind::kTuple) {

@@ -80,12 +80,12 @@ class Flattener {
     return true;
   }
   void add_tensor(const std::string& path, torch::Tensor tensor) {
-    if (!add_new_tensor(path, std::move(tensor))) throw fault(path, "is there twice");
+    if (!add_new_tensor(path, std::move(tensor))) throw fault(path, "is in it twice");
   }
   void add_scalar(const std::string& path, PthScalar scalar) {
     if (const auto* text = std::get_if<std::string>(&scalar)) charge(path, text->size());
     if (!result_.scalars.emplace(path, std::move(scalar)).second) {
-      throw fault(path, "is there twice");
+      throw fault(path, "is in it twice");
     }
   }
   std::optional<std::string> key_text(const PickleValue* key) const;
@@ -211,7 +211,7 @@ void Flattener::search(const PickleValue* value, const std::string& path, int de
 
 void Flattener::search_items(const PickleValue* value, const std::string& path, int depth) {
   const auto& items = value->items;
-  // Items of a call are those of a subclass of list or of dict; what begins every pair tells.
+  // Items of a call are those of a subclass of list or of dict; what begins every pair decides.
   bool is_dict = value->kind == Kind::kDict || value->kind == Kind::kCall;
   is_dict = is_dict && items.size() % 2 == 0;
   for (size_t i = 0; is_dict && value->kind == Kind::kCall && i < items.size(); i += 2)
@@ -277,7 +277,7 @@ std::vector<int64_t> Flattener::sizes_of(const PickleValue* tuple, const std::st
   }
   std::vector<int64_t> sizes;
   if ((tuple->kind != Kind::kTuple && tuple->kind != Kind::kList) || tuple->items.size() > 64) {
-    throw fault(path, "damaged: its sizes or strides are no tuple");
+    throw fault(path, "damaged: its sizes or strides are not a tuple");
   }
   for (const auto* size : tuple->items) {
     if (!as_int(size) || *as_int(size) < 0) throw fault(path, "damaged: a negative size or stride");

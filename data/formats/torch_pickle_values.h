@@ -41,7 +41,7 @@ class StorageSource {
 };
 
 /// Lays a pickle's value out by dotted path. `pickle_bytes` bounds how much may come of it; `name`
-/// stands in messages.
+/// is used in messages.
 PthFile flatten_pickle(const PickleValue* root,
                        const std::string& name,
                        size_t pickle_bytes,

@@ -72,7 +72,7 @@ std::string_view storage_class_of(const std::string& name, const torch::Tensor& 
   const auto known = storage_class(tensor.scalar_type());
   if (tensor.layout() != torch::kStrided || !known) {
     throw std::invalid_argument(
-        fmt::format("write_pth: {} is no dense tensor of a known dtype ({})",
+        fmt::format("write_pth: {} is not a dense tensor of a known dtype ({})",
                     name,
                     c10::toString(tensor.scalar_type())));
   }

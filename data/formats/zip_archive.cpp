@@ -73,7 +73,7 @@ std::optional<Directory> find_directory(const MappedFile& file) {
   return std::nullopt;
 }
 
-/// A header of the directory, which lies wholly in the file.
+/// A header of the directory, which is wholly in the file.
 struct EntryHeader {
   const uint8_t* bytes;
 

@@ -65,7 +65,7 @@ void ZipWriter::put(const std::string& bytes) {
 
 void ZipWriter::add(const std::string& name, std::string_view content, size_t alignment) {
   if (leaves_archive(name) || name.size() > kLongestEntryName) {
-    throw std::invalid_argument(fmt::format("ZipWriter: '{}' is no name for an entry", name));
+    throw std::invalid_argument(fmt::format("ZipWriter: '{}' is not a name for an entry", name));
   }
   const Written entry{name, content.size(), at_, crc32(content)};
   const bool is_large = content.size() >= kZipNone32;

@@ -1,4 +1,4 @@
-// The generated tasks. Each is an endless order of sequences, keyed by (seed, position), and no
+// The generated tasks. Each is an infinite series of sequences, keyed by (seed, position), and no
 // sequence is both in the training and in the held-out part.
 #include <fmt/format.h>
 
@@ -229,12 +229,12 @@ std::unique_ptr<TokenSource> make_find_zero(const TokenOptions& options, TokenSp
 ///
 /// Why it needs negative weights. The answer is a sum over tokens: the symbols before "-" count +1,
 /// those after it count -1. One head sees at "?" the sum of w_j V (e(x_j) + p_j), where e is a
-/// symbol's embedding and p what tells its place. Its share for a symbol x is (w_1 + w_2) V e(x), with
+/// symbol's embedding and p that of its position. Its share for a symbol x is (w_1 + w_2) V e(x), with
 /// the weights of its two places (w_2 = 0 for the answer). Weights of softmax are positive, and
 /// depend on x only through the key, which can't know whether x comes again. So up to that, the
 /// deleted symbols have about twice the answer's share with the same sign, whatever V is: no linear
 /// readout prefers the answer both to them and to absent symbols, whose share is 0. Cog gives the
-/// places after "-" negative weights, so deleted symbols cancel, and the answer alone remains.
+/// places after "-" negative weights, so deleted symbols cancel, and only the answer remains.
 /// Softmax needs a second head (with -V), or layers after it that undo the sum.
 std::unique_ptr<TokenSource> make_delete_copy(const TokenOptions& options, TokenSplit split) {
   const int64_t n = or_else(options.symbols, 16), items = options.items;

@@ -38,7 +38,7 @@ class TextDocument : public Document {
     const auto bad = first_invalid_utf8(file_->data(), size());
     if (bad >= 0)
       throw std::runtime_error(
-          fmt::format("{}: byte {} is no UTF-8; convert the text to UTF-8, or give token arrays "
+          fmt::format("{}: byte {} is not UTF-8; convert the text to UTF-8, or give token arrays "
                       "(.npy, .bin)",
                       file_->name(),
                       bad));
@@ -58,7 +58,7 @@ class Uint16Document : public Document {
       : file_(std::move(file)), offset_(offset) {
     if ((file_->size() - offset_) % 2 != 0)
       throw std::runtime_error(fmt::format(
-          "{}: {} bytes, no whole number of uint16 tokens", file_->name(), file_->size()));
+          "{}: {} bytes, not a whole number of uint16 tokens", file_->name(), file_->size()));
   }
   int64_t size() const override { return static_cast<int64_t>((file_->size() - offset_) / 2); }
   int64_t token(int64_t index) const override {
@@ -251,7 +251,7 @@ class TokenFiles : public TokenSource {
     const int64_t token = in.token(inside);
     if (token < 0 || token >= vocabulary())
       throw std::runtime_error(fmt::format(
-          "{}: token {} at place {}, the network has 0 to {}; is it another tokenizer's?",
+          "{}: token {} at position {}, the network has 0 to {}; was another tokenizer used?",
           in.file().name(),
           token,
           inside,

@@ -69,10 +69,10 @@ class TokenSource : public Examples {
   virtual std::shared_ptr<const Tokenizer> tokenizer() const = 0;
   /// Sub-tasks, for accuracies of their own; at least one.
   virtual std::vector<std::string> part_names() const { return {"all"}; }
-  /// Different sequences; 0: endless.
+  /// Different sequences; 0: infinitely many.
   virtual int64_t size() const { return 0; }
 
-  /// Writes the sequence at `position` of the endless order that `seed` gives; returns the size of
+  /// Writes the sequence at `position` of the infinite series that `seed` gives; returns the size of
   /// its problem, for accuracies by size (of text: its length). Safe to call from several threads.
   virtual int64_t read(uint64_t seed, int64_t position, const TokenRow& row) const = 0;
 

@@ -21,7 +21,7 @@ class ByteTokenizer : public Tokenizer {
     const auto bad = first_invalid_utf8(bytes, static_cast<int64_t>(text.size()));
     if (bad >= 0)
       throw std::invalid_argument(
-          fmt::format("{}: byte {} is no UTF-8; convert the text to UTF-8 first", source, bad));
+          fmt::format("{}: byte {} is not UTF-8; convert the text to UTF-8 first", source, bad));
     return {bytes, bytes + text.size()};
   }
 

@@ -75,9 +75,11 @@ base::Table<AttentionKind>& attention_kinds() {
   static base::Table<AttentionKind> kinds(
       "model.attention",
       {
-          with_weights(
-              {"softmax", "the usual: weights are positive", softmax_attention, ScoreKind::softmax},
-              softmax_weights),
+          with_weights({"softmax",
+                        "the usual softmax: weights are positive",
+                        softmax_attention,
+                        ScoreKind::softmax},
+                       softmax_weights),
           with_signed_weights({"cog",
                                "sign(s) softmax(|s|): weights may be negative",
                                cog_attention,

@@ -154,7 +154,7 @@ TokenLayout token_layout(bool takes_classes, int64_t context_tokens, int64_t tok
   layout.patches = layout.context + context_tokens;
   layout.side = std::llround(std::sqrt(std::max<double>(0, tokens - layout.patches)));
   base::require(layout.side > 0 && layout.tokens() == tokens,
-                "attention: {} tokens, of which the patches from {} on are no square",
+                "attention: {} tokens, of which the patches from {} on are not a square",
                 tokens,
                 layout.patches);
   return layout;

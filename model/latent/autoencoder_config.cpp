@@ -63,7 +63,7 @@ void read_levels(const AutoencoderShapes& shapes,
     const auto level = fmt::format("{}.{}", levels, i);
     const auto channels = shapes.size(level + ".block.0.conv1.weight", 0);
     if (channels % config.base_channels != 0)
-      throw std::runtime_error(fmt::format("{}: {} channels at {}, which is no multiple of {}",
+      throw std::runtime_error(fmt::format("{}: {} channels at {}, which is not a multiple of {}",
                                            source,
                                            channels,
                                            level,
@@ -123,13 +123,13 @@ void AutoencoderKlConfig::validate() const {
                 latent_channels);
   for (int64_t i = 0; i < levels(); ++i)
     base::require(channels(i) > 0 && channels(i) % norm_groups == 0,
-                  "autoencoder: {} channels of level {} are no multiple of the {} groups of "
+                  "autoencoder: {} channels of level {} are not a multiple of the {} groups of "
                   "GroupNorm",
                   channels(i),
                   i,
                   norm_groups);
   base::require(base_channels % norm_groups == 0,
-                "autoencoder: {} channels are no multiple of the {} groups of GroupNorm",
+                "autoencoder: {} channels are not a multiple of the {} groups of GroupNorm",
                 base_channels,
                 norm_groups);
 }

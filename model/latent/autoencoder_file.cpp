@@ -41,7 +41,7 @@ void read_config_beside(AutoencoderFile& file) {
                         ? (*object)["_class_name"]
                         : nlohmann::json();
   if (name != "AutoencoderKL") {
-    file.notes.push_back(path.string() + ": not of an AutoencoderKL; passed over");
+    file.notes.push_back(path.string() + ": not of an AutoencoderKL; skipped");
     return;
   }
   apply_autoencoder_json(text, path.string(), file.config);

@@ -100,7 +100,7 @@ void AutoencoderKl::to(torch::Device device, torch::ScalarType compute) {
 torch::Tensor AutoencoderKl::encode(const torch::Tensor& images, int64_t tile) {
   if (!has_encoder())
     throw std::runtime_error(fmt::format(
-        "{}: holds the decoder alone; encoding needs a file with encoder.*", path_.string()));
+        "{}: holds only the decoder; encoding needs a file with encoder.*", path_.string()));
   const auto f = downsampling();
   base::require(images.dim() == 4 && images.size(0) > 0 && images.size(1) == config_.in_channels &&
                     images.size(2) > 0 && images.size(3) > 0 && images.size(2) % f == 0 &&
@@ -118,7 +118,7 @@ torch::Tensor AutoencoderKl::encode(const torch::Tensor& images, int64_t tile) {
 torch::Tensor AutoencoderKl::decode(const torch::Tensor& z, int64_t tile) {
   if (!has_decoder())
     throw std::runtime_error(fmt::format(
-        "{}: holds the encoder alone; decoding needs a file with decoder.*", path_.string()));
+        "{}: holds only the encoder; decoding needs a file with decoder.*", path_.string()));
   base::require(z.dim() == 4 && z.size(0) > 0 && z.size(1) == config_.latent_channels &&
                     z.size(2) > 0 && z.size(3) > 0 && z.is_floating_point(),
                 "autoencoder: latents {}, want floats [B, {}, h, w]",

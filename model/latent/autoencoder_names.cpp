@@ -163,8 +163,8 @@ bool holds_autoencoder(const NamedTensors& tensors) { return !prefixes_of(tensor
 AutoencoderTensors find_autoencoder(const NamedTensors& tensors, const std::string& source) {
   const auto prefixes = prefixes_of(tensors);
   if (prefixes.empty())
-    throw std::runtime_error(
-        fmt::format("{}: no autoencoder; it has neither {} nor {}", source, kMarks[0], kMarks[1]));
+    throw std::runtime_error(fmt::format(
+        "{}: not an autoencoder; it has neither {} nor {}", source, kMarks[0], kMarks[1]));
   if (prefixes.size() > 1) {
     std::vector<std::string> texts;
     for (const auto& prefix : prefixes)
@@ -188,7 +188,7 @@ AutoencoderTensors find_autoencoder(const NamedTensors& tensors, const std::stri
     if (name.find(".query.weight") != std::string::npos) result.layout = "diffusers, before 0.18";
     if (!result.tensors.emplace(official, official_shape(official, tensor)).second)
       throw std::runtime_error(
-          fmt::format("{}: {} is there under two names", source, base::printable_text(official)));
+          fmt::format("{}: {} occurs under two names", source, base::printable_text(official)));
   }
   result.has_encoder = result.tensors.count(kMarks[0]) > 0;
   result.has_decoder = result.tensors.count(kMarks[1]) > 0;

@@ -24,7 +24,7 @@ struct ClipTextConfig {
 };
 
 /// The name of the token embedding of a CLIP text encoder, or empty: the tensors are of no such
-/// network. Tells a CLIP file from others.
+/// network. Distinguishes a CLIP file from others.
 std::string clip_text_mark(const std::map<std::string, torch::Tensor>& tensors);
 
 /// Whether the file, or what the folder stands for (ClipText::open), holds a CLIP text encoder. Looks

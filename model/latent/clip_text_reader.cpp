@@ -59,7 +59,7 @@ ClipTextReader::ClipTextReader(const formats::StoredTensors& file) : file_(file)
   const auto mark = clip_text_mark(file.tensors);
   if (mark.empty())
     fail(
-        "no CLIP text encoder: neither text_model.embeddings.token_embedding.weight and what "
+        "not a CLIP text encoder: neither text_model.embeddings.token_embedding.weight and what "
         "belongs to it (Hugging Face) nor token_embedding.weight, positional_embedding and "
         "transformer.resblocks (OpenAI)");
   hugging_face_ = ends_with(mark, kHuggingFaceMark);
@@ -168,7 +168,7 @@ void ClipTextReader::read_settings(std::vector<std::string>* notes) {
   if (fs::is_regular_file(path, ignored)) {
     settings = text_settings(formats::read_json(path));
     if (settings.value("hidden_size", json()) != config_.width) {
-      note(fmt::format("{}: of another network, passed over", path.string()));
+      note(fmt::format("{}: of another network; skipped", path.string()));
       settings = json::object();
     }
   }
@@ -185,11 +185,11 @@ void ClipTextReader::read_settings(std::vector<std::string>* notes) {
     config_.heads = config_.width / kHeadWidth;
     note(fmt::format("assumed: {} heads of width {}", config_.heads, kHeadWidth));
   } else {
-    fail(
-        fmt::format("a width of {} is no multiple of {}, so the number of heads is not known; put "
-                    "its config.json next to it",
-                    config_.width,
-                    kHeadWidth));
+    fail(fmt::format(
+        "a width of {} is not a multiple of {}, so the number of heads is not known; put "
+        "its config.json next to it",
+        config_.width,
+        kHeadWidth));
   }
   if (settings.contains("layer_norm_eps")) {
     const auto& epsilon = settings["layer_norm_eps"];

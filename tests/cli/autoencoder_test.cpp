@@ -130,14 +130,14 @@ TEST_CASE("options that do not fit the network are refused in one line", "[autoe
   const auto kl = scratch / "kl.safetensors", x = scratch / "x.npy";
   REQUIRE(run_uvic(tiny(kl, 8)).exit_code == 0);
   formats::write_npy(x, torch::zeros({1, 3, 16, 16}));
-  check_refusal(predict(kl, x, {}), 2, "--part: needed, encoder or decoder");
+  check_refusal(predict(kl, x, {}), 2, "--part is missing; give encoder or decoder");
   check_refusal(predict(kl, x, {"--part", "middle"}), 2, "middle");
   check_refusal(predict(kl, x, {"--part", "encoder", "--timesteps", x.string()}),
                 2,
                 "is an autoencoder, which takes none");
   check_refusal(predict(kl, x, {"--part", "decoder"}), 2, "want floats [batch, 4, height, width]");
   check_refusal(predict(kl, x, {"--part", "encoder", "--tile", "2"}), 2, "4 or more");
-  check_refusal(predict(trained_run(), x, {"--part", "encoder"}), 2, "is no autoencoder");
+  check_refusal(predict(trained_run(), x, {"--part", "encoder"}), 2, "is not an autoencoder");
   CHECK_FALSE(fs::exists(scratch / "out.npy"));
 
   // A file cut short, and one without a half.
@@ -151,7 +151,7 @@ TEST_CASE("options that do not fit the network are refused in one line", "[autoe
                ? file.tensors.erase(item)
                : std::next(item);
   formats::write_safetensors(half, file);
-  check_refusal(predict(half, x, {"--part", "encoder"}), 1, "holds the decoder alone");
+  check_refusal(predict(half, x, {"--part", "encoder"}), 1, "holds only the decoder");
 }
 
 TEST_CASE("a training that makes no network is refused in one line", "[autoencoder]") {
@@ -210,5 +210,5 @@ TEST_CASE("a stopped training of an autoencoder ends in the same weights", "[aut
   if (fs::exists((scratch / "x.safetensors").string() + ".state"))
     check_refusal(run_uvic(options(scratch / "x.safetensors") + Words{"--kl_weight", "0.5"}),
                   1,
-                  "of a training with other options");
+                  "from a training with other options");
 }

@@ -243,7 +243,7 @@ TEST_CASE("given images go through the autoencoder and come back", "[latents]") 
 TEST_CASE("what does not belong to the network is refused before any work", "[latents]") {
   const Scratch scratch;
   const auto out = scratch / "out";
-  check_refused(run_uvic(text_sampling(out, {})), 2, "--prompt: needed");
+  check_refused(run_uvic(text_sampling(out, {})), 2, "--prompt is missing");
   check_refused(run_uvic(words({"sample",
                                 "--run",
                                 trained_run().string(),

@@ -55,10 +55,10 @@ TEST_CASE("weights of the official code, converted, give the official output", "
   REQUIRE(predicted.exit_code == 0);
   CHECK_THAT(predicted.out, Contains("float32 [2, 4, 8, 8]"));
   CHECK(relative_l2(formats::read_npy(scratch / "out.npy"), official.read("output")) < 1e-5);
-  check_refused_after_notes(run_uvic(predict), 2, "--context: needed");
+  check_refused_after_notes(run_uvic(predict), 2, "--context is missing");
   check_refused_after_notes(
       run_uvic(predict + Words{"--context", at("x.npy")}), 2, "want [2, 3, 6]");
-  check_refused_after_notes(run_uvic({"predict"}), 2, "--weights: needed");
+  check_refused_after_notes(run_uvic({"predict"}), 2, "--weights is missing");
 
   const auto inspected = run_uvic({"inspect", at("w.safetensors"), "--json"});
   REQUIRE(inspected.exit_code == 0);

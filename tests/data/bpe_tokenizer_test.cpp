@@ -196,7 +196,7 @@ TEST_CASE("tokens: files that are no tokenizer are refused with a reason", "[dat
     return std::string("opened");
   };
   CHECK_THAT(refusal("a.txt", "hello"), Contains("no tokenizer; give"));
-  CHECK_THAT(refusal("b.txt", small_vocabulary("a b\na b c\n")), Contains("line 3 is no merge"));
+  CHECK_THAT(refusal("b.txt", small_vocabulary("a b\na b c\n")), Contains("line 3 is not a merge"));
   CHECK_THAT(refusal("c.txt", small_vocabulary("a b\nx bc\n")), Contains("lacks \"bc\""));
   CHECK_THAT(refusal("d.txt", small_vocabulary("b c\na bc\na b\nab c\n")),
              Contains("two merges give \"abc\""));

@@ -119,7 +119,7 @@ TEST_CASE("listing: links are followed once, circles are refused", "[listing]") 
   fs::create_directory_symlink(elsewhere.path(), scratch / "zoo");
   CHECK_THROWS_WITH(list_folder(scratch.path()),
                     holds("zoo/ is a folder next to the class folders") &&
-                        holds("another way to a folder that is listed already"));
+                        holds("another path to a folder that is listed already"));
   fs::remove(scratch / "zoo");
   fs::create_directory_symlink(scratch.path(), scratch / "here/round");
   CHECK_THROWS_WITH(list_folder(scratch.path()),

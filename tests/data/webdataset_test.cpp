@@ -141,7 +141,7 @@ TEST_CASE("webdataset: a part is continued for the same plan alone, and never so
     CHECK_THROWS_WITH(formats::PartFile(scratch / "set.zip", "b"), holds("another process"));
   }
   fs::remove(part.string() + ".json");
-  CHECK_THROWS_WITH(write_some("b"), holds("set.zip.uvic-part is there"));
+  CHECK_THROWS_WITH(write_some("b"), holds("set.zip.uvic-part already exists"));
   CHECK(fs::file_size(part) == 4);  // cut to its last checkpoint, and no further
 }
 

@@ -2,12 +2,14 @@
 // writing, shortens, renames or flushes a file below a folder.
 //
 //   UVIC_FAULT_UNDER   the folder; paths are compared as they are given and as the kernel names
-//   them UVIC_FAULT_NTH     1, 2, ...; the one call that fails. From then on all goes well
+//                      them
+//   UVIC_FAULT_NTH     1, 2, ...; the one call that fails. From then on all goes well
 //   UVIC_FAULT_KIND    enospc | eio | eintr | short (a write of half the bytes, then ENOSPC) | kill
 //                      (SIGKILL instead of the call)
 //   UVIC_FAULT_REPORT  a file outside the folder that gets the name of the function, when it has
-//   failed UVIC_FAULT_COUNT   a file outside the folder that gets the number of calls, when the
-//   process ends
+//                      failed
+//   UVIC_FAULT_COUNT   a file outside the folder that gets the number of calls, when the process
+//                      ends
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -75,7 +75,7 @@ TEST_CASE("arrays: a covariance is never taken for features", "[arrays]") {
 
 TEST_CASE("arrays: of several candidates none is taken, and a name chooses", "[arrays]") {
   const Arrays two = {{"first", torch::randn({5, 7})}, {"second", torch::randn({6, 7})}};
-  refused(two, "2 arrays could be the features (first, second); choose one, as ");
+  refused(two, "2 arrays could be the features (first, second); choose one, such as ");
   refused(two, "first float32 [5, 7], second float32 [6, 7]");
   CHECK(roles(two, "second").features == "second");
   refused({{"a", images(2)}, {"b", images(3)}}, "2 arrays could be the images");
@@ -164,10 +164,10 @@ TEST_CASE("arrays: a pickled dictionary gives its statistics or its features", "
 
   // As EDM2 writes its references: statistics of two networks.
   const auto nested = golden + "nested4.pkl";
-  CHECK_THROWS_WITH(recognise_arrays({nested, ""}),
-                    Contains("2 arrays could be the statistics (fd_dinov2.mu, fid.mu); choose "
-                             "one, as ") &&
-                        Contains("nested4.pkl:fd_dinov2.mu"));
+  CHECK_THROWS_WITH(
+      recognise_arrays({nested, ""}),
+      Contains("2 arrays could be the statistics (fd_dinov2.mu, fid.mu); choose one, such as ") &&
+          Contains("nested4.pkl:fd_dinov2.mu"));
   CHECK(read_statistics(nested + ":fd_dinov2.mu").mean[0].item<double>() == 1);
   CHECK(read_statistics(nested + ":fid.mu").mean[0].item<double>() == 0);
 }

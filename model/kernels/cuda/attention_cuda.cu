@@ -52,7 +52,7 @@ const char* refusal(const AttentionForward& call) {
   if (!aligned(call.q) || !aligned(call.k) || !aligned(call.v) || !aligned(call.out))
     return "rows do not begin at multiples of 16 bytes";
   if (!near(call.q.token) || !near(call.k.token) || !near(call.v.token) || !near(call.out.token))
-    return "tokens lie more than 2^23 elements apart";
+    return "tokens are more than 2^23 elements apart";
   return nullptr;
 }
 
@@ -63,7 +63,7 @@ const char* refusal(const AttentionBackward& call) {
     return "rows of the gradients do not begin at multiples of 16 bytes";
   if (!near(call.grad_out.token) || !near(call.grad_q.token) || !near(call.grad_k.token) ||
       !near(call.grad_v.token))
-    return "tokens of the gradients lie more than 2^23 elements apart";
+    return "tokens of the gradients are more than 2^23 elements apart";
   if (!call.forward.row_stats || !call.row_facts) return "there are no row statistics";
   return nullptr;
 }

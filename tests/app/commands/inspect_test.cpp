@@ -72,7 +72,7 @@ TEST_CASE("inspect: every kind of file that uvic reads", "[inspect]") {
   CHECK(inspect(scratch / "config.toml")["config"]["model"]["depth"] == 4);
 
   std::ofstream(scratch / "notes.txt") << "hello";
-  CHECK_THROWS_WITH(inspect(scratch / "notes.txt"), Contains("of no kind that uvic reads"));
+  CHECK_THROWS_WITH(inspect(scratch / "notes.txt"), Contains("not a kind that uvic reads"));
   CHECK_THROWS_WITH(inspect(scratch / "nowhere"), Contains("no such file or folder"));
   std::ofstream(scratch / "short.safetensors") << "x";
   CHECK_THROWS_WITH(inspect(scratch / "short.safetensors"), Contains("short.safetensors"));

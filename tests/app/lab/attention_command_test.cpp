@@ -99,13 +99,13 @@ TEST_CASE("attention: bad input is one line", "[lab][attention]") {
   };
   using Options = AttentionOptions;
   refused([](Options& o) { o.weights.clear(), o.name.clear(); }, "give --run FOLDER or --weights");
-  refused([](Options& o) { o.data.clear(); }, "--data: needed");
-  refused([](Options& o) { o.out.clear(); }, "--out: needed");
+  refused([](Options& o) { o.data.clear(); }, "--data is missing");
+  refused([](Options& o) { o.out.clear(); }, "--out is missing");
   refused([](Options& o) { o.name.pop_back(); }, "1 names for 2 networks");
   refused([](Options& o) { o.ablate = "zero,half"; }, "--ablate zero,half: give none, all");
   refused([](Options& o) { o.timesteps = "2"; }, "--timesteps 2");
-  refused([](Options& o) { o.blocks = "3"; }, "--blocks 3: 3 is not there");
-  refused([](Options& o) { o.heads = "2"; }, "--heads 2: 2 is not there");
+  refused([](Options& o) { o.blocks = "3"; }, "--blocks 3: 3 does not exist");
+  refused([](Options& o) { o.heads = "2"; }, "--heads 2: 2 does not exist");
   refused([](Options& o) { o.images = 1'000'000; }, "--images 1000000: procedural holds");
   refused([](Options& o) { o.images = 1; }, "images");
   refused([](Options& o) { o.checkpoints = "some"; }, "--checkpoints some");

@@ -213,12 +213,12 @@ TEST_CASE("lab: lists of numbers and times, and what is wrong with them", "[lab]
   CHECK(parse_numbers("blocks", "4,0-2,1", 5) == std::vector<int64_t>{0, 1, 2, 4});
   CHECK(parse_times("0.9,0.1") == std::vector<double>{0.1, 0.9});
   CHECK_THROWS_WITH(parse_numbers("blocks", "0-5", 5),
-                    "--blocks 0-5: 5 is not there, the last is 4");
+                    "--blocks 0-5: 5 does not exist; the last is 4");
   CHECK_THROWS_WITH(parse_numbers("heads", "3-1", 5), "--heads 3-1: range 3-1 runs backwards");
   for (const auto* wrong : {"", "x", "1,,2", "-1", "1-", "1.5"})
     CHECK_THROWS_WITH(
         parse_numbers("heads", wrong, 5),
-        Catch::Contains("give all, or numbers and ranges") || Catch::Contains("is not there"));
+        Catch::Contains("give all, or numbers and ranges") || Catch::Contains("does not exist"));
   for (const auto* wrong : {"", "1.5", "-0.1", "0.5,", "nan", "half"})
     CHECK_THROWS_WITH(parse_times(wrong), Catch::Contains("give fractions of the schedule"));
 }

@@ -68,13 +68,13 @@ TEST_CASE("run parts: weights beyond the state, of another run or branch are ref
   CHECK(check_run(run).run_id == "abc");
   write_part(run.state(), 64, identity("abc", {{"l1", 0}}));  // an older state was put back
   CHECK_THROWS_WITH(run.latest_weights(),
-                    Contains("000000128") && Contains("of more images than the 64") &&
+                    Contains("000000128") && Contains("weights after more images than the 64") &&
                         Contains("--resume_from 64"));
   CHECK_THROWS_WITH(check_run(run), Contains("--resume_from 64"));
   write_part(run.state(), 192, identity("abc", {{"l1", 0}, {"l9", 64}}));  // another branch
-  CHECK_THROWS_WITH(check_run(run), Contains("of a branch of the run"));
+  CHECK_THROWS_WITH(check_run(run), Contains("belongs to a branch of the run"));
   write_part(run.state(), 192, identity("def", {{"l1", 0}, {"l2", 64}}));
-  CHECK_THROWS_WITH(check_run(run), Contains("of another run (abc)") && Contains("--init"));
+  CHECK_THROWS_WITH(check_run(run), Contains("belongs to another run (abc)") && Contains("--init"));
 }
 
 TEST_CASE("run parts: record and log of another run are refused, older folders pass", "[runs]") {
@@ -87,11 +87,11 @@ TEST_CASE("run parts: record and log of another run are refused, older folders p
   fs::remove(run.weights(128));
   write_part(run.state(), 64, identity("abc", {{"l1", 0}}));
   formats::write_json(run.provenance(), {{"run_id", "def"}});
-  CHECK_THROWS_WITH(check_run(run), Contains("run.json: of another run (def)"));
+  CHECK_THROWS_WITH(check_run(run), Contains("run.json: belongs to another run (def)"));
   fs::remove(run.provenance());
   run.set_run_id("def");
   run.append_stats({{"images_seen", 64}, {"loss", 1}});
-  CHECK_THROWS_WITH(check_run(run), Contains("stats.jsonl: of another run (def)"));
+  CHECK_THROWS_WITH(check_run(run), Contains("stats.jsonl: belongs to another run (def)"));
 }
 
 TEST_CASE("run parts: weights without a state are not trained over", "[runs]") {
@@ -215,7 +215,7 @@ TEST_CASE("run folder: files of something else are not trained over", "[runs]") 
   std::ofstream(scratch / "thesis.tex") << "x";
   RunDir run(scratch.path());
   CHECK_THROWS_WITH(run.open_for_training(),
-                    Contains("is no run folder") && Contains("thesis.tex"));
+                    Contains("is not a run folder") && Contains("thesis.tex"));
   CHECK_FALSE(fs::exists(scratch / "weights"));
   fs::remove(scratch / "thesis.tex");
   run.open_for_training();

@@ -153,7 +153,7 @@ TEST_CASE("predict: arrays that do not fit are refused by name and shape", "[pre
         o.context = write("bad.npy", torch::zeros({2, 77, 6}));
       },
       "[2, 77, 6], want [2, 3, 6]");
-  fails([&](auto& o) { o.context.clear(); }, "--context: needed");
+  fails([&](auto& o) { o.context.clear(); }, "--context is missing");
   fails([&](auto& o) { o.labels = o.timesteps, o.context.clear(); }, "takes no classes");
   fails([&](auto& o) { o.labels = o.timesteps; }, "not both");
   fails([&](auto& o) { o.target = write("bad.npy", torch::zeros({1, 4, 8, 8})); }, "--target");
@@ -186,7 +186,7 @@ TEST_CASE("predict: one time serves the whole batch, labels are checked", "[pred
   formats::write_npy(options.labels, torch::tensor({0, 5, 2}));
   CHECK_THROWS_WITH(run_predict(options), Contains("class 5, the network has 0 to 4"));
   options.labels.clear();
-  CHECK_THROWS_WITH(run_predict(options), Contains("--labels: needed"));
+  CHECK_THROWS_WITH(run_predict(options), Contains("--labels is missing"));
 }
 
 TEST_CASE("predict: a gradient folder with files of another network is refused", "[predict]") {

@@ -139,7 +139,7 @@ TEST_CASE("npz: a changed byte of a stored array fails its CRC", "[npy]") {
 
 TEST_CASE("npz: a zip of other things is told by its entry", "[npy]") {
   CHECK_THROWS_WITH(NpzFile(kGoldenNpy + "stored.zip"),
-                    Contains("not an .npz: its entry 'folder/text.txt' is no .npy"));
+                    Contains("not an .npz: its entry 'folder/text.txt' is not a .npy"));
 }
 
 TEST_CASE("npy: a file cut anywhere is refused, and damage never crashes", "[npy]") {

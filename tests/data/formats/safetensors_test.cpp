@@ -112,7 +112,7 @@ TEST_CASE("safetensors: bytes of a bool above 1 are true", "[safetensors]") {
 
 TEST_CASE("safetensors: faults are reported by name", "[safetensors]") {
   const std::string four(4, '\0');
-  CHECK_THROWS_WITH(parse_tensors("[]", ""), Contains("its header is no JSON object"));
+  CHECK_THROWS_WITH(parse_tensors("[]", ""), Contains("its header is not a JSON object"));
   CHECK_THROWS_WITH(parse_tensors("{", ""), Contains("not valid JSON"));
   CHECK_THROWS_WITH(
       parse_tensors(R"({"x":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]}})", four),
@@ -125,7 +125,7 @@ TEST_CASE("safetensors: faults are reported by name", "[safetensors]") {
       Contains("x is \"F32\" [2] but has 4 bytes"));
   CHECK_THROWS_WITH(
       parse_tensors(R"({"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", four),
-      Contains("x: -1 is no size"));
+      Contains("x: -1 is not a size"));
   CHECK_THROWS_WITH(
       parse_tensors(R"({"x":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}})",
                     four),
@@ -139,7 +139,7 @@ TEST_CASE("safetensors: faults are reported by name", "[safetensors]") {
   CHECK_THROWS_WITH(parse_tensors(R"({"x":{"shape":[2],"data_offsets":[0,2]}})", four),
                     Contains("x lacks a dtype"));
   CHECK_THROWS_WITH(parse_tensors(R"({"__metadata__":{"a":1}})", ""),
-                    Contains("__metadata__.a is no string"));
+                    Contains("__metadata__.a is not a string"));
   CHECK_THROWS_WITH(read_safetensors(MappedFile::from_bytes("abc", "the-file")),
                     Contains("3 bytes"));
   std::string cut = file_of("{}", "");

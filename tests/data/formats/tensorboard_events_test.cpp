@@ -81,6 +81,6 @@ TEST_CASE("events: a payload that is no event is refused", "[events]") {
                               string("\x2a\x02\x0a\x05"),  // and inside a summary
                               string("\x13"),              // a group
                               string(11, '\xff')}) {       // a number without end
-    CHECK_THROWS_WITH(read_event(payload, "f"), Contains("f: a record of it is no event"));
+    CHECK_THROWS_WITH(read_event(payload, "f"), Contains("f: one of its records is not an event"));
   }
 }

@@ -217,7 +217,7 @@ TEST_CASE("pth: code is refused by name and never run", "[torch_pickle]") {
   CHECK_THROWS_WITH(read_pickle("\x80\x02\x82\x01."), Contains("refused: opcode EXT1"));
   CHECK_THROWS_WITH(read_pickle("\x80\x04" + text("os") + text("a\x1b[2Jb") + "\x93."),
                     Contains("os.a?[2Jb"));
-  CHECK_THROWS_WITH(read_pickle("\x80\x02]]R."), Contains("calls what is no global"));
+  CHECK_THROWS_WITH(read_pickle("\x80\x02]]R."), Contains("calls something that is not a global"));
 }
 
 TEST_CASE("pth: other files are told apart", "[torch_pickle]") {
@@ -297,7 +297,7 @@ TEST_CASE("pth: a path that two tensors claim is refused", "[torch_pickle]") {
   one = one.substr(2, one.size() - 3);
   const std::string both =
       "\x80\x02}(" + text("a.b") + one + text("a") + "}" + text("b") + one + "su.";
-  CHECK_THROWS_WITH(read_pickle(both, std::string(4, '\0')), Contains("a.b: is there twice"));
+  CHECK_THROWS_WITH(read_pickle(both, std::string(4, '\0')), Contains("a.b: is in it twice"));
 }
 
 TEST_CASE("pth: what is written reads back, sharing and strides included", "[torch_pickle]") {

@@ -115,9 +115,9 @@ TEST_CASE("token files: what can't be used is said in one line", "[tokens]") {
   write(scratch / "empty.txt", "");
   refused("empty.txt", "empty, no token to train on");
   write(scratch / "odd.bin", "abc");
-  refused("odd.bin", "no whole number of uint16");
+  refused("odd.bin", "not a whole number of uint16");
   write(scratch / "bad.txt", "good \xff bad");
-  refused("bad.txt", "byte 5 is no UTF-8");
+  refused("bad.txt", "byte 5 is not UTF-8");
   write(scratch / "short.txt", "abc");
   refused("short.txt", "a sequence needs 4 and one more");
   write(scratch / "image.png", "abc");
@@ -131,7 +131,7 @@ TEST_CASE("token files: what can't be used is said in one line", "[tokens]") {
   write(scratch / "large.bin", uint16_bytes(100));
   const auto source = open(scratch / "large.bin", 4, TokenSplit::kAll, 50);
   CHECK_THROWS_WITH(read_sequences(*source, 0, 0, source->size()),
-                    Contains("large.bin: token 50 at place 50, the network has 0 to 49"));
+                    Contains("large.bin: token 50 at position 50, the network has 0 to 49"));
 }
 
 TEST_CASE("UTF-8: the first invalid byte, by the table of the standard", "[tokens]") {
@@ -162,7 +162,7 @@ TEST_CASE("UTF-8: the first invalid byte, by the table of the standard", "[token
 
 TEST_CASE("tokenizers: an unknown word, and text that is no UTF-8", "[tokens]") {
   CHECK_THROWS_WITH(make_byte_tokenizer()->encode("\xff", "--prompt"),
-                    Contains("--prompt: byte 0 is no UTF-8"));
+                    Contains("--prompt: byte 0 is not UTF-8"));
   const auto words = make_word_tokenizer({"0", "1", "I"});
   CHECK(words->encode(" 1 I  0", "x") == std::vector<int64_t>{1, 2, 0});
   CHECK_THROWS_WITH(words->encode("1 2", "--prompt"), Contains("--prompt: no token \"2\""));

@@ -260,8 +260,8 @@ TEST_CASE("statistics: the weights of every kind times the values are its output
 }
 
 TEST_CASE("statistics: tokens that make no square are refused", "[attention][statistics]") {
-  CHECK(contains(refusal([] { token_layout(true, 0, 12); }), "patches from 2 on are no square"));
-  CHECK(contains(refusal([] { token_layout(false, 77, 40); }), "no square"));
+  CHECK(contains(refusal([] { token_layout(true, 0, 12); }), "patches from 2 on are not a square"));
+  CHECK(contains(refusal([] { token_layout(false, 77, 40); }), "not a square"));
   const auto text = token_layout(false, 77, 78 + 16);
   CHECK((text.time == 0 && text.context == 1 && text.contexts == 77 && text.patches == 78));
   CHECK((text.label == -1 && text.side == 4));

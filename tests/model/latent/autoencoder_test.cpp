@@ -147,8 +147,8 @@ TEST_CASE("autoencoder: one half alone works, and the other says what is missing
   const auto x = floats("x", {1, 3, 8, 8}), z = floats("z", {1, 4, 4, 4});
   CHECK(torch::equal(e.encode(x), both.encode(x)));
   CHECK(torch::equal(d.decode(z), both.decode(z)));
-  CHECK_THROWS_WITH(e.decode(z), Contains("e.safetensors: holds the encoder alone"));
-  CHECK_THROWS_WITH(d.encode(x), Contains("d.safetensors: holds the decoder alone"));
+  CHECK_THROWS_WITH(e.decode(z), Contains("e.safetensors: holds only the encoder"));
+  CHECK_THROWS_WITH(d.encode(x), Contains("d.safetensors: holds only the decoder"));
 }
 
 TEST_CASE("autoencoder: files that are none or not whole are refused in one line", "[latent]") {

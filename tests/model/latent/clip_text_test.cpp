@@ -258,7 +258,7 @@ TEST_CASE("clip: what does not fit is reported", "[model][clip]") {
   changed["ln_final.weight"] = torch::zeros({5});
   CHECK_THAT(refusal(changed),
              Contains("ln_final.weight is [5] float32 on cpu, want floats [128]"));
-  CHECK_THAT(refusal({{"a", torch::zeros({1})}}), Contains("no CLIP text encoder"));
+  CHECK_THAT(refusal({{"a", torch::zeros({1})}}), Contains("not a CLIP text encoder"));
   Shape narrow;
   narrow.width = 48;
   CHECK_THAT(refusal(openai_weights(narrow)), Contains("put its config.json next to it"));

@@ -27,7 +27,7 @@ TEST_CASE("placement: what is no rule, no block or no range is refused", "[place
           std::string("model.placement ") + rule +
               ": choose inner, all, none, or a list of blocks as 1-5,7");
   CHECK(refusal([] { place_attention("3-5", 5); }) ==
-        "model.placement 3-5: 5 is not there, the last is 4");
+        "model.placement 3-5: 5 does not exist; the last is 4");
   CHECK(refusal([] { place_attention("3-1", 5); }) ==
         "model.placement 3-1: range 3-1 runs backwards");
 }

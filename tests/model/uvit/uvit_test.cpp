@@ -312,7 +312,7 @@ TEST_CASE("config: contradictions are refused with both values", "[uvit]") {
   CHECK(contains(refused([](auto& c) { c.clip_dim = 8, c.num_clip_token = 2, c.num_classes = 3; }),
                  "not both"));
   CHECK(contains(refused([](auto& c) { c.attention = "cogg"; }), "unknown value \"cogg\""));
-  CHECK(contains(refused([](auto& c) { c.placement = "5"; }), "5 is not there, the last is 2"));
+  CHECK(contains(refused([](auto& c) { c.placement = "5"; }), "5 does not exist; the last is 2"));
 }
 
 TEST_CASE("config: every option is listed once", "[uvit]") {
