@@ -164,8 +164,7 @@ base::Table<DataSource>& data_sources() {
            open_folder},
           {"tar",
            "a tar archive or a brace range of them (train-{0000..0146}.tar) as WebDataset packs "
-           "them, "
-           "classes in KEY.cls",
+           "them, classes in KEY.cls",
            /*labelled=*/true,
            open_tars},
           {"zip",

@@ -43,7 +43,8 @@ struct FeatureLayout {
   /// The file that marks a finished set.
   const char* record;
   /// Continues what the same plan began; a finished set of the same plan has nothing left to do.
-  /// Throws std::invalid_argument where the folder holds another plan's set, begun or finished; std::runtime_error where it can't be written.
+  /// Throws std::invalid_argument where the folder holds another plan's set, begun or finished;
+  /// std::runtime_error where it can't be written.
   std::unique_ptr<FeatureWriter> (*open)(const std::filesystem::path& folder, FeaturePlan plan);
 };
 base::Table<FeatureLayout>& feature_layouts();

@@ -148,11 +148,10 @@ torch::Tensor encode(const Denoiser& denoiser,
                      const torch::Tensor& x0,
                      const Progress& progress) {
   if (is_stochastic(config))
-    throw std::invalid_argument(
-        fmt::format("encode: sampler {} adds noise and can't run backwards; use ddim (eta 0), "
-                    "euler, heun (s_churn 0), "
-                    "dpm_solver, dpm_solver_pp or unipc",
-                    config.sampler));
+    throw std::invalid_argument(fmt::format(
+        "encode: sampler {} adds noise and can't run backwards; use one without, such as "
+        "ddim with eta 0",
+        config.sampler));
   NoiseSource none({}, x0.device());
   auto call = make_call(denoiser, schedule, config, none);
   std::swap(call.t_start, call.t_end);

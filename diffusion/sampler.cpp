@@ -81,8 +81,7 @@ base::Table<SamplerInfo>& samplers() {
            sample_dpm_solver},
           {"dpm_solver_pp",
            "Exponential integrator for x0, order 1 to 3, multistep of order 2 (2M) by default: "
-           "good "
-           "from 10 steps, stable under guidance",
+           "good from 10 steps, stable under guidance",
            "Lu et al. 2022, arXiv:2211.01095",
            "uniform",
            false,

@@ -80,7 +80,7 @@ struct CompareOptions {
         Field{
             "Networks with text: file of the captions that samples show, as in uvic fid; default: "
             "those of --data"});
-    visit("metrics", metrics, Field{"As in uvic fid: fd, kid, pr, sfid, is, or all"});
+    visit("metrics", metrics, Field{"Metrics, comma-separated, as in uvic fid, or all"});
     visit("first_sample_seed",
           first_sample_seed,
           Field{"Samples have seeds from this one on, score_count of them, the same for all",

@@ -271,13 +271,13 @@ void GenerationSettings::validate() const {
                     sampler.method,
                     repeats));
   if (mode == GenerationMode::kInvert && diffusion::is_stochastic(sampler))
-    throw std::invalid_argument(
-        fmt::format("sampler {}{} adds noise and can't run backwards; use ddim (eta 0), euler, "
-                    "heun (s_churn 0), dpm_solver, dpm_solver_pp or unipc",
-                    sampler.sampler,
-                    sampler.eta > 0       ? " with eta > 0"
-                    : sampler.s_churn > 0 ? " with s_churn > 0"
-                                          : ""));
+    throw std::invalid_argument(fmt::format(
+        "sampler {}{} adds noise and can't run backwards; use one without, such as ddim "
+        "with eta 0 (uvic sample --list says which add noise)",
+        sampler.sampler,
+        sampler.eta > 0       ? " with eta > 0"
+        : sampler.s_churn > 0 ? " with s_churn > 0"
+                              : ""));
   if (mode == GenerationMode::kInvert && sampler.last_step == "zero")
     throw std::invalid_argument(
         "last_step zero is not a step of the ODE and can't run backwards; use t_end or auto");

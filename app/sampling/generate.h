@@ -72,8 +72,8 @@ struct GeneratedImages {
 
 /// Generates images of P x P px: P is the network's size, or in latents that times the autoencoder's
 /// downsampling. Input images are encoded to the mean of their latents, and a latent is generated
-/// anew where any pixel of its cell is; what a mask keeps is put back in pixels at the end. A pixel is clamp(0.5 (x + 1), 0, 1) * 255 + 0.5, truncated, as in the official
-/// code.
+/// anew where any pixel of its cell is; what a mask keeps is put back in pixels at the end. A pixel is
+/// clamp(0.5 (x + 1), 0, 1) * 255 + 0.5, truncated, as in the official code.
 ///
 /// On the CPU the bits of an image depend neither on the batch nor on the number of threads.
 /// `progress(step, steps)` may be empty; steps is 0 if their number is not known in advance. The

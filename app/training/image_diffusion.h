@@ -10,8 +10,8 @@
 namespace uvic::app {
 
 /// Sum over images of diffusion_losses() (diffusion/objective.h), which is
-/// weight * mean over pixels of (prediction - target)^2 unless options add to it, with labels that become the null class, or contexts that become the empty one, with probability
-/// label_dropout.
+/// weight * mean over pixels of (prediction - target)^2 unless options add to it. With probability
+/// label_dropout a label becomes the null class, or a context that of the empty caption.
 ///
 /// x0 is the image in [-1, 1], or of moments (Batch::images in float32) a latent sampled from them
 /// (model::sample_moments) with noise keyed by (seed, position).

@@ -54,19 +54,19 @@ class SampleDesk {
 
   const SampleLimits& limits() const { return limits_; }
 
-  /// What a run can be asked for: {"checkpoints": [images seen], "classes": [name], "text", "sampler",
-  /// "steps", "guidance": of its config, "samplers", "most_steps", "most_images"}; null where there is
-  /// none of this id.
+  /// What can be requested of a run: {"checkpoints": [images seen], "classes": [name], "text",
+  /// "sampler", "steps", "guidance": of its config, "samplers", "most_steps", "most_images"}; null where
+  /// no run has this id.
   nlohmann::json choices(const std::string& run) const;
 
   /// Adds a request: its id; nothing where the queue is full. Throws std::invalid_argument for a run
   /// or a checkpoint that does not exist.
   std::optional<std::string> add(const SampleAsk& ask);
-  /// Ends it, before its turn or in the middle. False where there is none of this id.
+  /// Ends it, before its turn or in the middle. False where no request has this id.
   bool cancel(const std::string& id);
 
   /// {"id", "state": waiting, running, done, failed or cancelled, "ahead", "step", "steps", "frames",
-  /// "images", "seeds", "fault", and what was asked for}; null where there is none of this id.
+  /// "images", "seeds", "fault", and what was requested}; null where no request has this id.
   nlohmann::json job(const std::string& id) const;
   nlohmann::json jobs() const;
 
