@@ -237,7 +237,7 @@
     host.append(...list.map(([name, , linesOf]) => plots.get((linesOf === scoreLines ? "score " : "") + name).box).filter((box, i) => host.children[i] !== box));
     const without = state.axis === "epochs" ? chosen().filter(r => !r.data_size) : [];
     const wide = chosen().find(r => r.curve && r.curve.width > 1 && !(state.zoom && r.detail));
-    id("curve-note").textContent = [without.length ? `No epochs of ${without.map(r => r.name).join(", ")}: the record does not say how many examples its data has.` : "", wide && chosen().length <= 8 ? `A point is the mean of up to ${wide.curve.width} lines of the log; zooming shows single lines.` : "", chosen().length > 8 ? "More than eight runs: lines at the places of a common axis, without ranges." : ""].filter(Boolean).join(" ");
+    id("curve-note").textContent = [without.length ? `No epochs of ${without.map(r => r.name).join(", ")}: the record does not say how many examples its data has.` : "", wide && chosen().length <= 8 ? `A point is the mean of up to ${wide.curve.width} lines of the log; zooming shows single lines.` : "", chosen().length > 8 ? "More than eight runs: lines at the points of a common axis, without ranges." : ""].filter(Boolean).join(" ");
   };
 
   // --- samples

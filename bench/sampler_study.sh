@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The sampler study of docs/samplers.md: solvers, the order of their last step, and whether they end at t_end or with the
-# x0 prediction, each apart from the other, on several trained runs. Every point has the same seeds.
+# x0 prediction, each separately, on several trained runs. Every point has the same seeds.
 #   bench/sampler_study.sh OUT RUN [RUN ...]          UVIC=build/release/bin/uvic COUNT=500 EVALUATIONS=10,20,50 GUIDANCE=1,1.5
 # Continues where it was stopped: samples and scores that are there stay. bench/sampler_study.py makes the tables of it.
 set -euo pipefail

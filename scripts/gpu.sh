@@ -68,7 +68,7 @@ wheel_libraries=$torch/lib:$(printf '%s:' "$wheels"/nvidia/*/lib)
 unset UVIC_REQUIRE_GPU
 
 collect() { "$python" "$root/bench/gpu/collect.py" "$part" "$out" "$logs"; }
-# stage NAME SECONDS TEXT: runs the shell text under a time limit, its log apart, its exit code and seconds kept.
+# stage NAME SECONDS TEXT: runs the shell text under a time limit, its log in a file of its own, its exit code and seconds kept.
 stage() {
   local name=$1 limit=$(($2 * patience)) begin=$SECONDS code left=$((budget - SECONDS))
   shift 2
@@ -138,7 +138,7 @@ configure() {
     -DCMAKE_EXE_LINKER_FLAGS="$linking" -DUVIC_WERROR=OFF -DUVIC_UNITY=ON \
     -DUVIC_CUDA_ARCHITECTURES="${architecture:-90a}"
 }
-# The last step of a test program runs it to list its tests; a library missing there is told by program_starts.
+# The last step of a test program runs it to list its tests; program_starts reports a library that is missing there.
 build_program() {
   rm -f "$uvic" "$gpu_test"
   nice cmake --build "$build/tree" -j "$cores" --target uvic gpu_test -- -k 0
@@ -176,7 +176,7 @@ PY
 program_starts() { ours ldd "$gpu_test" | grep 'not found'; ours "$uvic" --version && ours "$gpu_test" --list-test-names-only > /dev/null; [ $? -lt 126 ]; }
 gpu_tests() { UVIC_REQUIRE_GPU=1 ours "$gpu_test" -d yes "$@"; }
 bench() { ours "$uvic" bench --device cuda --precision bf16 --plain=false "$@"; }
-# Both networks through the program: ten steps on GPU and CPU of the same numbers (the losses are printed beside each other),
+# Both networks through the program: ten steps on GPU and CPU of the same numbers (the losses are printed next to each other),
 # samples, and a run resumed.
 first_runs() {
   local name device run

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Gives the program crafted files and reports what each cost: processor seconds and peak memory, beside those of no input.
+"""Gives the program crafted files and reports what each cost: processor seconds and peak memory, next to those of no input.
 
     scripts/hostile.py [PROGRAM]        default: build/release/bin/uvic; needs 5 GB in /tmp and Python's standard library
 

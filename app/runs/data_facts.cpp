@@ -92,7 +92,7 @@ std::vector<std::string> take_defaults(RunConfig& config) {
                               kPublishedSize,
                               config.encoders.is_latent() ? kLatentChannels : kPublishedChannels,
                               /*classes=*/0,
-                              "no --data, which would decide");
+                              "a run without --data");
   if (config.model.kind != "uvit") lines.clear();  // what it has no use for
   return lines;
 }
