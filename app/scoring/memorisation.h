@@ -13,7 +13,6 @@
 namespace uvic::app {
 
 constexpr int64_t kNearestQueries = 1000;  ///< samples of a folder that are looked for, at most
-constexpr int64_t kMostNearest = 50000;    ///< training images among which, at most
 
 /// Features of the training images are made only where an answer is missing.
 class Memorisation {

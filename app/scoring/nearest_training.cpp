@@ -20,21 +20,21 @@ namespace uvic::app {
 namespace {
 
 constexpr int64_t kBatch = 256;
-constexpr int64_t kMostPictures = 50000, kMostFeatures_bytes = int64_t{512} << 20;
+constexpr int64_t kMostFeatures_bytes = int64_t{512} << 20;
 constexpr int64_t kShown = 8, kNeighbours = 4;
 
-std::vector<int64_t> spread(const data::Dataset& pictures, int64_t count) {
+std::vector<int64_t> spread(const data::Dataset& images, int64_t count) {
   std::vector<int64_t> indices;
   for (int64_t i = 0; i < count; ++i)
-    indices.push_back(base::spread_index(i, count, pictures.size()));
+    indices.push_back(base::spread_index(i, count, images.size()));
   return indices;
 }
 
-torch::Tensor features_of(const data::Dataset& pictures,
+torch::Tensor features_of(const data::Dataset& images,
                           const std::vector<int64_t>& indices,
                           const metrics::FeatureExtractor& extractor,
                           bool mirrored) {
-  const int64_t size = pictures.image_size();
+  const int64_t size = images.image_size();
   size_t next = 0;
   metrics::CollectOptions options;
   options.features = true;
@@ -45,21 +45,21 @@ torch::Tensor features_of(const data::Dataset& pictures,
                if (base::stop_requested()) throw base::StopRequested();
                const size_t end = std::min(indices.size(), next + static_cast<size_t>(kBatch));
                if (next == end) return {};
-               auto images =
+               auto batch =
                    torch::empty({static_cast<int64_t>(end - next), 3, size, size}, torch::kUInt8);
                for (int64_t i = 0; next < end; ++i, ++next)
-                 pictures.read(indices[next], images[i].data_ptr<uint8_t>());
+                 images.read(indices[next], batch[i].data_ptr<uint8_t>());
                progress(static_cast<int64_t>(next), static_cast<int64_t>(indices.size()));
-               return mirrored ? images.flip(3) : images;
+               return mirrored ? batch.flip(3) : batch;
              },
              options)
       .features;
 }
 
-formats::Image picture(const data::Dataset& pictures, int64_t index) {
-  const int64_t size = pictures.image_size();
+formats::Image tile_of(const data::Dataset& images, int64_t index) {
+  const int64_t size = images.image_size();
   auto planes = torch::empty({1, 3, size, size}, torch::kUInt8);
-  pictures.read(index, planes.data_ptr<uint8_t>());
+  images.read(index, planes.data_ptr<uint8_t>());
   return to_images(planes)[0];
 }
 
@@ -83,21 +83,21 @@ TrainingFeatures::TrainingFeatures(const data::Dataset& training,
                                    bool mirrored)
     : training_(training), extractor_(extractor), mirrored_(mirrored) {
   const int64_t fit = kMostFeatures_bytes / (4 * extractor.dimensions());
-  indices_ = spread(training, std::min({training.size(), kMostPictures, fit}));
+  indices_ = spread(training, std::min({training.size(), kMostNearest, fit}));
   features_ = features_of(training, indices_, extractor, false);
 }
 
-nlohmann::json TrainingFeatures::compare(const data::Dataset& pictures,
+nlohmann::json TrainingFeatures::compare(const data::Dataset& images,
                                          int64_t count,
                                          const std::filesystem::path& sheet) const {
-  count = std::min(count, pictures.size());
+  count = std::min(count, images.size());
   const int64_t neighbours = std::min(kNeighbours, features_.size(0));
-  const auto indices = spread(pictures, count);
+  const auto indices = spread(images, count);
   auto nearest =
-      nearest_rows(features_of(pictures, indices, extractor_, false), features_, neighbours);
+      nearest_rows(features_of(images, indices, extractor_, false), features_, neighbours);
   if (mirrored_) {
     const auto other =
-        nearest_rows(features_of(pictures, indices, extractor_, true), features_, neighbours);
+        nearest_rows(features_of(images, indices, extractor_, true), features_, neighbours);
     const auto closer = (other.distance.select(1, 0) < nearest.distance.select(1, 0)).unsqueeze(1);
     nearest.index = torch::where(closer, other.index, nearest.index);
     nearest.distance = torch::where(closer, other.distance, nearest.distance);
@@ -108,9 +108,9 @@ nlohmann::json TrainingFeatures::compare(const data::Dataset& pictures,
     const auto order = least.argsort();
     for (int64_t row = 0; row < std::min(kShown, count); ++row) {
       const int64_t query = order[row].item<int64_t>();
-      tiles.push_back(picture(pictures, indices[static_cast<size_t>(query)]));
+      tiles.push_back(tile_of(images, indices[static_cast<size_t>(query)]));
       for (int64_t k = 0; k < neighbours; ++k)
-        tiles.push_back(picture(
+        tiles.push_back(tile_of(
             training_, indices_[static_cast<size_t>(nearest.index[query][k].item<int64_t>())]));
     }
     GridOptions options;

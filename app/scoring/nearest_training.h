@@ -23,7 +23,9 @@ struct Nearest {
 /// queries [N, D], rows [M, D], float32. Throws std::invalid_argument unless 1 <= count <= M.
 Nearest nearest_rows(const torch::Tensor& queries, const torch::Tensor& rows, int64_t count);
 
-/// The training images as the extractor sees them; at most 50000, and at most 512 MiB of
+constexpr int64_t kMostNearest = 50000;  ///< training images that are compared, at most
+
+/// The training images as the extractor sees them; at most kMostNearest, and at most 512 MiB of
 /// features.
 class TrainingFeatures {
  public:
@@ -33,11 +35,11 @@ class TrainingFeatures {
                    bool mirrored);
 
   /// Distances from `count` images, spread evenly over the set, to their nearest training image
-  /// (or its mirror image, where training saw those): "images", "training_pictures",
-  /// "median_distance", "least_distance". With a `sheet`, writes there as PNG the eight closest
-  /// images, most suspicious first, a row each: the image, then its four nearest training
+  /// (or its mirror image, where training saw those): "pictures" and "training_pictures" (how many
+  /// of each), "median_distance", "least_distance". With a `sheet`, writes there as PNG the eight
+  /// closest images, most suspicious first, a row each: the image, then its four nearest training
   /// images.
-  nlohmann::json compare(const data::Dataset& pictures,
+  nlohmann::json compare(const data::Dataset& images,
                          int64_t count,
                          const std::filesystem::path& sheet = {}) const;
 

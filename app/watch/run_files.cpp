@@ -68,6 +68,18 @@ FileMark mark_inside(const std::filesystem::path& folder, const std::vector<std:
       status.st_dev, status.st_ino, status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
 }
 
+namespace {
+
+/// Whether the entry of an open folder is a file, and no link to one. Some file systems leave out the type.
+bool is_regular_entry(int folder, const dirent& entry) {
+  if (entry.d_type != DT_UNKNOWN) return entry.d_type == DT_REG;
+  struct stat status = {};
+  return fstatat(folder, entry.d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+         S_ISREG(status.st_mode);
+}
+
+}  // namespace
+
 bool is_numbered_name(std::string_view name, std::string_view ending) {
   if (name.size() <= ending.size() || name.size() > 32 + ending.size() ||
       name.substr(name.size() - ending.size()) != ending)
@@ -95,7 +107,8 @@ std::vector<std::string> numbered_names(const std::filesystem::path& folder,
   for (int count = 0; entries && count < kMostEntries; ++count) {
     const auto* entry = readdir(entries.get());
     if (!entry) break;
-    if (is_numbered_name(entry->d_name, ending)) names.emplace_back(entry->d_name);
+    if (is_numbered_name(entry->d_name, ending) && is_regular_entry(opened.number(), *entry))
+      names.emplace_back(entry->d_name);
   }
   std::sort(names.begin(), names.end(), [](const auto& a, const auto& b) {
     return std::pair(number_of_name(a), a) < std::pair(number_of_name(b), b);

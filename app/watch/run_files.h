@@ -55,7 +55,8 @@ bool is_numbered_name(std::string_view name, std::string_view ending);
 /// The images seen in it; 0 where it is none or the number is too large.
 int64_t number_of_name(std::string_view name);
 
-/// Names of that form in folder/`inside`, ascending by number, at most `most`: the last ones.
+/// Names of that form in folder/`inside`, ascending by number, at most `most`: the last ones. Those of
+/// regular files alone: open_inside() opens no link, so none is offered.
 std::vector<std::string> numbered_names(const std::filesystem::path& folder,
                                         const std::string& inside,
                                         std::string_view ending,

@@ -138,6 +138,8 @@ TEST_CASE("watch: grids are known by their form and order", "[watch]") {
   fs::create_directories(scratch / "grids");
   for (const auto* name : {"000000100.png", "1000000000.png", "000000020.png", "x.png", "5.txt"})
     append(scratch / "grids" / name, "x");
+  fs::create_symlink(scratch / "grids" / "000000100.png", scratch / "grids" / "000000300.png");
+  fs::create_directories(scratch / "grids" / "000000400.png");
   CHECK(numbered_names(scratch.path(), "grids", ".png", 10) ==
         Lines{"000000020.png", "000000100.png", "1000000000.png"});
   CHECK(numbered_names(scratch.path(), "grids", ".png", 2) ==
