@@ -82,7 +82,7 @@ class BranchHeads {
       : pooled_last_(pooled_last) {
     std::vector<Tensor> w, b;
     for (const auto& [name, out] : branches) {
-      const auto conv = fold(weights, block + "." + name, {in, out, 1, 1});
+      const auto conv = fold(weights, fmt::format("{}.{}", block, name), {in, out, 1, 1});
       w.push_back(conv.weight);
       b.push_back(conv.bias);
       sizes_.push_back(out);

@@ -25,12 +25,12 @@ std::string last_line(std::string text) {
 class TorchScriptExtractor : public FeatureExtractor {
  public:
   TorchScriptExtractor(const std::filesystem::path& path,
-                       torch::jit::Module module,
+                       const torch::jit::Module& module,
                        const torch::Device& device)
       : path_(path.string()),
         name_("torchscript/" + path.stem().string()),
         sha256_(formats::sha256_file(path)),
-        module_(std::move(module)),
+        module_(module),
         device_(device) {
     for (const auto& argument : module_.get_method("forward").function().getSchema().arguments())
       has_return_features_ |= argument.name() == "return_features";
@@ -173,7 +173,7 @@ std::unique_ptr<FeatureExtractor> load_torchscript(const std::filesystem::path& 
                     kind.empty() ? fmt::format(" ({})", e.what_without_backtrace()) : kind));
   }
   module.eval();
-  return std::make_unique<TorchScriptExtractor>(path, std::move(module), device);
+  return std::make_unique<TorchScriptExtractor>(path, module, device);
 }
 
 }  // namespace uvic::metrics

@@ -23,8 +23,9 @@ bool is_read_by_network(const std::string& option, const std::string& kind) {
 }
 
 nlohmann::json network_record(const model::NetworkConfig& config) {
+  const auto all = fields_json(config);
   auto record = nlohmann::json::object();
-  for (const auto& [name, value] : fields_json(config).items())
+  for (const auto& [name, value] : all.items())
     if (is_read_by_network("model." + name, config.kind) && decides_on_values(name))
       record[name] = value;
   return record;
