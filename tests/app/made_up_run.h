@@ -46,10 +46,11 @@ inline formats::Image made_up_image(int64_t label, uint64_t seed, double quality
                           : label == 2 ? square < size * 0.8
                           : label == 3 ? std::min(std::abs(dx), std::abs(dy)) < 2.5 && square < size
                                        : static_cast<int>(dx + dy + 64) / 4 % 2 == 0;
+      const auto at = 3 * (static_cast<size_t>(y) * 32 + static_cast<size_t>(x));
       for (int c = 0; c < 3; ++c) {
         const double value =
             quality * (inside ? ink[c] : ground[c]) + (1 - quality) * uniform(random);
-        picture.rgb[static_cast<size_t>((y * 32 + x) * 3 + c)] = static_cast<uint8_t>(255 * value);
+        picture.rgb[at + static_cast<size_t>(c)] = static_cast<uint8_t>(255 * value);
       }
     }
   return picture;

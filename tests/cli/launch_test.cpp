@@ -208,7 +208,12 @@ TEST_CASE("a missing file among the options is refused before there is a run", "
   }
   // Without scores their reference is not read; a run that continues does not read --init.
   REQUIRE(run_uvic(quick(run, 32) + Words{"--score_ref", missing}).exit_code == 0);
-  CHECK(run_uvic(quick(run, 32) + Words{"--init", missing}).exit_code == 0);
+  const auto start = scratch / "start.safetensors";
+  fs::rename(run / "weights" / "000000032.safetensors", start);
+  const auto tuned = quick(scratch / "tuned", 32) + Words{"--init", start.string()};
+  REQUIRE(run_uvic(tuned).exit_code == 0);
+  fs::remove(start);
+  CHECK(run_uvic(tuned + Words{"--total_images", "64"}).exit_code == 0);
 }
 
 TEST_CASE("a folder of other files is no place for a run", "[launch]") {

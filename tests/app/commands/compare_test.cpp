@@ -244,9 +244,10 @@ TEST_CASE("images replaced under the same names, sizes and times are scored anew
       training.score_ref = folder.string();
     });
     REQUIRE(run_comparison(tiny.options, out, {plan[0]}));
-    const auto held_out = uvic::formats::read_json(out / "scores" / "held_out.json");
-    return std::pair(uvic::formats::read_json(plan[0].score).at("distance").get<double>(),
-                     held_out.at("distance").get<double>());
+    const auto value = [](const fs::path& score) {
+      return uvic::formats::read_json(score).at("metrics")[0].at("value").get<double>();
+    };
+    return std::pair(value(plan[0].score), value(out / "scores" / "held_out.json"));
   };
   fill(0);
   const auto before = compare("out");
