@@ -245,7 +245,7 @@ TEST_CASE("images replaced under the same names, sizes and times are scored anew
     });
     REQUIRE(run_comparison(tiny.options, out, {plan[0]}));
     const auto value = [](const fs::path& score) {
-      return uvic::formats::read_json(score).at("metrics")[0].at("value").get<double>();
+      return uvic::formats::read_json(score).at("value").at("metrics")[0].at("value").get<double>();
     };
     return std::pair(value(plan[0].score), value(out / "scores" / "held_out.json"));
   };
