@@ -14,6 +14,11 @@ std::string with_error(double value,
 std::string duration_text(double seconds);       ///< "1 h 02 min", "3 min 20 s", "4.1 s"
 std::string escape_html(std::string_view text);  ///< & < > " ' as entities
 
+/// Whether the first characters of text are `beginning`.
+inline bool begins_with(std::string_view text, std::string_view beginning) {
+  return text.substr(0, beginning.size()) == beginning;
+}
+
 /// Whether the last characters of text are `ending`.
 inline bool ends_with(std::string_view text, std::string_view ending) {
   return text.size() >= ending.size() && text.substr(text.size() - ending.size()) == ending;

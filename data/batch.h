@@ -19,7 +19,7 @@ inline torch::Tensor other_position(const torch::Tensor& positions) {
 struct Batch {
   torch::Tensor images;       ///< uint8 [B, 3, S, S], or moments of latents, float32 [B, 2 z, S, S]
   torch::Tensor labels;       ///< int64 [B], -1 where unlabelled
-  torch::Tensor positions;    ///< int64 [B]: places in the endless sequence of training examples
+  torch::Tensor positions;    ///< int64 [B]: places in the infinite sequence of training examples
   torch::Tensor contexts{};   ///< float32 [B, L, D] context features, or undefined
   torch::Tensor tokens{};     ///< int64 [B, L] of captions still to be encoded, or undefined
   torch::Tensor sequences{};  ///< int64 [B, L] of tokens instead of images, or undefined

@@ -5,6 +5,8 @@
 namespace uvic::data {
 namespace fs = std::filesystem;
 
+bool is_made_on_the_fly(const std::string& source) { return source.rfind("procedural", 0) == 0; }
+
 bool is_there(const fs::path& path) {
   std::error_code error;
   return fs::exists(path, error);

@@ -12,6 +12,7 @@
 #include "base/thread_loop.h"
 #include "data/formats/json.h"
 #include "data/formats/npy.h"
+#include "data/source_path.h"
 
 namespace uvic::metrics {
 namespace {
@@ -19,8 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kCifarSize = 32;  // px: at that size CIFAR-10 is read as it is stored
-
-bool is_made_on_the_fly(const std::string& source) { return source.rfind("procedural", 0) == 0; }
 
 nlohmann::json read_samples_json(const std::string& source) {
   const auto record = fs::path(source) / "samples.json";
@@ -62,7 +61,7 @@ ImageSource open_images(const std::string& source,
                         int64_t made_size) {
   ImageSource opened;
   const bool own_sizes = options.image_size == 0;
-  opened.own_sizes = own_sizes && !is_made_on_the_fly(source);
+  opened.own_sizes = own_sizes && !data::is_made_on_the_fly(source);
   if (const auto path = array_path(source); !path.path.empty()) {
     opened.images = open_array_images(path, options.image_size);
     return opened;

@@ -108,13 +108,13 @@ struct ShapeHints {
                 base::from(0, 1 << 17)});
     visit("num_clip_token",
           num_clip_token,
-          Field{"Context tokens; 0: 77, as CLIP gives", base::from(0, 1 << 20)}.advanced());
+          Field{"Context tokens; 0: 77, as in CLIP", base::from(0, 1 << 20)}.advanced());
     visit("qk_scale",
           qk_scale,
           Field{"Multiplies q k^T; 0: 1/sqrt(head width)", base::from(0, 1e6)}.advanced());
     visit("attention",
           attention,
-          Field{"Attention kind; empty: softmax, a U-ViT (a U-ViC has cog)",
+          Field{"Attention kind; empty: softmax (a U-ViC and a Cogformer have cog)",
                 with_empty(attention_choices())});
     visit("placement",
           placement,

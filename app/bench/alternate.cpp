@@ -3,19 +3,20 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/clock.h"
 #include "base/process.h"
 
 namespace uvic::app {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using base::Clock;
 
 constexpr int64_t kLeastRounds = 3, kMostRounds = 1000;
 
 double seconds_of(const std::function<void()>& run) {
   const auto start = Clock::now();
   run();
-  return std::chrono::duration<double>(Clock::now() - start).count();
+  return base::seconds_since(start);
 }
 
 }  // namespace

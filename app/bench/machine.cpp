@@ -7,6 +7,7 @@
 #include <string>
 
 #include "app/bench/network.h"
+#include "base/clock.h"
 #include "base/parallel.h"
 #include "model/kernels/cpu/isa.h"
 #include "model/kernels/cpu/kernel_table.h"
@@ -14,7 +15,7 @@
 namespace uvic::app {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using base::Clock;
 
 constexpr int kTries = 7;
 
@@ -31,7 +32,7 @@ double best_rate(const std::function<double()>& run) {
   for (int i = 0; i < kTries; ++i) {
     const auto start = Clock::now();
     const double amount = run();
-    best = std::max(best, amount / std::chrono::duration<double>(Clock::now() - start).count());
+    best = std::max(best, amount / base::seconds_since(start));
   }
   return best;
 }

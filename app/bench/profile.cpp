@@ -8,12 +8,13 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "base/clock.h"
 #include "model/kernels/cpu/kernel_record.h"
 
 namespace uvic::app {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using base::Clock;
 
 std::mutex g_mutex;
 std::unordered_map<std::string, ProfileRow>* g_rows = nullptr;
@@ -61,7 +62,7 @@ std::vector<ProfileRow> profile(const std::function<void()>& run, int times) {
   const auto handle = at::addGlobalCallback(at::RecordFunctionCallback(on_start, on_end));
   const auto start = Clock::now();
   for (int i = 0; i < times; ++i) run();
-  const double whole = std::chrono::duration<double>(Clock::now() - start).count();
+  const double whole = base::seconds_since(start);
   at::removeCallback(handle);
   model::listen_to_kernels(nullptr);
 

@@ -281,6 +281,7 @@ void add_compare_command(CLI::App& app) {
       app.add_subcommand("compare", "Train, sample and score configs side by side, and report");
   add_fields(*command, *options);
   add_fields(*command, *training);  // given ones override every config
+  remove_options(*command, {"model.decoder_lm.", "model.small.", "tokens."});  // of sequences
   command->get_option("--out")->description(
       "Folder of the comparison; the same command continues what is there");
   command->callback([options, training, command] {

@@ -220,9 +220,6 @@ void EncodeOptions::validate() const {
   base::check_fields(*this);
   base::require(!data.empty(), "--data is missing; give the images to encode");
   base::require(!out.empty(), "--out is missing; give the folder of the features");
-  base::require(!dataset.skip_bad,
-                "--dataset.skip_bad: features are numbered by image; remove the "
-                "files that can't be decoded");
   base::require(!mirror || encoders.text_encoder.empty(),
                 "--mirror: the captions of a mirrored image may no longer hold; not with "
                 "--text_encoder");

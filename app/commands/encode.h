@@ -8,6 +8,7 @@
 
 #include "app/runs/encoder_config.h"
 #include "base/field.h"
+#include "base/text_format.h"
 #include "data/dataset.h"
 #include "data/feature_writer.h"
 #include "data/pillow_resize.h"
@@ -68,7 +69,12 @@ struct EncodeOptions {
     visit("precision", precision, base::precision_field("Precision of the encoders"));
     visit("device", device, base::device_field());
     visit("threads", threads, base::threads_field());
-    visit("dataset", dataset, "");
+    // Of reading, what this command leaves open: --image_size is the side, and each image is read
+    // once.
+    dataset.fields([&](const std::string& name, auto& value, const Field& field) {
+      if (name == "exif" || base::begins_with(name, "procedural_"))
+        visit(("dataset." + name).c_str(), value, field);
+    });
   }
   /// Throws std::invalid_argument where options contradict each other.
   void validate() const;

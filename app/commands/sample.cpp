@@ -26,6 +26,7 @@
 #include "app/sampling/sample_record.h"
 #include "app/sampling/sample_subject.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/precision.h"
 #include "base/process.h"
 #include "base/progress_line.h"
@@ -37,7 +38,7 @@ namespace uvic::app {
 namespace fs = std::filesystem;
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using base::Clock;
 
 constexpr int64_t kStepsToInvert = 100;
 
@@ -122,7 +123,7 @@ class SampleLaunch {
 
   int64_t done() const { return static_cast<int64_t>(done_); }
   bool was_stopped() const { return stopped_; }
-  double elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+  double elapsed() const { return base::seconds_since(start_); }
 
  private:
   /// Within a batch the share of its steps counts.

@@ -14,6 +14,7 @@
 #include "app/runs/version.h"
 #include "app/training/trainer.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/process.h"
 #include "base/progress_line.h"
 #include "data/formats/json.h"
@@ -26,7 +27,7 @@ namespace uvic::app {
 namespace fs = std::filesystem;
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using base::Clock;
 
 fs::path state_of(const std::string& out) { return out + ".state"; }
 
@@ -115,7 +116,7 @@ class Log {
       throw std::runtime_error(fmt::format(
           "train-autoencoder: the loss is not finite after {} images; lower --optimizer.lr",
           training.images_seen));
-    const double seconds = std::chrono::duration<double>(Clock::now() - begin_).count();
+    const double seconds = base::seconds_since(begin_);
     const double rate = static_cast<double>(training.images_seen - images_) / seconds;
     base::say_progress(fmt::format("{} of {} images  L1 {:.4f}  KL {:.2f}  {:.0f} images/s",
                                    training.images_seen,
@@ -170,9 +171,7 @@ void train(const TrainAutoencoderOptions& options,
   Log log(options.out, training, options.total_images);
   auto line = base::CountProgress("trained", "images").of_terminal().from(training.images_seen);
   auto saved = Clock::now();
-  const auto minutes = [&] {
-    return std::chrono::duration<double>(Clock::now() - saved).count() / 60;
-  };
+  const auto minutes = [&] { return base::seconds_since(saved) / 60; };
   while (training.images_seen < options.total_images) {
     const auto batch = loader.next();
     const double rate =

@@ -10,6 +10,7 @@
 
 #include "app/options/json_output.h"
 #include "app/options/options.h"
+#include "base/clock.h"
 #include "base/process.h"
 #include "base/progress_line.h"
 #include "data/loader.h"
@@ -70,8 +71,7 @@ TrainFeaturesResult run_train_features(const TrainFeaturesOptions& options) {
   auto line = base::CountProgress("trained", "images").of_terminal();
   const auto weights = metrics::train_embedded(
       *dataset, options.training, [&](const metrics::EmbeddedTrainingProgress& p) {
-        const double seconds =
-            std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+        const double seconds = base::seconds_since(begin);
         base::say_progress(
             fmt::format("{} of {} images  loss {:.4f}  accuracy {:.1f} %  {:.0f} images/s",
                         p.images_seen,

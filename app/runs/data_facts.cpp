@@ -31,7 +31,7 @@ std::set<std::pair<int64_t, int64_t>> sizes_of(const data::Dataset& dataset) {
   return sizes;
 }
 
-std::string sizes_text(const std::set<std::pair<int64_t, int64_t>>& sizes) {
+std::string sides_text(const std::set<std::pair<int64_t, int64_t>>& sizes) {
   constexpr size_t kShown = 3;
   std::string text;
   size_t shown = 0;
@@ -77,7 +77,7 @@ std::vector<std::string> take_from_data(RunConfig& config) {
     base::require(sides.size() == 1,
                   "{}: images of {}; give --model.img_size",
                   config.data,
-                  sides.empty() ? "unknown size" : sizes_text(sizes));
+                  sides.empty() ? "unknown size" : sides_text(sizes));
     side = *sides.begin();
   }
   return fill_from_data(config,
@@ -108,7 +108,7 @@ std::string size_note(const data::Dataset& dataset, const RunConfig& config) {
   if (sizes.empty() || (sizes.size() == 1 && *sizes.begin() == std::pair(size, size))) return "";
   return fmt::format("images of {} are {}; they are cropped to squares and resized to {} px",
                      config.data,
-                     sizes_text(sizes),
+                     sides_text(sizes),
                      size);
 }
 

@@ -1,11 +1,10 @@
 #include "app/runs/network_options.h"
 
 #include "app/options/fields_json.h"
+#include "base/text_format.h"
 
 namespace uvic::app {
 namespace {
-
-bool has_prefix(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
 
 /// The same computation: a choice of memory, and of weights that training starts from.
 bool decides_on_values(const std::string& option) {
@@ -17,8 +16,8 @@ bool decides_on_values(const std::string& option) {
 
 bool is_read_by_network(const std::string& option, const std::string& kind) {
   const bool is_uvit = kind == "uvit", is_lm = kind == "decoder_lm";
-  if (has_prefix(option, "model.decoder_lm.")) return is_lm;
-  if (has_prefix(option, "model.small.")) return !is_uvit && !is_lm;
+  if (base::begins_with(option, "model.decoder_lm.")) return is_lm;
+  if (base::begins_with(option, "model.small.")) return !is_uvit && !is_lm;
   return is_uvit || option == "model.kind";
 }
 

@@ -61,7 +61,9 @@ struct OptimizerConfig {
         "warmup_images",
         warmup_images,
         Field{"Images over which the rate rises linearly from 0", base::from(0, base::kMostCount)});
-    visit("lr_decay", lr_decay, Field{"Learning rate after warm-up", learning_rate_choices()});
+    visit("lr_decay",
+          lr_decay,
+          Field{"How the learning rate falls after warm-up", learning_rate_choices()});
     visit("lr_decay_images",
           lr_decay_images,
           Field{"Images at which the decay ends; 0: total_images", base::from(0, base::kMostCount)}
@@ -158,7 +160,7 @@ struct RunConfig {
         Field{
             "Training images: procedural, a folder, a zip, CIFAR-10's binary folder; or latents: a "
             "folder of uvic encode, a feature folder of the official code; or sequences: text, "
-            "token arrays, a task as nt or iarc"});
+            "token arrays, a task such as nt or iarc"});
     visit("out",
           out,
           Field{"Folder of the run; the same command, or --out alone, resumes what it holds"});
@@ -200,10 +202,9 @@ struct RunConfig {
     visit(
         "route_share",
         route_share,
-        Field{
-            "Share of the patches that bypass the blocks in the middle, in training alone (TREAD: "
-            "0.5); 0: none",
-            base::below(0, 1)}
+        Field{"Share of the patches that bypass the blocks in the middle, in training only (TREAD: "
+              "0.5); 0: none",
+              base::below(0, 1)}
             .advanced());
     visit("route_margin",
           route_margin,
@@ -243,7 +244,7 @@ struct RunConfig {
     visit("keep",
           keep,
           Field{"Weights that stay on disk, the latest always: all, or best:N (the N of the lowest "
-                "distance by --score_images) and every:IMAGES, as best:3,every:1M"}
+                "distance by --score_images) and every:IMAGES, such as best:3,every:1M"}
               .advanced());
     visit("grid_count",
           grid_count,

@@ -8,20 +8,19 @@
 
 #include "app/runs/network_options.h"
 #include "base/check.h"
+#include "base/text_format.h"
 
 namespace uvic::app {
 namespace {
-
-bool starts_with(const std::string& text, const char* with) { return text.rfind(with, 0) == 0; }
 
 /// Whether a network of that kind, or its training, reads the option.
 bool is_read(const std::string& option, const RunConfig& config) {
   const auto& kind = config.model.kind;
   const bool is_uvit = kind == "uvit";
-  if (starts_with(option, "model.")) return is_read_by_network(option, kind);
-  if (starts_with(option, "tokens.")) return !is_uvit;
+  if (base::begins_with(option, "model.")) return is_read_by_network(option, kind);
+  if (base::begins_with(option, "tokens.")) return !is_uvit;
   for (const auto* of_images : {"diffusion.", "sample.", "dataset."})
-    if (starts_with(option, of_images)) return is_uvit;
+    if (base::begins_with(option, of_images)) return is_uvit;
   return true;
 }
 

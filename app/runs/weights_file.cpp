@@ -17,6 +17,7 @@
 #include "app/runs/run_dir.h"
 #include "app/runs/run_parts.h"
 #include "base/tensor_text.h"
+#include "base/text_format.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
 #include "data/formats/sha256.h"
@@ -29,10 +30,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kAverage = "nnet_ema.pth";
-
-bool begins_with(std::string_view text, std::string_view beginning) {
-  return text.substr(0, beginning.size()) == beginning;
-}
 
 std::optional<int64_t> parse_step(std::string_view text) {
   int64_t value = 0;
@@ -65,7 +62,7 @@ std::string scalar_text(const formats::PthScalar& scalar) {
 /// The step that the official code keeps in a file of its own, N.ckpt/step.pth.
 std::optional<int64_t> step_beside(const fs::path& weights) {
   const auto folder = fs::absolute(weights).parent_path();
-  if (!begins_with(weights.filename().string(), "nnet")) return std::nullopt;
+  if (!base::begins_with(weights.filename().string(), "nnet")) return std::nullopt;
   std::error_code ignored;
   if (fs::is_regular_file(folder / "step.pth", ignored)) {
     const auto file = formats::read_pth_file(folder / "step.pth");
@@ -169,7 +166,7 @@ std::vector<std::string> assumed_in(const std::string& toml) {
   std::istringstream lines(toml);
   const std::string mark = "# assumed: ";
   for (std::string line; std::getline(lines, line);)
-    if (begins_with(line, mark)) assumed.push_back(line.substr(mark.size()));
+    if (base::begins_with(line, mark)) assumed.push_back(line.substr(mark.size()));
   return assumed;
 }
 

@@ -16,6 +16,7 @@
 #include "app/runs/processes.h"
 #include "app/scoring/extractors.h"
 #include "app/scoring/score_side.h"
+#include "base/clock.h"
 #include "base/process.h"
 #include "data/formats/json.h"
 #include "metrics/image_source.h"
@@ -24,12 +25,10 @@
 namespace uvic::app {
 namespace {
 
+using base::Clock;
 using nlohmann::json;
-using Clock = std::chrono::steady_clock;
 
-double elapsed_seconds(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
+double elapsed_seconds(Clock::time_point begin) { return base::seconds_since(begin); }
 
 /// What both sides are scored with.
 struct Scorer {

@@ -16,6 +16,7 @@
 #include "app/sampling/seed_list.h"
 #include "app/scoring/collect_parts.h"
 #include "app/scoring/extractors.h"
+#include "base/clock.h"
 #include "base/progress_line.h"
 #include "base/tensor_text.h"
 #include "data/formats/json.h"
@@ -27,8 +28,8 @@
 namespace uvic::app {
 namespace {
 
+using base::Clock;
 using nlohmann::json;
-using Clock = std::chrono::steady_clock;
 
 void require_two(const std::string& source, int64_t count) {
   if (count < 2)
@@ -122,8 +123,7 @@ Side side_of_images(const SideRequest& request,
   const auto begin = Clock::now();
   side.collected = collect_parts(
       request.group, extractor, {part, count, request.batch_size}, request.keep, request.what);
-  side.images_per_sec =
-      static_cast<double>(count) / std::chrono::duration<double>(Clock::now() - begin).count();
+  side.images_per_sec = static_cast<double>(count) / base::seconds_since(begin);
   const auto& sizes = side.collected.sizes;
   side.image_size = metrics::common_side(sizes);
   const bool is_fitted = request.dataset.image_size > 0;
@@ -333,8 +333,7 @@ Side side_of_run(const FidOptions& options,
                                  {samples.part, samples.count, live.batch_size},
                                  keep,
                                  "generated and scored");
-  side.images_per_sec = static_cast<double>(samples.count) /
-                        std::chrono::duration<double>(Clock::now() - begin).count();
+  side.images_per_sec = static_cast<double>(samples.count) / base::seconds_since(begin);
   side.provenance = {{"source", options.run},
                      {"description", "generated while they were scored"},
                      {"count", samples.count},

@@ -17,13 +17,14 @@
 #include "app/training/optimizer.h"
 #include "app/training/step.h"
 #include "app/training/train_state.h"
+#include "base/clock.h"
 #include "base/precision.h"
 #include "base/text_format.h"
 
 namespace uvic::app {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using base::Clock;
 
 constexpr int64_t kImages = 16;  // a few of every shard, whatever the batch
 constexpr double kFloatBytes = 4;
@@ -34,7 +35,7 @@ double second_call_sec(Work&& work) {
   work();
   const auto begin = Clock::now();
   work();
-  return std::chrono::duration<double>(Clock::now() - begin).count();
+  return base::seconds_since(begin);
 }
 
 /// Examples of noise in the shapes that the network takes: pixels, moments of latents or tokens.

@@ -23,7 +23,7 @@ void require_there(const char* option, const std::string& source, char mark) {
 
 bool is_made_on_the_fly(const RunConfig& config, const std::string& source) {
   if (config.is_of_sequences()) return data::sequence_tasks().find(source) != nullptr;
-  return source.rfind("procedural", 0) == 0;
+  return data::is_made_on_the_fly(source);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "app/training/gradient_exchange.h"
 #include "app/training/progress_text.h"
 #include "app/training/step.h"
+#include "base/clock.h"
 #include "base/precision.h"
 #include "base/process.h"
 #include "base/progress_line.h"
@@ -24,11 +25,7 @@
 namespace uvic::app {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
+using base::Clock;
 
 // What a log line says of the images since the last.
 struct Window {
@@ -165,7 +162,7 @@ class Trainer {
     window_.images += images;
     ++window_.steps;
     ++since_save_.steps;
-    state_.elapsed_sec = elapsed_before_ + seconds_since(start_) - aside_sec_;
+    state_.elapsed_sec = elapsed_before_ + base::seconds_since(start_) - aside_sec_;
   }
 
   /// The gradient of the whole batch, of which this process has a slice, and its loss.
@@ -282,12 +279,12 @@ class Trainer {
 
   bool time_to_save() const {
     return config_.checkpoint_minutes > 0 &&
-           seconds_since(saved_time_) >= 60 * config_.checkpoint_minutes;
+           base::seconds_since(saved_time_) >= 60 * config_.checkpoint_minutes;
   }
 
   /// The time of a step is known after the first, long before the first progress line is due.
   void log_first_step() {
-    run_.log(first_step_text(progress(), seconds_since(window_.start), window_.images));
+    run_.log(first_step_text(progress(), base::seconds_since(window_.start), window_.images));
   }
 
   Progress progress() const {
@@ -298,17 +295,17 @@ class Trainer {
   bool time_to_estimate() const {
     constexpr double kSeconds = 5;
     return !estimated_ && first_step_logged_ && window_.steps > 1 &&
-           seconds_since(first_step_end_) >= kSeconds;
+           base::seconds_since(first_step_end_) >= kSeconds;
   }
 
   void log_estimate() {
     estimated_ = true;
     const auto images = static_cast<double>(window_.images - config_.batch_size);
-    run_.log(estimate_text(progress(), images / seconds_since(first_step_end_)));
+    run_.log(estimate_text(progress(), images / base::seconds_since(first_step_end_)));
   }
 
   void log_progress(double lr) {
-    const double rate = static_cast<double>(window_.images) / seconds_since(window_.start);
+    const double rate = static_cast<double>(window_.images) / base::seconds_since(window_.start);
     const double loss = window_.loss_sum / static_cast<double>(window_.steps);
     const double norm = window_.norm_sum / static_cast<double>(window_.steps);
     const double memory = base::resident_mib();
@@ -346,7 +343,7 @@ class Trainer {
   void pause_for(Work&& work) {
     const auto begin = Clock::now();
     work();
-    aside_sec_ += seconds_since(begin);
+    aside_sec_ += base::seconds_since(begin);
     window_.start += Clock::now() - begin;
   }
 

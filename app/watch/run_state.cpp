@@ -1,4 +1,5 @@
 #include "app/watch/run_state.h"
+#include "base/text_format.h"
 
 #include <algorithm>
 #include <cinttypes>
@@ -8,10 +9,6 @@
 
 namespace uvic::app {
 namespace {
-
-bool begins_with(const std::string& text, const char* beginning) {
-  return text.rfind(beginning, 0) == 0;
-}
 
 bool is_silent(const RunSigns& signs) {
   const bool is_slow = signs.is_held || signs.usual_gap_sec <= 0;
@@ -23,9 +20,10 @@ bool is_silent(const RunSigns& signs) {
 RunState run_state(const RunSigns& signs) {
   if (!signs.is_there) return {"gone"};
   const bool is_complete = signs.total_images > 0 && signs.images_seen >= signs.total_images;
-  const bool says_finished = begins_with(signs.last_log_line, "finished at ");
+  const bool says_finished = base::begins_with(signs.last_log_line, "finished at ");
   if (!signs.is_held && (is_complete || says_finished)) return {"finished", 0};
-  if (!signs.is_held && begins_with(signs.last_log_line, "stopped and saved ")) return {"stopped"};
+  if (!signs.is_held && base::begins_with(signs.last_log_line, "stopped and saved "))
+    return {"stopped"};
   if (is_silent(signs)) return {"silent"};
   if (signs.images_seen <= 0) return {"waiting"};
   RunState state{"training"};

@@ -76,7 +76,7 @@ struct DecoderLMConfig {
     visit("mlp_bias", mlp_bias, Field{"Bias in the SwiGLU"}.advanced());
     visit("positions",
           positions,
-          Field{"How tokens know their place",
+          Field{"Position encoding",
                 {{"rope", "rotations of queries and keys"},
                  {"learned", "an embedding for each place"},
                  {"none", "from the causal mask alone"}}});
@@ -107,7 +107,7 @@ struct DecoderLMConfig {
     visit("placement",
           placement,
           Field{"Layers that use `attention`, the others use softmax: a list of layers counted "
-                "from 0, as 1-5,7, or",
+                "from 0, such as 1-5,7, or",
                 placement_choices()}
               .or_else());
     visit("init",

@@ -9,16 +9,13 @@
 #include <string_view>
 
 #include "base/tensor_text.h"
+#include "base/text_format.h"
 #include "model/latent/autoencoder_config.h"
 
 namespace uvic::model {
 namespace {
 
 constexpr const char* kMarks[] = {"encoder.conv_in.weight", "decoder.conv_in.weight"};
-
-bool begins_with(std::string_view text, std::string_view beginning) {
-  return text.substr(0, beginning.size()) == beginning;
-}
 
 /// What precedes an autoencoder's names. A text encoder or a UNet has no such convolution.
 std::set<std::string> prefixes_of(const NamedTensors& tensors) {
@@ -130,7 +127,7 @@ torch::Tensor official_shape(const std::string& name, const torch::Tensor& tenso
 
 bool is_part(const std::string& name) {
   for (const auto* part : {"encoder.", "decoder.", "quant_conv.", "post_quant_conv."})
-    if (begins_with(name, part)) return true;
+    if (base::begins_with(name, part)) return true;
   return false;
 }
 
@@ -139,7 +136,7 @@ void refuse_relatives(const NamedTensors& tensors,
                       const std::string& prefix,
                       const std::string& source) {
   for (const auto& [name, tensor] : tensors)
-    if (begins_with(name, prefix + "quantize."))
+    if (base::begins_with(name, prefix + "quantize."))
       throw std::runtime_error(
           fmt::format("{}: an autoencoder with vector quantisation ({}); uvic reads those with a "
                       "KL term",
@@ -177,7 +174,7 @@ AutoencoderTensors find_autoencoder(const NamedTensors& tensors, const std::stri
   refuse_relatives(tensors, result.prefix, source);
   NamedTensors own;
   for (const auto& [name, tensor] : tensors)
-    if (begins_with(name, result.prefix) && is_part(name.substr(result.prefix.size())))
+    if (base::begins_with(name, result.prefix) && is_part(name.substr(result.prefix.size())))
       own.emplace(name.substr(result.prefix.size()), tensor);
   result.left_out = static_cast<int64_t>(tensors.size() - own.size());
   result.layout = "official";

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/tensor_text.h"
+#include "base/text_format.h"
 #include "data/formats/file_error.h"
 #include "data/formats/json.h"
 
@@ -23,10 +24,6 @@ constexpr std::string_view kOpenAiMark = "token_embedding.weight";
 constexpr int64_t kHeadWidth = 64;     // of every published CLIP
 constexpr int64_t kMostLayers = 1000;  // the largest published has 32
 
-bool ends_with(std::string_view text, std::string_view ending) {
-  return text.size() >= ending.size() && text.substr(text.size() - ending.size()) == ending;
-}
-
 /// The settings of the text encoder in a config.json: those of its own, or "text_config" of CLIP.
 json text_settings(const json& file) {
   if (!file.is_object()) return json::object();
@@ -40,9 +37,9 @@ json text_settings(const json& file) {
 
 std::string clip_text_mark(const std::map<std::string, torch::Tensor>& tensors) {
   for (const auto& [name, tensor] : tensors) {
-    if (!ends_with(name, kOpenAiMark)) continue;
+    if (!base::ends_with(name, kOpenAiMark)) continue;
     const auto is_with = [&](std::string_view mark, const std::string& other) {
-      return ends_with(name, mark) &&
+      return base::ends_with(name, mark) &&
              tensors.count(name.substr(0, name.size() - mark.size()) + other);
     };
     if (is_with(kHuggingFaceMark, "embeddings.position_embedding.weight") &&
@@ -62,7 +59,7 @@ ClipTextReader::ClipTextReader(const formats::StoredTensors& file) : file_(file)
         "not a CLIP text encoder: neither text_model.embeddings.token_embedding.weight and what "
         "belongs to it (Hugging Face) nor token_embedding.weight, positional_embedding and "
         "transformer.resblocks (OpenAI)");
-  hugging_face_ = ends_with(mark, kHuggingFaceMark);
+  hugging_face_ = base::ends_with(mark, kHuggingFaceMark);
   const auto length = hugging_face_ ? kHuggingFaceMark.size() : kOpenAiMark.size();
   prefix_ = mark.substr(0, mark.size() - length);
 }

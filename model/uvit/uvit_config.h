@@ -97,7 +97,7 @@ struct UViTConfig {
         "placement",
         placement,
         Field{"Blocks that use `attention`, the others use softmax: a list of blocks counted from "
-              "0, as 1-5,7, or",
+              "0, such as 1-5,7, or",
               placement_choices()}
             .or_else());
     visit("init",
