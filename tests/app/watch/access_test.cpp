@@ -1,6 +1,8 @@
 // Who may read the page, what a request must look like, and what a run is said to do.
 #include "app/watch/access.h"
 
+#include <fmt/format.h>
+
 #include "app/watch/request_head.h"
 #include "app/watch/run_state.h"
 #include "tests/support/catch.h"
@@ -95,7 +97,7 @@ TEST_CASE("watch: what is no request is refused", "[watch]") {
                            "GET /\xc3\xa4 HTTP/1.1",
                            "G(T / HTTP/1.1",
                            "GET / FTP/1.1"})
-    CHECK(status(line + ("\r\n" + host) + end) == 400);
+    CHECK(status(fmt::format("{}\r\n{}{}", line, host, end)) == 400);
   for (const auto* header : {"no colon",
                              ": no name",
                              "Na me: x",
@@ -108,7 +110,7 @@ TEST_CASE("watch: what is no request is refused", "[watch]") {
                              "Content-Length: -1",
                              "Content-Length: 1x",
                              "Origin: a b"})
-    CHECK(status("GET / HTTP/1.1\r\n" + host + header + "\r\n" + end) == 400);
+    CHECK(status(fmt::format("GET / HTTP/1.1\r\n{}{}\r\n{}", host, header, end)) == 400);
   CHECK(status("GET / HTTP/1.1\r\n" + end) == 400);           // no host
   CHECK(status("GET / HTTP/1.1\r\nHost:\r\n" + end) == 400);  // an empty one
   CHECK(status("GET / HTTP/1.1\r\n" + host) == 400);          // no end
