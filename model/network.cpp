@@ -4,6 +4,7 @@
 #include "model/decoder_lm/decoder_lm.h"
 #include "model/decoder_lm/decoder_lm_guess.h"
 #include "model/decoder_lm/decoder_lm_transfer.h"
+#include "model/network_options.h"
 #include "model/small_sequence/small_sequence.h"
 #include "model/uvit/uvit.h"
 #include "model/uvit/uvit_guess.h"
@@ -17,7 +18,8 @@ namespace {
 struct NetworkKind {
   const char* name;
   const char* help;
-  const char* mark;  ///< the name of a tensor that every checkpoint of this kind contains
+  const char* mark;     ///< the name of a tensor that every checkpoint of this kind contains
+  const char* section;  ///< of NetworkConfig; "": the options outside sections
   NetworkPtr (*make)(const NetworkConfig&);
   void (*validate)(const NetworkConfig&);
   NetworkInput (*input)(const NetworkConfig&);
@@ -38,6 +40,7 @@ NetworkKind small_network(const char* name, const char* help, const char* mark) 
   return {name,
           help,
           mark,
+          "small",
           [](const NetworkConfig& c) -> NetworkPtr { return std::make_shared<Impl>(c.small); },
           [](const NetworkConfig& c) { kArchitecture.validate(c.small); },
           [](const NetworkConfig& c) { return input_of(c.small); },
@@ -74,6 +77,7 @@ base::Table<NetworkKind>& kinds() {
           {"uvit",
            "U-ViT and U-ViC",
            "patch_embed.proj.weight",
+           "",
            [](const NetworkConfig& c) -> NetworkPtr { return std::make_shared<UViTImpl>(c.uvit); },
            [](const NetworkConfig& c) { c.uvit.validate(); },
            [](const NetworkConfig& c) { return input_of(c.uvit); },
@@ -94,6 +98,7 @@ base::Table<NetworkKind>& kinds() {
           {"decoder_lm",
            "decoder-only language model: Llama and Cogformer",
            "model.embed_tokens.weight",
+           "decoder_lm",
            [](const NetworkConfig& c) -> NetworkPtr {
              return std::make_shared<DecoderLMImpl>(c.decoder_lm);
            },
@@ -178,6 +183,24 @@ ConfigGuess guess_config(const NamedTensors& tensors,
 void apply_hints(const ShapeHints& hints, bool is_guessed, ConfigGuess& guess) {
   kind_of(guess.config).apply_hints(hints, is_guessed, guess);
 }
+
+std::string network_section(const std::string& kind) { return kinds().at(kind).section; }
+
+bool works_on_images(const NetworkConfig& config) {
+  return !kind_of(config).input(config).takes_tokens();
+}
+
+ImageInput image_input(const NetworkConfig& config) {
+  return {config.uvit.img_size, config.uvit.in_chans, config.uvit.num_classes};
+}
+
+void set_image_input(const ImageInput& input, NetworkConfig& config) {
+  config.uvit.img_size = input.size;
+  config.uvit.in_chans = input.channels;
+  config.uvit.num_classes = input.classes;
+}
+
+int64_t image_blocks(const NetworkConfig& config) { return config.uvit.blocks(); }
 
 bool same_network(const NetworkConfig& a, const NetworkConfig& b) {
   return a.kind == b.kind && kind_of(a).same(a, b);

@@ -10,6 +10,7 @@
 #include "app/runs/latent_space.h"
 #include "base/check.h"
 #include "data/captioned_set.h"
+#include "model/network_options.h"
 
 namespace uvic::app {
 namespace {
@@ -45,8 +46,8 @@ std::string sides_text(const std::set<std::pair<int64_t, int64_t>>& sizes) {
 std::unique_ptr<data::Dataset> open_at(const RunConfig& config, int64_t image_size) {
   auto options = config.dataset;
   options.image_size = image_size;
-  return config.model.uvit.clip_dim > 0 ? data::open_captioned_dataset(config.data, options)
-                                        : data::open_dataset(config.data, options);
+  return config.model.input().takes_context() ? data::open_captioned_dataset(config.data, options)
+                                              : data::open_dataset(config.data, options);
 }
 
 /// Pixels of an image for each cell of the network's input along a side.
@@ -60,17 +61,16 @@ int64_t pixels_per_cell(const RunConfig& config) {
 
 std::vector<std::string> take_from_data(RunConfig& config) {
   if (!config.needs_data()) return {};
-  if (config.model.kind != "uvit") return take_defaults(config);
-  const auto& own = config.model.uvit;
+  if (!works_on_images(config.model)) return take_defaults(config);
+  const auto own = image_input(config.model);
   const auto cell = pixels_per_cell(config);
-  const auto dataset =
-      open_at(config, own.img_size > 0 ? own.img_size * cell : kPublishedSize * cell);
+  const auto dataset = open_at(config, own.size > 0 ? own.size * cell : kPublishedSize * cell);
   const auto format = dataset->format();
   if (format.is_latent)
     return fill_from_data(
         config, format.size, format.channels / 2, dataset->class_count(), config.data);
-  int64_t side = own.img_size * cell;
-  if (own.img_size == 0) {
+  int64_t side = own.size * cell;
+  if (own.size == 0) {
     const auto sizes = sizes_of(*dataset);
     std::set<int64_t> sides;
     for (const auto& [width, height] : sizes) sides.insert(std::min(width, height));
@@ -93,7 +93,7 @@ std::vector<std::string> take_defaults(RunConfig& config) {
                               config.encoders.is_latent() ? kLatentChannels : kPublishedChannels,
                               /*classes=*/0,
                               "a run without --data");
-  if (config.model.kind != "uvit") lines.clear();  // what it has no use for
+  if (!works_on_images(config.model)) lines.clear();  // what it has no use for
   return lines;
 }
 

@@ -2,6 +2,7 @@
 
 #include "app/options/fields_json.h"
 #include "base/text_format.h"
+#include "model/network_options.h"
 
 namespace uvic::app {
 namespace {
@@ -15,10 +16,15 @@ bool decides_on_values(const std::string& option) {
 }  // namespace
 
 bool is_read_by_network(const std::string& option, const std::string& kind) {
-  const bool is_uvit = kind == "uvit", is_lm = kind == "decoder_lm";
-  if (base::begins_with(option, "model.decoder_lm.")) return is_lm;
-  if (base::begins_with(option, "model.small.")) return !is_uvit && !is_lm;
-  return is_uvit || option == "model.kind";
+  if (option == "model.kind") return true;
+  const auto is_in = [&](const std::string& section) {
+    return base::begins_with(option, "model." + section + ".");
+  };
+  if (const auto own = model::network_section(kind); !own.empty()) return is_in(own);
+  for (const auto& other : model::network_choices())
+    if (const auto section = model::network_section(other.name); !section.empty() && is_in(section))
+      return false;
+  return true;
 }
 
 nlohmann::json network_record(const model::NetworkConfig& config) {

@@ -9,6 +9,7 @@
 #include "app/runs/keep_rule.h"
 #include "base/check.h"
 #include "base/precision.h"
+#include "model/network_options.h"
 
 namespace uvic::app {
 void OptimizerConfig::validate() const { base::check_fields(*this, "optimizer."); }
@@ -66,52 +67,52 @@ void RunConfig::validate_images() const {
   base::require(label_dropout == 0 || input.num_classes > 1 || input.takes_context(),
                 "--label_dropout: needs model.num_classes, the classes plus one null class, or a "
                 "context (model.clip_dim)");
-  base::require(route_share == 0 || 2 * route_margin < model.uvit.blocks(),
+  const auto blocks = image_blocks(model);
+  base::require(route_share == 0 || 2 * route_margin < blocks,
                 "--route_margin {}: leaves none of the {} blocks to bypass; give at most {}",
                 route_margin,
-                model.uvit.blocks(),
-                (model.uvit.blocks() - 1) / 2);
+                blocks,
+                (blocks - 1) / 2);
   base::require(guidance.guidance_scale == 1 || label_dropout > 0,
                 "--guidance_scale: needs a null class or an empty context; train with "
                 "--label_dropout 0.1 or so");
 }
 
-void RunConfig::leave_to_data() {
-  model.uvit.img_size = model.uvit.in_chans = model.uvit.num_classes = 0;
-}
+void RunConfig::leave_to_data() { set_image_input({}, model); }
 
 bool RunConfig::needs_data() const {
-  const auto& own = model.uvit;
-  return own.img_size == 0 || own.in_chans == 0 || own.num_classes == 0;
+  const auto own = image_input(model);
+  return own.size == 0 || own.channels == 0 || own.classes == 0;
 }
 
 std::vector<std::string> fill_from_data(
     RunConfig& config, int64_t size, int64_t channels, int64_t classes, const std::string& data) {
   std::vector<std::string> lines;
-  auto& model = config.model.uvit;
+  auto own = model::image_input(config.model);
   const auto* of = config.encoders.is_latent() ? "the latents of " : "";
-  if (model.img_size == 0) {
-    model.img_size = size;
+  if (own.size == 0) {
+    own.size = size;
     lines.push_back(fmt::format("model.img_size = {}: the side of {}{}", size, of, data));
   }
-  if (model.in_chans == 0) {
-    model.in_chans = channels;
+  if (own.channels == 0) {
+    own.channels = channels;
     if (channels != 3)
       lines.push_back(fmt::format("model.in_chans = {}: the channels of {}{}", channels, of, data));
   }
-  if (model.num_classes == 0 && model.clip_dim > 0) {
-    model.num_classes = -1;  // the condition is text
-  } else if (model.num_classes == 0) {
+  if (own.classes == 0 && config.model.input().takes_context()) {
+    own.classes = -1;  // the condition is text
+  } else if (own.classes == 0) {
     const bool has_null_class = classes > 0 && config.label_dropout > 0;
-    model.num_classes = classes > 0 ? classes + (has_null_class ? 1 : 0) : -1;
+    own.classes = classes > 0 ? classes + (has_null_class ? 1 : 0) : -1;
     lines.push_back(fmt::format(
         "model.num_classes = {}: {}",
-        model.num_classes,
+        own.classes,
         classes > 0
             ? fmt::format(
                   "{} classes of {}{}", classes, data, has_null_class ? " and the null class" : "")
             : fmt::format("{} has no labels", data)));
   }
+  set_image_input(own, config.model);
   return lines;
 }
 

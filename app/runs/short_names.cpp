@@ -16,11 +16,10 @@ namespace {
 /// Whether a network of that kind, or its training, reads the option.
 bool is_read(const std::string& option, const RunConfig& config) {
   const auto& kind = config.model.kind;
-  const bool is_uvit = kind == "uvit";
   if (base::begins_with(option, "model.")) return is_read_by_network(option, kind);
-  if (base::begins_with(option, "tokens.")) return !is_uvit;
+  if (base::begins_with(option, "tokens.")) return config.is_of_sequences();
   for (const auto* of_images : {"diffusion.", "sample.", "dataset."})
-    if (base::begins_with(option, of_images)) return is_uvit;
+    if (base::begins_with(option, of_images)) return !config.is_of_sequences();
   return true;
 }
 
