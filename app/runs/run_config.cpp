@@ -9,6 +9,7 @@
 #include "app/runs/keep_rule.h"
 #include "base/check.h"
 #include "base/precision.h"
+#include "model/attention/attention.h"
 
 namespace uvic::app {
 void OptimizerConfig::validate() const { base::check_fields(*this, "optimizer."); }
@@ -21,6 +22,7 @@ void RunConfig::validate() const {
   guidance.validate();
   tokens.validate();
   is_of_sequences() ? validate_sequences() : validate_images();
+  if (attention_stats_images > 0) validate_attention_stats();
   encoders.require_used_by(model.input());
   base::require(accumulate <= batch_size,
                 fmt::format("--accumulate {}: give 1 to batch_size {}", accumulate, batch_size));
@@ -34,6 +36,18 @@ void RunConfig::validate() const {
   base::require(init_optimizer == "fresh" || !init.empty(),
                 "--init_optimizer keep: needs --init, a run whose state is kept");
   base::resolve_precision(precision, torch::kCPU);
+}
+
+void RunConfig::validate_attention_stats() const {
+  const bool is_uvit = model.kind == "uvit";
+  base::require(is_uvit || model.kind == "decoder_lm",
+                "--attention_stats_images: a network of kind {} has no attention weights to look "
+                "at; set it to 0",
+                model.kind);
+  const auto& name = is_uvit ? model.uvit.attention : model.decoder_lm.attention;
+  base::require(model::attention_kind(name).weights,
+                "--attention_stats_images: attention {} has no weights to look at; set it to 0",
+                name);
 }
 
 void RunConfig::validate_sequences() const {
