@@ -5,6 +5,7 @@
 #include <chrono>
 #include <mutex>
 
+#include "app/lab/gradients.h"
 #include "base/check.h"
 #include "base/parallel.h"
 #include "base/process.h"
@@ -203,6 +204,10 @@ int64_t LabResult::head_index(int64_t of_block, int64_t of_head, int64_t statist
 
 int64_t LabResult::block_index(int64_t of_block, int64_t statistic) const {
   return of_block * block_count() + statistic;
+}
+
+int64_t LabResult::gradient_index(int64_t of_block, int64_t statistic) const {
+  return of_block * static_cast<int64_t>(gradient_statistics().size()) + statistic;
 }
 
 LabResult look_at_attention(model::Network& network,

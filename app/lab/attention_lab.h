@@ -45,6 +45,7 @@ struct LabResult {
   std::vector<double> times;
   std::vector<Moments> head;          ///< [time]: block, head (heads + 1), head_statistics()
   std::vector<Moments> block;         ///< [time]: block, block_statistics()
+  std::vector<Moments> gradient;      ///< [time]: block, gradient_statistics(); empty: not measured
   Moments loss;                       ///< [time]
   std::vector<torch::Tensor> scores;  ///< [time]: int64 [blocks, heads, kScoreBins]
   torch::Tensor circuits;             ///< float64 [blocks, heads, circuit_statistics()]
@@ -54,6 +55,7 @@ struct LabResult {
 
   int64_t head_index(int64_t of_block, int64_t of_head, int64_t statistic) const;
   int64_t block_index(int64_t of_block, int64_t statistic) const;
+  int64_t gradient_index(int64_t of_block, int64_t statistic) const;
 };
 
 /// The statistics of settings.images examples at every time. `progress(done)` counts evaluated
