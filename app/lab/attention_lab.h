@@ -29,11 +29,12 @@ struct LabSettings {
 
 /// The weights of one example at one time, for the page.
 struct AttentionMap {
-  int64_t example = 0, time = 0;  ///< numbers of the image and of the time
-  std::vector<int64_t> queries;   ///< tokens: those that are no patches, and patches of a grid
-  torch::Tensor quantised;        ///< int8 [blocks, heads, queries, L]: 127 w / max |w| of the row
-  torch::Tensor largest;          ///< float32 [blocks, heads, queries]: max |w| of each row
-  torch::Tensor image, noisy;     ///< uint8 [3, S, S], and x_t clamped; undefined for latents
+  int64_t example = 0, time = 0;   ///< numbers of the image and of the time
+  std::vector<int64_t> queries;    ///< tokens: those that are no patches, and patches of a grid
+  torch::Tensor quantised;         ///< int8 [blocks, heads, queries, L]: 127 w / max |w| of the row
+  torch::Tensor largest;           ///< float32 [blocks, heads, queries]: max |w| of each row
+  std::vector<std::string> words;  ///< of the context tokens; empty: not known
+  torch::Tensor image, noisy;      ///< uint8 [3, S, S], and x_t clamped; undefined for latents
 };
 
 /// Numbers of one network. In `head`, the mean over the heads of an example follows the heads.

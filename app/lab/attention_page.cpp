@@ -45,6 +45,7 @@ json map_json(const AttentionMap& map, const LabSubject& subject, size_t number)
           {"weights", base::base64({bytes, bytes + weights.numel()})},
           {"largest", base::base64({step_bytes, step_bytes + steps.numel()})},
           {"greatest", greatest},
+          {"words", map.words},
           {"image", uri_of(map.image)},
           {"noisy", uri_of(map.noisy)}};
 }
