@@ -21,7 +21,7 @@
   const state = { axis: "images", smoothing: 0, logX: false, logY: false, bands: true, zoom: null, look: 0, follows: true };
   const known = [["loss", "Loss"], ["lr", "Learning rate"], ["grad_norm", "Gradient norm"], ["images_per_sec", "Images a second"], ["memory_mib", "Memory, MiB"]];
   const quiet = new Set(["step", "elapsed_sec", "images_seen", "count", "distance_std"]);
-  const titles = { distance: "Score", held_out_loss: "Held-out loss", held_out_accuracy: "Held-out accuracy" };
+  const titles = { distance: "Score", held_out_loss: "Held-out loss", held_out_accuracy: "Held-out accuracy", attention_negative_share: "Attention: share of negative weights", attention_negative_mass: "Attention: mass of negative weights", attention_entropy: "Attention: entropy, nats", attention_effective_keys: "Attention: effective number of keys", attention_largest_sink: "Attention: largest sink", attention_mass_first: "Attention: mass on the first token" };
   const chosen = () => [...runs.values()].filter(r => r.chosen);
   const pointsOf = () => Math.max(200, Math.min(1500, Math.floor(24000 / Math.max(1, chosen().length))));
 
@@ -210,19 +210,29 @@
     const error = name === "distance" && scores.some(s => finite(s.distance_std)) ? scores.map(s => s.distance_std) : null;
     return [{ name: name === "distance" && scores[0].distance_name ? `${run.name}, ${scores[scores.length - 1].distance_name}` : run.name, colour: run.number, x: scores.map(s => xOfScore(run, s)), mean: scores.map(s => s[name]), error, points: true }];
   });
+  // NAME/BLOCK of each block: colours tell blocks apart of one run, and runs where there are several.
+  const blockLines = name => chosen().flatMap(run => {
+    const lines = run.scores.filter(s => finite(xOfScore(run, s))), of = s => Object.keys(s).filter(n => n.startsWith(name + "/"));
+    const blocks = [...new Set(lines.flatMap(of))].sort((a, b) => a.length - b.length || (a < b ? -1 : 1)), one = chosen().length === 1;
+    return blocks.map((full, i) => {
+      const has = lines.filter(s => finite(s[full])), block = full.slice(name.length + 1).replace(/^0+(?=\d)/, "");
+      return { name: `${one ? "" : run.name + ", "}block ${block}`, colour: one ? i : run.number, x: has.map(s => xOfScore(run, s)), mean: has.map(s => s[full]) };
+    }).filter(l => l.x.length);
+  });
   const plotList = () => {
-    const names = new Set(), scores = new Set();
+    const names = new Set(), scores = new Set(), blocks = new Set();
     for (const run of chosen()) {
       if (run.curve) for (const name of Object.keys(run.curve.values)) if (!quiet.has(name)) names.add(name);
-      for (const score of run.scores) for (const name of Object.keys(score)) if (!quiet.has(name) && finite(score[name])) scores.add(name);
+      for (const score of run.scores) for (const name of Object.keys(score)) if (!quiet.has(name) && finite(score[name])) name.includes("/") ? blocks.add(name.slice(0, name.lastIndexOf("/"))) : scores.add(name);
     }
     const first = known.filter(([name]) => names.has(name)), others = [...names].filter(n => !known.some(k => k[0] === n)).sort();
-    return [...first.slice(0, 1).map(([n, t]) => [n, t, curveLines]), ...[...scores].sort((a, b) => (a === "distance" ? -1 : b === "distance" ? 1 : a < b ? -1 : 1)).map(n => [n, titles[n] || n, scoreLines]), ...first.slice(1).map(([n, t]) => [n, t, curveLines]), ...others.map(n => [n, n, curveLines])];
+    return [...first.slice(0, 1).map(([n, t]) => [n, t, curveLines]), ...[...scores].sort((a, b) => (a === "distance" ? -1 : b === "distance" ? 1 : a < b ? -1 : 1)).map(n => [n, titles[n] || n, scoreLines]), ...first.slice(1).map(([n, t]) => [n, t, curveLines]), ...others.map(n => [n, n, curveLines]), ...[...blocks].sort().map(n => [n, titles[n] || n, blockLines])];
   };
+  const keyOf = (name, linesOf) => (linesOf === scoreLines ? "score " : linesOf === blockLines ? "block " : "") + name;
   const drawPlots = () => {
     const list = plotList(), host = id("plots"), wanted = new Set();
     for (const [name, title, linesOf] of list) {
-      const key = (linesOf === scoreLines ? "score " : "") + name;
+      const key = keyOf(name, linesOf);
       wanted.add(key);
       if (!plots.has(key)) {
         const plot = new Plot(title, name === "loss", zoomTo);
@@ -234,7 +244,7 @@
       plot.resize();
     }
     for (const [key, plot] of plots) if (!wanted.has(key)) { plot.box.remove(); plots.delete(key); }
-    host.append(...list.map(([name, , linesOf]) => plots.get((linesOf === scoreLines ? "score " : "") + name).box).filter((box, i) => host.children[i] !== box));
+    host.append(...list.map(([name, , linesOf]) => plots.get(keyOf(name, linesOf)).box).filter((box, i) => host.children[i] !== box));
     const without = state.axis === "epochs" ? chosen().filter(r => !r.data_size) : [];
     const wide = chosen().find(r => r.curve && r.curve.width > 1 && !(state.zoom && r.detail));
     id("curve-note").textContent = [without.length ? `No epochs of ${without.map(r => r.name).join(", ")}: the record does not say how many examples its data has.` : "", wide && chosen().length <= 8 ? `A point is the mean of up to ${wide.curve.width} lines of the log; zooming shows single lines.` : "", chosen().length > 8 ? "More than eight runs: lines at the points of a common axis, without ranges." : ""].filter(Boolean).join(" ");

@@ -141,6 +141,31 @@ std::vector<int64_t> BpeTokenizer::padded(std::string_view text, int64_t length,
   return ids;
 }
 
+std::vector<std::string> BpeTokenizer::texts_of(const std::vector<int64_t>& ids) const {
+  std::unordered_map<int64_t, std::string> known;
+  for (size_t byte = 0; byte < 256; ++byte) {
+    const auto text = std::string(1, static_cast<char>(byte));
+    known[vocabulary_.bytes[byte]] = text;
+    known[vocabulary_.last_bytes[byte]] = text + " ";
+  }
+  known[vocabulary_.start] = kStartToken;
+  known[vocabulary_.end] = kEndToken;
+  for (const auto& token : vocabulary_.added) known[token.id] = token.text;
+  std::unordered_map<int64_t, std::pair<int32_t, int32_t>> halves;  // that an id was merged from
+  for (const auto& [key, merge] : vocabulary_.merges)
+    halves[merge.id] = {static_cast<int32_t>(key >> 32), static_cast<int32_t>(key & 0xffffffff)};
+  // An id's halves have lower ranks: this ends.
+  const std::function<std::string(int64_t)> text_of = [&](int64_t id) -> std::string {
+    if (const auto found = known.find(id); found != known.end()) return found->second;
+    const auto found = halves.find(id);
+    if (found == halves.end()) return "";
+    return known[id] = text_of(found->second.first) + text_of(found->second.second);
+  };
+  std::vector<std::string> texts;
+  for (const auto id : ids) texts.push_back(text_of(id));
+  return texts;
+}
+
 std::string BpeTokenizer::describe() const {
   const char* whose = vocabulary_.style == BpeStyle::kOpenAi ? "OpenAI's vocabulary"
                       : vocabulary_.style == BpeStyle::kHuggingFace

@@ -69,6 +69,12 @@ void check(const LoaderOptions& options, int64_t images_seen) {
 
 }  // namespace
 
+int64_t image_at(int64_t size, uint64_t seed, int64_t position) {
+  const auto epoch = static_cast<uint64_t>(position / size);
+  const Permutation order(size, base::hash2(base::hash2(seed, kOrderStream), epoch));
+  return order(position % size);
+}
+
 /// Workers take batch numbers in order, fill batches anywhere, and lay them in `ready`, where
 /// next() finds its own.
 struct Loader::State {
@@ -103,13 +109,10 @@ struct Loader::State {
 
   /// Reads the image at `position` of the infinite sequence, and returns its label.
   int64_t read(int64_t position, const ExampleFormat& format, const ExampleMemory& to) const {
-    const int64_t epoch = position / dataset.size();
     const auto at = static_cast<uint64_t>(position);
-    const uint64_t key =
-        base::hash2(base::hash2(options.seed, kOrderStream), static_cast<uint64_t>(epoch));
-    const Permutation order(dataset.size(), key);
     const uint64_t caption = base::hash2(base::hash2(options.seed, kCaptionStream), at);
-    const int64_t label = dataset.read_example(order(position % dataset.size()), caption, to);
+    const int64_t label =
+        dataset.read_example(image_at(dataset.size(), options.seed, position), caption, to);
     const uint64_t coin = base::hash2(base::hash2(options.seed, kFlipStream), at);
     if (options.flip && !format.is_latent && (coin & 1))
       flip_rows(static_cast<uint8_t*>(to.image), format.size);

@@ -50,6 +50,9 @@ class Loader : public BatchSource {
   std::unique_ptr<State> state_;
 };
 
+/// The number in a set of `size` images of the one at `position` of the endless sequence.
+int64_t image_at(int64_t size, uint64_t seed, int64_t position);
+
 /// Images `begin` .. `end` - 1 in the dataset's own order, unflipped, read by `threads` threads
 /// (0: all cores).
 Batch read_range(const Dataset& dataset, int64_t begin, int64_t end, int64_t threads = 0);

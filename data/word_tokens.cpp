@@ -20,30 +20,34 @@ bool is_letter(unsigned char byte) {
 
 }  // namespace
 
+std::vector<std::string> words_of(std::string_view text) {
+  std::vector<std::string> words;
+  std::string word;
+  const auto end_word = [&] {
+    if (!word.empty()) words.push_back(std::move(word));
+    word.clear();
+  };
+  for (const unsigned char byte : text) {
+    if (is_letter(byte))
+      word += static_cast<char>(byte >= 'A' && byte <= 'Z' ? byte + ('a' - 'A') : byte);
+    else
+      end_word();
+  }
+  end_word();
+  return words;
+}
+
 std::vector<int64_t> word_tokens(std::string_view text,
                                  int64_t length,
                                  std::vector<std::string>* unknown,
                                  bool* cut) {
+  const auto words = words_of(text);
+  if (cut) *cut = static_cast<int64_t>(words.size()) > length;
   std::vector<int64_t> ids;
-  std::string word;
-  if (cut) *cut = false;
-  const auto end_word = [&] {
-    if (word.empty()) return;
+  for (const auto& word : words) {
     if (unknown && !is_caption_word(word)) unknown->push_back(word);
-    if (static_cast<int64_t>(ids.size()) < length)
-      ids.push_back(id_of(word));
-    else if (cut)
-      *cut = true;
-    word.clear();
-  };
-  for (const unsigned char byte : text) {
-    if (!is_letter(byte)) {
-      end_word();
-      continue;
-    }
-    word += static_cast<char>(byte >= 'A' && byte <= 'Z' ? byte + ('a' - 'A') : byte);
+    if (static_cast<int64_t>(ids.size()) < length) ids.push_back(id_of(word));
   }
-  end_word();
   ids.resize(static_cast<size_t>(length), 0);
   return ids;
 }

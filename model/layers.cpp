@@ -238,7 +238,8 @@ BlockView BlockImpl::view(const torch::Tensor& x,
   seen.tokens = norm1->forward(seen.x, call.compute);
   seen.attention = attn->heads_input(seen.tokens, own);
   seen.norm_gain = norm1->weight.detach();
-  seen.qkv_weight = attn->qkv->weight.detach();
+  const auto qkv = attn->qkv->weight.detach();
+  seen.value_weight = qkv.slice(0, 2 * (qkv.size(0) / 3));
   seen.proj_weight = attn->proj->weight.detach();
   seen.proj_bias = attn->proj->bias.detach();
   return seen;
@@ -250,9 +251,11 @@ torch::Tensor BlockImpl::forward(torch::Tensor x,
   const auto [probe, first] = active_probe();
   if (!probe) return run(std::move(x), skip, call, /*fused=*/true);
   const bool fused = !probe->replaces(attn->layer());
-  if (!probe->sees()) return run(std::move(x), skip, call, fused);
-  auto seen = view(x, skip, call);
+  BlockView seen;
+  if (probe->sees()) seen = view(x, skip, call);
   auto out = run(std::move(x), skip, call, fused);
+  if (probe->takes_outputs()) probe->take_output(attn->layer(), out);
+  if (!probe->sees()) return out;
   seen.first = first;
   seen.out = out.detach();
   probe->see(seen);

@@ -186,6 +186,13 @@ void apply_hints(const ShapeHints& hints, bool is_guessed, ConfigGuess& guess) {
 
 std::string network_section(const std::string& kind) { return kinds().at(kind).section; }
 
+std::string attention_name(const NetworkConfig& config) {
+  const auto section = network_section(config.kind);
+  return section.empty()           ? config.uvit.attention
+         : section == "decoder_lm" ? config.decoder_lm.attention
+                                   : "";
+}
+
 bool works_on_images(const NetworkConfig& config) {
   return !kind_of(config).input(config).takes_tokens();
 }

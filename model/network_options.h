@@ -13,7 +13,11 @@ namespace uvic::model {
 /// sections. Throws std::invalid_argument for an unknown kind.
 std::string network_section(const std::string& kind);
 
-/// Whether a network of the kind works on images or latents; else on sequences of tokens.
+/// The attention kind of the blocks that model.placement chooses; empty: the network has none of
+/// the table of attention kinds.
+std::string attention_name(const NetworkConfig& config);
+
+/// Whether the network works on images or latents; else on sequences of tokens.
 bool works_on_images(const NetworkConfig& config);
 
 /// What a network on images takes; 0: left to the training data.

@@ -10,6 +10,7 @@
 #include "app/lab/ablation.h"
 #include "app/lab/attention_lab.h"
 #include "app/lab/attention_page.h"
+#include "app/lab/gradients.h"
 #include "app/lab/lab_output.h"
 #include "app/options/json_output.h"
 #include "app/options/options.h"
@@ -92,6 +93,9 @@ int64_t attention_blocks(const model::NamedTensors& tensors) {
 
 Opened open_source(const AttentionOptions& options, const LabSource& source) {
   Opened opened{source, open_sample_source(source.run, source.weights, options.config), {}, {}};
+  // Blocks keep what their gradients need: the same numbers.
+  opened.network.training.model.uvit.use_checkpoint = false;
+  opened.network.training.model.decoder_lm.use_checkpoint = false;
   const auto& config = opened.network.training.model;
   base::require(!config.input().takes_tokens(),
                 "{}: a network of sequences; uvic attention analyses networks of images",
@@ -100,6 +104,20 @@ Opened open_source(const AttentionOptions& options, const LabSource& source) {
   opened.blocks = parse_numbers("blocks", options.blocks, attention_blocks(opened.network.tensors));
   opened.heads = parse_numbers("heads", options.heads, model::block_shape(config).heads);
   return opened;
+}
+
+void add_gradients_of(const AttentionOptions& options,
+                      LabExamples& examples,
+                      model::Network& network,
+                      LabSubject& subject) {
+  if (options.gradient_images == 0) return;
+  const auto& times = subject.result.times;
+  const auto total = options.gradient_images * static_cast<int64_t>(times.size());
+  base::CountProgress progress(subject.name + ": gradients of", "images");
+  subject.result.gradient =
+      measure_gradients(network, examples, {times, options.gradient_images}, [&](int64_t done) {
+        progress(done, total);
+      });
 }
 
 LabSubject look_at(const AttentionOptions& options,
@@ -112,8 +130,9 @@ LabSubject look_at(const AttentionOptions& options,
   record.precision = precision;
   LabExamples examples(
       opened.network.training, options.data, static_cast<uint64_t>(options.seed), device);
-  const auto most =
-      std::max(options.images, options.ablate == "none" ? 0 : options.ablation_images);
+  const auto most = std::max({options.images,
+                              options.gradient_images,
+                              options.ablate == "none" ? 0 : options.ablation_images});
   base::require(
       examples.size() >= most, "--images {}: {} holds {}", most, options.data, examples.size());
   record.describe = examples.describe();
@@ -131,6 +150,7 @@ LabSubject look_at(const AttentionOptions& options,
   base::CountProgress progress(subject.name + ": analysed", "images");
   subject.result =
       look_at_attention(*network, examples, settings, [&](int64_t done) { progress(done, total); });
+  add_gradients_of(options, examples, *network, subject);
   const auto kinds = chosen_ablations(options.ablate);
   if (kinds.empty()) return subject;
   const AblationSettings changes{kinds,
@@ -224,6 +244,7 @@ json run_attention(const AttentionOptions& options) {
   record.data = options.data;
   record.seed = static_cast<uint64_t>(options.seed);
   record.images = options.images;
+  record.gradient_images = options.gradient_images;
   record.ablation_images = options.ablate == "none" ? 0 : options.ablation_images;
   std::vector<LabSubject> subjects;
   for (const auto& source : sources)

@@ -26,6 +26,7 @@ struct AttentionOptions {
   std::string heads = "all";
   std::string ablate = "none";
   int64_t ablation_images = 16;
+  int64_t gradient_images = 16;
   int64_t maps = 2;
   int64_t seed = 0;
   int64_t batch_size = 16;
@@ -65,6 +66,10 @@ struct AttentionOptions {
     visit("ablation_images",
           ablation_images,
           Field{"Images that each ablation is measured on", base::from(2, 1e9)});
+    visit("gradient_images",
+          gradient_images,
+          Field{"Images that norms of gradients are measured on, one at a time; 0: none",
+                base::from(0, 1e9)});
     visit("maps", maps, Field{"Images whose attention the page shows", base::from(0, 64)});
     visit(
         "seed",

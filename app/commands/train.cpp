@@ -206,9 +206,11 @@ void train_on(TrainLaunch& launch) {
   if (group) works = group->broadcast(works ? "works" : "") == "works";
   if (!works) return;
   const auto objective = make_objective(options, inputs);
+  const bool looks = writes && options.attention_stats_images > 0;
   const TrainingProcesses processes{group, static_cast<int64_t>(flags.bucket_mib * (1 << 20))};
   if (sequences) {
-    const TokenSnapshots snapshots(options, *sequences, state, run, identity);
+    TokenSnapshots snapshots(options, *sequences, state, run, identity);
+    if (looks) snapshots.look_with(std::make_unique<AttentionLog>(options, *sequences, device));
     data::TokenLoader batches(*sequences,
                               options.batch_size,
                               static_cast<uint64_t>(options.seed),
@@ -217,7 +219,9 @@ void train_on(TrainLaunch& launch) {
                               group ? group->size() : 1);
     train(options, batches, *objective, snapshots, state, run, processes);
   } else {
-    const ImageSnapshots snapshots(options, *images, inputs, state, run, identity, group);
+    ImageSnapshots snapshots(options, *images, inputs, state, run, identity, group);
+    if (looks)
+      snapshots.look_with(std::make_unique<AttentionLog>(options, *images, inputs, device));
     train(options, *images, *objective, snapshots, state, run, processes);
   }
   if (writes) record_images(run, state.images_seen);

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <mutex>
 
+#include "app/lab/gradients.h"
 #include "base/check.h"
 #include "base/parallel.h"
 #include "base/process.h"
@@ -167,6 +168,7 @@ torch::Tensor as_image(const torch::Tensor& x) {
 void add_maps(LabResult& result,
               const LabSettings& settings,
               size_t time,
+              const LabExamples& examples,
               const LabExamples::Batch& batch,
               const diffusion::TrainingExample& example,
               const Collector& seen) {
@@ -182,6 +184,7 @@ void add_maps(LabResult& result,
     map.example = static_cast<int64_t>(i);
     map.time = static_cast<int64_t>(time);
     map.queries = kept_queries(result.layout, stride);
+    map.words = examples.words(batch, map.example);
     const auto w = torch::stack(seen.weights[i])
                        .index_select(2, torch::tensor(map.queries));  // [blocks, H, queries, L]
     map.largest = w.abs().amax(-1);
@@ -203,6 +206,10 @@ int64_t LabResult::head_index(int64_t of_block, int64_t of_head, int64_t statist
 
 int64_t LabResult::block_index(int64_t of_block, int64_t statistic) const {
   return of_block * block_count() + statistic;
+}
+
+int64_t LabResult::gradient_index(int64_t of_block, int64_t statistic) const {
+  return of_block * static_cast<int64_t>(gradient_statistics().size()) + statistic;
 }
 
 LabResult look_at_attention(model::Network& network,
@@ -244,7 +251,7 @@ LabResult look_at_attention(model::Network& network,
       for (int64_t i = 0; i < count; ++i)
         result.loss.add(static_cast<int64_t>(time), losses[i].item<double>());
       result.seconds += seconds_since(start);
-      if (begin == 0) add_maps(result, settings, time, batch, example, seen);
+      if (begin == 0) add_maps(result, settings, time, examples, batch, example, seen);
       progress(done += count);
     }
   }

@@ -29,11 +29,12 @@ struct LabSettings {
 
 /// The weights of one example at one time, for the page.
 struct AttentionMap {
-  int64_t example = 0, time = 0;  ///< numbers of the image and of the time
-  std::vector<int64_t> queries;   ///< tokens: those that are no patches, and patches of a grid
-  torch::Tensor quantised;        ///< int8 [blocks, heads, queries, L]: 127 w / max |w| of the row
-  torch::Tensor largest;          ///< float32 [blocks, heads, queries]: max |w| of each row
-  torch::Tensor image, noisy;     ///< uint8 [3, S, S], and x_t clamped; undefined for latents
+  int64_t example = 0, time = 0;   ///< numbers of the image and of the time
+  std::vector<int64_t> queries;    ///< tokens: those that are no patches, and patches of a grid
+  torch::Tensor quantised;         ///< int8 [blocks, heads, queries, L]: 127 w / max |w| of the row
+  torch::Tensor largest;           ///< float32 [blocks, heads, queries]: max |w| of each row
+  std::vector<std::string> words;  ///< of the context tokens; empty: not known
+  torch::Tensor image, noisy;      ///< uint8 [3, S, S], and x_t clamped; undefined for latents
 };
 
 /// Numbers of one network. In `head`, the mean over the heads of an example follows the heads.
@@ -45,6 +46,7 @@ struct LabResult {
   std::vector<double> times;
   std::vector<Moments> head;          ///< [time]: block, head (heads + 1), head_statistics()
   std::vector<Moments> block;         ///< [time]: block, block_statistics()
+  std::vector<Moments> gradient;      ///< [time]: block, gradient_statistics(); empty: not measured
   Moments loss;                       ///< [time]
   std::vector<torch::Tensor> scores;  ///< [time]: int64 [blocks, heads, kScoreBins]
   torch::Tensor circuits;             ///< float64 [blocks, heads, circuit_statistics()]
@@ -54,6 +56,7 @@ struct LabResult {
 
   int64_t head_index(int64_t of_block, int64_t of_head, int64_t statistic) const;
   int64_t block_index(int64_t of_block, int64_t statistic) const;
+  int64_t gradient_index(int64_t of_block, int64_t statistic) const;
 };
 
 /// The statistics of settings.images examples at every time. `progress(done)` counts evaluated

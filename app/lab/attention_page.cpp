@@ -45,6 +45,7 @@ json map_json(const AttentionMap& map, const LabSubject& subject, size_t number)
           {"weights", base::base64({bytes, bytes + weights.numel()})},
           {"largest", base::base64({step_bytes, step_bytes + steps.numel()})},
           {"greatest", greatest},
+          {"words", map.words},
           {"image", uri_of(map.image)},
           {"noisy", uri_of(map.noisy)}};
 }
@@ -113,7 +114,9 @@ std::vector<std::pair<std::string, std::string>> depth_figures(const json& numbe
   std::vector<std::pair<std::string, std::string>> figures;
   const auto& times = numbers["settings"]["timesteps"];
   const size_t time = times.size() / 2;
-  for (const auto& [part, list] : {std::pair("head_mean", "head"), std::pair("block", "block")})
+  for (const auto& [part, list] : {std::pair("head_mean", "head"),
+                                   std::pair("block", "block"),
+                                   std::pair("gradient", "gradient")})
     for (const auto& statistic : numbers["statistics"][list]) {
       const std::string name = statistic["name"];
       LinePlot plot;
@@ -148,7 +151,7 @@ std::string attention_page(const json& numbers, const std::vector<LabSubject>& s
                {"networks", json::array()},
                {"data", embedded(numbers)},
                {"maps", embedded(maps)}};
-  for (const auto* list : {"head", "block", "circuit"})
+  for (const auto* list : {"head", "block", "gradient", "circuit"})
     for (const auto& statistic : numbers["statistics"][list])
       view["statistics"].push_back(statistic);
   for (const auto& subject : numbers["subjects"])

@@ -89,6 +89,8 @@ LabExamples::Batch LabExamples::Reader::next(int64_t count) {
   batch.x0 = of.objective.clean_images(prepared);
   batch.condition = of.objective.condition(prepared);
   const base::PositionRandom random(base::hash2(of.seed, kLabStream), prepared.positions);
+  batch.positions = read.positions;
+  if (read.tokens.defined()) batch.text = read.tokens;
   batch.eps = random.normals(base::RandomUse::kNoise, batch.x0.sizes().slice(1));
   if (read.images.scalar_type() == torch::kUInt8) batch.images = read.images;
   return batch;
@@ -99,6 +101,19 @@ diffusion::TrainingExample LabExamples::at(const Batch& batch, double fraction) 
   const double t = std::min(schedule.time_at_fraction(fraction), schedule.t_max());
   const auto times = torch::full({batch.x0.size(0)}, t, batch.x0.options().dtype(torch::kFloat64));
   return diffusion::make_example_at(state_->config.diffusion, schedule, batch.x0, times, batch.eps);
+}
+
+std::vector<std::string> LabExamples::words(const Batch& batch, int64_t i) const {
+  const auto& opened = state_->opened;
+  if (!batch.text.defined() || !opened.inputs.text) return {};
+  const auto row = batch.text[i].contiguous();
+  const std::vector<int64_t> ids(row.data_ptr<int64_t>(), row.data_ptr<int64_t>() + row.numel());
+  const auto at =
+      data::image_at(opened.dataset->size(), state_->seed, batch.positions[i].item<int64_t>());
+  // Of several captions the one that has these tokens.
+  for (const auto& caption : opened.dataset->captions(at))
+    if (opened.inputs.text->tokenize(caption) == ids) return opened.inputs.text->pieces(caption);
+  return {};
 }
 
 torch::Tensor LabExamples::losses(const torch::Tensor& prediction,

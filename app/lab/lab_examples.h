@@ -35,6 +35,8 @@ class LabExamples {
     torch::Tensor x0, eps;    ///< float32 [B, C, S, S]
     torch::Tensor condition;  ///< labels, contexts or undefined
     torch::Tensor images;     ///< uint8 [B, 3, S, S]; undefined for latents
+    torch::Tensor positions;  ///< int64 [B]: places in the order of the examples
+    torch::Tensor text{};     ///< int64 [B, context tokens] of the text encoder, or undefined
   };
   /// Images from the `first` on, in order; each call reads them anew.
   class Reader {
@@ -52,6 +54,11 @@ class LabExamples {
   /// The input and the target of the network at a fraction of the schedule. A fraction of 1 is
   /// clamped to the schedule's t_max().
   diffusion::TrainingExample at(const Batch& batch, double fraction) const;
+
+  /// The words, or parts of words, of the caption that example `i` of a batch is conditioned on: one
+  /// for each context token, empty where a token stands for none. Empty where they are not known: no
+  /// text, or features that an encoder made before.
+  std::vector<std::string> words(const Batch& batch, int64_t i) const;
 
   /// The training loss of each image, float64 [B] on the CPU.
   torch::Tensor losses(const torch::Tensor& prediction,

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 
+#include "app/lab/gradients.h"
 #include "app/report/significance.h"
 #include "base/process.h"
 #include "base/text_format.h"
@@ -61,6 +62,20 @@ json of_blocks(const LabSubject& subject, int64_t statistic, const Read& read) {
     json blocks = json::array();
     for (const auto b : subject.blocks)
       blocks.push_back(read(moments, subject.result.block_index(b, statistic)));
+    times.push_back(std::move(blocks));
+  }
+  return times;
+}
+
+json of_gradients(const LabSubject& subject, int64_t statistic, const Read& read) {
+  const auto& result = subject.result;
+  json times = json::array();
+  for (size_t t = 0; t < result.times.size(); ++t) {
+    json blocks = json::array();
+    for (const auto b : subject.blocks)
+      blocks.push_back(result.gradient.empty()
+                           ? json()
+                           : read(result.gradient[t], result.gradient_index(b, statistic)));
     times.push_back(std::move(blocks));
   }
   return times;
@@ -153,6 +168,10 @@ json subject_json(const LabSubject& subject, const std::string& title) {
   for (size_t i = 0; i < blocks.size(); ++i)
     out["block"][blocks[i].name] = mean_and_error(
         [&](const Read& read) { return of_blocks(subject, static_cast<int64_t>(i), read); });
+  const auto& gradients = gradient_statistics();
+  for (size_t i = 0; i < gradients.size(); ++i)
+    out["gradient"][gradients[i].name] = mean_and_error(
+        [&](const Read& read) { return of_gradients(subject, static_cast<int64_t>(i), read); });
   const auto& circuits = model::circuit_statistics();
   for (size_t i = 0; i < circuits.size(); ++i)
     out["circuit"][circuits[i].name] = circuits_of(subject, static_cast<int64_t>(i));
@@ -227,6 +246,12 @@ json differences_json(const std::vector<LabSubject>& subjects) {
           a, b, blocks[s].name, &LabResult::block, [s](const LabResult& r, int64_t block) {
             return r.block_index(block, static_cast<int64_t>(s));
           }));
+    const auto& gradients = gradient_statistics();
+    for (size_t s = 0; !a.result.gradient.empty() && s < gradients.size(); ++s)
+      tests.push_back(difference_json(
+          a, b, gradients[s].name, &LabResult::gradient, [s](const LabResult& r, int64_t block) {
+            return r.gradient_index(block, static_cast<int64_t>(s));
+          }));
     list.push_back({{"of", i}, {"against", 0}, {"order", "[time][block], flat"}, {"tests", tests}});
   }
   return list;
@@ -273,6 +298,7 @@ json lab_json(const LabRecord& record, const std::vector<LabSubject>& subjects) 
                      {"seed", record.seed},
                      {"images", record.images},
                      {"ablation_images", record.ablation_images},
+                     {"gradient_images", record.gradient_images},
                      {"timesteps", subjects.at(0).result.times},
                      {"precision", record.precision},
                      {"device", record.device},
@@ -281,6 +307,7 @@ json lab_json(const LabRecord& record, const std::vector<LabSubject>& subjects) 
                      {"command", base::command_line()}};
   out["statistics"] = {{"head", described(model::head_statistics())},
                        {"block", described(model::block_statistics())},
+                       {"gradient", described(gradient_statistics())},
                        {"circuit", described(model::circuit_statistics())}};
   out["ablations"] = json::array();
   for (const auto& ablation : ablations())
@@ -326,6 +353,9 @@ NumberTable block_table(const std::vector<LabSubject>& subjects) {
   NumberTable table;
   table.header = {"network", "timestep", "block", "kind"};
   for (const auto& statistic : model::block_statistics()) table.header.emplace_back(statistic.name);
+  const bool has_gradients = !subjects.empty() && !subjects.front().result.gradient.empty();
+  const size_t gradients = has_gradients ? gradient_statistics().size() : 0;
+  for (size_t s = 0; s < gradients; ++s) table.header.emplace_back(gradient_statistics()[s].name);
   for (const auto& subject : subjects) {
     const auto& result = subject.result;
     for (size_t t = 0; t < result.times.size(); ++t)
@@ -335,6 +365,9 @@ NumberTable block_table(const std::vector<LabSubject>& subjects) {
         row.push_back(word(result.kinds[static_cast<size_t>(b)]));
         for (size_t s = 0; s < model::block_statistics().size(); ++s)
           row.push_back(cell(result.block[t], result.block_index(b, static_cast<int64_t>(s))));
+        for (size_t s = 0; s < gradients; ++s)
+          row.push_back(
+              cell(result.gradient[t], result.gradient_index(b, static_cast<int64_t>(s))));
         table.rows.push_back(std::move(row));
       }
   }

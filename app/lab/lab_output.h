@@ -27,14 +27,14 @@ struct LabSubject {
 struct LabRecord {
   std::string data, describe, fingerprint;
   uint64_t seed = 0;
-  int64_t images = 0, ablation_images = 0;
+  int64_t images = 0, ablation_images = 0, gradient_images = 0;
   std::string precision, device;
 };
 
-/// {"settings", "statistics": {"head", "block", "circuit"}, "ablations", "subjects", "differences"}.
+/// {"settings", "statistics": {"head", "block", "gradient", "circuit"}, "ablations", "subjects", "differences"}.
 ///
-/// A subject has "head" and "block": for each statistic "mean" and "error" (of the mean over the
-/// examples) as [time][block][head] and [time][block]; "head_mean", the same of the mean over the
+/// A subject has "head", "block" and "gradient": for each statistic "mean" and "error" (of the mean
+/// over the examples) as [time][block][head], of blocks and gradients [time][block]; "head_mean", the same of the mean over the
 /// heads of an example, [time][block]; "circuit", [block][head]; "loss", [time]; "scores", counts
 /// [time][block][head][bin]; "ablation". Numbers that are not defined are null.
 ///
@@ -46,7 +46,7 @@ nlohmann::json lab_json(const LabRecord& record, const std::vector<LabSubject>& 
 /// A row for each subject, time, block and head, and for the mean over heads; a column with its
 /// error for each statistic of heads.
 NumberTable head_table(const std::vector<LabSubject>& subjects);
-/// A row for each subject, time and block.
+/// A row for each subject, time and block; columns of gradients where they were measured.
 NumberTable block_table(const std::vector<LabSubject>& subjects);
 /// A row for each ablation, place and time.
 NumberTable ablation_table(const std::vector<LabSubject>& subjects);

@@ -11,6 +11,7 @@
 
 #include "app/options/fields_json.h"
 #include "app/options/options.h"
+#include "app/report/attention_curves.h"
 #include "app/report/plot.h"
 #include "app/report/report_findings.h"
 #include "app/report/significance.h"
@@ -194,6 +195,7 @@ json entry_data(const ReportEntry& entry) {
   data["seeds"] = seeds_of(entry);
   data["cost"] = cost_of(stats);
   data["distances"] = distances_of(stats);
+  data["attention"] = attention_curves(stats);
   data["curves"] = json::array();
   for (const auto& one : stats) data["curves"].push_back(curve_of(one));
   return data;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "app/report/attention_curves.h"
 #include "app/report/plot.h"
 #include "app/report/report_data.h"
 #include "app/report/report_findings.h"
@@ -146,6 +147,12 @@ std::vector<ReportPlot> make_plots(const json& data) {
     plots.push_back(report_plot(
         "distance_by_time", "The same against training time.", distance_plot(data, true)));
   }
+  for (const auto& [name, plot] : attention_plots(data["entries"]))
+    plots.push_back(report_plot(
+        "attention_" + name,
+        "While training, by --attention_stats_images: mean over the blocks that have it, on eight "
+        "training images. Bars: standard deviation over training seeds.",
+        plot));
   return plots;
 }
 

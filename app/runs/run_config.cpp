@@ -9,6 +9,7 @@
 #include "app/runs/keep_rule.h"
 #include "base/check.h"
 #include "base/precision.h"
+#include "model/attention/attention.h"
 #include "model/network_options.h"
 
 namespace uvic::app {
@@ -22,6 +23,7 @@ void RunConfig::validate() const {
   guidance.validate();
   tokens.validate();
   is_of_sequences() ? validate_sequences() : validate_images();
+  if (attention_stats_images > 0) validate_attention_stats();
   encoders.require_used_by(model.input());
   base::require(accumulate <= batch_size,
                 fmt::format("--accumulate {}: give 1 to batch_size {}", accumulate, batch_size));
@@ -35,6 +37,17 @@ void RunConfig::validate() const {
   base::require(init_optimizer == "fresh" || !init.empty(),
                 "--init_optimizer keep: needs --init, a run whose state is kept");
   base::resolve_precision(precision, torch::kCPU);
+}
+
+void RunConfig::validate_attention_stats() const {
+  const auto name = attention_name(model);
+  base::require(!name.empty(),
+                "--attention_stats_images: a network of kind {} has no attention weights to look "
+                "at; set it to 0",
+                model.kind);
+  base::require(model::attention_kind(name).weights,
+                "--attention_stats_images: attention {} has no weights to look at; set it to 0",
+                name);
 }
 
 void RunConfig::validate_sequences() const {

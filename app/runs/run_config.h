@@ -135,6 +135,7 @@ struct RunConfig {
   bool tensorboard = false;
   EncoderConfig encoders;
   diffusion::GuidanceConfig guidance;
+  int64_t attention_stats_images = 0;
   int64_t score_images = 0;
   std::string score_ref;
   int64_t score_count = 5000;
@@ -256,6 +257,10 @@ struct RunConfig {
               "into the folder of the run"});
     encoders.fields(visit);
     guidance.fields(visit);
+    visit("attention_stats_images",
+          attention_stats_images,
+          Field{"Images between statistics of attention by block in stats.jsonl; 0: none",
+                from(0, kMost)});
     visit("score_images",
           score_images,
           Field{"Images between scores during training; 0: none", from(0, kMost)});
@@ -303,6 +308,7 @@ struct RunConfig {
  private:
   void validate_images() const;
   void validate_sequences() const;
+  void validate_attention_stats() const;
 };
 
 /// The values of leave_to_data() that are still open: img_size and in_chans are those of the images,

@@ -47,6 +47,16 @@ class ClipEncoder : public TextEncoder {
       *note = fmt::format("\"{}\": longer than {} tokens; its end is left out", text, tokens_);
     return ids;
   }
+  std::vector<std::string> pieces(const std::string& text) const override {
+    const auto ids = tokenize(text, nullptr);
+    auto texts = tokenizer_.texts_of(ids);
+    // Start, end and, of the same id or its own, padding.
+    const auto& vocabulary = tokenizer_.vocabulary();
+    for (size_t i = 0; i < ids.size(); ++i)
+      if (ids[i] == vocabulary.start || ids[i] == vocabulary.end || ids[i] == vocabulary.pad)
+        texts[i] = "";
+    return texts;
+  }
   torch::Tensor encode(const torch::Tensor& ids) const override {
     return text_.encode(ids.to(device_)).to(torch::kFloat32);
   }
@@ -99,6 +109,11 @@ class WordEncoder : public TextEncoder {
     if (note && cut)
       *note = fmt::format("\"{}\": longer than {} words; its end is left out", text, tokens_);
     return ids;
+  }
+  std::vector<std::string> pieces(const std::string& text) const override {
+    auto words = data::words_of(text);
+    words.resize(static_cast<size_t>(tokens_));
+    return words;
   }
   torch::Tensor encode(const torch::Tensor& ids) const override {
     constexpr uint64_t kSeed = 0x776f726473;  // "words"

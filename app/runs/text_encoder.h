@@ -29,6 +29,9 @@ class TextEncoder {
   /// for a text that is not UTF-8. Safe to call from several threads.
   virtual std::vector<int64_t> tokenize(const std::string& text,
                                         std::string* note = nullptr) const = 0;
+  /// What each of tokenize()'s ids stands for: a word, or a part of one; the empty text where the place
+  /// holds nothing of the text.
+  virtual std::vector<std::string> pieces(const std::string& text) const = 0;
   /// ids int64 [B, tokens] -> features float32 [B, tokens, width], on the encoder's device. The bits
   /// for a text do not depend on the batch.
   virtual torch::Tensor encode(const torch::Tensor& ids) const = 0;

@@ -28,6 +28,7 @@ bool is_harmless(const std::string& key) {
                                "keep_states",
                                "grid_count",
                                "tensorboard",
+                               "attention_stats_images",
                                "score_images",
                                "score_ref",
                                "score_count",

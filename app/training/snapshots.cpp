@@ -18,4 +18,12 @@ void Snapshots::save_state() const {
   record_images(run_, state_.images_seen);
 }
 
+void Snapshots::look() const {
+  if (!attention_) return;
+  auto line = attention_->look(*state_.model);
+  line["images_seen"] = state_.images_seen;
+  line["elapsed_sec"] = state_.elapsed_sec;
+  run_.append_stats(line);
+}
+
 }  // namespace uvic::app

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 
 #include "app/runs/run_dir.h"
+#include "app/training/attention_log.h"
 #include "app/training/train_state.h"
 
 namespace uvic::app {
@@ -30,6 +32,10 @@ class Snapshots {
     save_state();
     save_weights();
   }
+  /// `log`: what look() asks; null: nothing.
+  void look_with(std::unique_ptr<const AttentionLog> log) { attention_ = std::move(log); }
+  /// A line of stats.jsonl: what attention does in the network that is trained.
+  void look() const;
   /// Whether all processes call what follows, each for its part of the work; otherwise the first
   /// does it alone.
   virtual bool is_shared() const { return false; }
@@ -45,6 +51,7 @@ class Snapshots {
  private:
   std::map<std::string, std::string> metadata_;
   int64_t keep_states_;
+  std::unique_ptr<const AttentionLog> attention_{};
 };
 
 }  // namespace uvic::app

@@ -212,6 +212,8 @@ class Trainer {
       return show(samples && !stops(), scores && !stops());
     }
     const bool logs = last || due(config_.log_images), saves = due(config_.checkpoint_images);
+    // Not where a signal ends a launch: its lines are those of a run that was not ended.
+    const bool looks = crosses(config_.attention_stats_images, images_before, state_.images_seen);
     const bool first = !logs && !first_step_logged_, saves_state = !saves && time_to_save();
     const bool estimates = !logs && !first && time_to_estimate();
     // The host waits for the steps under way on a GPU here alone.
@@ -225,6 +227,7 @@ class Trainer {
     estimated_ = estimated_ || estimates || logs;
     if (logs) log_progress(lr);
     pause_for([&] {
+      if (looks) snapshots_.look();  // before a state that says it was done
       if (saves) save();
       if (saves_state) save_state();
       show(samples && !stops(), scores && !stops());

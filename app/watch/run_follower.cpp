@@ -18,7 +18,8 @@ using nlohmann::json;
 
 namespace {
 
-constexpr size_t kPointsOfNews = 64, kLogLines = 300, kMostScores = 4096, kMostGrids = 4096;
+constexpr size_t kPointsOfNews = 64, kLogLines = 300, kMostScores = 4096, kMostAttention = 512,
+                 kMostGrids = 4096;
 constexpr int64_t kLogTail_bytes = 64 << 10;
 constexpr size_t kMostConfig_bytes = 1 << 20, kMostGrid_bytes = 64 << 20;
 constexpr int64_t kMostDetail_bytes = 16 << 20;
@@ -99,12 +100,14 @@ void RunFollower::note_time(const FileMark& mark) {
                static_cast<double>(mark.seconds) + 1e-9 * static_cast<double>(mark.nanoseconds));
 }
 
-void RunFollower::take_score(const StatsLine& line) {
-  scores_.push_back(line);
-  // Every second of the older ones: more than a plot of scores can show.
-  if (scores_.size() > kMostScores) {
-    for (size_t i = 0; 2 * i < scores_.size(); ++i) scores_[i] = scores_[2 * i];
-    scores_.resize((scores_.size() + 1) / 2);
+void RunFollower::take_beside_training(const StatsLine& line) {
+  const bool is_of_attention = line.is_of_attention();
+  auto& list = is_of_attention ? attention_ : scores_;
+  list.push_back(line);
+  // Every second of the older ones: more than a plot of them can show.
+  if (list.size() > (is_of_attention ? kMostAttention : kMostScores)) {
+    for (size_t i = 0; 2 * i < list.size(); ++i) list[i] = list[2 * i];
+    list.resize((list.size() + 1) / 2);
   }
 }
 
@@ -116,6 +119,7 @@ void RunFollower::take_stats(size_t most_bytes, RunNews& news) {
     news.reloads_curve = news.is_new = news.has_scores = true;
     curve_ = CurveBuckets(kBuckets);
     scores_.clear();
+    attention_.clear();
     rates_.clear();
     gaps_sec_.clear();
     last_ = {};
@@ -126,7 +130,7 @@ void RunFollower::take_stats(size_t most_bytes, RunNews& news) {
     if (!line) continue;
     news.is_new = true;
     if (!line->is_of_training()) {
-      take_score(*line);
+      take_beside_training(*line);
       news.has_scores = true;
       continue;
     }
@@ -312,11 +316,15 @@ json RunFollower::curve(size_t points, double low, double high) const {
 json RunFollower::scores() const {
   const std::lock_guard guard(mutex_);
   auto list = json::array();
-  for (const auto& line : scores_) {
-    json score = {{"images_seen", line.images_seen}, {"distance_name", line.distance_name}};
-    for (const auto& [name, value] : line.values) score[name] = value;
-    list.push_back(std::move(score));
-  }
+  const auto with_values = [](json object, const StatsLine& line) {
+    for (const auto& [name, value] : line.values) object[name] = value;
+    return object;
+  };
+  for (const auto& line : scores_)
+    list.push_back(with_values(
+        {{"images_seen", line.images_seen}, {"distance_name", line.distance_name}}, line));
+  for (const auto& line : attention_)
+    list.push_back(with_values({{"images_seen", line.images_seen}}, line));
   return list;
 }
 

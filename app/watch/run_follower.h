@@ -51,7 +51,8 @@ class RunFollower {
   /// takes at most 16 MiB, so that it shows single lines.
   nlohmann::json curve(size_t points, double low, double high) const;
 
-  /// Each {"images_seen", "distance", "distance_std", "distance_name", ...}.
+  /// Each {"images_seen", "distance", "distance_std", "distance_name", ...}; then lines of attention,
+  /// {"images_seen", "attention_NAME/BLOCK", ...}.
   nlohmann::json scores() const;
   nlohmann::json log_tail() const;
   /// Options by dotted name as texts, or {"fault": why not}.
@@ -65,7 +66,7 @@ class RunFollower {
 
  private:
   void take_stats(size_t most_bytes, RunNews& news);
-  void take_score(const StatsLine& line);
+  void take_beside_training(const StatsLine& line);
   void take_log(RunNews& news);
   void take_grids(RunNews& news);
   void take_config(RunNews& news);
@@ -80,7 +81,7 @@ class RunFollower {
   mutable std::mutex mutex_;
   GrowingFile stats_, log_;
   CurveBuckets curve_{kBuckets};
-  std::vector<StatsLine> scores_;
+  std::vector<StatsLine> scores_, attention_;
   StatsLine last_;
   std::deque<double> rates_, gaps_sec_;
   std::deque<std::string> log_lines_;

@@ -1,6 +1,7 @@
 // A line of stats.jsonl as numbers.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +19,12 @@ struct StatsLine {
   const double* find(std::string_view name) const;
   /// A line of training, not a score.
   bool is_of_training() const { return find("loss") != nullptr; }
+  /// A line of `--attention_stats_images`: numbers of blocks, named "attention_NAME/BLOCK".
+  bool is_of_attention() const {
+    return std::any_of(values.begin(), values.end(), [](const auto& value) {
+      return value.first.rfind("attention_", 0) == 0 && value.first.find('/') != std::string::npos;
+    });
+  }
 };
 
 /// Nothing where the line is no JSON object with a whole number "images_seen". At most 256 numbers of

@@ -19,8 +19,8 @@ struct BlockView {
   torch::Tensor tokens;                    ///< [B, L, dim] norm1(x), what the heads read
   torch::Tensor out;                       ///< [B, L, dim] residual stream after the block
   torch::Tensor norm_gain;                 ///< [dim] of norm1
-  torch::Tensor qkv_weight;                ///< [3 dim, dim]
-  torch::Tensor proj_weight, proj_bias{};  ///< [dim, dim], [dim]
+  torch::Tensor value_weight;              ///< [H D, dim]: the product that gives the values
+  torch::Tensor proj_weight, proj_bias{};  ///< [dim, H D], [dim]; the bias may be undefined
 };
 
 /// What looks at blocks, or replaces the attention inside them.
@@ -37,6 +37,12 @@ class AttentionProbe {
   /// Blocks of an example come in order. Several threads may call it at once, each for examples of
   /// its own.
   virtual void see(const BlockView&) {}
+
+  /// Whether take_output() is to be called.
+  virtual bool takes_outputs() const { return false; }
+  /// The residual stream after a block, [B, L, dim], with its graph. Not for blocks that are computed
+  /// again in the backward pass (use_checkpoint): they have no graph here.
+  virtual void take_output(int64_t /*layer*/, const torch::Tensor& /*out*/) {}
 
   /// Whether replacement() is asked in this block. The block then runs in plain tensor code.
   virtual bool replaces(int64_t /*layer*/) const { return false; }

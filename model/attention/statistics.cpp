@@ -6,32 +6,12 @@
 
 #include "base/check.h"
 #include "model/attention/scores.h"
+#include "model/attention/statistic_terms.h"
 
 namespace uvic::model {
 namespace {
 
 constexpr double kLeastOfBoth = 0.1;
-constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
-
-torch::Dtype wide_of(const torch::Tensor& x) {
-  return x.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-}
-
-/// a / b, NaN where b is 0.
-torch::Tensor ratio(const torch::Tensor& a, const torch::Tensor& b) {
-  return torch::where(b > 0, a / b, torch::full_like(b, kUndefined));
-}
-
-/// The mean over the last dimension of the values that are no NaN; NaN where all are.
-torch::Tensor mean_of_defined(const torch::Tensor& x) {
-  const auto defined = x.isnan().logical_not();
-  return ratio(torch::where(defined, x, torch::zeros_like(x)).sum(-1),
-               defined.sum(-1).to(x.dtype()));
-}
-
-torch::Tensor entropy_of(const torch::Tensor& p) {
-  return -(p * p.clamp_min(std::numeric_limits<float>::min()).log()).sum(-1);
-}
 
 /// The cosine over the last dimension, NaN where one of both is 0.
 torch::Tensor cosine(const torch::Tensor& a, const torch::Tensor& b) {
@@ -231,7 +211,7 @@ torch::Tensor measure_heads(const BlockView& view,
   const auto entropy = entropy_of(p);
 
   std::vector<torch::Tensor> columns = {
-      (w < 0).to(w.dtype()).mean(-1).mean(-1),
+      ((w < 0).to(w.dtype()).sum(-1) / visible_keys(w, view.attention.causal)).mean(-1),
       mean_of_defined(ratio(negative.sum(-1), total)),
       w.sum(-1).mean(-1),
       mean_of_defined(entropy),
@@ -304,7 +284,9 @@ torch::Tensor measure_block(const BlockView& view,
                          .transpose(1, 2)
                          .flatten(2);
   const auto update =
-      torch::linear(heads.to(dtype), view.proj_weight.to(dtype), view.proj_bias.to(dtype));
+      torch::linear(heads.to(dtype),
+                    view.proj_weight.to(dtype),
+                    view.proj_bias.defined() ? view.proj_bias.to(dtype) : torch::Tensor());
   const auto x_norm = x.norm(2, -1);
 
   const auto identity = torch::eye(weights.size(2), weights.options());
@@ -342,9 +324,9 @@ torch::Tensor measure_circuits(const BlockView& view) {
   const torch::NoGradGuard no_grad;
   const auto wide = [](const torch::Tensor& t) { return t.to(torch::kCPU, torch::kFloat64); };
   const int64_t heads = view.attention.v.size(1), width = view.attention.v.size(3);
-  const auto value = (wide(view.qkv_weight).slice(0, 2 * heads * width) * wide(view.norm_gain))
-                         .reshape({heads, width, -1});                      // [H, D, dim]
-  const auto out = wide(view.proj_weight).t().reshape({heads, width, -1});  // [H, D, dim]
+  const auto value =
+      (wide(view.value_weight) * wide(view.norm_gain)).reshape({heads, width, -1});  // [H, D, dim]
+  const auto out = wide(view.proj_weight).t().reshape({heads, width, -1});           // [H, D, dim]
   // The eigenvalues of W_O W_V [dim, dim] that are not 0 are those of W_V W_O [D, D].
   const auto e = torch::linalg_eigvals(value.matmul(out.transpose(1, 2)));  // [H, D]
   const auto real = torch::real(e);

@@ -35,7 +35,7 @@ struct AttentionStatistic {
 /// tokens that the head reads (after the norm) and W_O its part of the output projection; means are
 /// over the queries of an example for which the number is defined:
 ///
-///   negative_share      mean over keys of [w < 0]
+///   negative_share      mean over the keys that a query sees of [w < 0]
 ///   negative_mass       sum over keys of p [w < 0]
 ///   net_weight          sum over keys of w
 ///   entropy             H = -sum p ln p, nats

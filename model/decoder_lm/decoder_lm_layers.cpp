@@ -90,7 +90,7 @@ DecoderAttentionImpl::DecoderAttentionImpl(const DecoderLMConfig& c,
       register_kind_parameters(*this, kind, {heads_, width_, c.max_position_embeddings});
 }
 
-torch::Tensor DecoderAttentionImpl::forward(const torch::Tensor& x, const LayerCall& call) {
+AttentionInput DecoderAttentionImpl::heads_input(const torch::Tensor& x, const LayerCall& call) {
   AttentionInput in;
   auto v = by_head(v_proj->forward(x), key_value_heads_);  // [B, Hk, L, D]
   torch::Tensor q, k = v;  // for kinds that read neither, tensors of the right shape
@@ -118,7 +118,21 @@ torch::Tensor DecoderAttentionImpl::forward(const torch::Tensor& x, const LayerC
   in.causal = true;
   in.layer = layer_;
   in.parameters = kind_parameters_;
-  return o_proj->forward(attention(*kind_, in).transpose(1, 2).flatten(2));
+  return in;
+}
+
+torch::Tensor DecoderAttentionImpl::forward(const torch::Tensor& x, const LayerCall& call) {
+  const auto in = heads_input(x, call);
+  const auto active = active_probe();
+  const auto heads = active.probe && active.probe->replaces(layer_)
+                         ? active.probe->replacement(layer_, *kind_, in)
+                         : attention(*kind_, in);  // [B, H, L, D]
+  return o_proj->forward(heads.transpose(1, 2).flatten(2));
+}
+
+torch::Tensor DecoderAttentionImpl::value_weight() const {
+  const auto by_key_head = v_proj->weight.detach().unflatten(0, {1, key_value_heads_, width_});
+  return for_each_query_head(by_key_head, heads_).reshape({heads_ * width_, -1});
 }
 
 SwiGluImpl::SwiGluImpl(int64_t dim, int64_t inner, bool bias) {
@@ -141,9 +155,39 @@ DecoderLayerImpl::DecoderLayerImpl(const DecoderLMConfig& c,
       register_module("post_attention_layernorm", RmsNorm(c.hidden_size, c.rms_norm_eps));
 }
 
+BlockView DecoderLayerImpl::view(const torch::Tensor& x, const LayerCall& call) {
+  const torch::NoGradGuard no_grad;
+  // The layer itself takes and gives values too.
+  auto own = call;
+  torch::Tensor values;
+  if (call.values) values = *call.values, own.values = &values;
+  BlockView seen;
+  seen.layer = self_attn->layer();
+  seen.kind = &self_attn->kind();
+  seen.x = x.detach();
+  seen.tokens = input_layernorm->forward(seen.x, call.compute);
+  seen.attention = self_attn->heads_input(seen.tokens, own);
+  seen.norm_gain = input_layernorm->weight.detach();
+  seen.value_weight = self_attn->value_weight();
+  seen.proj_weight = self_attn->o_proj->weight.detach();
+  if (self_attn->o_proj->bias.defined()) seen.proj_bias = self_attn->o_proj->bias.detach();
+  return seen;
+}
+
 torch::Tensor DecoderLayerImpl::forward(torch::Tensor x, const LayerCall& call) {
+  const auto [probe, first] = active_probe();
+  // Tokens that follow others in a cache are a part of a sequence: probes are shown whole ones.
+  const bool sees = probe && probe->sees() && !call.cache;
+  BlockView seen;
+  if (sees) seen = view(x, call);
   x = x + self_attn->forward(input_layernorm->forward(x, call.compute), call);
-  return x + mlp->forward(post_attention_layernorm->forward(x, call.compute));
+  x = x + mlp->forward(post_attention_layernorm->forward(x, call.compute));
+  if (probe && probe->takes_outputs()) probe->take_output(self_attn->layer(), x);
+  if (!sees) return x;
+  seen.first = first;
+  seen.out = x.detach();
+  probe->see(seen);
+  return x;
 }
 
 }  // namespace uvic::model

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/attention/attention.h"
+#include "model/attention/probe.h"
 #include "model/decoder_lm/decoder_lm_config.h"
 #include "model/layers.h"
 #include "model/rotary.h"
@@ -42,6 +43,14 @@ class DecoderAttentionImpl : public torch::nn::Module {
   DecoderAttentionImpl(const DecoderLMConfig& config, const AttentionKind& kind, int64_t layer);
   torch::Tensor forward(const torch::Tensor& x, const LayerCall& call);  ///< [B, L, dim], same
 
+  /// Queries, keys, values and what else the kind reads, each with a head for each of the queries'.
+  /// Takes and gives the cache and the values of `call`.
+  AttentionInput heads_input(const torch::Tensor& x, const LayerCall& call);
+  const AttentionKind& kind() const { return *kind_; }
+  int64_t layer() const { return layer_; }
+  /// The weight of v_proj with the rows of each group repeated for its query heads: [H D, dim].
+  torch::Tensor value_weight() const;
+
   Linear q_proj{nullptr}, k_proj{nullptr};  ///< null where the kind uses no scores
   Linear v_proj{nullptr}, o_proj{nullptr};
   Linear gate_proj{nullptr};  ///< null unless the kind is gated
@@ -69,6 +78,9 @@ class DecoderLayerImpl : public torch::nn::Module {
   DecoderLayerImpl(const DecoderLMConfig& config, const AttentionKind& kind, int64_t layer);
   /// x is [B, L, dim]; the residual stream keeps its dtype.
   torch::Tensor forward(torch::Tensor x, const LayerCall& call);
+
+  /// What probes are shown, without `out`; the call keeps its values. Not with a cache.
+  BlockView view(const torch::Tensor& x, const LayerCall& call);
 
   DecoderAttention self_attn{nullptr};
   SwiGlu mlp{nullptr};

@@ -24,6 +24,7 @@ const first = [...seen()].map(e => e.textContent).join();
 said.grows = await until(() => [...seen()].map(e => e.textContent).join() !== first);
 said.grid = await until(() => document.querySelectorAll('#grids img').length === 2 && [...document.querySelectorAll('#grids img')].every(i => i.naturalWidth > 8));
 said.score = await until(() => [...document.querySelectorAll('.live h3')].some(h => h.textContent === 'Score'));
+said.attention = await until(() => [...document.querySelectorAll('.live h3')].some(h => h.textContent === 'Attention: entropy, nats'));
 said.config = [...document.querySelectorAll('#config-table th')].some(t => t.textContent === 'model.attention');
 said.log = await until(() => id('log').textContent.includes('images/s'));
 const canvas = document.querySelector('.live .u-over'), box = canvas.getBoundingClientRect();

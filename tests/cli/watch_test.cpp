@@ -35,6 +35,8 @@ Words long_training(const fs::path& out) {
                                                 "640",
                                                 "--score_count",
                                                 "64",
+                                                "--attention_stats_images",
+                                                "640",
                                                 "--threads",
                                                 "1"};
 }
@@ -83,8 +85,10 @@ TEST_CASE("watch: follows a run that trains, and changes nothing of it", "[watch
   const auto curve = watch.ask("/api/curve?run=r0&points=1000");
   CHECK(curve["values"]["loss"]["mean"].size() >= 40);
   CHECK(curve["values"].contains("grad_norm"));
-  REQUIRE(waited_for([&] { return !watch.ask("/api/scores?run=r0").empty(); }));
-  CHECK(watch.ask("/api/scores?run=r0")[0]["distance_std"].is_number());
+  const auto scores_of_run = [&] { return watch.ask("/api/scores?run=r0"); };
+  REQUIRE(waited_for([&] { return scores_of_run().size() >= 2; }));
+  CHECK(scores_of_run()[0]["distance_std"].is_number());
+  CHECK(scores_of_run().back()["attention_entropy/1"].is_number());
   CHECK(watch.ask("/api/config?run=r0")["model.attention"] == "cog");
   CHECK(watch.ask("/api/log?run=r0").size() > 4);
   // An event with the numbers came while the run logged.
@@ -212,7 +216,7 @@ TEST_CASE("watch: a browser shows the run as it grows, in every look", "[watch][
     else
       CHECK(is == true);
   }
-  CHECK(light["result"].size() == 18);
+  CHECK(light["result"].size() == 19);
   const auto narrow = browsed(watch, "watch_page.js", "--size 390x844 --dark");
   INFO(narrow.dump());
   CHECK(narrow["errors"].empty());

@@ -131,6 +131,24 @@ TEST_CASE("tokens: padded and cut as Hugging Face does", "[data][tokens]") {
   CHECK_THROWS_WITH(tokenizer.padded("x", 1), Contains("want 2 or more"));
 }
 
+TEST_CASE("tokens: what an id stands for", "[data][tokens]") {
+  const auto vocabulary = test::test_images(kFile);
+  if (!vocabulary) UVIC_SKIP("UVIC_TEST_IMAGES has no bpe_simple_vocab_16e6.txt.gz");
+  const auto tokenizer = BpeTokenizer::open(*vocabulary);
+  CHECK(
+      tokenizer.texts_of({49406, 320, 1125, 539, 2368, 49407}) ==
+      std::vector<std::string>{"<|startoftext|>", "a ", "photo ", "of ", "cat ", "<|endoftext|>"});
+  CHECK(tokenizer.texts_of({-1, 60000}) == std::vector<std::string>{"", ""});
+  // Parts of words, and bytes beyond ASCII, make the pieces again.
+  const std::string text = "a zigzagstriped elephant's fan\u00e7ade";
+  std::string joined;
+  const auto parts = tokenizer.texts_of(tokenizer.encode(text));
+  for (const auto& part : parts) joined += part;
+  CHECK(joined == "a zigzagstriped elephant 's fan\u00e7ade ");
+  CHECK(
+      std::any_of(parts.begin(), parts.end(), [](const auto& part) { return part.back() != ' '; }));
+}
+
 TEST_CASE("tokens: the byte that is not UTF-8 is reported", "[data][tokens]") {
   test::Scratch scratch;
   write_vocabulary(scratch / "v.txt", small_vocabulary("a b\n"));

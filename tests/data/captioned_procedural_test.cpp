@@ -85,6 +85,8 @@ TEST_CASE("words become ids that depend on the word alone", "[captions]") {
   CHECK(unknown == std::vector<std::string>{"elephant"});
   CHECK(cut);
   CHECK(word_tokens("", 3) == std::vector<int64_t>{0, 0, 0});
+  CHECK(words_of("A small, RED star!") == std::vector<std::string>{"a", "small", "red", "star"});
+  CHECK(words_of(" - ").empty());
 }
 
 TEST_CASE("batches of captioned images have the tokens of their captions", "[captions]") {

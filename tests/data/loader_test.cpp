@@ -154,6 +154,12 @@ TEST_CASE("loader: labels belong to their pictures", "[loader]") {
   CHECK(batch.images.sizes() == torch::IntArrayRef({1000, 3, 2, 2}));
 }
 
+TEST_CASE("loader: the image at a place can be named", "[loader]") {
+  const Numbers dataset(100);
+  const auto at = indices(stream(dataset, options(10, 7), 0, 250));
+  for (int64_t i = 0; i < 250; ++i) CHECK(data::image_at(100, 7, i) == at[static_cast<size_t>(i)]);
+}
+
 TEST_CASE("loader: batches do not depend on the number of workers", "[loader]") {
   const data::ProceduralDataset dataset(777, 16, 0);
   const auto expected = stream(dataset, options(50, 9, 0), 30, 1000);

@@ -27,9 +27,35 @@ AttentionOptions options_for(const Scratch& scratch) {
   options.data = "procedural";
   options.out = (scratch / "lab").string();
   options.images = 4, options.timesteps = "0.3,0.7", options.maps = 1;
-  options.ablate = "all", options.ablation_images = 2;
+  options.ablate = "all", options.ablation_images = 2, options.gradient_images = 2;
   options.device = "cpu";
   return options;
+}
+
+/// The title of the page after `script` has driven it, which pushes what it finds to `said`; its end
+/// counts the faults of the page.
+std::string driven_title(const std::filesystem::path& out, const std::string& script) {
+  auto page = read_file(out / "attention.html");
+  const std::string watch =
+      "<script>window.faults = []; addEventListener('error', e => faults.push(e.message));"
+      "addEventListener('securitypolicyviolation', e => faults.push(e.blockedURI));</script>";
+  page.insert(page.find("<style>"), watch);
+  page.insert(page.rfind("</body>"),
+              "<script>const said = [], id = x => document.getElementById(x);" + script +
+                  "document.title = said.join(', ') + ', faults ' + faults.length + ' ' + "
+                  "faults.join(';');</script>");
+  formats::write_file_atomically(out / "driven.html", page);
+  const auto dump = out / "dom.html";
+  const auto command = fmt::format(
+      "timeout 60 chromium --headless --no-sandbox --disable-gpu --window-size=390,844 "
+      "--virtual-time-budget=3000 --dump-dom 'file://{}' > '{}' 2>/dev/null",
+      (out / "driven.html").string(),
+      dump.string());
+  REQUIRE(std::system(command.c_str()) == 0);
+  const auto dom = read_file(dump);
+  const auto begin = dom.find("<title>"), end = dom.find("</title>");
+  REQUIRE(end != std::string::npos);
+  return dom.substr(begin + 7, end - begin - 7);
 }
 
 }  // namespace
@@ -62,6 +88,16 @@ TEST_CASE("attention: JSON, tables and figures hold the same numbers", "[lab][at
       CHECK(test["difference"][1] != 0.0);
     }
 
+  // Gradients as JSON and as columns of the table of blocks.
+  CHECK(numbers["settings"]["gradient_images"] == 2);
+  const auto& gradient = cog["gradient"]["parameter_gradient"];
+  CHECK(gradient["mean"][1][2].get<double>() > 0);
+  CHECK(gradient["error"][1][2].get<double>() >= 0);
+  const auto blocks = formats::parse_csv(read_file(out / "blocks.csv"), "blocks.csv");
+  REQUIRE(blocks[0].back() == "parameter_gradient error");
+  CHECK(std::stod(blocks.back()[blocks[0].size() - 2]) == gradient["mean"][1][2].get<double>());
+  CHECK(read_file(out / "figures" / "relative_gradient.svg").rfind("<svg", 0) == 0);
+
   const auto rows = formats::parse_csv(read_file(out / "heads.csv"), "heads.csv");
   CHECK(rows.size() == 1 + 2 * 2 * 3 * 3);  // networks, times, blocks, heads and their mean
   CHECK(rows[0][5] == "negative_share");
@@ -80,12 +116,15 @@ TEST_CASE("attention: JSON, tables and figures hold the same numbers", "[lab][at
 TEST_CASE("attention: blocks and heads can be chosen", "[lab][attention]") {
   const Scratch scratch;
   auto options = options_for(scratch);
-  options.blocks = "1", options.heads = "1", options.ablate = "zero";
+  options.blocks = "1", options.heads = "1", options.ablate = "zero", options.gradient_images = 0;
   const auto numbers = run_attention(options);
   const auto& cog = numbers["subjects"][1];
   CHECK(cog["blocks"] == nlohmann::json({1}));
   CHECK(cog["head"]["entropy"]["mean"][0].size() == 1);
   CHECK(cog["head"]["entropy"]["mean"][0][0].size() == 1);
+  // What was not measured is null in JSON and not in the tables.
+  CHECK(cog["gradient"]["token_gradient"]["mean"][0][0].is_null());
+  CHECK(read_file(scratch / "lab" / "blocks.csv").find("gradient") == std::string::npos);
   CHECK(cog["ablation"].size() == 2);  // the head, and all heads
 }
 
@@ -127,12 +166,7 @@ TEST_CASE("attention: a browser runs the page without an error, and its controls
   const Scratch scratch;
   run_attention(options_for(scratch));
   const auto out = scratch / "lab";
-  auto page = read_file(out / "attention.html");
-  const std::string watch =
-      "<script>window.faults = []; addEventListener('error', e => faults.push(e.message));"
-      "addEventListener('securitypolicyviolation', e => faults.push(e.blockedURI));</script>";
-  const std::string drive = R"(<script>
-    const said = [], id = x => document.getElementById(x);
+  const std::string drive = R"(
     const choose = (what, value) => { id(what).value = value; id(what).dispatchEvent(new Event('change')); };
     const theme = id('theme'), before = getComputedStyle(document.body).backgroundColor;
     theme.click();
@@ -163,20 +197,42 @@ TEST_CASE("attention: a browser runs the page without an error, and its controls
     id('maps-of-heads').querySelector('.save').click();
     said.push('svg ' + (saved.startsWith('data:image/svg+xml') && saved.includes('<rect') && !saved.includes('var(')));
     said.push('narrow ' + (document.documentElement.scrollWidth <= innerWidth));
-    document.title = said.join(', ') + ', faults ' + faults.length + ' ' + faults.join(';');
-  </script>)";
-  page.insert(page.find("<style>"), watch);
-  page.insert(page.rfind("</body>"), drive);
-  formats::write_file_atomically(out / "driven.html", page);
-  const auto dump = out / "dom.html";
-  const auto command = fmt::format(
-      "timeout 60 chromium --headless --no-sandbox --disable-gpu --window-size=390,844 "
-      "--virtual-time-budget=3000 --dump-dom 'file://{}' > '{}' 2>/dev/null",
-      (out / "driven.html").string(),
-      dump.string());
-  REQUIRE(std::system(command.c_str()) == 0);
-  CHECK_THAT(read_file(dump),
-             Catch::Contains("<title>theme true, cells 18, click 21, key 1, statistics true, table "
+    )";
+  CHECK_THAT(driven_title(out, drive),
+             Catch::Contains("theme true, cells 18, click 21, key 1, statistics true, table "
                              "3, patch true, move true, token true, ablation 6, svg true, narrow "
-                             "true, faults 0 </title>"));
+                             "true, faults 0"));
+}
+
+TEST_CASE("attention: words of a caption over the image and back, in a browser",
+          "[lab][attention][browser]") {
+  if (std::system("command -v chromium >/dev/null 2>&1") != 0) UVIC_SKIP("no chromium in PATH");
+  const Scratch scratch;
+  auto options = options_for(scratch);
+  options.weights = {write_weights(scratch / "text.safetensors", tiny_text_run("cog"))};
+  options.name = {"text"}, options.data = "procedural-text";
+  options.ablate = "none", options.gradient_images = 0;
+  const auto numbers = run_attention(options);
+  CHECK(numbers["subjects"][0]["head"]["mass_context"]["mean"][0][0][0].get<double>() > 0);
+  const std::string drive = R"(
+    const figures = id('image-figures'), click = e => e.dispatchEvent(new MouseEvent('click', { bubbles: true }));
+    const words = () => [...figures.querySelectorAll('[data-word]')];
+    said.push('words ' + (words().length > 5 && words().length < 13 && words().some(w => w.dataset.word === 'ground')));
+    said.push('coloured ' + words().some(w => +w.getAttribute('fill-opacity') > 0));
+    said.push('maps ' + figures.querySelectorAll('.word-map').length);
+    click(words().find(w => w.dataset.word === 'ground'));
+    said.push('word ' + figures.querySelector('.figure:not(.word-map)').textContent.includes('from “ground”'));
+    said.push('to ' + figures.querySelector('.word-map').textContent.includes('to “ground”'));
+    said.push('patches ' + figures.querySelectorAll('.word-map [data-token]').length);
+    said.push('strongest ' + Math.max(...[...figures.querySelectorAll('.word-map [data-token]')].map(c => +c.getAttribute('fill-opacity'))));
+    said.push('listed ' + id('query').selectedOptions[0].textContent);
+    click(figures.querySelectorAll('.word-map [data-token]')[5]);
+    said.push('back ' + figures.textContent.includes('from patch 1, 1'));
+    said.push('maps ' + figures.querySelectorAll('.word-map').length);
+    said.push('narrow ' + (document.documentElement.scrollWidth <= innerWidth));
+    )";
+  CHECK_THAT(driven_title(scratch / "lab", drive),
+             Catch::Contains("words true, coloured true, maps 0, word true, to true, patches 16, "
+                             "strongest 1, listed “ground”, back true, maps 0, narrow "
+                             "true, faults 0"));
 }

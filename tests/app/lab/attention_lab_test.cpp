@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "app/lab/ablation.h"
 #include "base/process.h"
@@ -150,6 +151,37 @@ TEST_CASE("lab: x_t and the noise of an image are functions of the seed and its 
   LabExamples softmax(tiny_run("softmax"), "procedural", 3, torch::kCPU);
   LabExamples::Reader other(softmax);
   CHECK(other.next(6).eps.equal(whole.eps));
+}
+
+TEST_CASE("lab: the words of a caption are those that the network reads", "[lab]") {
+  const auto config = tiny_text_run("cog");
+  LabExamples examples(config, "procedural-text", 3, torch::kCPU);
+  LabExamples::Reader reader(examples);
+  const auto batch = reader.next(4);
+  std::set<std::string> captions;
+  for (int64_t i = 0; i < 4; ++i) {
+    const auto words = examples.words(batch, i);
+    REQUIRE(words.size() == 12);
+    CHECK(words[0] == "a");
+    std::string caption;
+    for (const auto& word : words) caption += word.empty() ? "" : word + " ";
+    CHECK_THAT(caption, Catch::EndsWith("ground "));
+    captions.insert(caption);
+    // A context token is 0 where no word is.
+    for (int64_t k = 0; k < 12; ++k)
+      CHECK(words[static_cast<size_t>(k)].empty() ==
+            (batch.condition[i][k].abs().max().item<double>() == 0));
+  }
+  CHECK(captions.size() > 1);
+  auto settings = settings_of(2, 2);
+  const auto result = look_at_attention(*tiny_network(config), examples, settings, [](int64_t) {});
+  CHECK(result.layout.contexts == 12);
+  LabExamples::Reader again(examples);
+  CHECK(result.maps[0].words == examples.words(again.next(2), 0));
+  // Classes have no words.
+  LabExamples labels(tiny_run("cog"), "procedural", 3, torch::kCPU);
+  LabExamples::Reader other(labels);
+  CHECK(labels.words(other.next(1), 0).empty());
 }
 
 TEST_CASE("ablation: zeroing a head is what zeroing its output projection is", "[lab]") {

@@ -26,6 +26,16 @@ inline app::RunConfig tiny_run(const std::string& attention) {
   return config;
 }
 
+/// The same conditioned on captions of 12 words.
+inline app::RunConfig tiny_text_run(const std::string& attention) {
+  auto config = tiny_run(attention);
+  config.data = "procedural-text";
+  config.encoders.text_encoder = "words";
+  auto& uvit = config.model.uvit;
+  uvit.num_classes = -1, uvit.clip_dim = 8, uvit.num_clip_token = 12;
+  return config;
+}
+
 inline model::NetworkPtr tiny_network(const app::RunConfig& config) {
   torch::manual_seed(11);
   auto network = model::make_network(config.model);

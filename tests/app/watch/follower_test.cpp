@@ -130,6 +130,33 @@ TEST_CASE("watch: a run is followed, and may shrink, vanish and come back", "[wa
   CHECK(follower->summary()["images_seen"] == 48);
 }
 
+TEST_CASE("watch: lines of attention are kept apart from scores, and in bounds", "[watch]") {
+  const Scratch scratch;
+  const auto run = write_run(scratch.path());
+  std::string text = R"({"images_seen": 16, "distance": 4.5, "distance_name": "FD"})"
+                     "\n";
+  for (int i = 1; i <= 1000; ++i)
+    text += json({{"images_seen", 16 * i},
+                  {"attention_entropy/0", 0.5},
+                  {"attention_entropy/1", i},
+                  {"elapsed_sec", i}})
+                .dump() +
+            "\n";
+  append_text(run / "stats.jsonl", text);
+  RunSet set({scratch / "runs"});
+  while (set.poll()) continue;
+  const auto scores = set.find("r0")->scores();
+  CHECK(scores[0]["distance"] == 4.5);
+  CHECK(scores.size() < 520);
+  CHECK(scores.size() > 256);
+  CHECK_FALSE(scores[1].contains("distance_name"));
+  CHECK(scores.back()["attention_entropy/1"] == 1000);
+  for (size_t i = 2; i < scores.size(); ++i) {
+    CHECK(scores[i]["images_seen"] > scores[i - 1]["images_seen"]);
+    CHECK(scores[i]["attention_entropy/0"] == 0.5);
+  }
+}
+
 TEST_CASE("watch: files of strangers are no reason to fall over", "[watch]") {
   const Scratch scratch;
   append_text(scratch / "a/run.json", "[1, 2");

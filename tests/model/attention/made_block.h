@@ -26,7 +26,7 @@ struct MadeBlock {
     in.q = random({2, 3, 11, 4}), in.k = random({2, 3, 11, 4}), in.v = random({2, 3, 11, 4});
     in.scale = 0.7;
     view.x = random({2, 11, 12}), view.tokens = random({2, 11, 12}), view.out = random({2, 11, 12});
-    view.norm_gain = random({12}), view.qkv_weight = random({36, 12});
+    view.norm_gain = random({12}), view.value_weight = random({12, 12});
     view.proj_weight = random({12, 12}), view.proj_bias = random({12});
     w = view.kind->weights(in);
   }
@@ -58,7 +58,7 @@ inline MadeBlock one_head(const torch::Tensor& weights, const torch::Tensor& out
   view.attention.q = view.attention.k = view.attention.v;
   view.proj_weight = out, view.proj_bias = torch::zeros(4, torch::kFloat64);
   view.norm_gain = torch::ones(4, torch::kFloat64);
-  view.qkv_weight = torch::eye(4, torch::kFloat64).repeat({3, 1});
+  view.value_weight = torch::eye(4, torch::kFloat64);
   made.w = weights.view({1, 1, 5, 5});
   return made;
 }

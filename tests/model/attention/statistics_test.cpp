@@ -214,7 +214,7 @@ TEST_CASE("statistics: eigenvalues of the OV circuit are those of the whole map"
   const MadeBlock made;
   const auto numbers = measure_circuits(made.view);
   for (int64_t h = 0; h < 3; ++h) {
-    const auto value = made.view.qkv_weight.slice(0, 24 + 4 * h, 28 + 4 * h) * made.view.norm_gain;
+    const auto value = made.view.value_weight.slice(0, 4 * h, 4 * h + 4) * made.view.norm_gain;
     const auto whole = made.view.proj_weight.slice(1, 4 * h, 4 * h + 4).matmul(value);  // [12, 12]
     const auto e = torch::linalg_eigvals(whole);
     const auto magnitude = e.abs();

@@ -1,0 +1,46 @@
+// How much the loss depends on each block: norms of its gradients.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "app/lab/lab_examples.h"
+#include "app/lab/moments.h"
+#include "model/attention/statistics.h"
+#include "model/network.h"
+
+namespace uvic::app {
+
+/// For each block, of one example. With L its loss, X [L, dim] the tokens after the block and theta the
+/// parameters of the block:
+///
+///   token_gradient      mean over tokens of |dL/dX_i|; unit: loss by unit of the residual stream
+///   relative_gradient   sum over tokens of |X_i| |dL/dX_i|: to first order the loss changes by at most
+///                       r times this where no token changes by more than r times its norm; unit: loss
+///   parameter_gradient  |dL/dtheta|, over all parameters of the block; unit: loss by unit of theta
+///
+/// Norms are Euclidean. What a norm of activations is, block_statistics() has: token_norm.
+const std::vector<model::AttentionStatistic>& gradient_statistics();
+
+/// The numbers above in their order: float64 [blocks, gradient statistics] on the CPU, of the loss that
+/// `loss` returns after a call of network.forward() with gradients for one example. Leaves no gradient
+/// in the parameters. Throws std::invalid_argument for a network without blocks to look at, or whose
+/// blocks are computed again in the backward pass (use_checkpoint).
+torch::Tensor block_gradients(model::Network& network, const std::function<torch::Tensor()>& loss);
+
+struct GradientSettings {
+  std::vector<double> times;  ///< fractions of the schedule
+  int64_t images = 16;
+};
+
+/// Of each time the moments over the first settings.images examples, one example after the other:
+/// block, gradient statistic. `progress(done)` counts images times times.
+std::vector<Moments> measure_gradients(model::Network& network,
+                                       LabExamples& examples,
+                                       const GradientSettings& settings,
+                                       const std::function<void(int64_t)>& progress);
+
+}  // namespace uvic::app
