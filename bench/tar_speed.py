@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import statistics
 import subprocess
@@ -27,15 +28,27 @@ def run(command, cache, **options):
 
 
 def timed(command, cache):
-    """Wall time, processor time (user and system) and the most memory of a command, and what it printed."""
-    begin = time.time()
-    process = subprocess.Popen(command, env={**os.environ, "UVIC_CACHE": str(cache)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    text = process.stdout.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    """Wall time, processor time (user and system) and the most memory of a command, and what it printed.
+
+    "memory_mib" has the pages of mapped archives, which the system takes back at need; "anonymous_mib", looked at every 5 ms, has not.
+    """
+    begin, anonymous = time.time(), 0
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, env={**os.environ, "UVIC_CACHE": str(cache)}, stdout=output, stderr=subprocess.DEVNULL)
+        while True:
+            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            anonymous = max(anonymous, int((re.search(r"RssAnon:\s+(\d+)", status) or [0, 0])[1]))
+            pid, code, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                break
+            time.sleep(0.005)
+        process.returncode = os.waitstatus_to_exitcode(code)
+        output.seek(0)
+        text = output.read().decode()
     if process.returncode != 0:
         raise SystemExit(f"{command}: exit code {process.returncode}")
-    return {"sec": time.time() - begin, "cpu_sec": usage.ru_utime + usage.ru_stime, "memory_mib": usage.ru_maxrss / 1024}, text
+    return {"sec": time.time() - begin, "cpu_sec": usage.ru_utime + usage.ru_stime, "memory_mib": usage.ru_maxrss / 1024,
+            "anonymous_mib": anonymous / 1024}, text
 
 
 def medians(rows):
