@@ -53,9 +53,10 @@ in_bash() { as_user bash -euo pipefail -c "PATH=$prefix/bin:\$PATH; $1"; }
 # That each of them holds something, and of this program.
 check_files() {
   uvic --version
-  in_bash "zcat $prefix/share/man/man1/uvic.1.gz | grep -q '^\.TH UVIC'
-    zcat $prefix/share/man/man1/uvic.1.gz | grep -q 'watch'
-    grep -q uvic $prefix/share/zsh/vendor-completions/_uvic $prefix/share/fish/vendor_completions.d/uvic.fish
+  in_bash "manual=\$(zcat $prefix/share/man/man1/uvic.1.gz)
+    [[ \$manual == '.TH UVIC'* && \$manual == *watch* ]]
+    grep -q uvic $prefix/share/zsh/vendor-completions/_uvic
+    grep -q uvic $prefix/share/fish/vendor_completions.d/uvic.fish
     test -s $prefix/share/doc/uvic/copyright"
   in_bash "source $prefix/share/bash-completion/completions/uvic
     COMP_WORDS=(uvic sam) COMP_CWORD=1; _uvic; [ \"\${COMPREPLY[*]}\" = sample ]

@@ -24,6 +24,7 @@
 #include "data/image_folder.h"
 #include "data/image_tars.h"
 #include "data/image_zip.h"
+#include "data/imagenet.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -65,6 +66,16 @@ void add_texts(const std::vector<formats::ImageText>& texts, json& report) {
     if (text.key != kSampleTextKey || sample.is_null())
       others[text.key] = text.note.empty() ? text.text : text.text + "(" + text.note + ")";
   report["metadata"] = std::move(others);
+}
+
+/// An archive, or those of a brace range as one set.
+void inspect_tars(const std::string& source, const std::vector<fs::path>& tars, json& report) {
+  uint64_t total = 0;
+  for (const auto& tar : tars) total += fs::file_size(tar);
+  const auto container = data::open_image_tars(source, tars);
+  report["kind"] = container->kind() + " of images";
+  report["size_bytes"] = total;
+  report["images"] = images_json(*container, source);
 }
 
 void inspect_file(const fs::path& path, json& report) {
@@ -118,8 +129,7 @@ void inspect_file(const fs::path& path, json& report) {
     }
     case formats::FileKind::kUnknown:
       if (const auto tars = data::find_tars(path.string()); !tars.empty()) {
-        report["kind"] = "tar archive of images";
-        report["images"] = images_json(*data::open_image_tars(path.string(), tars), path.string());
+        inspect_tars(path.string(), tars, report);
         break;
       }
       refuse_unknown(*file);
@@ -177,6 +187,25 @@ void inspect_run(const fs::path& path, json& report) {
   }
 }
 
+/// The training images with the names of their classes, or the validation images where only those are there.
+void inspect_imagenet(const fs::path& path, json& report) {
+  const auto take = [&](const std::string& part) {
+    const auto container = data::open_imagenet(path, part);
+    report["images"] = images_json(*container, path.string() + ":" + part);
+    report["kind"] = "ImageNet in its own layout, part " + part;
+  };
+  try {
+    take("train");
+  } catch (const std::runtime_error& error) {
+    const std::string first = error.what();
+    try {
+      take("val");
+    } catch (const std::runtime_error&) {
+      throw std::runtime_error(first);
+    }
+  }
+}
+
 void inspect_folder(const fs::path& path, json& report) {
   report["size_bytes"] = folder_bytes(path);
   std::error_code ignored;
@@ -202,6 +231,7 @@ void inspect_folder(const fs::path& path, json& report) {
     }
     return;
   }
+  if (data::is_imagenet(path)) return inspect_imagenet(path, report);
   report["kind"] = "folder of images";
   if (fs::exists(path / "samples.json", ignored)) {
     report["kind"] = "folder of samples";
@@ -225,8 +255,15 @@ fs::path find_path(const fs::path& given) {
 }  // namespace
 
 json inspect(const fs::path& given) {
-  const auto path = find_path(given);
   std::error_code ignored;
+  if (!fs::exists(given, ignored)) {
+    if (const auto tars = data::find_tars(given.string()); !tars.empty()) {
+      json report = {{"path", given.string()}};
+      inspect_tars(given.string(), tars, report);
+      return report;
+    }
+  }
+  const auto path = find_path(given);
   json report = {{"path", path.string()}};
   if (fs::is_directory(path, ignored))
     inspect_folder(path, report);

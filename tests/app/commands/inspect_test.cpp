@@ -4,7 +4,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include "data/dataset_writer.h"
+#include "data/formats/image_file.h"
 #include "data/formats/torch_pickle.h"
+#include "data/procedural.h"
 #include "tests/app/small_uvit.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
@@ -76,4 +79,40 @@ TEST_CASE("inspect: every kind of file that uvic reads", "[inspect]") {
   CHECK_THROWS_WITH(inspect(scratch / "nowhere"), Contains("no such file or folder"));
   std::ofstream(scratch / "short.safetensors") << "x";
   CHECK_THROWS_WITH(inspect(scratch / "short.safetensors"), Contains("short.safetensors"));
+}
+
+TEST_CASE("inspect: a brace range of tars is one set", "[inspect]") {
+  const Scratch scratch;
+  data::write_dataset_tars(data::ProceduralDataset(30, 8, 0),
+                           {scratch / "set-0.tar", scratch / "set-1.tar", scratch / "set-2.tar"});
+  const auto report = inspect(scratch / "set-{0..2}.tar");
+  CHECK(report["kind"] == "set of 3 tar archives of images");
+  CHECK(report["images"]["count"] == 30);
+  CHECK(report["images"]["image_size"] == 8);
+  CHECK(report["size_bytes"] == fs::file_size(scratch / "set-0.tar") +
+                                    fs::file_size(scratch / "set-1.tar") +
+                                    fs::file_size(scratch / "set-2.tar"));
+  CHECK(inspect(scratch / "set-1.tar")["kind"] == "tar archive of images");
+  CHECK(inspect(scratch / "set-1.tar")["images"]["count"] == 10);
+  CHECK_THROWS_WITH(inspect(scratch / "set-{0..3}.tar"), Contains("set-3.tar"));
+  CHECK_THROWS_WITH(inspect(scratch / "other-{0..3}.tar"), Contains("no such file or folder"));
+}
+
+TEST_CASE("inspect: ImageNet's own layout, with the names of its classes", "[inspect]") {
+  const Scratch scratch;
+  std::ofstream(scratch / "LOC_synset_mapping.txt")
+      << "n01440764 tench, Tinca tinca\nn01443537 goldfish\n";
+  for (const auto* part : {"val", "train"}) {
+    for (const auto* number : {"n01440764", "n01443537"}) {
+      const auto folder = scratch / "Data" / "CLS-LOC" / part / number;
+      fs::create_directories(folder);
+      formats::write_png(folder / (std::string(number) + "_1.PNG"),
+                         {4, 4, std::vector<uint8_t>(48, 9)});
+    }
+    const auto report = inspect(scratch.path());  // validation alone at first
+    CHECK(report["kind"] == std::string("ImageNet in its own layout, part ") + part);
+    CHECK(report["images"]["count"] == 2);
+    CHECK(report["images"]["classes"][0]["name"] == "tench");
+    CHECK(report["images"]["classes"][1]["name"] == "goldfish");
+  }
 }
