@@ -114,6 +114,17 @@ void write_class_names(const Dataset& dataset, const fs::path& folder) {
   formats::write_file_atomically(path, lines);
 }
 
+/// A line each, as KEY.txt is read; a line break within a caption becomes a space.
+std::string lines_of(const std::vector<std::string>& captions) {
+  std::string text;
+  for (auto caption : captions) {
+    for (auto& letter : caption)
+      if (letter == '\n' || letter == '\r') letter = ' ';
+    text += (text.empty() ? "" : "\n") + caption;
+  }
+  return text;
+}
+
 /// Images begin .. end - 1 into one archive.
 void write_tar(const Dataset& dataset,
                const fs::path& path,
@@ -134,7 +145,7 @@ void write_tar(const Dataset& dataset,
       if (labelled)
         tar.add(key + ".cls", std::to_string(encoded.classes[static_cast<size_t>(i - at)]));
       if (const auto captions = dataset.captions(i); !captions.empty())
-        tar.add(key + ".txt", captions.front());
+        tar.add(key + ".txt", lines_of(captions));
     }
     checkpoints.reached(stop - begin);
     if (progress) progress(stop, dataset.size());

@@ -26,7 +26,7 @@ void write_dataset_zip(const Dataset& dataset,
                        const Progress& progress = {});
 
 /// The same images into as many tars, split evenly in their order: 00000000.png with its class as
-/// 00000000.cls and, of a set with captions, the first of them as 00000000.txt. The names of
+/// 00000000.cls and, of a set with captions, these as 00000000.txt, one in each line. The names of
 /// classes go into classnames.txt next to the archives, a line each. An archive that is there is
 /// taken as finished where this call, or the same one before it, has begun the set: a plan next to
 /// the first archive says so until all are there.

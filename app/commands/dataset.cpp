@@ -18,6 +18,7 @@
 #include "base/text_format.h"
 #include "base/thread_loop.h"
 #include "data/brace_range.h"
+#include "data/captioned_set.h"
 #include "data/dataset_writer.h"
 #include "data/formats/output_file.h"
 #include "metrics/image_source.h"
@@ -133,6 +134,9 @@ void DatasetCommandOptions::validate() const {
   const auto ending = fs::path(out).extension();
   if (ending != ".zip" && ending != ".tar")
     throw std::invalid_argument(fmt::format("{}: want a name ending in .zip or .tar", out));
+  base::require(!captions || ending == ".tar",
+                "--captions: {} has no place for them; give a name ending in .tar",
+                out);
   base::check_fields(*this);
 }
 
@@ -147,7 +151,8 @@ DatasetResult run_dataset(const DatasetCommandOptions& options) {
   if (!array.path.empty() && metrics::recognise_arrays(array).images.empty())
     throw std::runtime_error(options.source + ": statistics or features, want images");
   if (opening.image_size == 0) opening.image_size = size_of_all(options.source, opening);
-  const auto opened = metrics::open_images(options.source, opening);
+  auto opened = metrics::open_images(options.source, opening);
+  if (options.captions) opened.images = data::open_captioned_dataset(options.source, opening);
   const auto& pictures = *opened.images;
 
   std::vector<int64_t> indices;

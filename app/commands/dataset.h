@@ -17,6 +17,7 @@ struct DatasetCommandOptions {
   std::string out;     // positional
   int64_t image_size = 0;
   int64_t num_images = 0;
+  bool captions = false;
   bool skip_bad = false;
   bool overwrite = false;
 
@@ -33,6 +34,11 @@ struct DatasetCommandOptions {
         num_images,
         Field{"Take that many images, spread evenly over SOURCE (of procedural: the first); 0: all",
               base::from(0, base::kMostCount)});
+    visit(
+        "captions",
+        captions,
+        Field{"Write the captions of SOURCE too, into tars as KEY.txt, in place of classes; images "
+              "without one are left out"});
     visit("skip_bad",
           skip_bad,
           Field{"Leave out files that can't be decoded, naming each, instead of stopping at the "

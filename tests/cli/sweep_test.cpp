@@ -145,6 +145,8 @@ TEST_CASE("sweep takes no samples of other settings for its own", "[sweep]") {
                  "ddim",
                  "--evaluations",
                  "3",
+                 "--guidance_scale",
+                 "100",
                  "--count",
                  "20",
                  "--num_ref",
@@ -158,15 +160,15 @@ TEST_CASE("sweep takes no samples of other settings for its own", "[sweep]") {
 
   const auto config = scratch / "run" / "config.toml";
   auto text = formats::read_file(config);
-  const std::string noise = "eta = ";
-  const auto at = text.find("\n" + noise) + 1;
-  REQUIRE(at != 0);
-  text.replace(at, text.find('\n', at) - at, noise + "1.0");
+  const std::string guided_from = "guidance_t_low = ";
+  const auto at = text.find(guided_from);
+  REQUIRE(at != std::string::npos);
+  text.replace(at, text.find('\n', at) - at, guided_from + "0.5");
   formats::write_file_atomically(config, text);
 
   const auto refused = run_uvic(sweep("out"));
   CHECK(refused.exit_code != 0);
-  CHECK_THAT(refused.err, Contains("another sampler_options.eta"));
+  CHECK_THAT(refused.err, Contains("another guidance_t_low"));
   REQUIRE(run_uvic(sweep("out") + Words{"--overwrite"}).exit_code == 0);
   REQUIRE(run_uvic(sweep("new")).exit_code == 0);
   CHECK(distance("out") != before);

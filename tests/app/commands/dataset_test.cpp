@@ -1,9 +1,13 @@
 // uvic dataset: the zip holds the very images of its source.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <filesystem>
 #include <fstream>
 
 #include "app/commands/dataset.h"
 #include "app/commands/inspect.h"
+#include "data/captioned_set.h"
 #include "data/dataset.h"
 #include "data/formats/image_file.h"
 #include "tests/support/catch.h"
@@ -122,6 +126,34 @@ TEST_CASE("dataset: images of several sizes need a size that somebody chose", "[
   CHECK(result.image_size == 5);
   REQUIRE(result.notes.size() == 1);
   CHECK_THAT(result.notes[0], Contains("3.gif"));
+}
+
+TEST_CASE("dataset: --captions keeps every caption of an image folder", "[dataset]") {
+  const Scratch scratch;
+  const auto set = scratch / "set";
+  for (int i = 0; i < 3; ++i)
+    write_picture(set / fmt::format("{}.png", i), 12, static_cast<uint8_t>(10 * i));
+  std::ofstream(set / "metadata.jsonl")
+      << R"({"file_name": "0.png", "text": "a cat"})"
+      << "\n"
+      << R"({"file_name": "2.png", "text": ["two dogs", "a \n pack of dogs"]})"
+      << "\n";
+  auto options = writing(set.string(), scratch / "out.tar");
+  options.captions = true;
+  const auto result = run_dataset(options);
+  CHECK(result.images == 2);
+  CHECK_THAT(fmt::format("{}", fmt::join(result.notes, "; ")), Contains("1.png"));
+  data::DatasetOptions opening;
+  opening.image_size = 12;
+  const auto written = data::open_captioned_dataset((scratch / "out.tar").string(), opening);
+  REQUIRE(written->size() == 2);
+  CHECK(written->captions(0) == std::vector<std::string>{"a cat"});
+  const auto dogs = written->captions(1);
+  REQUIRE(dogs.size() == 2);
+  CHECK(dogs[0] == "two dogs");
+  CHECK_THAT(dogs[1], Contains("pack of dogs"));
+  options.out = scratch / "out.zip";
+  CHECK_THROWS_WITH(run_dataset(options), Contains("--captions"));
 }
 
 TEST_CASE("dataset: wrong options are refused before any work", "[dataset]") {
