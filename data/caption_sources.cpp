@@ -206,10 +206,10 @@ CaptionDraft read_metadata(const FileContainer& container, const StoredFile& fil
     read_csv_rows(text, name, draft);
   else
     read_json_lines(text, name, draft);
-  const auto folder = folder_of(file.path);
+  draft.folder = folder_of(file.path);
   for (auto& image : draft.images) {
     while (image.path.rfind("./", 0) == 0) image.path.erase(0, 2);
-    image.path.insert(0, folder);
+    image.path.insert(0, draft.folder);
   }
   return draft;
 }

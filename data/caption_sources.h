@@ -18,6 +18,7 @@ struct CaptionDraft {
   };
   std::vector<Image> images;
   std::string kind;    ///< "COCO", "metadata.jsonl", ".txt files", for describe()
+  std::string folder;  ///< images below it are the set's, "" or with a slash at its end
   std::string source;  ///< the file or container that captions are from, for messages
   std::vector<std::string> notes;
 };

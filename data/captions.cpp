@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <utility>
 
 #include "base/hash.h"
+#include "base/text_format.h"
 #include "base/thread_loop.h"
 #include "data/caption_sources.h"
 #include "data/formats/atomic_file.h"
@@ -80,6 +82,16 @@ std::string prefix_of(const FilesByPath& files, const std::string& name) {
   return shortest;
 }
 
+/// The images in the draft's folder that it does not name.
+Faults images_without_row(const FilesByPath& files, const CaptionDraft& draft) {
+  std::set<std::string_view> named;
+  for (const auto& image : draft.images) named.insert(image.path);
+  Faults unnamed;
+  for (const auto& path : image_paths(files))
+    if (base::begins_with(path, draft.folder) && named.count(path) == 0) unnamed.add(path);
+  return unnamed;
+}
+
 /// Checks a draft against what is there.
 std::unique_ptr<CaptionedImages> finish(std::unique_ptr<FileContainer> container,
                                         const FilesByPath& files,
@@ -128,6 +140,11 @@ std::unique_ptr<CaptionedImages> finish(std::unique_ptr<FileContainer> container
                     "and a .txt or .json next to each image",
                     draft.images.size()));
   auto notes = draft.notes;
+  if (const auto unnamed = images_without_row(files, draft); unnamed.count() > 0)
+    notes.push_back(fmt::format("{} images that {} does not name left out: {}",
+                                unnamed.count(),
+                                draft.kind,
+                                unnamed.names()));
   if (empty.count() > 0)
     notes.push_back(fmt::format("{} empty captions left out: of {}", empty.count(), empty.names()));
   if (without.count() > 0)

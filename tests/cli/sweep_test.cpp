@@ -163,7 +163,7 @@ TEST_CASE("sweep takes no samples of other settings for its own", "[sweep]") {
   const std::string guided_from = "guidance_t_low = ";
   const auto at = text.find(guided_from);
   REQUIRE(at != std::string::npos);
-  text.replace(at, text.find('\n', at) - at, guided_from + "0.5");
+  text.replace(at, text.find('\n', at) - at, guided_from + "1.0");
   formats::write_file_atomically(config, text);
 
   const auto refused = run_uvic(sweep("out"));

@@ -268,7 +268,8 @@ TEST_CASE("dataset: tars train with the classes of their .cls files", "[data][ca
   CHECK_THROWS_WITH(open_dataset(scratch.path().string(), options),
                     Contains("1 of 2 images have no .cls file: b.png"));
   write_caption_file(scratch / "b.cls", "cat");
-  CHECK_THROWS_WITH(open_dataset(scratch.path().string(), options), Contains("b.cls is no class"));
+  CHECK_THROWS_WITH(open_dataset(scratch.path().string(), options),
+                    Contains("b.cls is not a class"));
   write_caption_file(scratch / "b.cls", "0");
   CHECK(open_dataset(scratch.path().string(), options)->class_names().size() == 3);
 }

@@ -26,7 +26,7 @@ TEST_CASE("open_dataset: the word procedural is the embedded set, a number its s
   CHECK(read_picture(*by_name, 5) == read_picture(*by_option, 5));
   CHECK_FALSE(read_picture(*by_name, 5) == read_picture(*open_dataset("procedural", options), 5));
   for (const char* wrong : {"procedural:", "procedural:x", "procedural:-1", "procedural:1x"})
-    CHECK_THROWS_WITH(open_dataset(wrong, options), holds("is no seed"));
+    CHECK_THROWS_WITH(open_dataset(wrong, options), holds("is not a seed"));
 }
 
 TEST_CASE("open_dataset: a file that is no archive says what it is", "[dataset]") {

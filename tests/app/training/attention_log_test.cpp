@@ -27,6 +27,7 @@ RunConfig logged_run(const fs::path& out) {
   config.checkpoint_images = 128, config.grid_images = 0;
   config.optimizer.lr = 1e-3, config.optimizer.warmup_images = 32;
   config.model.uvit.num_classes = 11;
+  config.dataset.image_size = config.model.uvit.img_size;
   return config;
 }
 

@@ -158,7 +158,7 @@ TEST_CASE("autoencoder: files that are none or not whole are refused in one line
     write(scratch / "x.safetensors", tensors);
     return failure(scratch / "x.safetensors");
   };
-  CHECK_THAT(refusal({{"pos_embed", torch::zeros({1, 4, 8})}}), Contains("no autoencoder"));
+  CHECK_THAT(refusal({{"pos_embed", torch::zeros({1, 4, 8})}}), Contains("not an autoencoder"));
   auto broken = all;
   broken.erase("encoder.mid.block_2.conv1.weight");
   CHECK_THAT(refusal(broken), Contains("encoder.mid.block_2.conv1.weight is missing"));
