@@ -188,7 +188,7 @@ TEST_CASE("watch: a token is needed where others can reach it", "[watch]") {
   check_refused(run_uvic({"watch", scratch.path().string(), "--port", "70000"}), 2, "--port");
   check_refused(run_uvic({"watch", scratch.path().string(), "--port", std::to_string(watch.port)}),
                 1,
-                "another program does");
+                "another program uses this port");
   check_refused(run_uvic({"watch", scratch.path().string(), "--host", "no.such.host.invalid"}),
                 1,
                 "no address of this machine");
