@@ -334,6 +334,7 @@ def faults(attack, seconds):
 
 
 def main():
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores, and the programs started here would too
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default=str(ROOT / "build/release/bin/uvic"))
     parser.add_argument("--tests", default=str(ROOT / "build/release/tests/cli/cli_test"))

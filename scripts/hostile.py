@@ -62,11 +62,12 @@ def zip_of(path, entries, kind=zipfile.ZIP_STORED):
 
 
 def zip_bomb(path):
-    """One image name over 4 GiB of zeros, 4 MB packed."""
+    """One image name over 4 GiB of zeros, 4 MB packed, and an image."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open(zipfile.ZipInfo("a.png"), "w", force_zip64=True) as entry:
             for _ in range(256):
                 entry.write(b"\0" * (1 << 24))
+        archive.writestr("b.png", png(1, 1))
 
 
 def zip_with_overlaps(path):
@@ -123,6 +124,7 @@ def run_folder(folder, **files):
     run = folder / "run"
     run.mkdir()
     (run / "run.json").write_text("{}")
+    (run / "config.toml").write_text("data = 'procedural'\n[model]\nimg_size = 8\nembed_dim = 16\ndepth = 2\nnum_heads = 2\n")
     for name, content in files.items():
         (run / name.replace("__", ".")).write_bytes(content)
     return run
@@ -144,10 +146,10 @@ def cases(folder):
     images = lambda name, make: (name, file("x.zip", make), [*IMAGES, "x.zip"])
     weights = lambda name, ending, make: (name, file("x" + ending, make), [*WEIGHTS, "x" + ending, "out.safetensors"])
     arrays = lambda name, make: (name, file("x.npz", make), [*IMAGES, "x.npz"])
-    one = lambda content: lambda path: zip_of(path, [("a.png", content)])
+    one = lambda content: lambda path: zip_of(path, [("a.png", content), ("b.png", png(1, 1))])  # a score needs two
     yield images("zip bomb, 4 GiB in 4 MB", zip_bomb)
     yield images("zip, 100,000 overlapping entries", zip_with_overlaps)
-    yield images("zip inside zip inside zip", lambda path: [zip_of(path, [("a.png", b"x"), ("b.zip", path.read_bytes() if path.exists() else b"")]) for _ in range(20)])
+    yield images("zip inside zip inside zip", lambda path: [zip_of(path, [("a.png", b"x"), ("c.png", png(1, 1)), ("b.zip", path.read_bytes() if path.exists() else b"")]) for _ in range(20)])
     yield images("zip, 1,000,000 empty entries", lambda path: zip_of(path, ((f"{i:07d}.png", b"") for i in range(10**6))))
     yield images("zip, a directory of 2^32 entries", lambda path: path.write_bytes(b"PK\3\4" + b"\0" * 200 + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 65535, 65535, 1 << 31, 0, 0)))
     for name in ("../../x.png", "/etc/x.png", "C:\\win.png", "a\0b.png"):
@@ -155,7 +157,7 @@ def cases(folder):
     yield images("zip, a path of 4,096 bytes", lambda path: zip_of(path, [("n" * 4092 + ".png", png(1, 1))]))
     yield images("PNG of 65,535 x 65,535", one(png(65535, 65535)))
     yield images("PNG of 2^31 - 1 x 1", one(png(2**31 - 1, 1)))
-    yield images("PNG of 16,000 x 16,000, black, 750 kB", lambda path: zip_of(path, [("a.png", png_of_zeros(16000))]))
+    yield images("PNG of 16,000 x 16,000, black, 750 kB", one(png_of_zeros(16000)))
     yield images("JPEG header of 65,500 x 65,500", one(b"\xff\xd8\xff\xc0\0\x11\x08\xff\xdc\xff\xdc\3\1\x22\0\2\x11\1\3\x11\1\xff\xd9"))
     yield images("BMP of 2^31 - 1 x 2^31 - 1", one(b"BM" + struct.pack("<IHHIIiiHHIIiiII", 60, 0, 0, 54, 40, 2**31 - 1, 2**31 - 1, 1, 24, 0, 0, 0, 0, 0, 0)))
     yield images("dataset.json of 16,000,000 {}", lambda path: zip_of(path, [("a.png", png(1, 1)), ("dataset.json", b'{"labels":[' + b"{}," * 16_000_000 + b"{}]}")], zipfile.ZIP_DEFLATED))
