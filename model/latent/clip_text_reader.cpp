@@ -36,7 +36,8 @@ json text_settings(const json& file) {
 }  // namespace
 
 std::string clip_text_mark(const std::map<std::string, torch::Tensor>& tensors) {
-  for (const auto& [name, tensor] : tensors) {
+  for (const auto& entry : tensors) {
+    const auto& name = entry.first;
     if (!base::ends_with(name, kOpenAiMark)) continue;
     const auto is_with = [&](std::string_view mark, const std::string& other) {
       return base::ends_with(name, mark) &&
