@@ -7,6 +7,7 @@
 #include "data/formats/atomic_file.h"
 #include "tests/cli/refusal.h"
 #include "tests/cli/watching.h"
+#include "tests/support/browser.h"
 #include "tests/support/scratch.h"
 #include "tests/support/skip.h"
 
@@ -145,7 +146,7 @@ TEST_CASE("watch --sample: one at a time, cancelled, limited, and only when aske
 
 TEST_CASE("watch --sample: from the page, next to each other, step by step",
           "[watch][sample][browser]") {
-  if (std::system("command -v chromium >/dev/null 2>&1") != 0) UVIC_SKIP("no chromium in PATH");
+  if (!has_browser()) UVIC_SKIP("no chromium in PATH");
   if (std::system("command -v python3 >/dev/null 2>&1") != 0) UVIC_SKIP("no python3 in PATH");
   Watching watch({trained_run().string(), "--sample", "--token"});
   const auto page = browsed(watch, "watch_try.js", "--size 1280x900");

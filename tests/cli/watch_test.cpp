@@ -12,6 +12,7 @@
 #include "tests/cli/program.h"
 #include "tests/cli/refusal.h"
 #include "tests/cli/watching.h"
+#include "tests/support/browser.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
 #include "tests/support/skip.h"
@@ -198,7 +199,7 @@ TEST_CASE("watch: a token is needed where others can reach it", "[watch]") {
 }
 
 TEST_CASE("watch: a browser shows the run as it grows, in every look", "[watch][browser]") {
-  if (std::system("command -v chromium >/dev/null 2>&1") != 0) UVIC_SKIP("no chromium in PATH");
+  if (!has_browser()) UVIC_SKIP("no chromium in PATH");
   if (std::system("command -v python3 >/dev/null 2>&1") != 0) UVIC_SKIP("no python3 in PATH");
   const Scratch scratch;
   fs::create_directories(scratch / "runs");

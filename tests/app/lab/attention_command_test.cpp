@@ -1,13 +1,10 @@
 // uvic attention: its files, its refusals, and its page in a real browser.
-#include <fmt/format.h>
-
-#include <cstdlib>
-
 #include "app/commands/attention.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/csv.h"
 #include "data/formats/json.h"
 #include "tests/app/lab/tiny_networks.h"
+#include "tests/support/browser.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
 #include "tests/support/skip.h"
@@ -30,32 +27,6 @@ AttentionOptions options_for(const Scratch& scratch) {
   options.ablate = "all", options.ablation_images = 2, options.gradient_images = 2;
   options.device = "cpu";
   return options;
-}
-
-/// The title of the page after `script` has driven it, which pushes what it finds to `said`; its end
-/// counts the faults of the page.
-std::string driven_title(const std::filesystem::path& out, const std::string& script) {
-  auto page = read_file(out / "attention.html");
-  const std::string watch =
-      "<script>window.faults = []; addEventListener('error', e => faults.push(e.message));"
-      "addEventListener('securitypolicyviolation', e => faults.push(e.blockedURI));</script>";
-  page.insert(page.find("<style>"), watch);
-  page.insert(page.rfind("</body>"),
-              "<script>const said = [], id = x => document.getElementById(x);" + script +
-                  "document.title = said.join(', ') + ', faults ' + faults.length + ' ' + "
-                  "faults.join(';');</script>");
-  formats::write_file_atomically(out / "driven.html", page);
-  const auto dump = out / "dom.html";
-  const auto command = fmt::format(
-      "timeout 60 chromium --headless --no-sandbox --disable-gpu --window-size=390,844 "
-      "--virtual-time-budget=3000 --dump-dom 'file://{}' > '{}' 2>/dev/null",
-      (out / "driven.html").string(),
-      dump.string());
-  REQUIRE(std::system(command.c_str()) == 0);
-  const auto dom = read_file(dump);
-  const auto begin = dom.find("<title>"), end = dom.find("</title>");
-  REQUIRE(end != std::string::npos);
-  return dom.substr(begin + 7, end - begin - 7);
 }
 
 }  // namespace
@@ -162,7 +133,7 @@ TEST_CASE("attention: bad input is one line", "[lab][attention]") {
 
 TEST_CASE("attention: a browser runs the page without an error, and its controls work",
           "[lab][attention][browser]") {
-  if (std::system("command -v chromium >/dev/null 2>&1") != 0) UVIC_SKIP("no chromium in PATH");
+  if (!has_browser()) UVIC_SKIP("no chromium in PATH");
   const Scratch scratch;
   run_attention(options_for(scratch));
   const auto out = scratch / "lab";
@@ -198,7 +169,7 @@ TEST_CASE("attention: a browser runs the page without an error, and its controls
     said.push('svg ' + (saved.startsWith('data:image/svg+xml') && saved.includes('<rect') && !saved.includes('var(')));
     said.push('narrow ' + (document.documentElement.scrollWidth <= innerWidth));
     )";
-  CHECK_THAT(driven_title(out, drive),
+  CHECK_THAT(driven_title(out / "attention.html", drive),
              Catch::Contains("theme true, cells 18, click 21, key 1, statistics true, table "
                              "3, patch true, move true, token true, ablation 6, svg true, narrow "
                              "true, faults 0"));
@@ -206,7 +177,7 @@ TEST_CASE("attention: a browser runs the page without an error, and its controls
 
 TEST_CASE("attention: words of a caption over the image and back, in a browser",
           "[lab][attention][browser]") {
-  if (std::system("command -v chromium >/dev/null 2>&1") != 0) UVIC_SKIP("no chromium in PATH");
+  if (!has_browser()) UVIC_SKIP("no chromium in PATH");
   const Scratch scratch;
   auto options = options_for(scratch);
   options.weights = {write_weights(scratch / "text.safetensors", tiny_text_run("cog"))};
@@ -231,7 +202,7 @@ TEST_CASE("attention: words of a caption over the image and back, in a browser",
     said.push('maps ' + figures.querySelectorAll('.word-map').length);
     said.push('narrow ' + (document.documentElement.scrollWidth <= innerWidth));
     )";
-  CHECK_THAT(driven_title(scratch / "lab", drive),
+  CHECK_THAT(driven_title(scratch / "lab" / "attention.html", drive),
              Catch::Contains("words true, coloured true, maps 0, word true, to true, patches 16, "
                              "strongest 1, listed “ground”, back true, maps 0, narrow "
                              "true, faults 0"));

@@ -3,6 +3,7 @@
 
 #include "data/formats/atomic_file.h"
 #include "tests/app/report/made_up_comparison.h"
+#include "tests/support/browser.h"
 #include "tests/support/catch.h"
 #include "tests/support/skip.h"
 
@@ -13,16 +14,11 @@ using uvic::formats::read_file;
 
 TEST_CASE("a browser runs the page's script without an error, and its controls work",
           "[report][browser]") {
-  if (std::system("command -v chromium >/dev/null 2>&1") != 0) UVIC_SKIP("no chromium in PATH");
+  if (!has_browser()) UVIC_SKIP("no chromium in PATH");
   const Comparison made({45, 46.5, 44}, {41, 42, 43}, 0, Comparison::kWith);
   const auto out = made.scratch / "report";
   made.write(out);
-  auto page = read_file(out / "report.html");
-  const std::string watch =
-      "<script>window.faults = []; addEventListener('error', e => faults.push(e.message));"
-      "addEventListener('securitypolicyviolation', e => faults.push(e.blockedURI));</script>";
-  const std::string drive = R"(<script>
-    const said = [];
+  const std::string drive = R"(
     const theme = document.getElementById('theme'), before = getComputedStyle(document.body).backgroundColor;
     theme.click();
     said.push('theme ' + (getComputedStyle(document.body).backgroundColor !== before));
@@ -42,27 +38,15 @@ TEST_CASE("a browser runs the page's script without an error, and its controls w
     plot.dispatchEvent(new PointerEvent('pointermove', { clientX: box.left + box.width / 2, clientY: box.top + 50 }));
     said.push('readout ' + plot.parentElement.querySelector('.readout').textContent.includes('U-ViC'));
     said.push('narrow ' + (document.documentElement.scrollWidth <= innerWidth));
-    document.title = said.join(', ') + ', faults ' + faults.length + ' ' + faults.join(';');
-  </script>)";
-  page.insert(page.find("<style>"), watch);
-  page.insert(page.find("</body>"), drive);
-  uvic::formats::write_file_atomically(out / "driven.html", page);
-  const auto dump = out / "dom.html";
-  const auto command = fmt::format(
-      "timeout 60 chromium --headless --no-sandbox --disable-gpu --window-size=390,844 "
-      "--virtual-time-budget=3000 --dump-dom 'file://{}' > '{}' 2>/dev/null",
-      (out / "driven.html").string(),
-      dump.string());
-  REQUIRE(std::system(command.c_str()) == 0);
-  CHECK(
-      has(read_file(dump),
-          "<title>theme true, slider true, play true, stop true, enlarge true, close true, readout "
-          "true, narrow true, faults 0 </title>"));
+    )";
+  CHECK(driven_title(out / "report.html", drive) ==
+        "theme true, slider true, play true, stop true, enlarge true, close true, readout true, "
+        "narrow true, faults 0 ");
 }
 
 TEST_CASE("with four columns no page is wider than its window, and headers are readable",
           "[report][browser]") {
-  if (std::system("command -v chromium >/dev/null 2>&1") != 0) UVIC_SKIP("no chromium in PATH");
+  if (!has_browser()) UVIC_SKIP("no chromium in PATH");
   Comparison made({45, 46.5, 44}, {41, 42, 43}, 0, Comparison::kWith);
   for (const auto* name : {"cifar10_uvic_small_all_blocks", "elliptical, blocks 3-9"})
     made.add(name, "cog", 0.05, 340, 0.8, {50, 51, 52}, 0);
@@ -79,23 +63,15 @@ TEST_CASE("with four columns no page is wider than its window, and headers are r
   page.insert(page.find("</body>"), measure);
   uvic::formats::write_file_atomically(out / "measured.html", page);
   for (const int width : {390, 1200}) {
-    const auto dump = out / "dom.html";
     // A window has at least 500 px, a frame any width.
     uvic::formats::write_file_atomically(
         out / "framed.html",
         fmt::format("<script>addEventListener('message', e => document.title = e.data)</script>"
                     "<iframe src=measured.html width={} height=844 style='border:0'></iframe>",
                     width));
-    const auto command = fmt::format(
-        "timeout 60 chromium --headless --no-sandbox --disable-gpu --window-size=1400,900 "
-        "--virtual-time-budget=3000 --dump-dom 'file://{}' > '{}' 2>/dev/null",
-        (out / "framed.html").string(),
-        dump.string());
-    REQUIRE(std::system(command.c_str()) == 0);
-    const auto dom = read_file(dump);
-    INFO(dom.substr(dom.find("<title>"), 200));
-    CHECK(has(dom, fmt::format("fits true, wide true, window {}</title>", width)));
-    CHECK(has(dom, "<title>columns 5,"));  // the labels and four networks
+    const auto title = title_of(loaded_page(out / "framed.html", 1400, 900));
+    // The columns: the labels and four networks.
+    CHECK(title == fmt::format("columns 5, fits true, wide true, window {}", width));
   }
 }
 
