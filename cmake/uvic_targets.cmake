@@ -93,7 +93,37 @@ function(uvic_library name)
   set_target_properties(uvic_${name} PROPERTIES UNITY_BUILD ${UVIC_UNITY} UNITY_BUILD_BATCH_SIZE 8)
 endfunction()
 
-# uvic_test(NAME SOURCES ... LINK ...): binary NAME_test, one ctest entry for each of its test cases.
+# uvic_add_tests(TARGET PREFIX SOURCES...): one ctest entry for each file of tests. One for each test would load LibTorch a thousand
+# times, half a second of a core each, and train the small networks that the tests of a file share as often. A failure names the
+# test; a single one runs by TARGET "its name".
+function(uvic_add_tests target prefix)
+  set(selection)
+  if(Catch2_VERSION VERSION_LESS 3)
+    set(selection --warn NoTests) # which Catch2 3 refuses by itself
+  endif()
+  set(timeout 900)
+  if(UVIC_SANITIZE OR UVIC_COVERAGE)
+    set(timeout 3600)
+  endif()
+  set(stems)
+  foreach(source IN LISTS ARGN)
+    if(source MATCHES "_test\\.cpp$")
+      get_filename_component(stem ${source} NAME_WE)
+      if(stem IN_LIST stems)
+        message(FATAL_ERROR "${target}: two files are called ${stem}.cpp, which is how ctest selects the tests of a file; "
+                            "rename one")
+      endif()
+      list(APPEND stems ${stem})
+      string(REGEX REPLACE "_test\\.cpp$" "" name ${source})
+      add_test(NAME "${prefix}: ${name}"
+        COMMAND ${target} --filenames-as-tags "[#${stem}]~[.]" ${selection} --durations yes)
+      # Several files run at once: threads that spin while they wait would take the cores from each other.
+      set_tests_properties("${prefix}: ${name}" PROPERTIES TIMEOUT ${timeout} ENVIRONMENT OMP_WAIT_POLICY=passive)
+    endif()
+  endforeach()
+endfunction()
+
+# uvic_test(NAME SOURCES ... LINK ...): binary NAME_test and its ctest entries.
 function(uvic_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
   add_executable(${name}_test ${ARG_SOURCES})
@@ -103,7 +133,5 @@ function(uvic_test name)
   # What is tested keeps its flags; the tests themselves compile in half the time.
   target_compile_options(${name}_test PRIVATE $<$<CONFIG:Release>:-O1>)
   target_compile_definitions(${name}_test PRIVATE UVIC_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
-  # Several tests run at once: threads that spin while they wait would take the cores from each other.
-  catch_discover_tests(${name}_test TEST_PREFIX "${name}: "
-    PROPERTIES TIMEOUT 600 ENVIRONMENT OMP_WAIT_POLICY=passive)
+  uvic_add_tests(${name}_test ${name} ${ARG_SOURCES})
 endfunction()

@@ -10,11 +10,16 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "base/library_settings.h"
 #include "data/formats/image_file.h"
 #include "tests/support/scratch.h"
 
 namespace uvic::test {
 namespace {
+
+// To start anew (app/startup.h) doubles the time of a start: it is tested in threads_test.cpp, and
+// other programs find its settings made.
+[[maybe_unused]] const bool library_settings_made = base::make_library_settings();
 
 std::string slurp(const std::filesystem::path& path) {
   std::ostringstream text;

@@ -10,6 +10,10 @@
 
 namespace uvic::test {
 
+/// For the shell prefix: the program makes its library settings itself, as in a user's shell.
+constexpr const char* kOwnLibrarySettings =
+    "env -u UVIC_LIBRARY_SETTINGS -u OMP_WAIT_POLICY -u OMP_DYNAMIC -u OPENBLAS_CORETYPE";
+
 struct Outcome {
   int exit_code = 0;  ///< 128 + signal where one ended it
   std::string out, err;

@@ -1,10 +1,14 @@
 // Settings of OpenMP under which it gives fewer threads than the machine has.
+#include <fmt/format.h>
+
 #include <filesystem>
 
+#include "base/cpu.h"
 #include "tests/cli/program.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
 
+using namespace uvic;
 using namespace uvic::test;
 using Catch::Matchers::Contains;
 
@@ -19,7 +23,7 @@ TEST_CASE("training, sampling and scoring end under any setting of OpenMP", "[th
   const Scratch scratch;
   CAPTURE(setting, precision);
   const auto limited = [&](const std::vector<std::string>& words) {
-    return run_uvic(words, std::string("env ") + setting + " timeout 60");
+    return run_uvic(words, fmt::format("{} {} timeout 60", kOwnLibrarySettings, setting));
   };
   // Wide enough for products that threads share.
   const auto trained =
@@ -52,4 +56,33 @@ TEST_CASE("training, sampling and scoring end under any setting of OpenMP", "[th
 
 TEST_CASE("the number of threads is the one that OpenMP gives", "[threads]") {
   CHECK_THAT(run_uvic({"--version"}, "env OMP_THREAD_LIMIT=1").out, Contains("threads: 1"));
+}
+
+TEST_CASE("the program starts anew once, with the settings that are not the user's", "[threads]") {
+  const Scratch scratch;
+  // The environment that the last start found.
+  const auto environment = [&](const std::string& own) {
+    const auto outcome = run_script(
+        fmt::format("coproc {} {} \"$UVIC\" watch {} --port 0\n"
+                    "read -r address <&${{COPROC[0]}}; tr '\\0' '\\n' </proc/$COPROC_PID/environ\n"
+                    "kill $COPROC_PID; wait $COPROC_PID",
+                    kOwnLibrarySettings,
+                    own,
+                    quoted(scratch.path())));
+    CAPTURE(own, outcome.err);
+    CHECK_THAT(outcome.out, Contains("UVIC_LIBRARY_SETTINGS=1\n"));
+    return outcome.out;
+  };
+  const auto plain = environment("");
+  CHECK_THAT(plain, Contains("OMP_WAIT_POLICY=passive\n"));
+  CHECK_THAT(plain, !Contains("OMP_DYNAMIC"));
+  if (base::cpu_has_avx512())
+    CHECK_THAT(plain, Contains("OPENBLAS_CORETYPE=SkylakeX\n"));
+  else
+    CHECK_THAT(plain, !Contains("OPENBLAS_CORETYPE"));
+  const auto own = environment("OMP_WAIT_POLICY=active OMP_DYNAMIC=true OPENBLAS_CORETYPE=Haswell");
+  CHECK_THAT(own, Contains("OMP_WAIT_POLICY=active\n"));
+  CHECK_THAT(own, Contains("OMP_DYNAMIC=false\n"));
+  CHECK_THAT(own, Contains("OPENBLAS_CORETYPE=Haswell\n"));
+  CHECK_THAT(environment("GOMP_SPINCOUNT=9"), !Contains("OMP_WAIT_POLICY"));
 }

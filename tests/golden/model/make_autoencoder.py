@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Golden moments and images of the official autoencoder, for tests/model/latent/parity_test.cpp.
+"""Golden moments and images of the official autoencoder, for tests/model/latent/latent_parity_test.cpp.
 
     OMP_NUM_THREADS=2 /usr/bin/python3 make_autoencoder.py --uvit PATH/U-ViT > autoencoder.json
 
