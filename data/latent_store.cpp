@@ -259,7 +259,11 @@ std::unique_ptr<Dataset> open_latent_store(const std::string& source, const Data
                      "its latents are not complete yet; run the same uvic encode command again");
   }
   const auto parsed = formats::try_parse_json(formats::read_file(index));
-  if (!parsed || !parsed->is_object() || parsed->value("format", json()) != kFormat) return nullptr;
+  if (!parsed || !parsed->is_object() || parsed->value("format", json()) != kFormat) {
+    if (!is_there(moments_path(folder, 0))) return nullptr;
+    throw file_error(index.string(),
+                     "damaged: not the record of the latents next to it; copy it again");
+  }
   return std::make_unique<LatentStore>(folder);
 }
 

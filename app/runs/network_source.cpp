@@ -15,6 +15,7 @@
 #include "app/options/suggestion.h"
 #include "app/runs/run_dir.h"
 #include "app/runs/run_parts.h"
+#include "app/runs/text_encoder.h"
 #include "app/runs/weights_file.h"
 #include "base/check.h"
 #include "base/list_text.h"
@@ -93,6 +94,15 @@ std::string schedule_of(diffusion::DiffusionConfig config) {
   return text;
 }
 
+/// Features of CLIP and vectors of words may have one width, and mean nothing to each other's networks.
+void require_kind_of_text(const std::string& given, const std::string& trained_with) {
+  const bool words = trained_with == kWordEncoder;
+  base::require(given.empty() || trained_with.empty() || (given == kWordEncoder) == words,
+                "--text_encoder {}: the network was trained with {}",
+                given,
+                words ? "words, the embedded one" : trained_with);
+}
+
 }  // namespace
 
 model::NetworkPtr SampleSource::network(torch::Device device, torch::Dtype compute_dtype) const {
@@ -131,6 +141,7 @@ SampleSource open_sample_source(const std::string& run,
     encoders.require_used_by(training.model.input());
     return source;
   }
+  require_kind_of_text(encoders.text_encoder, training.encoders.text_encoder);
   training.encoders.override_with(encoders);
   base::require(
       training.encoders.is_latent() || training.model.input().channels == 3,

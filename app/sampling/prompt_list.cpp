@@ -13,6 +13,7 @@
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
 #include "data/permutation.h"
+#include "data/unicode_text.h"
 
 namespace uvic::app {
 namespace {
@@ -28,9 +29,21 @@ void require_short(const std::string& text, const std::string& file) {
         "{}: a text of {} bytes; at most {} are taken", file, text.size(), kLongestText));
 }
 
-std::vector<std::string> lines_of(const std::string& text) {
+/// What is wrong with the first prompt that is not UTF-8; empty where all are.
+std::string bad_prompt(const std::vector<std::string>& prompts) {
+  for (size_t i = 0; i < prompts.size(); ++i)
+    if (const auto bad = data::find_bad_utf8(prompts[i]))
+      return fmt::format("prompt {} is not UTF-8: byte {} is 0x{:02x}",
+                         i + 1,
+                         *bad,
+                         static_cast<unsigned char>(prompts[i][*bad]));
+  return "";
+}
+
+std::vector<std::string> lines_of_prompts(const std::string& text) {
+  const std::string mark = "\xef\xbb\xbf";  // what some editors put before UTF-8
   std::vector<std::string> lines;
-  std::istringstream stream(text);
+  std::istringstream stream(text.rfind(mark, 0) == 0 ? text.substr(mark.size()) : text);
   for (std::string line; std::getline(stream, line);) {
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
     if (!line.empty()) lines.push_back(line);
@@ -83,9 +96,15 @@ std::vector<std::vector<std::string>> captions_of_file(const std::string& file) 
 
 std::vector<std::string> read_prompts(const std::vector<std::string>& given,
                                       const std::string& file) {
-  if (file.empty()) return given;
+  if (file.empty()) {
+    const auto bad = bad_prompt(given);
+    base::require(bad.empty(), "--prompt: {}", bad);
+    return given;
+  }
   base::require(given.empty(), "--prompt, --prompts: give one of them");
-  auto prompts = lines_of(formats::read_file(file));
+  auto prompts = lines_of_prompts(formats::read_file(file));
+  if (const auto bad = bad_prompt(prompts); !bad.empty())
+    throw std::runtime_error(fmt::format("{}: {}", file, bad));
   for (const auto& prompt : prompts) require_short(prompt, file);
   if (prompts.empty())
     throw std::runtime_error(fmt::format("{}: no prompt in it; give one a line", file));

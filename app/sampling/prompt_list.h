@@ -8,8 +8,8 @@
 namespace uvic::app {
 
 /// The prompts of --prompt, or else the lines of the file --prompts that are not empty. Throws
-/// std::invalid_argument where both are given, std::runtime_error that names a file that can't be
-/// read or holds none.
+/// std::invalid_argument where both are given or a prompt is not UTF-8, std::runtime_error that names
+/// a file that can't be read, holds none, or one that is not UTF-8.
 std::vector<std::string> read_prompts(const std::vector<std::string>& given,
                                       const std::string& file);
 

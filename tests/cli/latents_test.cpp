@@ -261,6 +261,13 @@ TEST_CASE("what does not belong to the network is refused before any work", "[la
       run_uvic(text_sampling(out, words({"--prompt", "x", "--autoencoder", "absent.pth"}))),
       1,
       "absent.pth");
+  check_refused(
+      run_uvic(text_sampling(out, words({"--prompt", "x", "--text_encoder", "clip.pth"}))),
+      2,
+      "--text_encoder clip.pth: the network was trained with words, the embedded one");
+  check_refused(run_uvic(text_sampling(out, words({"--prompt", "caf\xc3"}))),
+                2,
+                "--prompt: prompt 1 is not UTF-8: byte 3 is 0xc3");
   check_refused(run_uvic(text_training(out, "procedural")), 2, "no captions");
   CHECK(!fs::exists(out));
 }

@@ -303,6 +303,10 @@ TEST_CASE("a store that is cut short or of other shapes is refused when it is op
                       formats::write_npy(path, torch::zeros({8}, torch::kInt64));
                     }),
             "do not rise"));
+  const auto halved = [](const fs::path& path) { fs::resize_file(path, fs::file_size(path) / 2); };
+  const auto emptied = [](const fs::path& path) { std::ofstream{path}; };
+  CHECK(has(refusal("index.json", halved), "index.json: damaged: not the record of the latents"));
+  CHECK(has(refusal("index.json", emptied), "index.json: damaged: not the record of the latents"));
 }
 
 TEST_CASE("batches of latents depend on seed and position, not on the workers", "[latents]") {

@@ -21,6 +21,22 @@ TEST_CASE("prompts are those given, or the lines of a file", "[prompts]") {
   CHECK_THROWS_AS(read_prompts({"a"}, file), std::invalid_argument);
   write_file_atomically(file, "\n\n");
   CHECK_THROWS_WITH(read_prompts({}, file), Contains("no prompt in it"));
+  write_file_atomically(file,
+                        "\xef\xbb\xbf"
+                        "a dog\n");  // a mark of some editors
+  CHECK(read_prompts({}, file) == std::vector<std::string>{"a dog"});
+}
+
+TEST_CASE("a prompt that is not UTF-8 is named", "[prompts]") {
+  const Scratch scratch;
+  const auto file = (scratch / "prompts.txt").string();
+  write_file_atomically(file,
+                        "caf\xc3\xa9\n\nb\xff"
+                        "d\n");
+  CHECK_THROWS_WITH(read_prompts({}, file), file + ": prompt 2 is not UTF-8: byte 1 is 0xff");
+  CHECK_THROWS_WITH(read_prompts({"a", "b", "\xc3"}, ""),
+                    "--prompt: prompt 3 is not UTF-8: byte 0 is 0xc3");
+  CHECK_THROWS_AS(read_prompts({"\xc3"}, ""), std::invalid_argument);
 }
 
 TEST_CASE("captions of MS-COCO are chosen by seed, one of each image, none twice at first",
