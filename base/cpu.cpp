@@ -19,6 +19,8 @@ bool flag(const std::string& name) {
 
 #if defined(__x86_64__)
 // __builtin_cpu_supports checks the CPU and, for wide registers, the operating system.
+bool cpu_has_pclmul() { return __builtin_cpu_supports("pclmul"); }
+
 bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 
 bool cpu_has_avx512() {
@@ -36,6 +38,7 @@ bool cpu_has_amx_bf16() {
   return has;
 }
 #else
+bool cpu_has_pclmul() { return false; }
 bool cpu_has_avx2() { return false; }
 bool cpu_has_avx512() { return false; }
 bool cpu_has_avx512_bf16() { return false; }

@@ -4,6 +4,7 @@
 
 namespace uvic::base {
 
+bool cpu_has_pclmul();       ///< products without carry, of 64 bits
 bool cpu_has_avx2();         ///< with fused multiply-add
 bool cpu_has_avx512();       ///< F, BW, VL and DQ
 bool cpu_has_avx512_bf16();  ///< the above and BF16

@@ -89,7 +89,8 @@ class ProcessGroup {
   /// [size, ...]: the tensors of all ranks, of one shape.
   torch::Tensor gather(const torch::Tensor& own);
   std::vector<std::string> gather(const std::string& own);
-  /// [n, ...]: the rows of all ranks, one rank's after the other's. Their number may differ, and be 0.
+  /// [n, ...]: the rows of all ranks, one rank's after the other's. Their number may differ, and
+  /// be 0.
   torch::Tensor gather_rows(const torch::Tensor& own);
   /// Whether it holds in any process.
   bool any(bool holds);

@@ -20,8 +20,9 @@ struct ProcessesEnded {
 ///
 /// Signals that end or stop this process are passed on, once each: the processes are in groups of
 /// their own, so that a terminal does not send them too. If this process dies, they get SIGTERM. If
-/// one of them fails, the rest has a quarter of options.timeout_sec to end, then it is killed. `say(line)` names
-/// the first process that a signal ended. The code is that of the first process that failed.
+/// one of them fails, the rest has a quarter of options.timeout_sec to end, then it is killed.
+/// `say(line)` names the first process that a signal ended. The code is that of the first process
+/// that failed.
 void launch_processes(const ProcessOptions& options,
                       const std::function<void(const std::string& line)>& say);
 

@@ -14,8 +14,7 @@ std::string shape_text(const torch::Tensor& x);   ///< "none" for an undefined t
 /// "[2, 3] float32 on cpu"
 std::string tensor_text(const torch::Tensor& x);
 std::string bytes_text(double size_bytes);  ///< "176 MB", powers of ten
-std::string printable_text(
-    std::string_view
-        text);  ///< control characters become '?', so that a file cannot control the terminal
+/// Control characters become '?', so that a file cannot control the terminal.
+std::string printable_text(std::string_view text);
 
 }  // namespace uvic::base

@@ -133,46 +133,64 @@ base::Table<DataSource>& data_sources() {
       {
           {"procedural",
            "ten classes of shapes on textured grounds, made on the fly (procedural:7 for seed 7)",
+           "procedural",
            /*labelled=*/true,
            open_procedural},
           {"procedural-text",
            "the same with captions, without some combinations of shape and colour "
            "(procedural-text:unseen has only those, procedural-text:colour labels by colour)",
+           "procedural-text",
            /*labelled=*/true,
            open_procedural_text},
           {"cifar10",
            "the folder of CIFAR-10's binary version (PATH:test for its test part)",
+           "CIFAR-10's binary folder",
            /*labelled=*/true,
            open_cifar10},
           {"latents",
            "the folder of latents that uvic encode writes",
+           "a folder of uvic encode",
            /*labelled=*/true,
-           open_latent_store},
+           open_latent_store,
+           /*is_latent=*/true},
           {"features",
            "a feature folder of the official code, ImageNet's or MS-COCO's (PATH:val for its "
            "validation part)",
+           "a feature folder of the official code",
            /*labelled=*/true,
-           open_feature_folder},
+           open_feature_folder,
+           /*is_latent=*/true},
           {"imagenet",
            "ImageNet as it is distributed, with LOC_synset_mapping.txt (PATH:val for its "
            "validation part)",
+           "ImageNet's folder",
            /*labelled=*/true,
            open_imagenet_part},
           {"folder",
            "a folder of PNG, JPEG, WebP or BMP files, a subfolder for each class or none",
+           "a folder of images",
            /*labelled=*/true,
            open_folder},
           {"tar",
            "a tar archive or a brace range of them (train-{0000..0146}.tar) as WebDataset packs "
            "them, classes in KEY.cls",
+           "tars of images",
            /*labelled=*/true,
            open_tars},
           {"zip",
            "a zip archive of the same, or with EDM's dataset.json",
+           "a zip of images",
            /*labelled=*/true,
            open_zip},
       });
   return sources;
+}
+
+std::string data_source_list(bool latents) {
+  std::vector<std::string> all;
+  for (const auto& source : data_sources())
+    if (source.is_latent == latents) all.emplace_back(source.give);
+  return fmt::format("{}", fmt::join(all, ", "));
 }
 
 void DatasetOptions::validate() const {
@@ -216,9 +234,10 @@ std::unique_ptr<Dataset> open_dataset(const std::string& source, const DatasetOp
   for (const auto& kind : data_sources())
     if (auto dataset = kind.open(source, options)) return dataset;
   throw std::runtime_error(
-      fmt::format("{}: no such file or folder; give a folder, zip or tar archive of images, the "
-                  "folder of CIFAR-10's binary version, or the word procedural",
-                  split_part(source).path.string()));
+      fmt::format("{}: no such file or folder; give one of: {}; or latents: {}",
+                  split_part(source).path.string(),
+                  data_source_list(),
+                  data_source_list(/*latents=*/true)));
 }
 
 }  // namespace uvic::data

@@ -117,11 +117,17 @@ class Dataset : public Examples {
 struct DataSource {
   const char* name;
   const char* help;
-  bool labelled;  ///< may carry labels
+  const char* give;  ///< what to give as --data, in a few words, for lists of all sources
+  bool labelled;     ///< may carry labels
   /// Null where `source` is not of this kind. Throws where it is, and can't be opened.
   std::unique_ptr<Dataset> (*open)(const std::string& source, const DatasetOptions& options);
+  bool is_latent = false;  ///< holds latents, or what a network of latents is conditioned on
 };
 base::Table<DataSource>& data_sources();
+
+/// "procedural, CIFAR-10's binary folder, a folder of images": what to give for images, or for
+/// latents.
+std::string data_source_list(bool latents = false);
 
 /// Opens by content, the first row of data_sources() that recognises it: the word "procedural"
 /// ("procedural:7" for seed 7), a folder of images (a subfolder per class, or flat), a zip of

@@ -10,6 +10,7 @@
 #include "data/formats/json.h"
 #include "data/formats/safetensors.h"
 #include "data/formats/sha256.h"
+#include "data/pixel_range.h"
 
 namespace uvic::metrics {
 namespace {
@@ -105,7 +106,7 @@ EmbeddedNetImpl::Output EmbeddedNetImpl::describe(const torch::Tensor& x) {
 }
 
 torch::Tensor embedded_input(const torch::Tensor& images) {
-  auto x = images.to(torch::kFloat32) / 127.5 - 1;
+  auto x = data::to_network_range(images);
   if (x.size(2) != kEmbeddedImageSize || x.size(3) != kEmbeddedImageSize)
     x = torch::_upsample_bilinear2d_aa(x, {kEmbeddedImageSize, kEmbeddedImageSize}, false);
   return x;

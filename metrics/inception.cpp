@@ -207,7 +207,7 @@ class InceptionExtractor : public FeatureExtractor {
       : network_(std::move(network)),
         sha256_(std::move(sha256)),
         options_(options),
-        protocol_(inception_protocol(options.protocol)),
+        protocol_(inception_protocols().at(options.protocol)),
         dtype_(dtype) {}
 
   std::string name() const override {
@@ -261,7 +261,7 @@ std::unique_ptr<FeatureExtractor> make_inception(const std::map<std::string, Ten
   if (options.precision != "fp32" && options.precision != "bf16")
     throw std::invalid_argument(
         fmt::format("inception: precision = {}; want fp32 or bf16", options.precision));
-  inception_protocol(options.protocol);
+  inception_protocols().at(options.protocol);
   torch::NoGradGuard no_grad;
   const auto dtype = options.precision == "bf16" ? torch::kBFloat16 : torch::kFloat32;
   return std::make_unique<InceptionExtractor>(

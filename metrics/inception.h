@@ -15,8 +15,8 @@
 namespace uvic::metrics {
 
 struct InceptionOptions {
-  std::string protocol =
-      "pytorch-fid";  ///< pytorch-fid | tf1 | clean: how images come to 299 x 299
+  /// A row of inception_protocols(): how images come to 299 x 299.
+  std::string protocol = "pytorch-fid";
   int64_t dimensions =
       2048;  ///< 64 | 192 | 768 | 2048: after which pooling stage features are taken
   std::string precision = "fp32";  ///< fp32 | bf16

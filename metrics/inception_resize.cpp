@@ -1,12 +1,8 @@
 #include "metrics/inception_resize.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -14,14 +10,6 @@ namespace uvic::metrics {
 namespace {
 
 constexpr int64_t kSize = kInceptionImageSize;
-
-constexpr InceptionProtocol kProtocols[] = {
-    {"pytorch-fid",
-     "bilinear to 299x299 between pixel centres, no antialiasing (PyTorch)",
-     pytorch_fid_input},
-    {"tf1", "bilinear to 299x299 from pixel corners, no antialiasing (TensorFlow 1)", tf1_input},
-    {"clean", "antialiased bicubic to 299x299 (Pillow, float)", clean_input},
-};
 
 /// Where each of the 299 output pixels of one axis samples its input: between pixels lo and hi.
 struct BilinearAxis {
@@ -187,17 +175,22 @@ torch::Tensor clean_input(const torch::Tensor& images) {
   return out.to(images.device());
 }
 
-std::vector<std::string> inception_protocol_names() {
-  std::vector<std::string> names;
-  for (const auto& protocol : kProtocols) names.emplace_back(protocol.name);
-  return names;
-}
-
-const InceptionProtocol& inception_protocol(const std::string& name) {
-  for (const auto& protocol : kProtocols)
-    if (name == protocol.name) return protocol;
-  throw std::invalid_argument(fmt::format(
-      "unknown protocol {}; known: {}", name, fmt::join(inception_protocol_names(), ", ")));
+base::Table<InceptionProtocol>& inception_protocols() {
+  static base::Table<InceptionProtocol> protocols(
+      "protocol",
+      {{"pytorch-fid",
+        "PyTorch's bilinear",
+        "bilinear to 299x299 between pixel centres, no antialiasing (PyTorch)",
+        pytorch_fid_input},
+       {"tf1",
+        "TensorFlow 1's, as torch-fidelity and ADM",
+        "bilinear to 299x299 from pixel corners, no antialiasing (TensorFlow 1)",
+        tf1_input},
+       {"clean",
+        "antialiased, as clean-fid",
+        "antialiased bicubic to 299x299 (Pillow, float)",
+        clean_input}});
+  return protocols;
 }
 
 }  // namespace uvic::metrics

@@ -4,25 +4,22 @@
 
 #include <torch/torch.h>
 
-#include <string>
-#include <vector>
+#include "base/table.h"
 
 namespace uvic::metrics {
 
 constexpr int64_t kInceptionImageSize = 299;  // px
 
-/// A way to make the network's input from images: its name in options, words for reports, the
-/// definition.
+/// A way to make the network's input from images.
 struct InceptionProtocol {
   const char* name;
-  const char* resize;
+  const char* help;
+  const char* resize;  ///< for reports and statistics
   torch::Tensor (*input)(
       const torch::Tensor& images);  ///< uint8 [N, 3, H, W] -> float32 [N, 3, 299, 299]
 };
 
-/// The protocol of that name; the error for an unknown one lists the known.
-const InceptionProtocol& inception_protocol(const std::string& name);
-std::vector<std::string> inception_protocol_names();
+base::Table<InceptionProtocol>& inception_protocols();
 
 /// Bilinear between pixel centres, no antialiasing, then 2x - 1 with x in [0, 1].
 /// Source: pytorch-fid, inception.py.

@@ -20,6 +20,7 @@ struct NetworkKind {
   const char* help;
   const char* mark;     ///< the name of a tensor that every checkpoint of this kind contains
   const char* section;  ///< of NetworkConfig; "": the options outside sections
+  std::string (*attention)(const NetworkConfig&);  ///< its row of attention_kinds(); "": none
   NetworkPtr (*make)(const NetworkConfig&);
   void (*validate)(const NetworkConfig&);
   NetworkInput (*input)(const NetworkConfig&);
@@ -41,6 +42,7 @@ NetworkKind small_network(const char* name, const char* help, const char* mark) 
           help,
           mark,
           "small",
+          [](const NetworkConfig&) { return std::string(); },
           [](const NetworkConfig& c) -> NetworkPtr { return std::make_shared<Impl>(c.small); },
           [](const NetworkConfig& c) { kArchitecture.validate(c.small); },
           [](const NetworkConfig& c) { return input_of(c.small); },
@@ -78,6 +80,7 @@ base::Table<NetworkKind>& kinds() {
            "U-ViT and U-ViC",
            "patch_embed.proj.weight",
            "",
+           [](const NetworkConfig& c) { return c.uvit.attention; },
            [](const NetworkConfig& c) -> NetworkPtr { return std::make_shared<UViTImpl>(c.uvit); },
            [](const NetworkConfig& c) { c.uvit.validate(); },
            [](const NetworkConfig& c) { return input_of(c.uvit); },
@@ -99,6 +102,7 @@ base::Table<NetworkKind>& kinds() {
            "decoder-only language model: Llama and Cogformer",
            "model.embed_tokens.weight",
            "decoder_lm",
+           [](const NetworkConfig& c) { return c.decoder_lm.attention; },
            [](const NetworkConfig& c) -> NetworkPtr {
              return std::make_shared<DecoderLMImpl>(c.decoder_lm);
            },
@@ -187,10 +191,7 @@ void apply_hints(const ShapeHints& hints, bool is_guessed, ConfigGuess& guess) {
 std::string network_section(const std::string& kind) { return kinds().at(kind).section; }
 
 std::string attention_name(const NetworkConfig& config) {
-  const auto section = network_section(config.kind);
-  return section.empty()           ? config.uvit.attention
-         : section == "decoder_lm" ? config.decoder_lm.attention
-                                   : "";
+  return kind_of(config).attention(config);
 }
 
 bool works_on_images(const NetworkConfig& config) {

@@ -151,7 +151,7 @@ std::vector<json> baselines_of(const ComparisonScores& scoring,
     write_real_images_of(*held_out, samples, real);
     baselines.push_back(scoring.of_held_out(*held_out));
     baselines.back()["name"] = "real, held out";
-    baselines.back()["pictures"] = real.string();
+    baselines.back()["images_folder"] = real.string();
     stop_if_asked();
   }
   baselines.push_back(scoring.of_noise());

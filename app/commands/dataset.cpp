@@ -60,9 +60,9 @@ class Subset : public data::Dataset {
 };
 
 /// The images that can be decoded; the others are named on stderr.
-std::vector<int64_t> find_good(const data::Dataset& pictures) {
+std::vector<int64_t> find_good(const data::Dataset& images) {
   constexpr int64_t kAtOnce = 256;
-  const int64_t total = pictures.size(), side = pictures.image_size();
+  const int64_t total = images.size(), side = images.image_size();
   std::vector<std::string> faults(static_cast<size_t>(total));
   base::CountProgress progress("checked", "images");
   for (int64_t begin = 0; begin < total; begin += kAtOnce) {
@@ -70,7 +70,7 @@ std::vector<int64_t> find_good(const data::Dataset& pictures) {
     base::parallel_for(count, 0, [&](int64_t i) {
       std::vector<uint8_t> planes(static_cast<size_t>(3 * side * side));
       try {
-        pictures.read(begin + i, planes.data());
+        images.read(begin + i, planes.data());
       } catch (const std::runtime_error& error) {
         faults[static_cast<size_t>(begin + i)] = error.what();
       }
@@ -153,20 +153,20 @@ DatasetResult run_dataset(const DatasetCommandOptions& options) {
   if (opening.image_size == 0) opening.image_size = size_of_all(options.source, opening);
   auto opened = metrics::open_images(options.source, opening);
   if (options.captions) opened.images = data::open_captioned_dataset(options.source, opening);
-  const auto& pictures = *opened.images;
+  const auto& images = *opened.images;
 
   std::vector<int64_t> indices;
   if (options.skip_bad) {
-    indices = find_good(pictures);
+    indices = find_good(images);
   } else {
-    for (int64_t i = 0; i < pictures.size(); ++i) indices.push_back(i);
+    for (int64_t i = 0; i < images.size(); ++i) indices.push_back(i);
   }
   DatasetResult result;
   const auto found = static_cast<int64_t>(indices.size());
-  result.left_out = pictures.size() - found;
+  result.left_out = images.size() - found;
   if (found == 0)
     throw std::runtime_error(
-        fmt::format("{}: none of {} images can be decoded", options.source, pictures.size()));
+        fmt::format("{}: none of {} images can be decoded", options.source, images.size()));
   if (options.num_images > found)
     throw std::invalid_argument(fmt::format(
         "--num_images {}: {} has {} images", options.num_images, options.source, found));
@@ -177,7 +177,7 @@ DatasetResult run_dataset(const DatasetCommandOptions& options) {
           indices[static_cast<size_t>(base::spread_index(i, options.num_images, found))]);
     indices = std::move(spread);
   }
-  const Subset chosen(pictures, std::move(indices));
+  const Subset chosen(images, std::move(indices));
   const base::CountProgress progress("written", "images");
   if (fs::path(options.out).extension() == ".tar")
     data::write_dataset_tars(chosen, outputs, progress);
@@ -186,7 +186,7 @@ DatasetResult run_dataset(const DatasetCommandOptions& options) {
   for (const auto& path : outputs)  // a device has no size
     if (std::error_code error; fs::is_regular_file(path, error))
       result.bytes += fs::file_size(path);
-  result.notes = pictures.notes();
+  result.notes = images.notes();
   result.finished = true;
   result.images = chosen.size();
   result.classes = static_cast<int64_t>(chosen.class_names().size());
@@ -203,8 +203,7 @@ void add_dataset_command(CLI::App& app) {
   command
       ->add_option("SOURCE",
                    options->source,
-                   "A folder, zip or tars of images, an array of them (.npz, .npy), CIFAR-10's "
-                   "binary folder, procedural")
+                   fmt::format("Images: {}, an array (.npz, .npy)", data::data_source_list()))
       ->required();
   command
       ->add_option("OUT",

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "app/options/options.h"
+#include "metrics/extractor_kinds.h"
 
 namespace uvic::app {
 
@@ -15,11 +16,10 @@ inline void add_extractor_alias(CLI::App& command, std::string& extractor) {
   auto* original = command.get_option("--extractor");
   auto* alias = command.add_option("--score_extractor", extractor)->capture_default_str();
   alias->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)->excludes(original);
-  detail::describe(*alias,
-                   "score_extractor",
-                   base::Field{"The same as --extractor, by the name that uvic train has for it",
-                               {{"embedded", "FD"}, {"inception", "FID"}}}
-                       .or_else());
+  detail::describe(
+      *alias,
+      "score_extractor",
+      metrics::extractor_field("The same as --extractor, by the name that uvic train has for it"));
 }
 
 }  // namespace uvic::app

@@ -10,6 +10,7 @@
 
 #include "app/report/number_table.h"
 #include "base/field.h"
+#include "metrics/extractor_kinds.h"
 
 namespace uvic::app {
 
@@ -80,11 +81,7 @@ struct SweepOptions {
           num_ref,
           Field{"Use that many reference images; 0: all, at most 10000",
                 base::from(0, base::kMostCount)});
-    visit("extractor",
-          extractor,
-          Field{"Feature network of the distance: a TorchScript file FILE.pt, or",
-                {{"embedded", "FD"}, {"inception", "FID"}}}
-              .or_else());
+    visit("extractor", extractor, metrics::extractor_field("Feature network of the distance"));
     visit("inception", inception, Field{"Path of the FID Inception weights"}.advanced());
     visit("batch_size",
           batch_size,

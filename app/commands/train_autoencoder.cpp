@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "app/commands/test_set.h"
 #include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "app/runs/version.h"
@@ -30,14 +31,6 @@ namespace {
 using base::Clock;
 
 fs::path state_of(const std::string& out) { return out + ".state"; }
-
-std::unique_ptr<data::Dataset> open_test_set(const TrainAutoencoderOptions& options) {
-  auto dataset = options.dataset;
-  if (!options.test.empty()) return data::open_dataset(options.test, dataset);
-  if (options.data != "procedural") return nullptr;
-  ++dataset.procedural_seed;
-  return data::open_dataset("procedural", dataset);
-}
 
 /// What a state belongs to: every option that the weights depend on, and the images.
 std::string recipe_of(TrainAutoencoderOptions options, const data::Dataset& dataset) {
@@ -229,7 +222,7 @@ TrainAutoencoderResult run_train_autoencoder(const TrainAutoencoderOptions& opti
   formats::check_output_file(options.out, options.overwrite);
   formats::check_writable_file(state_of(options.out));
   const auto dataset = data::open_dataset(options.data, options.dataset);
-  const auto test = open_test_set(options);
+  const auto test = open_test_set(options.test, options.data, options.dataset);
   auto config = options.model.config();
   AutoencoderTraining training(
       config, options.optimizer, options.kl_weight, static_cast<uint64_t>(options.seed), device);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "app/commands/test_set.h"
 #include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "base/clock.h"
@@ -34,14 +35,6 @@ double accuracy(const metrics::FeatureExtractor& extractor,
   return static_cast<double>(right) / static_cast<double>(count);
 }
 
-std::unique_ptr<data::Dataset> open_test_set(const TrainFeaturesOptions& options) {
-  auto dataset = options.dataset;
-  if (!options.test.empty()) return data::open_dataset(options.test, dataset);
-  if (options.data != "procedural") return nullptr;
-  ++dataset.procedural_seed;
-  return data::open_dataset("procedural", dataset);
-}
-
 }  // namespace
 
 void TrainFeaturesOptions::validate() const {
@@ -56,7 +49,7 @@ TrainFeaturesResult run_train_features(const TrainFeaturesOptions& options) {
   options.validate();
   base::set_up_process(options.threads);
   const auto dataset = data::open_dataset(options.data, options.dataset);
-  const auto test = open_test_set(options);
+  const auto test = open_test_set(options.test, options.data, options.dataset);
   if (test && test->class_names() != dataset->class_names())
     throw std::invalid_argument(
         fmt::format("{} and {} have different classes", dataset->describe(), test->describe()));

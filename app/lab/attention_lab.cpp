@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <mutex>
 
 #include "app/lab/gradients.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/parallel.h"
 #include "base/process.h"
 #include "data/pixel_range.h"
@@ -14,12 +14,8 @@
 namespace uvic::app {
 namespace {
 
+using base::Clock;
 using model::BlockView;
-using std::chrono::steady_clock;
-
-double seconds_since(steady_clock::time_point begin) {
-  return std::chrono::duration<double>(steady_clock::now() - begin).count();
-}
 
 int64_t head_count() { return static_cast<int64_t>(model::head_statistics().size()); }
 int64_t block_count() { return static_cast<int64_t>(model::block_statistics().size()); }
@@ -232,13 +228,13 @@ LabResult look_at_attention(model::Network& network,
         return network.forward(example.x_t, example.network_time, batch.condition);
       };
       if (begin == 0) {
-        const auto start = steady_clock::now();
+        const auto start = Clock::now();
         predict();
-        result.plain_seconds += seconds_since(start) * static_cast<double>(settings.images) /
+        result.plain_seconds += base::seconds_since(start) * static_cast<double>(settings.images) /
                                 static_cast<double>(count);
       }
       Collector seen(network.input(), count, begin == 0, settings.maps);
-      const auto start = steady_clock::now();
+      const auto start = Clock::now();
       torch::Tensor prediction;
       {
         const model::ProbeScope scope(&seen);
@@ -250,7 +246,7 @@ LabResult look_at_attention(model::Network& network,
       const auto losses = examples.losses(prediction, example);
       for (int64_t i = 0; i < count; ++i)
         result.loss.add(static_cast<int64_t>(time), losses[i].item<double>());
-      result.seconds += seconds_since(start);
+      result.seconds += base::seconds_since(start);
       if (begin == 0) add_maps(result, settings, time, examples, batch, example, seen);
       progress(done += count);
     }

@@ -167,8 +167,8 @@ json neighbours_view(const json& entries) {
     const double median = found["median_distance"];
     auto text = fmt::format(
         "{} samples compared with {} training images. Median distance to the nearest: {}",
-        found["pictures"].get<int64_t>(),
-        found["training_pictures"].get<int64_t>(),
+        found["images"].get<int64_t>(),
+        found["training_images"].get<int64_t>(),
         base::significant(median, 3));
     if (const auto& real = value_at(found, "/held_out_median_distance");
         real.is_number() && real.get<double>() > 0)

@@ -188,7 +188,7 @@ std::vector<Sheet> make_sheets(const SheetPlan& plan, const json& data) {
   for (size_t i = 0; i < data["entries"].size(); ++i)
     add(data["entries"][i]["name"], i + 1, data["entries"][i]["samples_folder"]);
   for (const auto& baseline : data["baselines"])
-    add(baseline["name"], 0, baseline["score"].value("pictures", ""));
+    add(baseline["name"], 0, baseline["score"].value("images_folder", ""));
   return sheets;
 }
 

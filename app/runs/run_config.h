@@ -1,6 +1,9 @@
 // The config of a run: what `uvic train` is asked for and config.toml records.
 #pragma once
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -12,6 +15,7 @@
 #include "diffusion/diffusion_config.h"
 #include "diffusion/guidance.h"
 #include "diffusion/sampler.h"
+#include "metrics/extractor_kinds.h"
 #include "model/network_config.h"
 
 namespace uvic::app {
@@ -155,13 +159,12 @@ struct RunConfig {
     using base::Field;
     using base::from;
     constexpr double kMost = base::kMostCount;
-    visit(
-        "data",
-        data,
-        Field{
-            "Training images: procedural, a folder, a zip, CIFAR-10's binary folder; or latents: a "
-            "folder of uvic encode, a feature folder of the official code; or sequences: text, "
-            "token arrays, a task such as nt or iarc"});
+    visit("data",
+          data,
+          Field{"Training images: " + data::data_source_list() +
+                "; or latents: " + data::data_source_list(/*latents=*/true) +
+                "; or sequences: text, token arrays (.npy, .bin), or a task: " +
+                fmt::format("{}", fmt::join(data::sequence_tasks().names(), ", "))});
     visit("out",
           out,
           Field{"Folder of the run; the same command, or --out alone, resumes what it holds"});
@@ -273,10 +276,7 @@ struct RunConfig {
           Field{"Samples generated for a score during training", from(2, 4294967296.0)}.advanced());
     visit("score_extractor",
           score_extractor,
-          Field{"Feature network of the scores: a TorchScript file FILE.pt (gives FD), or",
-                {{"embedded", "FD"}, {"inception", "FID"}}}
-              .or_else()
-              .advanced());
+          metrics::extractor_field("Feature network of the scores").advanced());
     visit("inception", inception, Field{"Path of the FID Inception weights"}.advanced());
     visit("memory", memory, Field{"First print what the run will hold in memory, part by part"});
     visit("dry_run",

@@ -7,19 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "metrics/extractor_kinds.h"
 #include "metrics/features.h"
 #include "metrics/statistics.h"
 
 namespace uvic::app {
 
-struct ExtractorChoice {
-  std::string name = "embedded";  ///< embedded | inception | a TorchScript file FILE.pt
-  std::string weights;            ///< embedded: its weights; empty: those of assets/
-  std::string inception;          ///< inception: path of its weights
-  std::string protocol = "pytorch-fid";
-  int64_t dimensions = 2048;
-  std::string precision = "fp32";
-};
+using metrics::ExtractorChoice;
 
 /// Throws std::invalid_argument on an option that no such network has, and what the loaders throw.
 std::unique_ptr<metrics::FeatureExtractor> open_extractor(const ExtractorChoice& choice,

@@ -78,10 +78,10 @@ void FidOptions::validate() const {
   base::require(run.empty() || num_images == 0, "--num_images: of --run, --seeds says how many");
   base::require(!ref.empty() || !save_stats.empty() || !save_features.empty(),
                 "fid: --ref is missing; give a reference, or --save_stats to make one");
-  base::require(
-      extractor == "embedded" || extractor == "inception" ||
-          std::filesystem::path(extractor).extension() == ".pt",
-      fmt::format("--extractor {}: embedded, inception or a TorchScript file (.pt)", extractor));
+  base::require(metrics::is_extractor_name(extractor),
+                fmt::format("--extractor {}: give one of {}, or a TorchScript file (.pt)",
+                            extractor,
+                            fmt::join(metrics::extractor_kinds().names(), ", ")));
   base::require(precision == "fp32" || (precision == "bf16" && extractor == "inception"),
                 fmt::format("--precision {}: fp32, or bf16 with the Inception network", precision));
   base::require(weights.empty() || extractor == "embedded",

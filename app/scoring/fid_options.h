@@ -9,6 +9,8 @@
 #include "data/dataset.h"
 #include "diffusion/guidance.h"
 #include "diffusion/sampler.h"
+#include "metrics/extractor_kinds.h"
+#include "metrics/inception_resize.h"
 
 namespace uvic::app {
 
@@ -63,11 +65,11 @@ struct FidOptions {
         Field{"Reference: images as for --images, statistics (.npz with mu and sigma; m, s; mean, "
               "cov; ADM's reference batches) or features (.npy); FILE.npz:NAME chooses an array; "
               "empty with --run: what the run scores against"});
-    visit(
-        "images",
-        images,
-        Field{"Images to score: a folder, a zip, an array (.npz, .npy), CIFAR-10's binary folder, "
-              "procedural; or statistics or features; only the extractor resizes an image"});
+    visit("images",
+          images,
+          Field{"Images to score: " + data::data_source_list() +
+                ", an array (.npz, .npy); or statistics or features; only the extractor resizes an "
+                "image"});
     visit("run",
           run,
           Field{"Instead of --images: generate the images from this run folder while they are "
@@ -102,11 +104,7 @@ struct FidOptions {
           sample_precision,
           base::precision_field("Precision of the network of --run").advanced());
     guidance.fields(visit);
-    visit("extractor",
-          extractor,
-          Field{"Feature network: embedded (gives FD), a TorchScript file FILE.pt (gives FD), or",
-                {{"embedded", "FD"}, {"inception", "FID"}}}
-              .or_else());
+    visit("extractor", extractor, metrics::extractor_field("Feature network"));
     visit("weights",
           weights,
           Field{"Weights of an embedded network other than the shipped one, from uvic "
@@ -115,10 +113,7 @@ struct FidOptions {
     visit("inception", inception, Field{"Path of pt_inception-2015-12-05-6726825d.pth"});
     visit("protocol",
           protocol,
-          Field{"How images are resized for Inception",
-                {{"pytorch-fid", "PyTorch's bilinear"},
-                 {"tf1", "TensorFlow 1's, as torch-fidelity and ADM"},
-                 {"clean", "antialiased, as clean-fid"}}});
+          Field{"How images are resized for Inception", metrics::inception_protocols().choices()});
     visit("dimensions",
           dimensions,
           Field{"Inception's features: 2048 | 768 | 192 | 64", base::from(64, 2048)}.advanced());

@@ -8,6 +8,7 @@
 #include "app/runs/latent_space.h"
 #include "app/scoring/extractors.h"
 #include "app/scoring/kept_result.h"
+#include "app/scoring/nearest_training.h"
 #include "base/process.h"
 #include "base/progress_line.h"
 #include "data/formats/make_folder.h"
@@ -40,7 +41,7 @@ json Memorisation::of(const fs::path& samples, const std::string& name) {
                     {"held_out", held_out_ ? held_out_->fingerprint() : ""}};
   const auto file = folder_ / (name + ".json");
   if (!fs::exists(sheet)) fs::remove(file);  // half an answer
-  auto found = kept_or_new(file, key, [&] {
+  auto found = with_current_names(kept_or_new(file, key, [&] {
     base::say_progress("compare: nearest training images of " + name);
     load();
     const auto generated = metrics::open_images(samples.string(), training_.dataset);
@@ -49,7 +50,7 @@ json Memorisation::of(const fs::path& samples, const std::string& name) {
       value["held_out_median_distance"] =
           features_->compare(*held_out_, kNearestQueries).at("median_distance");
     return value;
-  });
+  }));
   found["sheet"] = sheet.string();
   return found;
 }

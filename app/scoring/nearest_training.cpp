@@ -118,10 +118,21 @@ nlohmann::json TrainingFeatures::compare(const data::Dataset& images,
     formats::make_folder(sheet.parent_path());
     formats::write_png(sheet, image_grid(tiles, options));
   }
-  return {{"pictures", count},
-          {"training_pictures", features_.size(0)},
+  return {{"images", count},
+          {"training_images", features_.size(0)},
           {"median_distance", least.median().item<double>()},
           {"least_distance", least.min().item<double>()}};
+}
+
+nlohmann::json with_current_names(nlohmann::json found) {
+  constexpr std::pair<const char*, const char*> kRenamed[] = {
+      {"pictures", "images"}, {"training_pictures", "training_images"}};
+  for (const auto& [old, current] : kRenamed)
+    if (const auto it = found.find(old); it != found.end()) {
+      found[current] = *it;
+      found.erase(it);
+    }
+  return found;
 }
 
 }  // namespace uvic::app

@@ -35,7 +35,7 @@ class TrainingFeatures {
                    bool mirrored);
 
   /// Distances from `count` images, spread evenly over the set, to their nearest training image
-  /// (or its mirror image, where training saw those): "pictures" and "training_pictures" (how many
+  /// (or its mirror image, where training saw those): "images" and "training_images" (how many
   /// of each), "median_distance", "least_distance". With a `sheet`, writes there as PNG the eight
   /// closest images, most suspicious first, a row each: the image, then its four nearest training
   /// images.
@@ -50,5 +50,8 @@ class TrainingFeatures {
   std::vector<int64_t> indices_;
   torch::Tensor features_;  // [M, D], of those
 };
+
+/// What compare() returned, as earlier versions kept it: "pictures" and "training_pictures" renamed.
+nlohmann::json with_current_names(nlohmann::json found);
 
 }  // namespace uvic::app

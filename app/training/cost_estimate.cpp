@@ -3,14 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <fstream>
-#include <numeric>
-#include <vector>
 
 #include "app/runs/keep_rule.h"
 #include "app/runs/latent_space.h"
-#include "app/sampling/generate.h"
 #include "app/scoring/extractors.h"
 #include "app/training/memory_estimate.h"
 #include "app/training/objective.h"
@@ -24,67 +20,9 @@
 namespace uvic::app {
 namespace {
 
-using base::Clock;
-
 constexpr int64_t kImages = 16;  // a few of every shard, whatever the batch
 constexpr double kFloatBytes = 4;
 constexpr double kPngShare = 0.75;  // of the bytes of the pixels, as of photographs
-
-template <class Work>
-double second_call_sec(Work&& work) {
-  work();
-  const auto begin = Clock::now();
-  work();
-  return base::seconds_since(begin);
-}
-
-/// Examples of noise in the shapes that the network takes: pixels, moments of latents or tokens.
-data::Batch noise_batch(const RunConfig& config, int64_t count, torch::Device device) {
-  const auto input = config.model.input();
-  const auto generator = at::detail::createCPUGenerator(/*seed=*/0);
-  const auto integers = [&](int64_t below, std::vector<int64_t> shape) {
-    return torch::randint(below, shape, generator, torch::kInt64);
-  };
-  data::Batch batch;
-  batch.labels = torch::full({count}, input.takes_classes() ? 0 : -1, torch::kInt64);
-  batch.positions = torch::arange(count);
-  if (config.is_of_sequences()) {
-    const auto length = config.tokens.length > 0 ? config.tokens.length : input.length;
-    batch.sequences = integers(input.vocabulary, {count, length});
-    batch.targets = integers(input.vocabulary, {count, length});
-    return batch.to(device);
-  }
-  if (config.encoders.is_latent())
-    batch.images = torch::zeros({count, 2 * input.channels, input.size, input.size});
-  else
-    batch.images = integers(256, {count, input.channels, input.size, input.size}).to(torch::kUInt8);
-  if (input.takes_context())
-    batch.contexts = torch::zeros({count, input.context_tokens, input.context_dim});
-  batch.other_images = batch.images, batch.other_labels = batch.labels;
-  return batch.to(device);
-}
-
-/// All evaluations of a sample, from a few: their number is known. What an autoencoder decodes is
-/// left out.
-double sampling_sec(const RunConfig& config, model::Network& network, int64_t images) {
-  const auto input = config.model.input();
-  diffusion::SamplerConfig sampler;
-  sampler.steps = 2;
-  GenerationSettings few{config.diffusion, sampler, config.guidance},
-      all{config.diffusion, config.sample, config.guidance};
-  GenerationRequest request;
-  request.seeds.resize(static_cast<size_t>(images));
-  std::iota(request.seeds.begin(), request.seeds.end(), 0);
-  request.labels = labels_in_turn(request.seeds, all_classes(input, config.label_dropout > 0));
-  if (input.takes_context()) {
-    few.empty_context = torch::zeros({input.context_tokens, input.context_dim});
-    request.contexts = few.empty_context.expand({images, -1, -1});
-  }
-  const double of_few = second_call_sec([&] { generate(network, few, request); });
-  return of_few / static_cast<double>(images) *
-         static_cast<double>(std::max<int64_t>(1, all.evaluations())) /
-         static_cast<double>(few.evaluations());
-}
 
 /// Of an image as the network makes them, with a pass of the extractor on every thread.
 double features_sec(const RunConfig& config, torch::Device device) {
@@ -94,7 +32,7 @@ double features_sec(const RunConfig& config, torch::Device device) {
   const auto generator = at::detail::createCPUGenerator(/*seed=*/0);
   const auto noise =
       torch::randint(256, {images, 3, side, side}, generator, torch::kInt64).to(torch::kUInt8);
-  return second_call_sec([&] { extractor->extract(noise); }) / static_cast<double>(images);
+  return base::second_call_sec([&] { extractor->extract(noise); }) / static_cast<double>(images);
 }
 
 /// How often something is due between two counts of images: at each multiple of `interval`, and at
@@ -139,17 +77,17 @@ std::optional<ImageCost> measure_cost(const RunConfig& config, torch::Device dev
   state.model->set_compute_dtype(dtype);
   state.ema->set_compute_dtype(dtype);
   state.ema->eval();
-  const auto batch = noise_batch(config, images, device);
   ObjectiveInputs inputs;
   if (const auto input = config.model.input(); input.takes_context())
     inputs.empty_context = torch::zeros({input.context_tokens, input.context_dim}).to(device);
   const auto objective = make_objective(config, inputs);
+  const auto batch = objective->noise_batch(images).to(device);
   const auto synchronize = [&] {
     if (device.is_cuda()) state.parameters.front().sum().item<float>();
   };
   ImageCost cost;
   cost.training_sec =
-      second_call_sec([&] {
+      base::second_call_sec([&] {
         OptimizerStep update;
         update.number = state.step + 1;
         add_gradients(*objective, *state.model, state.parameters, batch, {1, config.shards});
@@ -157,9 +95,8 @@ std::optional<ImageCost> measure_cost(const RunConfig& config, torch::Device dev
         synchronize();
       }) /
       static_cast<double>(images);
-  if (config.is_of_sequences()) return cost;
-  cost.sampling_sec = sampling_sec(config, *state.ema, images);
-  if (scores) cost.features_sec = features_sec(config, device);
+  cost.sampling_sec = objective->sampling_sec(*state.ema, images);
+  if (scores && !config.is_of_sequences()) cost.features_sec = features_sec(config, device);
   return cost;
 }
 

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 #include <vector>
 
-#include "app/training/next_token.h"
+#include "app/sampling/generate.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/position_random.h"
 #include "data/pixel_range.h"
@@ -126,9 +128,40 @@ torch::Tensor ImageDiffusion::loss(model::Network& network, const data::Batch& b
   return diffusion::diffusion_losses(config_.diffusion, prediction, example).sum();
 }
 
-std::unique_ptr<const Objective> make_objective(const RunConfig& config, ObjectiveInputs inputs) {
-  if (config.is_of_sequences()) return std::make_unique<NextToken>();
-  return std::make_unique<ImageDiffusion>(config, std::move(inputs));
+/// Of a network of latents the images are moments.
+data::Batch ImageDiffusion::noise_batch(int64_t count) const {
+  const auto generator = at::detail::createCPUGenerator(/*seed=*/0);
+  data::Batch batch;
+  batch.labels = torch::full({count}, input_.takes_classes() ? 0 : -1, torch::kInt64);
+  batch.positions = torch::arange(count);
+  const std::vector<int64_t> image = {count, input_.channels, input_.size, input_.size};
+  batch.images = config_.encoders.is_latent()
+                     ? torch::zeros({count, 2 * input_.channels, input_.size, input_.size})
+                     : torch::randint(256, image, generator, torch::kInt64).to(torch::kUInt8);
+  if (input_.takes_context())
+    batch.contexts = torch::zeros({count, input_.context_tokens, input_.context_dim});
+  batch.other_images = batch.images, batch.other_labels = batch.labels;
+  return batch;
+}
+
+/// The second of two calls, each of a sampler of two steps: the number of all evaluations is known.
+double ImageDiffusion::sampling_sec(model::Network& network, int64_t count) const {
+  diffusion::SamplerConfig sampler;
+  sampler.steps = 2;
+  GenerationSettings few{config_.diffusion, sampler, config_.guidance},
+      all{config_.diffusion, config_.sample, config_.guidance};
+  GenerationRequest request;
+  request.seeds.resize(static_cast<size_t>(count));
+  std::iota(request.seeds.begin(), request.seeds.end(), 0);
+  request.labels = labels_in_turn(request.seeds, all_classes(input_, config_.label_dropout > 0));
+  if (input_.takes_context()) {
+    few.empty_context = torch::zeros({input_.context_tokens, input_.context_dim});
+    request.contexts = few.empty_context.expand({count, -1, -1});
+  }
+  const double of_few = base::second_call_sec([&] { generate(network, few, request); });
+  return of_few / static_cast<double>(count) *
+         static_cast<double>(std::max<int64_t>(1, all.evaluations())) /
+         static_cast<double>(few.evaluations());
 }
 
 }  // namespace uvic::app

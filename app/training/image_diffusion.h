@@ -25,6 +25,9 @@ class ImageDiffusion : public Objective {
   int64_t count(const data::Batch& batch) const override { return batch.images.size(0); }
   data::Batch prepare(const data::Batch& batch) const override;
   torch::Tensor loss(model::Network& network, const data::Batch& batch) const override;
+  bool needs_others() const override { return config_.diffusion.contrastive_loss > 0; }
+  data::Batch noise_batch(int64_t count) const override;
+  double sampling_sec(model::Network& network, int64_t count) const override;
 
   /// x0 of a prepared batch, float32 [B, C, S, S].
   torch::Tensor clean_images(const data::Batch& batch) const {

@@ -38,6 +38,18 @@ class Objective {
 
   /// What an example is called in logs.
   virtual const char* examples() const { return "images"; }
+
+  /// Whether the loss of an example also needs the image at another position
+  /// (data::LoaderOptions::others).
+  virtual bool needs_others() const { return false; }
+
+  /// `count` examples of noise in the shapes that the network takes, on the CPU: what a step costs
+  /// is measured with them.
+  virtual data::Batch noise_batch(int64_t count) const = 0;
+
+  /// Seconds that one example takes which the trained network makes, from a few evaluations of the
+  /// network for `count` of them; 0: the task makes none. What an autoencoder decodes is left out.
+  virtual double sampling_sec(model::Network&, int64_t) const { return 0; }
 };
 
 /// What an objective needs besides config and batch.

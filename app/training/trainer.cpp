@@ -34,13 +34,15 @@ struct Window {
   Clock::time_point start = Clock::now();
 };
 
-data::LoaderOptions loader_options(const RunConfig& config, const base::ProcessGroup* group) {
+data::LoaderOptions loader_options(const RunConfig& config,
+                                   const Objective& objective,
+                                   const base::ProcessGroup* group) {
   data::LoaderOptions order;
   order.batch_size = config.batch_size;
   order.seed = static_cast<uint64_t>(config.seed);
   order.flip = config.flip;
   order.workers = config.workers;
-  order.others = config.diffusion.contrastive_loss > 0;
+  order.others = objective.needs_others();
   if (group) order.rank = group->rank(), order.world = group->size();
   return order;
 }
@@ -390,7 +392,8 @@ void train(const RunConfig& config,
            TrainState& state,
            const RunDir& run,
            const TrainingProcesses& processes) {
-  data::Loader loader(dataset, loader_options(config, processes.group), state.images_seen);
+  data::Loader loader(
+      dataset, loader_options(config, objective, processes.group), state.images_seen);
   train(config, loader, objective, snapshots, state, run, processes);
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 
+#include "base/cpu.h"
 #include "data/formats/little_endian.h"
 
 #if defined(__x86_64__)
@@ -87,7 +88,7 @@ __attribute__((target("pclmul,sse2"))) uint32_t take_blocks(uint32_t crc,
   return take_bytes(0, bytes, sizeof bytes);
 }
 
-const bool has_products = __builtin_cpu_supports("pclmul");
+const bool has_products = base::cpu_has_pclmul();
 
 #endif
 

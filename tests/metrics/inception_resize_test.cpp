@@ -45,7 +45,7 @@ TEST_CASE("resize: each protocol squeezes odd, thin, tiny and large images as it
     const std::string key = std::string(protocol) == "pytorch-fid" ? "pytorch_fid" : protocol;
     for (const auto& [height, width] : kSizes) {
       INFO(protocol << " " << height << " x " << width);
-      const auto input = inception_protocol(protocol).input(rule_images(1, height, width))[0];
+      const auto input = inception_protocols().at(protocol).input(rule_images(1, height, width))[0];
       const auto& expected = golden_resizes().at(fmt::format("{}_{}x{}", key, height, width));
       // A place is rounded to float32 (the tools may fuse its multiplication and subtraction): half
       // a unit in the last place of the side, times at most 2 from a pixel to the next. A crop

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "base/parallel.h"
+#include "model/kernels/cpu/element_type.h"
 #include "model/kernels/cpu/kernel_record.h"
 #include "model/kernels/cpu/scratch_memory.h"
 
@@ -40,7 +41,7 @@ AttentionCall make_call(ScoreKind kind,
                         bool causal) {
   AttentionCall call;
   call.kind = kind;
-  call.type = q.scalar_type() == torch::kBFloat16 ? ElementType::bf16 : ElementType::f32;
+  call.type = type_of(q.scalar_type());
   call.batch = q.size(0);
   call.heads = q.size(1);
   call.queries = q.size(2);

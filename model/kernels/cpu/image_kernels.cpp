@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/parallel.h"
+#include "model/kernels/cpu/element_type.h"
 #include "model/kernels/cpu/isa.h"
 
 namespace uvic::model {
@@ -14,10 +15,6 @@ using torch::Tensor;
 constexpr int64_t kMostPieces = 64;
 constexpr int64_t kLeastRows = 64;
 constexpr int64_t kElementsPerThread = 65536;
-
-ElementType type_of(const Tensor& x) {
-  return x.scalar_type() == torch::kBFloat16 ? ElementType::bf16 : ElementType::f32;
-}
 
 /// scale and shift of each channel, from the sums of pieces around `pivot`.
 void finish_statistics(const Tensor& sums,
@@ -96,7 +93,8 @@ Tensor image_group_norm(const Tensor& x,
     const auto image = x[i].permute({1, 2, 0}).view({rows, channels});
     const auto pivot = image[0].to(torch::kFloat32).contiguous();
     const auto sums = torch::empty({pieces, 2 * channels});
-    const ChannelSumsCall count{type_of(x), channels, image.data_ptr(), pivot.data_ptr<float>()};
+    const ChannelSumsCall count{
+        type_of(x.scalar_type()), channels, image.data_ptr(), pivot.data_ptr<float>()};
     base::parallel_ranges(
         pieces, std::max<int64_t>(1, grain / size), [&](int64_t begin, int64_t end) {
           for (int64_t piece = begin; piece < end; ++piece)
@@ -106,8 +104,8 @@ Tensor image_group_norm(const Tensor& x,
                                  sums.data_ptr<float>() + piece * 2 * channels);
         });
     finish_statistics(sums, pivot, rows, groups, weight, bias, epsilon, scale, shift);
-    const ScaleChannelsCall apply{type_of(x),
-                                  type_of(y),
+    const ScaleChannelsCall apply{type_of(x.scalar_type()),
+                                  type_of(y.scalar_type()),
                                   channels,
                                   silu,
                                   image.data_ptr(),

@@ -8,6 +8,7 @@
 
 #include "base/cpu.h"
 #include "base/parallel.h"
+#include "model/kernels/cpu/element_type.h"
 #include "model/kernels/cpu/isa.h"
 #include "model/kernels/cpu/kernel_record.h"
 #include "model/kernels/cpu/kernel_table.h"
@@ -27,13 +28,6 @@ bool from_library(torch::Dtype dtype) {
   return isa == Isa::portable ||
          (dtype == torch::kBFloat16 && base::cpu_has_amx_bf16() && isa <= Isa::avx512_bf16);
 }
-
-ElementType type_of(torch::Dtype dtype) {
-  TORCH_INTERNAL_ASSERT(dtype == torch::kFloat32 || dtype == torch::kBFloat16);
-  return dtype == torch::kBFloat16 ? ElementType::bf16 : ElementType::f32;
-}
-
-const float* floats(const Tensor& x) { return x.defined() ? x.data_ptr<float>() : nullptr; }
 
 Tensor flat(const Tensor& x) { return x.reshape({-1, x.size(-1)}); }
 

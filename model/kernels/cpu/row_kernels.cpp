@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/parallel.h"
+#include "model/kernels/cpu/element_type.h"
 #include "model/kernels/cpu/kernel_record.h"
 #include "model/kernels/cpu/kernel_table.h"
 
@@ -16,13 +17,7 @@ constexpr int64_t kElementsPerThread =
 constexpr int64_t kMostPieces = 64;
 constexpr int64_t kLeastRows = 32;
 
-const float* floats(const Tensor& x) { return x.defined() ? x.data_ptr<float>() : nullptr; }
 void* elements(const Tensor& x) { return x.defined() ? x.data_ptr() : nullptr; }
-
-ElementType type_of(torch::Dtype dtype) {
-  TORCH_INTERNAL_ASSERT(dtype == torch::kFloat32 || dtype == torch::kBFloat16);
-  return dtype == torch::kBFloat16 ? ElementType::bf16 : ElementType::f32;
-}
 
 int64_t width_of(const Tensor& x) {
   TORCH_INTERNAL_ASSERT(x.is_contiguous() && x.is_cpu());

@@ -121,7 +121,7 @@ TEST_CASE(
     INFO(check.dump());
     CHECK(check["equal"] == true);
   }
-  CHECK(data["entries"][0]["neighbours"]["training_pictures"] == 200);
+  CHECK(data["entries"][0]["neighbours"]["training_images"] == 200);
   CHECK(comparison_cost(tiny.options, plan)->total_sec() == 0);  // nothing is left
   CHECK(fs::exists(out / "report.html"));
   CHECK(fs::exists(out / "samples" / "real" / "000023.png"));
@@ -323,7 +323,12 @@ TEST_CASE(
   CHECK(both.compare(mirrored, 40)["median_distance"] == Approx(0).margin(0.1));
   const auto real = both.compare(*other, 40, scratch / "sheets" / "other.png");
   CHECK(real["median_distance"] > 1);
-  CHECK(real["pictures"] == 40);
-  CHECK(real["training_pictures"] == 300);
+  CHECK(real["images"] == 40);
+  CHECK(real["training_images"] == 300);
   CHECK(fs::exists(scratch / "sheets" / "other.png"));
+  auto old = real;  // as versions before 0.2.0 kept it
+  old["pictures"] = 40, old["training_pictures"] = 300;
+  old.erase("images"), old.erase("training_images");
+  CHECK(with_current_names(old) == real);
+  CHECK(with_current_names(real) == real);
 }

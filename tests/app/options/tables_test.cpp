@@ -5,15 +5,19 @@
 
 #include "app/options/options.h"
 #include "app/runs/run_config.h"
+#include "app/scoring/fid_options.h"
 #include "app/training/learning_rate.h"
 #include "app/training/muon.h"
 #include "app/training/optimizer.h"
 #include "data/dataset.h"
+#include "data/tokens/token_source.h"
 #include "diffusion/noise.h"
 #include "diffusion/objective.h"
 #include "diffusion/prediction.h"
 #include "diffusion/sampler.h"
 #include "diffusion/timestep_grid.h"
+#include "metrics/extractor_kinds.h"
+#include "metrics/inception_resize.h"
 #include "metrics/score.h"
 #include "model/attention/attention.h"
 #include "model/network.h"
@@ -138,13 +142,52 @@ TEST_CASE("tables: an attention's row is computed, a placement's row places it",
 }
 
 TEST_CASE("tables: a data source's row opens what it recognises", "[options]") {
-  data::DataSource dummy{
-      "dummy", "a word", true, [](const std::string& source, const data::DatasetOptions& options) {
-        return source == "dummy" ? data::open_dataset("procedural:3", options) : nullptr;
-      }};
+  data::DataSource dummy{"dummy",
+                         "a word",
+                         "the word dummy",
+                         true,
+                         [](const std::string& source, const data::DatasetOptions& options) {
+                           return source == "dummy" ? data::open_dataset("procedural:3", options)
+                                                    : nullptr;
+                         }};
   CHECK_THROWS(data::open_dataset("dummy", {}));
+  CHECK_FALSE(mentions(help_of("data"), "the word dummy"));
   const auto added = data::data_sources().with(dummy);
+  CHECK(mentions(help_of("data"), "the word dummy"));
+  CHECK_THROWS_WITH(data::open_dataset("nothing", {}), Catch::Contains("the word dummy"));
   CHECK(data::open_dataset("dummy", {})->size() == 50000);
+}
+
+TEST_CASE("tables: a task's row is in the help of --data", "[options]") {
+  auto task = *data::sequence_tasks().begin();
+  task.name = "dummy_task";
+  CHECK_FALSE(mentions(help_of("data"), "dummy_task"));
+  const auto added = data::sequence_tasks().with(task);
+  CHECK(mentions(help_of("data"), "dummy_task"));
+}
+
+TEST_CASE("tables: a row of extractors or of Inception's protocols is in help and validation",
+          "[options]") {
+  const auto parsed = [](const std::string& option, const std::string& value) {
+    FidOptions options;
+    options.images = options.ref = "procedural", options.extractor = "inception";
+    CLI::App app;
+    add_fields(app, options);
+    app.parse(std::vector<std::string>{"--" + option + "=" + value});
+    options.validate();
+    return app.get_option("--" + option)->get_description();
+  };
+  const auto check = [&](auto& table, const std::string& option) {
+    INFO(option);
+    auto row = *table.begin();
+    row.name = "dummy_row";
+    CHECK_THROWS_WITH(parsed(option, "dummy_row"), Catch::Contains("dummy_row"));
+    const auto added = table.with(row);
+    CHECK(mentions(parsed(option, "dummy_row"), "dummy_row"));
+    CHECK_THROWS_WITH(parsed(option, "nonsense"), Catch::Contains("dummy_row"));
+  };
+  check(metrics::extractor_kinds(), "extractor");
+  check(metrics::inception_protocols(), "protocol");
 }
 
 TEST_CASE("tables: counts may be written as 1e6, 64k or 2M", "[options]") {

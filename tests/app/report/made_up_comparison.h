@@ -31,7 +31,7 @@ struct Comparison {
     baselines[1]["name"] = "noise";
     if (images == kWithout) return;
     write_made_up_samples(scratch / "real", {}, 40, 1);
-    baselines[0]["pictures"] = (scratch / "real").string();
+    baselines[0]["images_folder"] = (scratch / "real").string();
   }
 
   void add(const std::string& name,

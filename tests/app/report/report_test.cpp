@@ -306,8 +306,8 @@ TEST_CASE("the page shows nearest training images and their distance", "[report]
   Comparison made({45}, {41});
   const auto sheet = made.scratch / "sheet.png";
   uvic::formats::write_png(sheet, made_up_image(0, 1, 1));
-  made.entries[1].neighbours = {{"pictures", 1000},
-                                {"training_pictures", 50000},
+  made.entries[1].neighbours = {{"images", 1000},
+                                {"training_images", 50000},
                                 {"median_distance", 1.2},
                                 {"least_distance", 0.3},
                                 {"held_out_median_distance", 1.0},

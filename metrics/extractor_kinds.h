@@ -1,0 +1,41 @@
+// The table of feature networks that have a name. Any other is a TorchScript file.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "base/field.h"
+#include "base/table.h"
+#include "metrics/features.h"
+
+namespace uvic::metrics {
+
+struct ExtractorChoice {
+  std::string name = "embedded";  ///< of a row of extractor_kinds(), or a TorchScript file FILE.pt
+  std::string weights;            ///< embedded: its weights; empty: those that ship
+  std::string inception;          ///< inception: path of its weights
+  std::string protocol = "pytorch-fid";
+  int64_t dimensions = 2048;
+  std::string precision = "fp32";
+};
+
+struct ExtractorKind {
+  const char* name;
+  const char* help;  ///< what the Fréchet distance of its features is called
+  /// `shipped`: the weights that ship with the program. Throws what the loaders throw.
+  std::unique_ptr<FeatureExtractor> (*open)(const ExtractorChoice& choice,
+                                            const std::filesystem::path& shipped,
+                                            torch::Device device);
+};
+base::Table<ExtractorKind>& extractor_kinds();
+
+/// Whether `name` is a row or a file that can be an extractor.
+bool is_extractor_name(const std::string& name);
+
+/// An option that takes a name of the table or a file.
+base::Field extractor_field(const std::string& help);
+
+}  // namespace uvic::metrics
