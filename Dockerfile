@@ -12,7 +12,7 @@ ENV DEBIAN_FRONTEND=noninteractive
 RUN apt-get update \
   && apt-get install -y --no-install-recommends \
     g++ cmake ninja-build python3-venv libopencv-core-dev libopencv-imgproc-dev libstb-dev libcli11-dev libfmt-dev \
-    nlohmann-json3-dev libtomlplusplus-dev libwebp-dev zlib1g-dev libutf8proc-dev libcpp-httplib-dev \
+    nlohmann-json3-dev libtomlplusplus-dev libwebp-dev zlib1g-dev libutf8proc-dev libpcre2-dev libcpp-httplib-dev \
   && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv /opt/torch \
   && /opt/torch/bin/pip install --no-cache-dir "torch==${TORCH}" --index-url "${TORCH_INDEX}" \
@@ -26,7 +26,7 @@ RUN cmake -G Ninja -S /src -B /build -DCMAKE_BUILD_TYPE=Release -DUVIC_TESTS=OFF
 FROM nvidia/cuda:${CUDA}-base-ubuntu24.04
 RUN apt-get update \
   && apt-get install -y --no-install-recommends \
-    libgomp1 libopencv-core406t64 libopencv-imgproc406t64 libfmt9 libwebp7 zlib1g libutf8proc3 libcpp-httplib0.14t64 \
+    libgomp1 libopencv-core406t64 libopencv-imgproc406t64 libfmt9 libwebp7 zlib1g libutf8proc3 libpcre2-8-0 libcpp-httplib0.14t64 \
   && rm -rf /var/lib/apt/lists/*
 # The wheels' libraries at the place where the program was linked to them.
 COPY --from=build /opt/torch /opt/torch

@@ -11,15 +11,12 @@ namespace {
 /// The symbols of a word as a linked list, and the merges that are possible between neighbours.
 class Word {
  public:
-  Word(const BpeVocabulary& vocabulary, std::string_view bytes) : vocabulary_(vocabulary) {
-    symbols_.resize(bytes.size());
-    for (size_t i = 0; i < bytes.size(); ++i) {
-      const auto byte = static_cast<unsigned char>(bytes[i]);
-      const bool is_last = i + 1 == bytes.size();
-      symbols_[i] = {is_last ? vocabulary.last_bytes[byte] : vocabulary.bytes[byte],
+  Word(const BpeMerges& merges, const std::vector<int32_t>& symbols) : merges_(merges) {
+    symbols_.resize(symbols.size());
+    for (size_t i = 0; i < symbols.size(); ++i)
+      symbols_[i] = {symbols[i],
                      static_cast<ptrdiff_t>(i) - 1,
-                     is_last ? -1 : static_cast<ptrdiff_t>(i) + 1};
-    }
+                     i + 1 == symbols.size() ? -1 : static_cast<ptrdiff_t>(i) + 1};
     for (size_t i = 0; i + 1 < symbols_.size(); ++i) offer(static_cast<ptrdiff_t>(i));
   }
 
@@ -36,6 +33,7 @@ class Word {
   }
 
   void append_to(std::vector<int64_t>& ids) const {
+    if (symbols_.empty()) return;
     for (ptrdiff_t at = 0; at >= 0; at = symbol(at).next) ids.push_back(symbol(at).id);
   }
 
@@ -60,8 +58,8 @@ class Word {
   void offer(ptrdiff_t left) {
     if (left < 0 || symbol(left).next < 0) return;
     const auto a = symbol(left).id, b = symbol(symbol(left).next).id;
-    const auto found = vocabulary_.merges.find(BpeVocabulary::merge_key(a, b));
-    if (found == vocabulary_.merges.end()) return;
+    const auto found = merges_.find(BpeVocabulary::merge_key(a, b));
+    if (found == merges_.end()) return;
     candidates_.push({found->second.rank, left, a, b, found->second.id});
   }
 
@@ -78,20 +76,32 @@ class Word {
     offer(candidate.left);
   }
 
-  const BpeVocabulary& vocabulary_;
+  const BpeMerges& merges_;
   std::vector<Symbol> symbols_;
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> candidates_;
 };
 
 }  // namespace
 
+void merge_symbols(const BpeMerges& merges,
+                   const std::vector<int32_t>& symbols,
+                   bool whole_passes,
+                   std::vector<int64_t>& ids) {
+  Word word(merges, symbols);
+  word.merge_all(whole_passes);
+  word.append_to(ids);
+}
+
 void merge_word(const BpeVocabulary& vocabulary,
                 std::string_view word,
                 bool whole_passes,
                 std::vector<int64_t>& ids) {
-  Word symbols(vocabulary, word);
-  symbols.merge_all(whole_passes);
-  symbols.append_to(ids);
+  std::vector<int32_t> symbols;
+  for (size_t i = 0; i < word.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(word[i]);
+    symbols.push_back(i + 1 == word.size() ? vocabulary.last_bytes[byte] : vocabulary.bytes[byte]);
+  }
+  merge_symbols(vocabulary.merges, symbols, whole_passes, ids);
 }
 
 }  // namespace uvic::data

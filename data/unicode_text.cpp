@@ -95,6 +95,22 @@ bool is_final(std::u32string_view text, size_t at) {
   return after == text.size() || !is_cased(text[after]);
 }
 
+/// The bytes at the beginning of `text`, which is no UTF-8, that one U+FFFD stands for: the longest
+/// beginning of some sequence, at least one byte.
+size_t bad_prefix_bytes(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned first = byte(0);
+  if (first < 0xc2 || first > 0xf4) return 1;
+  const size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  const unsigned low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+  const unsigned high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+  size_t count = 1;
+  while (count < length && count < text.size() && byte(count) >= (count == 1 ? low : 0x80U) &&
+         byte(count) <= (count == 1 ? high : 0xbfU))
+    ++count;
+  return count;
+}
+
 /// Canonical (or compatibility) decomposition in canonical order.
 std::vector<utf8proc_int32_t> decompose(std::u32string_view text, utf8proc_option_t options) {
   constexpr int kLongest = 32;  // U+FDFA has 18
@@ -123,10 +139,10 @@ std::vector<utf8proc_int32_t> decompose(std::u32string_view text, utf8proc_optio
   return result;
 }
 
-std::u32string normalise(std::u32string_view text, int options) {
+std::u32string normalise(std::u32string_view text, int options, bool composed = true) {
   const auto all = static_cast<utf8proc_option_t>(options | UTF8PROC_STABLE);
   auto points = decompose(text, static_cast<utf8proc_option_t>(all | UTF8PROC_DECOMPOSE));
-  if (points.empty()) return {};
+  if (points.empty() || !composed) return {points.begin(), points.end()};
   const auto length =
       utf8proc_normalize_utf32(points.data(),
                                static_cast<utf8proc_ssize_t>(points.size()),
@@ -184,6 +200,25 @@ std::string encode_utf8(std::u32string_view text) {
   return result;
 }
 
+std::string replace_bad_utf8(std::string_view text) {
+  std::string result;
+  for (size_t at = 0; at < text.size();) {
+    const auto bad = find_bad_utf8(text.substr(at));
+    result += text.substr(at, bad ? *bad : text.size() - at);
+    if (!bad) break;
+    at += *bad;
+    result += "\xef\xbf\xbd";
+    at += bad_prefix_bytes(text.substr(at));
+  }
+  return result;
+}
+
+std::u32string normal_form(std::u32string_view text, NormalForm form) {
+  const bool compatible = form == NormalForm::kKC || form == NormalForm::kKD;
+  return normalise(
+      text, compatible ? UTF8PROC_COMPAT : 0, form == NormalForm::kC || form == NormalForm::kKC);
+}
+
 std::u32string compose(std::u32string_view text) {
   const auto is_plain = [](char32_t c) { return c < 0x300; };  // nothing below changes
   if (std::all_of(text.begin(), text.end(), is_plain)) return std::u32string(text);
@@ -222,6 +257,14 @@ bool is_number(char32_t c) {
   if (c < 0x80) return c >= '0' && c <= '9';
   const auto kind = category(c);
   return kind >= UTF8PROC_CATEGORY_ND && kind <= UTF8PROC_CATEGORY_NO;
+}
+
+bool is_punctuation(char32_t c) {
+  if (c < 0x80)
+    return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||
+           (c >= '{' && c <= '~');
+  const auto kind = category(c);
+  return kind >= UTF8PROC_CATEGORY_PC && kind <= UTF8PROC_CATEGORY_PO;
 }
 
 bool is_space(char32_t c) {

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 out=${1:-.gpu}
 mkdir -p "$out"
 packages=(libopencv-core-dev libopencv-imgproc-dev libstb-dev libcli11-dev libfmt-dev nlohmann-json3-dev
-          libtomlplusplus-dev libwebp-dev zlib1g-dev libutf8proc-dev libcpp-httplib-dev catch2)
+          libtomlplusplus-dev libwebp-dev zlib1g-dev libutf8proc-dev libpcre2-dev libcpp-httplib-dev catch2)
 
 # As if nothing were installed: what apt would install on an empty machine. Left out is what a machine that compiles has anyway
 # (the C library, the compiler's own libraries), what only configures a system, and the drivers behind OpenGL, which OpenCV's

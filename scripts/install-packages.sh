@@ -6,7 +6,7 @@ set -euo pipefail
 
 packages=(g++ cmake ninja-build libtorch-dev libopenblas0-openmp libopencv-core-dev libopencv-imgproc-dev
           libstb-dev libcli11-dev libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libwebp-dev
-          zlib1g-dev libutf8proc-dev libcpp-httplib-dev libgloo-dev)
+          zlib1g-dev libutf8proc-dev libpcre2-dev libcpp-httplib-dev libgloo-dev)
 for group in "$@"; do
   case "$group" in
     tests) packages+=(catch2 python3) ;;

@@ -11,11 +11,14 @@
 #include "app/commands/predict_text.h"
 #include "app/options/json_output.h"
 #include "app/options/options.h"
+#include "app/runs/sequence_tokenizer.h"
 #include "base/check.h"
 #include "base/process.h"
 #include "base/tensor_text.h"
+#include "data/formats/atomic_file.h"
 #include "data/formats/npy.h"
 #include "data/formats/output_file.h"
+#include "data/tokens/open_tokenizer.h"
 #include "model/kernel_choice.h"
 #include "model/network.h"
 #include "model/sequence_network.h"
@@ -24,6 +27,8 @@
 namespace uvic::app {
 namespace fs = std::filesystem;
 namespace {
+
+constexpr size_t kLargestText = size_t{1} << 26;
 
 /// The array that --FLAG names, which must have these sizes.
 torch::Tensor read_array(const char* flag, const std::string& path, at::IntArrayRef sizes) {
@@ -194,14 +199,25 @@ void PredictOptions::validate() const {
   base::require(cache_step == 0 || gradients.empty(),
                 "--cache_step: gradients need all tokens at once; leave out one of both");
   base::require(labels.empty() || context.empty(), "predict: --labels or --context, not both");
-  for (const auto& [flag, value] : {std::pair("tokenizer", &tokenizer),
-                                    std::pair("captions", &captions),
-                                    std::pair("tokens_output", &tokens_output)})
-    base::require(value->empty(),
-                  "--{} {}: {} holds no text encoder, and only those take text",
-                  flag,
-                  *value,
-                  weights);
+  base::require(captions.empty(),
+                "--captions {}: {} holds no text encoder, and only those take captions",
+                captions,
+                weights);
+  base::require(tokens_output.empty() || !tokenizer.empty(),
+                "--tokens_output {}: the tokens of which text? give --tokenizer, and the text as "
+                "--input",
+                tokens_output);
+  base::require(tokens_output.empty() || fs::path(tokens_output).extension() == ".npy",
+                "--tokens_output {}: want a name ending in .npy",
+                tokens_output);
+}
+
+void PredictOptions::refuse_text() const {
+  base::require(tokenizer.empty(),
+                "--tokenizer {}: {} holds no text encoder and no language model, and only those "
+                "take text",
+                tokenizer,
+                weights);
 }
 
 namespace {
@@ -216,6 +232,7 @@ PredictEvaluation evaluate_images(const PredictOptions& options,
                                   model::Network& network,
                                   torch::Device device,
                                   torch::Dtype dtype) {
+  options.refuse_text();
   base::require(!options.timesteps.empty(),
                 "--timesteps is missing; give the array of their times");
   base::require(options.cache_step == 0, "--cache_step: only for networks of sequences");
@@ -246,6 +263,17 @@ torch::Tensor read_tokens(const char* flag, const std::string& path) {
   return array.to(torch::kInt64).contiguous();
 }
 
+/// The text of --input as one sequence [1, length].
+torch::Tensor tokens_of_text(const PredictOptions& options, const model::NetworkInput& input) {
+  const auto tokenizer = data::open_tokenizer(options.tokenizer);
+  require_tokenizer_of(input, *tokenizer, options.tokenizer, "");
+  const auto tokens = data::encode_prompt(
+      *tokenizer, formats::read_file(options.input, kLargestText), options.input);
+  base::require(
+      !tokens.empty(), "--input {}: an empty text, no token to predict from", options.input);
+  return torch::tensor(tokens, torch::kInt64).unsqueeze(0);
+}
+
 PredictEvaluation evaluate_tokens(const PredictOptions& options,
                                   const model::SequenceNetworkPtr& network,
                                   torch::Device device) {
@@ -254,7 +282,9 @@ PredictEvaluation evaluate_tokens(const PredictOptions& options,
                                     {"context", &options.context}})
     base::require(value->empty(), "--{}: the network takes tokens only", flag);
   const auto vocabulary = network->input().vocabulary;
-  const auto x = read_tokens("input", options.input);
+  const auto x = options.tokenizer.empty() ? read_tokens("input", options.input)
+                                           : tokens_of_text(options, network->input());
+  if (!options.tokens_output.empty()) formats::write_npy(options.tokens_output, x);
   const auto low = x.min().item<int64_t>(), high = x.max().item<int64_t>();
   base::require(low >= 0 && high < vocabulary,
                 "--input {}: token {}, the network has 0 to {}",
@@ -291,17 +321,22 @@ PredictEvaluation evaluate_tokens(const PredictOptions& options,
 PredictResult run_predict(const PredictOptions& options) {
   if (weights_are_clip_text(options)) return predict_text(options);
   options.validate();
-  if (weights_are_autoencoder(options)) return predict_autoencoder(options);
+  if (weights_are_autoencoder(options)) {
+    options.refuse_text();
+    return predict_autoencoder(options);
+  }
   base::set_up_process(options.threads);
   model::use_fused_kernels(options.kernels == "fused");
   const torch::Device device(base::choose_device(options.device));
-  formats::check_output_file(options.output, /*overwrite=*/true);
-  formats::refuse_same_file({options.output},
+  for (const auto* path : {&options.output, &options.tokens_output})
+    if (!path->empty()) formats::check_output_file(*path, /*overwrite=*/true);
+  formats::refuse_same_file({options.output, options.tokens_output},
                             {options.input,
                              options.timesteps,
                              options.labels,
                              options.context,
                              options.target,
+                             options.tokenizer,
                              options.weights});
   const auto file = open_weights(options.weights, options.prefix);
   base::require(options.part == "none" && options.tile == 0,

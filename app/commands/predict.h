@@ -64,7 +64,7 @@ struct PredictOptions {
         input,
         Field{"Floats [batch, in_chans, img_size, img_size]; of an autoencoder, images or latents "
               "of any size; of a text encoder, tokens: integers [batch, tokens]; of a network of "
-              "sequences integers [batch, length]; .npy"});
+              "sequences integers [batch, length]; .npy. With --tokenizer, a text (UTF-8)"});
     visit(
         "timesteps",
         timesteps,
@@ -78,14 +78,16 @@ struct PredictOptions {
     visit("tokenizer",
           tokenizer,
           Field{"Tokenizer of a text encoder: bpe_simple_vocab_16e6.txt.gz, vocab.json, "
-                "tokenizer.json, or their folder"});
+                "tokenizer.json, or their folder; of a language model tokenizer.json or "
+                "tokenizer.model"});
     visit(
         "captions",
         captions,
         Field{"Captions for a text encoder: a JSON list of texts, or a text file with one a line"});
     visit("tokens_output",
           tokens_output,
-          Field{"Where the tokens of the captions are written, int64 [captions, tokens]; .npy"});
+          Field{"Where the tokens of the captions, or of the text, are written, int64 [texts, "
+                "tokens]; .npy"});
     visit("output",
           output,
           Field{"Where the prediction is written, floats as the input, or logits [batch, length, "
@@ -113,6 +115,9 @@ struct PredictOptions {
     visit("threads", threads, base::threads_field());
   }
   void validate() const;
+  /// Throws std::invalid_argument where text is given and the network, which is no text encoder and
+  /// not one of sequences, takes none.
+  void refuse_text() const;
   /// Throws std::invalid_argument that names an option which `network` ("a text encoder", say) would
   /// ignore: those of U-ViTs and of networks of sequences.
   void refuse_inputs_of_others(const char* network) const;

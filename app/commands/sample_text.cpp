@@ -7,6 +7,8 @@
 
 #include "app/options/json_output.h"
 #include "app/runs/network_source.h"
+#include "app/runs/run_identity.h"
+#include "app/runs/sequence_tokenizer.h"
 #include "app/sampling/seed_list.h"
 #include "base/check.h"
 #include "base/parallel.h"
@@ -37,6 +39,14 @@ void check(const SampleOptions& options) {
     base::require(value->empty(), "--{}: for networks of images; this one writes text", flag);
 }
 
+/// The fingerprint of the data that a file of weights was trained on, where it says.
+std::string trained_on(const fs::path& weights) {
+  if (weights.extension() != ".safetensors") return "";
+  const auto metadata = read_metadata(weights);
+  const auto found = metadata.find("uvic.data_fingerprint");
+  return found == metadata.end() ? "" : found->second;
+}
+
 /// One text, on the calling thread.
 std::vector<int64_t> text_of_seed(model::SequenceNetwork& network,
                                   const std::vector<int64_t>& prompt,
@@ -62,10 +72,11 @@ bool run_sample_text(const SampleOptions& options) {
   const auto source =
       open_sample_source(options.run, options.weights, options.config, options.encoders);
   const auto network = model::as_sequence_network(source.network(device, dtype));
+  const auto& file = source.training.encoders.tokenizer;
   const auto tokenizer = data::tokenizer_of_source(
-      source.training.data, source.training.tokens, network->input().vocabulary);
-  auto prompt = tokenizer->encode(options.prompt.front(), "--prompt");
-  if (tokenizer->boundary() >= 0) prompt.insert(prompt.begin(), tokenizer->boundary());
+      source.training.data, source.training.tokens, network->input().vocabulary, file);
+  require_tokenizer_of(network->input(), *tokenizer, file, trained_on(source.weights));
+  const auto prompt = data::encode_prompt(*tokenizer, options.prompt.front(), "--prompt");
 
   const auto ids = SeedList::parse(options.seeds.empty() ? "0" : options.seeds);
   if (!options.out.empty()) formats::make_folder(options.out);

@@ -6,6 +6,7 @@
 
 #include "app/options/json_output.h"
 #include "app/options/options.h"
+#include "app/runs/sequence_tokenizer.h"
 #include "base/check.h"
 #include "base/precision.h"
 #include "base/process.h"
@@ -23,6 +24,29 @@ data::TokenSplit split_of(const ScoreOptions& options) {
   if (options.split == "held_out") return data::TokenSplit::kHeldOut;
   if (options.split == "all") return data::TokenSplit::kAll;
   return options.data.empty() ? data::TokenSplit::kHeldOut : data::TokenSplit::kAll;
+}
+
+/// The sequences to score, which suit the network.
+std::unique_ptr<data::TokenSource> open_scored(const ScoreOptions& options,
+                                               const WeightsFile& file,
+                                               const RunConfig& training,
+                                               const std::string& name) {
+  const auto input = training.model.input();
+  auto tokens = training.tokens;
+  if (options.length > 0) tokens.length = options.length;
+  // A task has tokens of its own, and a run on text may be scored on one.
+  auto tokenizer = options.tokenizer;
+  if (tokenizer.empty() && !data::sequence_tasks().find(name))
+    tokenizer = training.encoders.tokenizer;
+  auto source = data::open_token_source(
+      name, tokens, {split_of(options), input.length, input.vocabulary, tokenizer});
+  const auto trained_on = file.metadata.find("uvic.data_fingerprint");
+  require_tokenizer_of(input,
+                       *source->tokenizer(),
+                       tokenizer,
+                       trained_on == file.metadata.end() ? "" : trained_on->second);
+  check_token_source(input, *source, name, options.allow_longer);
+  return source;
 }
 
 std::string with_error(double value, double error, int digits) {
@@ -59,7 +83,8 @@ TokenScore run_score(const ScoreOptions& options) {
   base::check_fields(options);
   base::require(options.run.empty() != options.weights.empty(),
                 "score: give --run FOLDER or --weights FILE");
-  formats::refuse_same_file({options.out}, {options.weights, options.data, options.network.config});
+  formats::refuse_same_file(
+      {options.out}, {options.weights, options.data, options.tokenizer, options.network.config});
   if (!options.out.empty()) formats::check_output_file(options.out, /*overwrite=*/true);
   base::set_up_process(options.threads);
   base::catch_stop_signals();
@@ -78,11 +103,7 @@ TokenScore run_score(const ScoreOptions& options) {
   const auto name = options.data.empty() ? training.data : options.data;
   base::require(!name.empty(),
                 "--data is missing; these weights do not say what they were trained on");
-  auto tokens = training.tokens;
-  if (options.length > 0) tokens.length = options.length;
-  const auto source =
-      data::open_token_source(name, tokens, {split_of(options), input.length, input.vocabulary});
-  check_token_source(input, *source, name, options.allow_longer);
+  const auto source = open_scored(options, file, training, name);
 
   const auto network = model::as_sequence_network(model::make_network(training.model));
   model::load_weights(*network, file.tensors, file.path.string());

@@ -16,6 +16,7 @@ struct ScoreOptions {
   std::string weights;
   NetworkHints network;
   std::string data;
+  std::string tokenizer;
   std::string split;
   int64_t length = 0;
   bool allow_longer = false;
@@ -35,6 +36,11 @@ struct ScoreOptions {
     visit("weights", weights, Field{"Weights without a run, .safetensors or .pth"});
     network.fields(visit);
     visit("data", data, Field{"Text, token arrays or a task; empty: the run's"});
+    visit(
+        "tokenizer",
+        tokenizer,
+        Field{"Tokenizer of text: tokenizer.json (BPE), SentencePiece's tokenizer.model, or their "
+              "folder; empty: the run's"});
     visit("split",
           split,
           Field{"Part of the data; empty: held_out of the run's own data, all of other data",

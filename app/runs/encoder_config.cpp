@@ -33,7 +33,8 @@ void EncoderConfig::require_used_by(const model::NetworkInput& input) const {
   base::require(latent || latent_shift == 0, "--latent_shift: leave it out; {}", of_latents);
   base::require(input.takes_context() || text_encoder.empty(),
                 "--text_encoder: leave it out; the network takes no text (model.clip_dim is 0)");
-  const bool reads_text = input.takes_context() && text_encoder != kWordEncoder;
+  const bool reads_text =
+      input.takes_tokens() || (input.takes_context() && text_encoder != kWordEncoder);
   base::require(reads_text || tokenizer.empty(),
                 "--tokenizer: leave it out; {}",
                 input.takes_context() ? "the embedded text encoder has its own"

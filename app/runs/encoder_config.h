@@ -42,10 +42,13 @@ struct EncoderConfig {
           text_encoder,
           Field{"Text encoder of a network with context: a file or folder of CLIP's, or words, the "
                 "embedded one of fixed vectors for each word"});
-    visit("tokenizer",
-          tokenizer,
-          Field{"CLIP's tokenizer: vocab.json with merges.txt, tokenizer.json, "
-                "bpe_simple_vocab_16e6.txt.gz, or their folder; empty: next to the text encoder"});
+    visit(
+        "tokenizer",
+        tokenizer,
+        Field{"CLIP's tokenizer: vocab.json with merges.txt, tokenizer.json, "
+              "bpe_simple_vocab_16e6.txt.gz, or their folder; empty: next to the text encoder. Of "
+              "a language model: tokenizer.json (BPE), SentencePiece's tokenizer.model, or their "
+              "folder; empty: bytes"});
   }
 
   bool is_latent() const { return latent_scale > 0; }

@@ -138,6 +138,7 @@ SampleSource open_sample_source(const std::string& run,
   take_weights(std::move(file), source);
   auto& training = source.training;
   if (training.is_of_sequences()) {
+    training.encoders.override_with(encoders);
     encoders.require_used_by(training.model.input());
     return source;
   }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "app/runs/sequence_tokenizer.h"
 #include "base/check.h"
 #include "data/tokens/token_loader.h"
 
@@ -172,7 +173,9 @@ void check_token_source(const model::NetworkInput& input,
                         const data::TokenSource& source,
                         const std::string& name,
                         bool allow_longer) {
-  base::require(source.vocabulary() == input.vocabulary,
+  const auto tokenizer = source.tokenizer();
+  require_tokenizer_of(input, *tokenizer, name, "");
+  base::require(source.vocabulary() == input.vocabulary || !tokenizer->fingerprint().empty(),
                 "{}: {} tokens in its vocabulary, the network has {}; give the data of its own "
                 "tokenizer (or, to train, that model.decoder_lm.vocab_size)",
                 name,

@@ -28,7 +28,8 @@ TokenSnapshots::TokenSnapshots(const RunConfig& config,
       config.tokens,
       {config.score_ref.empty() ? data::TokenSplit::kHeldOut : data::TokenSplit::kAll,
        input.length,
-       input.vocabulary});
+       input.vocabulary,
+       config.encoders.tokenizer});
   check_token_source(input, *held_out_, reference, /*allow_longer=*/false);
 }
 

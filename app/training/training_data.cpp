@@ -137,7 +137,9 @@ TrainingData open_training_data(const RunConfig& config, torch::Device device) {
 std::unique_ptr<data::TokenSource> open_training_sequences(const RunConfig& config) {
   const auto input = config.model.input();
   auto source = data::open_token_source(
-      config.data, config.tokens, {data::TokenSplit::kTrain, input.length, input.vocabulary});
+      config.data,
+      config.tokens,
+      {data::TokenSplit::kTrain, input.length, input.vocabulary, config.encoders.tokenizer});
   check_token_source(input, *source, config.data, /*allow_longer=*/false);
   return source;
 }

@@ -5,15 +5,19 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <string_view>
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "base/parallel.h"
 #include "data/formats/mapped_file.h"
 #include "data/formats/npy.h"
 #include "data/formats/xxh64.h"
 #include "data/permutation.h"
+#include "data/tokens/open_tokenizer.h"
 
 namespace uvic::data {
 namespace {
@@ -49,6 +53,29 @@ class TextDocument : public Document {
 
  private:
   std::shared_ptr<const formats::MappedFile> file_;
+};
+
+/// Text by another tokenizer than bytes: its tokens in memory, four bytes each.
+class EncodedDocument : public Document {
+ public:
+  EncodedDocument(std::shared_ptr<const formats::MappedFile> file, const Tokenizer& tokenizer)
+      : file_(std::move(file)) {
+    const std::string text(reinterpret_cast<const char*>(file_->data()), file_->size());
+    for (const auto& part : {tokenizer.start(), tokenizer.encode(text, file_->name())})
+      tokens_.insert(tokens_.end(), part.begin(), part.end());
+    // The boundary itself follows every document.
+    auto end = tokenizer.end();
+    if (!end.empty() && end.back() == tokenizer.boundary()) end.pop_back();
+    tokens_.insert(tokens_.end(), end.begin(), end.end());
+    file_->require_unchanged();
+  }
+  int64_t size() const override { return static_cast<int64_t>(tokens_.size()); }
+  int64_t token(int64_t index) const override { return tokens_[static_cast<size_t>(index)]; }
+  const formats::MappedFile& file() const override { return *file_; }
+
+ private:
+  std::shared_ptr<const formats::MappedFile> file_;
+  std::vector<int32_t> tokens_;
 };
 
 /// Little-endian uint16, after `offset` bytes.
@@ -124,7 +151,7 @@ bool is_array(const fs::path& path) {
   return path.extension() == ".npy" || path.extension() == ".bin";
 }
 
-std::unique_ptr<Document> open_document(const fs::path& path) {
+std::unique_ptr<Document> open_document(const fs::path& path, const Tokenizer& tokenizer) {
   auto file = formats::MappedFile::open(path);
   if (file->size() == 0)
     throw std::runtime_error(fmt::format("{}: empty, no token to train on", path.string()));
@@ -134,7 +161,44 @@ std::unique_ptr<Document> open_document(const fs::path& path) {
       return std::make_unique<Uint16Document>(std::move(file), *offset);
     return std::make_unique<ArrayDocument>(std::move(file));
   }
-  return std::make_unique<TextDocument>(std::move(file));
+  if (tokenizer.fingerprint().empty()) return std::make_unique<TextDocument>(std::move(file));
+  return std::make_unique<EncodedDocument>(std::move(file), tokenizer);
+}
+
+/// The documents of a source, whatever part of it is read.
+using Corpus = std::vector<std::unique_ptr<Document>>;
+
+std::shared_ptr<const Corpus> read_corpus(const std::vector<fs::path>& files,
+                                          const Tokenizer& tokenizer) {
+  const auto corpus = std::make_shared<Corpus>(files.size());
+  const auto count = static_cast<int64_t>(files.size());
+  const int64_t threads = tokenizer.fingerprint().empty() ? 1 : at::get_num_threads();
+  base::side_by_side(count, threads, [&](int64_t i) {
+    const auto at = static_cast<size_t>(i);
+    (*corpus)[at] = open_document(files[at], tokenizer);
+  });
+  return corpus;
+}
+
+/// The corpus of these texts. Training and its held-out part share one, so that a tokenizer encodes
+/// them once.
+std::shared_ptr<const Corpus> open_corpus(const std::vector<fs::path>& files,
+                                          const Tokenizer& tokenizer) {
+  if (tokenizer.fingerprint().empty()) return read_corpus(files, tokenizer);
+  static std::mutex mutex;
+  static std::map<std::string, std::weak_ptr<const Corpus>> opened;
+  std::string key = tokenizer.fingerprint();
+  for (const auto& path : files) {
+    const auto file = formats::MappedFile::open(path);
+    formats::Xxh64 hash;
+    hash.update(file->data(), file->size());
+    key += fmt::format("\n{} {}", path.string(), hash.hex());
+  }
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (auto known = opened[key].lock()) return known;
+  auto corpus = read_corpus(files, tokenizer);
+  opened[key] = corpus;
+  return corpus;
 }
 
 std::vector<fs::path> files_of(const fs::path& source) {
@@ -158,12 +222,16 @@ class TokenFiles : public TokenSource {
       : source_(source.string()) {
     const auto files = files_of(source);
     const bool arrays = is_array(files.front());
-    tokenizer_ = arrays ? make_word_tokenizer(number_names(use.vocabulary)) : make_byte_tokenizer();
-    boundary_ = tokenizer_->boundary();
-    for (const auto& path : files) {
-      documents_.push_back(open_document(path));
-      ends_.push_back(total_ += documents_.back()->size() + (boundary_ >= 0 ? 1 : 0));
-    }
+    if (!use.tokenizer.empty())
+      tokenizer_ = open_tokenizer(use.tokenizer);
+    else
+      tokenizer_ =
+          arrays ? make_word_tokenizer(number_names(use.vocabulary)) : make_byte_tokenizer();
+    boundary_ = arrays ? -1 : tokenizer_->boundary();
+    vocabulary_ = arrays ? use.vocabulary : tokenizer_->vocabulary();
+    corpus_ = arrays ? read_corpus(files, *tokenizer_) : open_corpus(files, *tokenizer_);
+    for (const auto& document : *corpus_)
+      ends_.push_back(total_ += document->size() + (boundary_ >= 0 ? 1 : 0));
     length_ = options.length > 0 ? options.length : use.positions;
     const auto held_out = static_cast<int64_t>(static_cast<double>(total_) * options.held_out);
     begin_ = use.split == TokenSplit::kHeldOut ? total_ - held_out : 0;
@@ -185,7 +253,7 @@ class TokenFiles : public TokenSource {
   }
 
   int64_t length() const override { return length_; }
-  int64_t vocabulary() const override { return tokenizer_->vocabulary(); }
+  int64_t vocabulary() const override { return vocabulary_; }
   std::shared_ptr<const Tokenizer> tokenizer() const override { return tokenizer_; }
   int64_t size() const override { return sequences_; }
 
@@ -210,22 +278,25 @@ class TokenFiles : public TokenSource {
     }
     // Read first, then checked: another program may write into a file meanwhile.
     for (auto read = first_read; read <= document; ++read)
-      documents_[static_cast<size_t>(read)]->file().require_unchanged();
+      (*corpus_)[static_cast<size_t>(read)]->file().require_unchanged();
     if (row.parts) std::fill(row.parts, row.parts + length_, int64_t{0});
     return length_;
   }
 
   std::string describe() const override {
-    return fmt::format("{}: {} tokens in {} files, sequences of {}",
+    const auto tokenizer = tokenizer_->fingerprint();
+    return fmt::format("{}: {} tokens in {} files, sequences of {}{}{}",
                        source_,
                        end_ - begin_,
-                       documents_.size(),
-                       length_);
+                       corpus_->size(),
+                       length_,
+                       tokenizer.empty() ? "" : ", ",
+                       tokenizer);
   }
 
   std::string fingerprint() const override {
     formats::Xxh64 hash;
-    for (const auto& document : documents_) {
+    for (const auto& document : *corpus_) {
       const auto& file = document->file();
       constexpr size_t kBlock = 65536;
       const auto size = fmt::format("{} ", file.size());
@@ -235,8 +306,14 @@ class TokenFiles : public TokenSource {
         hash.update(file.data() + begin, std::min(kBlock, file.size() - begin));
       }
     }
-    return fmt::format(
-        "tokens {} length={} files={} blocks={}", total_, length_, documents_.size(), hash.hex());
+    const auto tokenizer = tokenizer_->fingerprint();
+    return fmt::format("tokens {} length={} files={} blocks={}{}{}",
+                       total_,
+                       length_,
+                       corpus_->size(),
+                       hash.hex(),
+                       tokenizer.empty() ? "" : " ",
+                       tokenizer);
   }
 
  private:
@@ -246,7 +323,7 @@ class TokenFiles : public TokenSource {
   }
 
   int64_t token_at(int64_t document, int64_t inside) const {
-    const auto& in = *documents_[static_cast<size_t>(document)];
+    const auto& in = *(*corpus_)[static_cast<size_t>(document)];
     if (inside == in.size()) return boundary_;
     const int64_t token = in.token(inside);
     if (token < 0 || token >= vocabulary())
@@ -261,9 +338,10 @@ class TokenFiles : public TokenSource {
 
   std::string source_;
   std::shared_ptr<const Tokenizer> tokenizer_;
-  std::vector<std::unique_ptr<Document>> documents_;
+  std::shared_ptr<const Corpus> corpus_;
   std::vector<int64_t> ends_;  ///< of each document, its boundary included
-  int64_t boundary_ = -1, total_ = 0, length_ = 0, begin_ = 0, end_ = 0, sequences_ = 0;
+  int64_t boundary_ = -1, vocabulary_ = 0, total_ = 0, length_ = 0, begin_ = 0, end_ = 0,
+          sequences_ = 0;
   bool shuffled_ = false, shifts_ = false;
 };
 
@@ -288,13 +366,20 @@ std::unique_ptr<TokenSource> open_token_source(const std::string& source,
                                                const TokenOptions& options,
                                                const TokenUse& use) {
   options.validate();
-  if (const auto* task = sequence_tasks().find(source)) return task->make(options, use.split);
+  if (const auto* task = sequence_tasks().find(source)) {
+    base::require(use.tokenizer.empty(),
+                  "--tokenizer: leave it out; {} is a generated task, which has tokens of its own",
+                  source);
+    return task->make(options, use.split);
+  }
   return open_token_files(source, options, use);
 }
 
 std::shared_ptr<const Tokenizer> tokenizer_of_source(const std::string& source,
                                                      const TokenOptions& options,
-                                                     int64_t vocabulary) {
+                                                     int64_t vocabulary,
+                                                     const std::string& file) {
+  if (!file.empty()) return open_tokenizer(file);
   if (const auto* task = sequence_tasks().find(source))
     return task->make(options, TokenSplit::kTrain)->tokenizer();
   auto bytes = make_byte_tokenizer();

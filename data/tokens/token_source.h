@@ -85,8 +85,9 @@ class TokenSource : public Examples {
 /// What a source is opened for.
 struct TokenUse {
   TokenSplit split = TokenSplit::kTrain;
-  int64_t positions = 0;   ///< of the network: the length of text where none is asked for
-  int64_t vocabulary = 0;  ///< of the network: that of arrays, which do not say theirs
+  int64_t positions = 0;       ///< of the network: the length of text where none is asked for
+  int64_t vocabulary = 0;      ///< of the network: that of arrays, which do not say theirs
+  std::string tokenizer = {};  ///< of text: its file (open_tokenizer.h); empty: bytes
 };
 
 /// A generated task: a row of the table.
@@ -102,15 +103,17 @@ base::Table<SequenceTask>& sequence_tasks();
 /// Opens the name of a generated task; a text file or a folder of them (.txt, .md and files without
 /// ending, in the order of their paths); or an array of tokens, .npy (integers) or .bin (uint16, as
 /// nanoGPT writes). Throws std::runtime_error naming a file that can't be read, is empty or is no
-/// UTF-8, std::invalid_argument for bad options.
+/// UTF-8, std::invalid_argument for bad options, and for a tokenizer with a generated task.
 std::unique_ptr<TokenSource> open_token_source(const std::string& source,
                                                const TokenOptions& options,
                                                const TokenUse& use);
 
-/// The tokenizer that open_token_source() would use, without its files. Tokens of arrays, and those
-/// of an empty `source`, are written as numbers.
+/// The tokenizer that open_token_source() would use, without its files; `file`, where it is not
+/// empty, is that of the tokenizer. Else tokens of arrays, and those of an empty `source`, are
+/// written as numbers.
 std::shared_ptr<const Tokenizer> tokenizer_of_source(const std::string& source,
                                                      const TokenOptions& options,
-                                                     int64_t vocabulary);
+                                                     int64_t vocabulary,
+                                                     const std::string& file = "");
 
 }  // namespace uvic::data

@@ -17,11 +17,8 @@ class ByteTokenizer : public Tokenizer {
   int64_t boundary() const override { return kBytes; }
 
   std::vector<int64_t> encode(const std::string& text, const std::string& source) const override {
+    require_utf8(text, source);
     const auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
-    const auto bad = first_invalid_utf8(bytes, static_cast<int64_t>(text.size()));
-    if (bad >= 0)
-      throw std::invalid_argument(
-          fmt::format("{}: byte {} is not UTF-8; convert the text to UTF-8 first", source, bad));
     return {bytes, bytes + text.size()};
   }
 
@@ -98,6 +95,24 @@ int64_t first_invalid_utf8(const uint8_t* text, int64_t size) {
     i += count;
   }
   return -1;
+}
+
+std::vector<int64_t> encode_prompt(const Tokenizer& tokenizer,
+                                   const std::string& text,
+                                   const std::string& source) {
+  auto prompt = tokenizer.start();
+  if (prompt.empty() && tokenizer.boundary() >= 0) prompt.push_back(tokenizer.boundary());
+  const auto tokens = tokenizer.encode(text, source);
+  prompt.insert(prompt.end(), tokens.begin(), tokens.end());
+  return prompt;
+}
+
+void require_utf8(const std::string& text, const std::string& source) {
+  const auto bad = first_invalid_utf8(reinterpret_cast<const uint8_t*>(text.data()),
+                                      static_cast<int64_t>(text.size()));
+  if (bad >= 0)
+    throw std::invalid_argument(
+        fmt::format("{}: byte {} is not UTF-8; convert the text to UTF-8 first", source, bad));
 }
 
 std::vector<std::string> number_names(int64_t count) {

@@ -17,6 +17,7 @@
 #include "data/formats/npy.h"
 #include "data/formats/safetensors.h"
 #include "model/weights.h"
+#include "tests/sequences/small_run.h"
 #include "tests/support/all_close.h"
 #include "tests/support/scratch.h"
 
@@ -25,40 +26,10 @@ using namespace uvic::app;
 using Catch::Matchers::Contains;
 using test::relative_l2;
 using test::Scratch;
+using test::small_run;
 namespace fs = std::filesystem;
 
 namespace {
-
-/// A network that trains in a second.
-RunConfig small_run(const fs::path& out, const std::string& attention = "cog") {
-  RunConfig config;
-  config.data = "nt";
-  config.out = out.string();
-  config.total_images = 640;
-  config.batch_size = 16;
-  config.ema_decay = 0.9;
-  config.grid_images = 0;
-  config.log_images = 160;
-  config.checkpoint_images = 320;
-  config.score_images = 320;
-  config.score_count = 20;
-  config.threads = 2;
-  config.model.kind = "decoder_lm";
-  auto& m = config.model.decoder_lm;
-  m.vocab_size = 3;
-  m.hidden_size = 16;
-  m.intermediate_size = 24;
-  m.num_hidden_layers = 3;
-  m.num_attention_heads = 2;
-  m.max_position_embeddings = 24;
-  m.attention = attention;
-  m.init = "scaled";
-  config.tokens.symbols = 3;
-  config.tokens.length = 20;
-  config.optimizer.lr = 1e-2;
-  config.optimizer.warmup_images = 32;
-  return config;
-}
 
 model::NamedTensors latest_weights(const fs::path& run) {
   return formats::read_safetensors(RunDir(run).latest_weights()).tensors;
