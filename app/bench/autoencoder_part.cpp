@@ -6,6 +6,7 @@
 
 #include "app/bench/alternate.h"
 #include "app/bench/measurements.h"
+#include "app/runs/latent_space.h"
 #include "base/check.h"
 #include "model/kernel_choice.h"
 #include "model/latent/autoencoder_kl.h"
@@ -39,8 +40,9 @@ std::vector<BenchSide> autoencoder_sides(model::AutoencoderKl& autoencoder,
 
 json bench_autoencoder(const Bench& bench) {
   const auto& options = bench.options;
-  auto autoencoder = options.autoencoder.empty() ? model::AutoencoderKl::random({})
-                                                 : model::AutoencoderKl::open(options.autoencoder);
+  auto autoencoder = options.autoencoder.empty()
+                         ? model::AutoencoderKl::random({})
+                         : model::AutoencoderKl::open(autoencoder_path(options.autoencoder));
   autoencoder.to(bench.device, bench.dtype());
   const auto side = options.image_size, latent_side = side / autoencoder.downsampling();
   base::require(side % autoencoder.downsampling() == 0,

@@ -51,11 +51,10 @@ struct BenchOptions {
     visit("tokens", tokens, Field{"Lengths of `attention`"});
     visit("data", data, Field{"What `data` loads and `features` reads: as in uvic train"});
     visit("inception", inception, Field{"Weights of the FID Inception, for `features`"});
-    visit(
-        "autoencoder",
-        autoencoder,
-        Field{
-            "Weights that `autoencoder` measures; empty: random ones of Stable Diffusion's shape"});
+    visit("autoencoder",
+          autoencoder,
+          Field{"Weights that `autoencoder` measures, or embedded; empty: random ones of Stable "
+                "Diffusion's shape"});
     visit("image_size",
           image_size,
           Field{"Side of the images of `autoencoder`, px", base::from(8, 8192)});

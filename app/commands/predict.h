@@ -39,7 +39,8 @@ struct PredictOptions {
     using base::Field;
     visit("weights",
           weights,
-          Field{"Weights: .safetensors or .pth, a folder of the official code, a run folder"});
+          Field{"Weights: .safetensors or .pth, a folder of the official code, a run folder; or "
+                "embedded, the autoencoder that comes with the program"});
     network.fields(visit);
     visit(
         "prefix",

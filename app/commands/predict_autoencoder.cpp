@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "app/runs/latent_space.h"
 #include "base/check.h"
 #include "base/process.h"
 #include "base/tensor_text.h"
@@ -31,7 +32,7 @@ torch::Tensor read_images(const std::string& path, const char* what, int64_t cha
 }  // namespace
 
 bool weights_are_autoencoder(const PredictOptions& options) {
-  return !options.weights.empty() && model::is_autoencoder(options.weights);
+  return !options.weights.empty() && model::is_autoencoder(autoencoder_path(options.weights));
 }
 
 PredictResult predict_autoencoder(const PredictOptions& options) {
@@ -45,7 +46,7 @@ PredictResult predict_autoencoder(const PredictOptions& options) {
   formats::check_output_file(options.output, /*overwrite=*/true);
   formats::refuse_same_file({options.output}, {options.input, options.target, options.weights});
   std::string notes;
-  auto net = model::AutoencoderKl::open(options.weights, &notes);
+  auto net = model::AutoencoderKl::open(autoencoder_path(options.weights), &notes);
   if (!notes.empty()) fmt::print(stderr, "{}\n", notes);
   const bool encodes = options.part == "encoder";
   const auto& config = net.config();

@@ -12,6 +12,7 @@
 #include "app/commands/test_set.h"
 #include "app/options/json_output.h"
 #include "app/options/options.h"
+#include "app/runs/latent_space.h"
 #include "app/runs/version.h"
 #include "app/training/trainer.h"
 #include "base/check.h"
@@ -134,6 +135,24 @@ class Log {
   Clock::time_point begin_ = Clock::now();
 };
 
+/// Begins with the weights of another autoencoder. Throws std::invalid_argument where its shape is
+/// not that of the options.
+void begin_with(const std::string& init,
+                const model::AutoencoderKlConfig& config,
+                AutoencoderTraining& training) {
+  const auto file = model::open_autoencoder_file(autoencoder_path(init));
+  base::require(file.config.text() == config.text() &&
+                    file.config.norm_groups == config.norm_groups &&
+                    file.config.mid_attention == config.mid_attention,
+                "--init {}: {}, {} groups; model.* describes {}, {} groups",
+                init,
+                file.config.text(),
+                file.config.norm_groups,
+                config.text(),
+                config.norm_groups);
+  model::load_autoencoder(training.net(), file);
+}
+
 /// Loads OUT.state where there is one.
 void resume(const std::string& out, const std::string& recipe, AutoencoderTraining& training) {
   const auto path = state_of(out);
@@ -218,7 +237,7 @@ TrainAutoencoderResult run_train_autoencoder(const TrainAutoencoderOptions& opti
   options.validate();
   base::set_up_process(options.threads);
   const torch::Device device(base::choose_device(options.device));
-  formats::refuse_same_file({options.out}, {options.data, options.test});
+  formats::refuse_same_file({options.out}, {options.data, options.test, options.init});
   formats::check_output_file(options.out, options.overwrite);
   formats::check_writable_file(state_of(options.out));
   const auto dataset = data::open_dataset(options.data, options.dataset);
@@ -226,6 +245,7 @@ TrainAutoencoderResult run_train_autoencoder(const TrainAutoencoderOptions& opti
   auto config = options.model.config();
   AutoencoderTraining training(
       config, options.optimizer, options.kl_weight, static_cast<uint64_t>(options.seed), device);
+  if (!options.init.empty()) begin_with(options.init, config, training);
   base::say_progress(fmt::format("{}; {}", dataset->describe(), config.text()));
   train(options, *dataset, recipe_of(options, *dataset), training);
   TrainAutoencoderResult result;

@@ -15,6 +15,7 @@ namespace uvic::app {
 struct TrainAutoencoderOptions {
   std::string data = "procedural";
   std::string test;
+  std::string init;
   std::string out;
   bool overwrite = false;
   int64_t total_images = 200000;
@@ -44,6 +45,10 @@ struct TrainAutoencoderOptions {
     visit("test",
           test,
           Field{"Images to measure on; for procedural data, by default, another seed of it"});
+    visit("init",
+          init,
+          Field{"Weights to begin with: an autoencoder of the shape that model.* describes, or "
+                "embedded"});
     visit("out", out, Field{"File of the autoencoder (.safetensors), under the official names"});
     visit("overwrite", overwrite, Field{"Replace the file if it exists"});
     visit("total_images",

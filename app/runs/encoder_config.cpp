@@ -3,22 +3,23 @@
 #include <filesystem>
 #include <system_error>
 
+#include "app/runs/latent_space.h"
 #include "app/runs/text_encoder.h"
 #include "base/check.h"
 
 namespace uvic::app {
 
 void EncoderConfig::override_with(const EncoderConfig& given) {
-  const auto path = [](std::string& own, const std::string& other) {
+  const auto path = [](std::string& own, const std::string& other, const char* embedded) {
     std::error_code ignored;
     if (other.empty()) return;
-    own = other == kWordEncoder
+    own = embedded && other == embedded
               ? other
               : std::filesystem::absolute(other, ignored).lexically_normal().string();
   };
-  path(autoencoder, given.autoencoder);
-  path(text_encoder, given.text_encoder);
-  path(tokenizer, given.tokenizer);
+  path(autoencoder, given.autoencoder, kEmbeddedAutoencoder);
+  path(text_encoder, given.text_encoder, kWordEncoder);
+  path(tokenizer, given.tokenizer, nullptr);
   if (given.latent_scale != 0) latent_scale = given.latent_scale;
   if (given.latent_shift != 0) latent_shift = given.latent_shift;
   if (given.tile != 0) tile = given.tile;

@@ -24,7 +24,8 @@ struct EncoderConfig {
         "autoencoder",
         autoencoder,
         Field{"Weights of the KL autoencoder of a network on latents: autoencoder_kl.pth, a Stable "
-              "Diffusion checkpoint, diffusers' vae/ folder or file"});
+              "Diffusion checkpoint, diffusers' vae/ folder or file; or embedded, the one that "
+              "comes with the program for procedural images"});
     visit("latent_scale",
           latent_scale,
           Field{"The network sees (z - latent_shift) * latent_scale of a latent z: 0.18215 in the "

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "app/options/assets.h"
 #include "base/check.h"
 #include "data/formats/sha256.h"
 #include "model/latent/autoencoder_file.h"
@@ -20,6 +21,11 @@ bool is_scale_of(double scaling_factor, double latent_scale) {
 
 }  // namespace
 
+std::filesystem::path autoencoder_path(const std::string& name) {
+  return name == kEmbeddedAutoencoder ? asset("assets/embedded_autoencoder.safetensors")
+                                      : std::filesystem::path(name);
+}
+
 LatentSpace::LatentSpace(const EncoderConfig& config,
                          torch::Device device,
                          torch::ScalarType compute)
@@ -27,9 +33,9 @@ LatentSpace::LatentSpace(const EncoderConfig& config,
   base::require(
       !config.autoencoder.empty(),
       "--autoencoder is missing; the network works on latents: give autoencoder_kl.pth, a "
-      "Stable Diffusion checkpoint or diffusers' vae folder");
-  autoencoder_ =
-      std::make_shared<model::AutoencoderKl>(model::AutoencoderKl::open(config.autoencoder));
+      "Stable Diffusion checkpoint, diffusers' vae folder, or embedded");
+  autoencoder_ = std::make_shared<model::AutoencoderKl>(
+      model::AutoencoderKl::open(autoencoder_path(config.autoencoder)));
   autoencoder_->to(device, compute);
 }
 
@@ -49,7 +55,8 @@ torch::Tensor LatentSpace::decode(const torch::Tensor& x) const {
 }
 
 nlohmann::json LatentSpace::record() const {
-  return {{"autoencoder", autoencoder_->path().string()},
+  const bool embedded = config_.autoencoder == kEmbeddedAutoencoder;
+  return {{"autoencoder", embedded ? config_.autoencoder : autoencoder_->path().string()},
           {"autoencoder_sha256", formats::sha256_file(autoencoder_->path())},
           {"latent_scale", config_.latent_scale},
           {"latent_shift", config_.latent_shift},
@@ -82,10 +89,10 @@ std::shared_ptr<const LatentSpace> open_latent_space(const EncoderConfig& config
 int64_t image_size_of(const EncoderConfig& config, const model::NetworkInput& input) {
   constexpr int64_t kUsual = 8;
   if (!config.is_latent()) return input.size;
-  return input.size *
-         (config.autoencoder.empty()
-              ? kUsual
-              : model::open_autoencoder_file(config.autoencoder).config.downsampling());
+  return input.size * (config.autoencoder.empty()
+                           ? kUsual
+                           : model::open_autoencoder_file(autoencoder_path(config.autoencoder))
+                                 .config.downsampling());
 }
 
 }  // namespace uvic::app

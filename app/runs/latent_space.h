@@ -4,8 +4,10 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "app/runs/encoder_config.h"
 #include "model/network_config.h"
@@ -16,6 +18,14 @@ struct AutoencoderKlConfig;
 }  // namespace uvic::model
 
 namespace uvic::app {
+
+/// The word that names the autoencoder that comes with the program: trained on procedural images of
+/// 64 px, latents of 4 channels and 1/4 of the side (docs/autoencoders.md).
+inline constexpr const char* kEmbeddedAutoencoder = "embedded";
+
+/// What an option that takes an autoencoder names: the embedded one's file for that word, else the
+/// path as it is. Throws std::runtime_error where the program's own files are not found.
+std::filesystem::path autoencoder_path(const std::string& name);
 
 /// An autoencoder and the scale of the network's latents: x = (z - shift) * scale.
 class LatentSpace {
@@ -34,7 +44,7 @@ class LatentSpace {
   /// Scaled latents [B, z, h, w] -> images [B, 3, f h, f w] in about [-1, 1], float32.
   torch::Tensor decode(const torch::Tensor& x) const;
 
-  /// File and hash, scale and shift.
+  /// File (or "embedded") and hash, scale and shift.
   nlohmann::json record() const;
 
  private:

@@ -3,6 +3,7 @@
 #include <cctype>
 #include <filesystem>
 
+#include "app/runs/latent_space.h"
 #include "app/runs/text_encoder.h"
 
 namespace uvic::app {
@@ -31,14 +32,11 @@ bool ends_path(char c) {
 
 RunConfig without_paths(RunConfig config) {
   auto& encoders = config.encoders;
-  for (auto* path : {&config.out,
-                     &config.init,
-                     &config.score_ref,
-                     &config.inception,
-                     &encoders.autoencoder,
-                     &encoders.tokenizer})
+  for (auto* path :
+       {&config.out, &config.init, &config.score_ref, &config.inception, &encoders.tokenizer})
     path->clear();
   if (config.data.rfind("procedural", 0) != 0) config.data.clear();
+  if (encoders.autoencoder != kEmbeddedAutoencoder) encoders.autoencoder.clear();
   if (encoders.text_encoder != kWordEncoder) encoders.text_encoder.clear();
   if (config.score_extractor != "inception") config.score_extractor = RunConfig().score_extractor;
   config.init_optimizer = RunConfig().init_optimizer;

@@ -18,7 +18,7 @@
 
 namespace uvic::app {
 
-/// The network that is trained. The defaults are those of the embedded one: 0.4 M parameters.
+/// The network that is trained. By default 0.4 M parameters, for 64 px.
 struct AutoencoderShape {
   int64_t base_channels = 16;
   std::string multipliers = "1,2,3";

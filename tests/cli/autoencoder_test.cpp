@@ -2,9 +2,12 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <sstream>
 #include <thread>
 
 #include "data/formats/atomic_file.h"
+#include "data/formats/image_file.h"
 #include "data/formats/json.h"
 #include "data/formats/npy.h"
 #include "data/formats/safetensors.h"
@@ -165,6 +168,25 @@ TEST_CASE("a training that makes no network is refused in one line", "[autoencod
   check_refusal(run_uvic(tiny(scratch / "a.pth")), 2, ".safetensors");
 }
 
+TEST_CASE("a training of an autoencoder begins with the weights of another", "[autoencoder]") {
+  const Scratch scratch;
+  const auto first = scratch / "first.safetensors", next = scratch / "next.safetensors";
+  REQUIRE(run_uvic(tiny(first, 8)).exit_code == 0);
+  const Words from_first = {"--init", first.string(), "--seed", "5", "--optimizer.lr", "1e-12"};
+  REQUIRE(run_uvic(tiny(next, 8) + from_first).exit_code == 0);
+  const auto a = formats::read_safetensors(first).tensors,
+             b = formats::read_safetensors(next).tensors;
+  for (const auto& [name, tensor] : a) {
+    INFO(name);
+    CHECK(torch::allclose(tensor, b.at(name), 0, 1e-9));
+  }
+  const auto out = scratch / "out.safetensors";
+  check_refusal(run_uvic(tiny(out) + Words{"--init", first.string(), "--model.multipliers", "1,3"}),
+                2,
+                "8 x (1, 2)");
+  check_refusal(run_uvic(tiny(out) + Words{"--init", "absent.pth"}), 1, "absent.pth");
+}
+
 TEST_CASE("a stopped training of an autoencoder ends in the same weights", "[autoencoder]") {
   const Scratch scratch;
   const auto whole = scratch / "whole.safetensors", stopped = scratch / "stopped.safetensors";
@@ -211,4 +233,53 @@ TEST_CASE("a stopped training of an autoencoder ends in the same weights", "[aut
     check_refusal(run_uvic(options(scratch / "x.safetensors") + Words{"--kl_weight", "0.5"}),
                   1,
                   "from a training with other options");
+}
+
+TEST_CASE("the embedded autoencoder is evaluated by its name", "[autoencoder]") {
+  const Scratch scratch;
+  const auto x = torch::linspace(-1, 1, 3 * 16 * 24).view({1, 3, 16, 24});
+  formats::write_npy(scratch / "x.npy", x);
+  const auto out = scratch / "out.npy";
+  REQUIRE(predict("embedded", scratch / "x.npy", {"--part", "encoder"}).exit_code == 0);
+  const auto moments = formats::read_npy(out).clone();
+  CHECK(moments.sizes() == torch::IntArrayRef({1, 8, 4, 6}));
+  formats::write_npy(scratch / "z.npy", moments.narrow(1, 0, 4));
+  REQUIRE(predict("embedded", scratch / "z.npy", {"--part", "decoder"}).exit_code == 0);
+  CHECK(formats::read_npy(out).sizes() == x.sizes());
+}
+
+TEST_CASE("a network trains on latents of the embedded autoencoder and samples through it",
+          "[autoencoder]") {
+  const Scratch scratch;
+  const auto at = [&](const std::string& name) { return (scratch / name).string(); };
+  const auto check_done = [](const std::string& line) {
+    std::istringstream words(line);
+    const auto outcome = run_uvic(Words(std::istream_iterator<std::string>(words), {}));
+    INFO(outcome.err);
+    REQUIRE(outcome.exit_code == 0);
+  };
+  check_done("encode --data procedural --out " + at("latents") +
+             " --autoencoder embedded --image_size 64 --dataset.procedural_images 20");
+  const auto record = formats::read_json(scratch / "latents" / "index.json");
+  CHECK(record["made_from"]["autoencoder"]["autoencoder"] == "embedded");
+  check_done("train --config procedural_latent_uvic --data " + at("latents") + " --out " +
+             at("run") +
+             " --total_images 16 --batch_size 8 --model.depth 2 --model.embed_dim 32"
+             " --sample.steps 2 --grid_count 10");
+  CHECK_THAT(formats::read_file(scratch / "run" / "config.toml"), Contains("embedded"));
+  check_done("sample --run " + at("run") + " --seeds 0-1 --out " + at("samples"));
+  CHECK(formats::read_image(scratch / "samples" / "000000.png").width == 64);
+
+  // Another scale is another autoencoder's.
+  const auto refused = run_uvic({"sample",
+                                 "--run",
+                                 at("run"),
+                                 "--seeds",
+                                 "0",
+                                 "--out",
+                                 at("none"),
+                                 "--latent_scale",
+                                 "0.18215"});
+  check_refusal(refused, 2, "it was trained with another autoencoder");
+  CHECK_FALSE(fs::exists(at("none")));
 }
