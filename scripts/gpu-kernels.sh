@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Compiles the CUDA kernels with nvcc, no LibTorch and no GPU needed, and prints what ptxas says of each instance.
 #   scripts/gpu-kernels.sh [--quick] [FOLDER]    default folder: build/kernels
-# --quick stops before ptxas (Hopper alone): does nvcc take the source? Exit code 1 where an instance spills registers or
-# the source does not compile, 77 where there is no nvcc.
+# --quick stops before ptxas and does not optimise device code (Hopper alone): does nvcc take the source?
+# Exit code 1 where an instance spills registers or the source does not compile, 77 where there is no nvcc.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 quick=0
@@ -23,7 +23,7 @@ options=(-std=c++17 -O3 -I. --Werror all-warnings)
 
 if [ $quick = 1 ]; then
   for source in "${sources[@]}"; do
-    "$nvcc" "${options[@]}" -arch=compute_90a -ptx "$source" -o "$out/$(basename "$source" .cu).ptx"
+    "$nvcc" "${options[@]}" -arch=compute_90a -Xcicc -O0 -ptx "$source" -o "$out/$(basename "$source" .cu).ptx"
   done
   echo "compiled: ${sources[*]}"
   exit 0

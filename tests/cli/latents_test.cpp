@@ -272,6 +272,23 @@ TEST_CASE("what does not belong to the network is refused before any work", "[la
   CHECK(!fs::exists(out));
 }
 
+namespace {
+
+/// The files below a folder in which another program may be at work, and their sizes.
+std::map<std::string, uintmax_t> sizes_of(const fs::path& folder) {
+  std::map<std::string, uintmax_t> sizes;
+  std::error_code gone;
+  for (fs::recursive_directory_iterator at(folder, gone), end; !gone && at != end;
+       at.increment(gone)) {
+    std::error_code renamed;
+    const auto size = at->file_size(renamed);
+    if (!renamed) sizes[at->path().string()] = size;
+  }
+  return sizes;
+}
+
+}  // namespace
+
 TEST_CASE("features are the same whatever the batch and threads, and however often it was killed",
           "[latents]") {
   const Scratch scratch;
@@ -282,9 +299,12 @@ TEST_CASE("features are the same whatever the batch and threads, and however oft
                killed = scratch / (std::string(layout) + "-killed");
     check_done(run_uvic(encoding(whole, more + words({"--batch_size", "24", "--threads", "2"}))));
     bool finished = false;
-    for (int attempt = 0; attempt < 60 && !finished; ++attempt) {
+    for (int attempt = 0; attempt < 8 && !finished; ++attempt) {
+      const auto before = sizes_of(killed);
       Running run(encoding(killed, more + words({"--batch_size", "1", "--threads", "1"})));
-      std::this_thread::sleep_for(std::chrono::milliseconds(300 + 20 * attempt));
+      while (sizes_of(killed) == before && !run.finished())
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      std::this_thread::sleep_for(std::chrono::milliseconds(7 * attempt));
       run.signal(SIGKILL);
       finished = run.wait() == 0;
     }

@@ -45,7 +45,7 @@ class Running {
   int code_ = -1;
 };
 
-/// Options of a training that takes a second: a U-ViC of two blocks' width on 8 px pictures.
+/// Options of a training that takes a second: a U-ViC of two blocks' width on 8 px images.
 std::vector<std::string> tiny_training(const std::filesystem::path& out,
                                        int64_t total_images = 640);
 

@@ -55,7 +55,7 @@ RunConfig options_of(const char* attention, const char* precision, bool checkpoi
   options.model.uvit.num_heads = 4, options.model.uvit.depth = 6,
   options.model.uvit.attention = attention;
   options.model.uvit.use_checkpoint = checkpoint;
-  options.batch_size = 16, options.precision = precision;
+  options.batch_size = 8, options.precision = precision;
   return options;
 }
 
