@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -90,6 +91,16 @@ fs::path plan_path(const fs::path& folder) { return folder / "plan.json"; }
 
 namespace {
 
+/// Whether there is nothing but what a kill during the writing of the plan left, which the next
+/// writer of that name removes.
+bool is_unused(const fs::path& folder) {
+  const auto left = plan_path(folder).filename().string() + ".uvic";
+  const fs::directory_iterator files(folder);
+  return std::all_of(begin(files), end(files), [&](const fs::directory_entry& file) {
+    return file.path().filename().string().rfind(left, 0) == 0;
+  });
+}
+
 /// Throws std::invalid_argument where `before` was not made by `plan`.
 void check_plan(const fs::path& record, const nlohmann::json& plan, const std::string& what) {
   const auto before = formats::read_json(record);
@@ -118,7 +129,7 @@ void begin_plan(const fs::path& folder, const fs::path& finished, const nlohmann
   }
   if (is_there(plan_path(folder)))
     return check_plan(plan_path(folder), plan, "another uvic encode began here");
-  base::require(fs::is_empty(folder),
+  base::require(is_unused(folder),
                 "{}: holds files of something else; choose another --out",
                 folder.string());
   formats::write_json(plan_path(folder), plan);

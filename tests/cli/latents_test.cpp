@@ -2,6 +2,7 @@
 // autoencoder and the embedded text encoder.
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -288,6 +289,21 @@ std::map<std::string, uintmax_t> sizes_of(const fs::path& folder) {
 }
 
 }  // namespace
+
+TEST_CASE("what a kill left of the plan alone does not keep the folder from its command",
+          "[latents]") {
+  const Scratch scratch;
+  const auto left = scratch / "set" / "plan.json.uvic.tmp";
+  fs::create_directories(left.parent_path());
+  std::ofstream{left};
+  check_done(run_uvic(encoding(scratch / "set", words({"--text_encoder", "words"}))));
+  CHECK(!fs::exists(left));
+  fs::create_directories(scratch / "other");
+  std::ofstream{scratch / "other" / "own.txt"};
+  check_refused(run_uvic(encoding(scratch / "other", words({"--text_encoder", "words"}))),
+                2,
+                "holds files of something else");
+}
 
 TEST_CASE("features are the same whatever the batch and threads, and however often it was killed",
           "[latents]") {

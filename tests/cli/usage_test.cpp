@@ -152,7 +152,9 @@ TEST_CASE("unknown commands and flags are told with the nearest known, values by
 TEST_CASE("an empty value is a value, everywhere", "[usage]") {
   const Scratch scratch;
   const auto config = (scratch / "a.toml").string();
-  write(config, "data = 'procedural'\nscore_count = 30\n");
+  write(config,
+        "data = 'procedural'\nscore_count = 30\n"
+        "[model]\nembed_dim = 16\ndepth = 2\nnum_heads = 2\n");
   const auto compared = run_uvic({"compare",
                                   "--config",
                                   config,

@@ -55,7 +55,7 @@ RunConfig options_of(const char* attention, const char* precision, bool checkpoi
   options.model.uvit.num_heads = 4, options.model.uvit.depth = 6,
   options.model.uvit.attention = attention;
   options.model.uvit.use_checkpoint = checkpoint;
-  options.batch_size = 8, options.precision = precision;
+  options.batch_size = 16, options.precision = precision;
   return options;
 }
 
@@ -85,7 +85,8 @@ TEST_CASE("memory: the estimate is within 12 % of what a step takes", "[memory]"
   for (const char* attention : {"cog", "softmax"})
     for (const char* precision : {"bf16", "fp32"})
       for (const bool checkpoint : {false, true}) {
-        const auto options = options_of(attention, precision, checkpoint);
+        auto options = options_of(attention, precision, checkpoint);
+        options.batch_size = 8;
         const double estimate = estimate_memory(options, torch::kCPU, 1).at_most(),
                      real = measured(options);
         INFO(attention << " " << precision << (checkpoint ? " recomputed" : "") << ": estimated "
@@ -103,6 +104,7 @@ TEST_CASE("memory: changed blocks and Muon's state are estimated within 20 %", "
         if (changes != 1) c.norm = "rms", c.mlp = "swiglu";
         if (changes != 0) c.qk_norm = c.rope = true;
         c.value_residual = changes == 2;
+        options.batch_size = 8;
         options.optimizer.kind = "muon";
         const double estimate = estimate_memory(options, torch::kCPU, 1).at_most(),
                      real = measured(options);
