@@ -12,11 +12,14 @@
 #include "app/lab/attention_page.h"
 #include "app/lab/gradients.h"
 #include "app/lab/lab_output.h"
+#include "app/lab/lab_tables.h"
+#include "app/lab/sequence_feed.h"
 #include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "app/runs/checkpoint_list.h"
 #include "app/runs/network_source.h"
 #include "app/runs/run_dir.h"
+#include "app/runs/sequence_tokenizer.h"
 #include "base/check.h"
 #include "base/list_text.h"
 #include "base/precision.h"
@@ -26,12 +29,16 @@
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
 #include "data/formats/make_folder.h"
+#include "data/formats/xxh64.h"
+#include "data/tokens/token_loader.h"
 #include "model/kernel_choice.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
 using nlohmann::json;
 namespace {
+
+constexpr const char* kUsualTimes = "0.1,0.3,0.5,0.7,0.9";
 
 /// A network to look at: the run (or nothing) and the weights.
 struct LabSource {
@@ -87,8 +94,36 @@ struct Opened {
 /// By the official names, which are a file format.
 int64_t attention_blocks(const model::NamedTensors& tensors) {
   return std::count_if(tensors.begin(), tensors.end(), [](const auto& item) {
-    return base::ends_with(item.first, ".attn.qkv.weight");
+    return base::ends_with(item.first, ".attn.qkv.weight") ||
+           base::ends_with(item.first, ".self_attn.o_proj.weight");
   });
+}
+
+bool takes_tokens(const Opened& opened) {
+  return opened.network.training.model.input().takes_tokens();
+}
+
+/// What is given must have a meaning for the network.
+void check_options_of(const AttentionOptions& options, const Opened& opened) {
+  const auto& weights = opened.source.weights;
+  if (!takes_tokens(opened)) {
+    base::require(!options.data.empty(),
+                  "--data is missing; give the images that the networks see");
+    base::require(options.positions.empty() && options.length == 0,
+                  "{}: a network of images; --{} is for language models, images have --timesteps",
+                  weights,
+                  options.positions.empty() ? "length" : "positions");
+    return;
+  }
+  const auto& kind = opened.network.training.model.kind;
+  base::require(
+      kind == "decoder_lm",
+      "{}: a network of kind {}; uvic attention analyses networks of images and decoder_lm",
+      weights,
+      kind);
+  base::require(options.timesteps.empty(),
+                "{}: a language model; --timesteps is for networks of images, it has --positions",
+                weights);
 }
 
 Opened open_source(const AttentionOptions& options, const LabSource& source) {
@@ -96,28 +131,101 @@ Opened open_source(const AttentionOptions& options, const LabSource& source) {
   // Blocks keep what their gradients need: the same numbers.
   opened.network.training.model.uvit.use_checkpoint = false;
   opened.network.training.model.decoder_lm.use_checkpoint = false;
-  const auto& config = opened.network.training.model;
-  base::require(!config.input().takes_tokens(),
-                "{}: a network of sequences; uvic attention analyses networks of images",
-                source.weights);
+  check_options_of(options, opened);
   if (source.images_seen == 0) opened.source.images_seen = opened.network.images_seen;
+  const auto& config = opened.network.training.model;
   opened.blocks = parse_numbers("blocks", options.blocks, attention_blocks(opened.network.tensors));
   opened.heads = parse_numbers("heads", options.heads, model::block_shape(config).heads);
   return opened;
 }
 
 void add_gradients_of(const AttentionOptions& options,
-                      LabExamples& examples,
+                      LabFeed& feed,
                       model::Network& network,
                       LabSubject& subject) {
   if (options.gradient_images == 0) return;
-  const auto& times = subject.result.times;
-  const auto total = options.gradient_images * static_cast<int64_t>(times.size());
-  base::CountProgress progress(subject.name + ": gradients of", "images");
-  subject.result.gradient =
-      measure_gradients(network, examples, {times, options.gradient_images}, [&](int64_t done) {
-        progress(done, total);
+  const auto& places = feed.places();
+  const auto total = options.gradient_images * static_cast<int64_t>(places.size());
+  base::CountProgress progress(subject.name + ": gradients of", examples_word(places));
+  subject.result.gradient = measure_gradients(
+      network, feed, options.gradient_images, [&](int64_t done) { progress(done, total); });
+}
+
+void add_ablations_of(const AttentionOptions& options,
+                      LabFeed& feed,
+                      model::Network& network,
+                      LabSubject& subject) {
+  const auto kinds = chosen_ablations(options.ablate);
+  if (kinds.empty()) return;
+  const AblationSettings changes{
+      kinds, subject.blocks, subject.heads, options.ablation_images, options.batch_size};
+  base::CountProgress progress(subject.name + ": ablations on", examples_word(feed.places()));
+  subject.ablations =
+      ablate(network, feed, changes, subject.result.kinds, [&](int64_t done, int64_t all) {
+        progress(done, all);
       });
+}
+
+/// The most examples that any part of the analysis takes.
+int64_t examples_needed(const AttentionOptions& options) {
+  return std::max({options.images,
+                   options.gradient_images,
+                   options.ablate == "none" ? 0 : options.ablation_images});
+}
+
+/// The examples of a network, and what keeps them alive.
+struct LabInput {
+  std::unique_ptr<LabExamples> images;
+  std::unique_ptr<data::TokenSource> sequences;
+  std::unique_ptr<LabFeed> feed;
+};
+
+LabInput open_input(const AttentionOptions& options,
+                    const Opened& opened,
+                    torch::Device device,
+                    LabRecord& record) {
+  LabInput input;
+  const auto seed = static_cast<uint64_t>(options.seed);
+  const auto& training = opened.network.training;
+  const auto most = examples_needed(options);
+  if (!takes_tokens(opened)) {
+    input.images = std::make_unique<LabExamples>(training, options.data, seed, device);
+    record.describe = input.images->describe();
+    record.fingerprint = input.images->fingerprint();
+    base::require(input.images->size() >= most,
+                  "--images {}: {} holds {}",
+                  most,
+                  options.data,
+                  input.images->size());
+    const auto times = options.timesteps.empty() ? kUsualTimes : options.timesteps;
+    input.feed = std::make_unique<ImageFeed>(*input.images, parse_times(times));
+    return input;
+  }
+  input.sequences = open_lab_sequences(
+      training, options.data, options.length, data_fingerprint_of(opened.network.weights));
+  const auto& source = *input.sequences;
+  base::require(source.size() == 0 || source.size() >= most,
+                "--images {}: {} holds {} sequences of {} tokens",
+                most,
+                source.describe(),
+                source.size(),
+                source.length());
+  // Options of the runs' own configs shape sequences too: the first ones decide.
+  const auto first =
+      data::read_sequences(source, seed, 0, std::min<int64_t>(8, most)).sequences.contiguous();
+  formats::Xxh64 hash;
+  hash.update(first.data_ptr<int64_t>(), first.nbytes());
+  auto fingerprint = fmt::format("{} first={}", source.fingerprint(), hash.hex());
+  base::require(record.fingerprint.empty() || record.fingerprint == fingerprint,
+                "{}: the sequences of this network are not those of the one before; give --data "
+                "(and --length) for all, and networks with the same tokens.* options",
+                opened.source.weights);
+  record.describe = source.describe();
+  record.fingerprint = std::move(fingerprint);
+  const auto positions = options.positions.empty() ? "quarters" : options.positions;
+  input.feed = std::make_unique<SequenceFeed>(
+      source, seed, device, parse_positions(positions, source.length()));
+  return input;
 }
 
 LabSubject look_at(const AttentionOptions& options,
@@ -128,16 +236,7 @@ LabSubject look_at(const AttentionOptions& options,
   const auto precision = base::resolve_precision(options.precision, device);
   record.device = device.str();
   record.precision = precision;
-  LabExamples examples(
-      opened.network.training, options.data, static_cast<uint64_t>(options.seed), device);
-  const auto most = std::max({options.images,
-                              options.gradient_images,
-                              options.ablate == "none" ? 0 : options.ablation_images});
-  base::require(
-      examples.size() >= most, "--images {}: {} holds {}", most, options.data, examples.size());
-  record.describe = examples.describe();
-  record.fingerprint = examples.fingerprint();
-
+  const auto input = open_input(options, opened, device, record);
   const auto network = opened.network.network(device, base::compute_dtype(precision));
   LabSubject subject;
   subject.name = opened.source.name;
@@ -146,24 +245,12 @@ LabSubject look_at(const AttentionOptions& options,
   subject.images_seen = opened.source.images_seen;
   subject.blocks = opened.blocks;
   subject.heads = opened.heads;
-  const auto total = settings.images * static_cast<int64_t>(settings.times.size());
-  base::CountProgress progress(subject.name + ": analysed", "images");
-  subject.result =
-      look_at_attention(*network, examples, settings, [&](int64_t done) { progress(done, total); });
-  add_gradients_of(options, examples, *network, subject);
-  const auto kinds = chosen_ablations(options.ablate);
-  if (kinds.empty()) return subject;
-  const AblationSettings changes{kinds,
-                                 settings.times,
-                                 subject.blocks,
-                                 subject.heads,
-                                 options.ablation_images,
-                                 options.batch_size};
-  base::CountProgress ablated(subject.name + ": ablations on", "images");
-  subject.ablations =
-      ablate(*network, examples, changes, subject.result.kinds, [&](int64_t done, int64_t all) {
-        ablated(done, all);
-      });
+  const auto total = settings.images * static_cast<int64_t>(input.feed->passes());
+  base::CountProgress progress(subject.name + ": analysed", examples_word(input.feed->places()));
+  subject.result = look_at_attention(
+      *network, *input.feed, settings, [&](int64_t done) { progress(done, total); });
+  add_gradients_of(options, *input.feed, *network, subject);
+  add_ablations_of(options, *input.feed, *network, subject);
   return subject;
 }
 
@@ -206,12 +293,25 @@ std::string summary(const json& numbers) {
   return text;
 }
 
+/// Opens them one by one, so that only one network is in memory; all of them first, so that a wrong one
+/// is reported before any work.
+void check_sources(const AttentionOptions& options, const std::vector<LabSource>& sources) {
+  std::string of_tokens, of_images;
+  for (const auto& source : sources) {
+    const auto opened = open_source(options, source);
+    (takes_tokens(opened) ? of_tokens : of_images) = source.weights;
+  }
+  base::require(of_tokens.empty() || of_images.empty(),
+                "attention: {} takes tokens and {} images; analyse them one after the other",
+                of_tokens,
+                of_images);
+}
+
 }  // namespace
 
 void AttentionOptions::validate() const {
   base::check_fields(*this);
   base::require(!run.empty() || !weights.empty(), "attention: give --run FOLDER or --weights FILE");
-  base::require(!data.empty(), "--data is missing; give the images that the networks see");
   base::require(!out.empty(), "--out is missing; give the folder for the page");
   base::require(config.empty() || !weights.empty(), "--config {}: describes --weights", config);
   base::require(name.empty() || name.size() == run.size() + weights.size(),
@@ -219,7 +319,7 @@ void AttentionOptions::validate() const {
                 name.size(),
                 run.size() + weights.size());
   check_checkpoint_list(checkpoints);
-  parse_times(timesteps);
+  if (!timesteps.empty()) parse_times(timesteps);
   chosen_ablations(ablate);
 }
 
@@ -229,14 +329,11 @@ json run_attention(const AttentionOptions& options) {
   base::catch_stop_signals();
   model::use_fused_kernels(options.kernels == "fused");
   LabSettings settings;
-  settings.times = parse_times(options.timesteps);
   settings.images = options.images;
   settings.batch_size = options.batch_size;
   settings.maps = options.maps;
   const auto sources = sources_of(options);
-  // Opened one by one, so that only one network is in memory; all of them first, so that a wrong
-  // one is reported before any work.
-  for (const auto& source : sources) open_source(options, source);
+  check_sources(options, sources);
   settings.map_bytes /= static_cast<int64_t>(sources.size());
   const fs::path out(options.out);
   formats::make_folder(out / "figures");

@@ -21,7 +21,9 @@ struct AttentionOptions {
   std::string data;
   std::string out;
   int64_t images = 64;
-  std::string timesteps = "0.1,0.3,0.5,0.7,0.9";
+  std::string timesteps;
+  std::string positions;
+  int64_t length = 0;
   std::string blocks = "all";
   std::string heads = "all";
   std::string ablate = "none";
@@ -51,12 +53,22 @@ struct AttentionOptions {
     visit("data",
           data,
           Field{"Images (or latents, or captioned images) that the networks see, best such that "
-                "they were not trained on: as uvic train --data takes"});
+                "they were not trained on: as uvic train --data takes. For language models text, "
+                "tokens or a task; empty: the held-out part of their own data"});
     visit("out", out, Field{"Folder for page, JSON and tables"});
-    visit("images", images, Field{"Images that are analysed", base::from(2, 1e9)});
+    visit("images", images, Field{"Images, or sequences, that are analysed", base::from(2, 1e9)});
     visit("timesteps",
           timesteps,
-          Field{"Times of the noise: fractions of the schedule, 0 the data, 1 noise"});
+          Field{"Times of the noise: fractions of the schedule, 0 the data, 1 noise; empty: "
+                "0.1,0.3,0.5,0.7,0.9"});
+    visit("positions",
+          positions,
+          Field{"Language models: positions of the queries, quarters, all, or ranges such as "
+                "0-15,16-63; empty: quarters"});
+    visit(
+        "length",
+        length,
+        Field{"Language models: tokens of a sequence; 0: as in training", base::from(0, 1 << 24)});
     visit("blocks", blocks, Field{"Blocks that are shown: all, or a list such as 0-3,7"});
     visit("heads", heads, Field{"Heads that are shown: all, or a list such as 0-3,7"});
     visit("ablate",
@@ -65,19 +77,21 @@ struct AttentionOptions {
                 "(no head), absolute (|weights|), softmax (instead of signed weights)"});
     visit("ablation_images",
           ablation_images,
-          Field{"Images that each ablation is measured on", base::from(2, 1e9)});
-    visit("gradient_images",
-          gradient_images,
-          Field{"Images that norms of gradients are measured on, one at a time; 0: none",
-                base::from(0, 1e9)});
-    visit("maps", maps, Field{"Images whose attention the page shows", base::from(0, 64)});
+          Field{"Images or sequences that each ablation is measured on", base::from(2, 1e9)});
     visit(
-        "seed",
-        seed,
-        Field{"Seed of the choice of images and of their noise", base::from(0, base::kMostCount)});
+        "gradient_images",
+        gradient_images,
+        Field{"Images or sequences that norms of gradients are measured on, one at a time; 0: none",
+              base::from(0, 1e9)});
+    visit("maps",
+          maps,
+          Field{"Images or sequences whose attention the page shows", base::from(0, 64)});
+    visit("seed",
+          seed,
+          Field{"Seed of the choice of examples and of noise", base::from(0, base::kMostCount)});
     visit("batch_size",
           batch_size,
-          Field{"Images evaluated at once; changes memory, and numbers only by rounding",
+          Field{"Examples evaluated at once; changes memory, and numbers only by rounding",
                 base::from(1, base::kMostAtOnce)}
               .advanced());
     visit("precision", precision, base::precision_field("Precision of products and attention"));
@@ -97,8 +111,8 @@ struct AttentionOptions {
 ///   ablation.csv                  where asked for
 ///   figures/NAME.svg              each statistic through the depth of the networks
 ///
-/// and returns what attention.json holds. Throws std::invalid_argument for networks of sequences
-/// and for what does not fit together, before any work.
+/// and returns what attention.json holds. Throws std::invalid_argument for networks without weights to
+/// look at and for what does not fit together, before any work.
 nlohmann::json run_attention(const AttentionOptions& options);
 
 void add_attention_command(CLI::App& app);

@@ -7,7 +7,6 @@
 
 #include "app/options/json_output.h"
 #include "app/runs/network_source.h"
-#include "app/runs/run_identity.h"
 #include "app/runs/sequence_tokenizer.h"
 #include "app/sampling/seed_list.h"
 #include "base/check.h"
@@ -39,14 +38,6 @@ void check(const SampleOptions& options) {
     base::require(value->empty(), "--{}: for networks of images; this one writes text", flag);
 }
 
-/// The fingerprint of the data that a file of weights was trained on, where it says.
-std::string trained_on(const fs::path& weights) {
-  if (weights.extension() != ".safetensors") return "";
-  const auto metadata = read_metadata(weights);
-  const auto found = metadata.find("uvic.data_fingerprint");
-  return found == metadata.end() ? "" : found->second;
-}
-
 /// One text, on the calling thread.
 std::vector<int64_t> text_of_seed(model::SequenceNetwork& network,
                                   const std::vector<int64_t>& prompt,
@@ -75,7 +66,7 @@ bool run_sample_text(const SampleOptions& options) {
   const auto& file = source.training.encoders.tokenizer;
   const auto tokenizer = data::tokenizer_of_source(
       source.training.data, source.training.tokens, network->input().vocabulary, file);
-  require_tokenizer_of(network->input(), *tokenizer, file, trained_on(source.weights));
+  require_tokenizer_of(network->input(), *tokenizer, file, data_fingerprint_of(source.weights));
   const auto prompt = data::encode_prompt(*tokenizer, options.prompt.front(), "--prompt");
 
   const auto ids = SeedList::parse(options.seeds.empty() ? "0" : options.seeds);

@@ -58,9 +58,9 @@ struct Case {
 };
 
 std::vector<Case> cases_of(const AblationSettings& settings,
-                           const std::vector<std::string>& kind_of_block) {
+                           const std::vector<std::string>& kind_of_block,
+                           size_t places) {
   std::vector<Case> cases;
-  const auto times = static_cast<int64_t>(settings.times.size());
   for (const auto& name : settings.kinds) {
     const auto& ablation = ablations().at(name);
     std::vector<int64_t> concerned;
@@ -72,7 +72,9 @@ std::vector<Case> cases_of(const AblationSettings& settings,
       concerned.push_back(block);
     }
     const auto add = [&](std::vector<int64_t> blocks, int64_t block, int64_t head) {
-      cases.push_back({&ablation, std::move(blocks), {name, block, head, Moments(times)}});
+      cases.push_back({&ablation,
+                       std::move(blocks),
+                       {name, block, head, Moments(static_cast<int64_t>(places))}});
     };
     for (const auto block : concerned) {
       for (const auto head : settings.heads) add({block}, block, head);
@@ -97,32 +99,35 @@ const base::Table<Ablation>& ablations() {
 }
 
 std::vector<AblationResult> ablate(model::Network& network,
-                                   LabExamples& examples,
+                                   LabFeed& feed,
                                    const AblationSettings& settings,
                                    const std::vector<std::string>& kind_of_block,
                                    const std::function<void(int64_t, int64_t)>& progress) {
   const torch::NoGradGuard no_grad;
-  auto cases = cases_of(settings, kind_of_block);
-  const auto times = static_cast<int64_t>(settings.times.size());
-  const int64_t total = static_cast<int64_t>(cases.size()) * times * settings.images;
+  auto cases = cases_of(settings, kind_of_block, feed.places().size());
+  const int64_t total = static_cast<int64_t>(cases.size() * feed.passes()) * settings.images;
   int64_t done = 0;
-  LabExamples::Reader reader(examples);
+  feed.rewind();
   for (int64_t begin = 0; begin < settings.images; begin += settings.batch_size) {
     const int64_t count = std::min(settings.batch_size, settings.images - begin);
-    const auto batch = reader.next(count);
-    for (int64_t time = 0; time < times; ++time) {
-      const auto example = examples.at(batch, settings.times[static_cast<size_t>(time)]);
+    feed.read(count);
+    for (size_t number = 0; number < feed.passes(); ++number) {
+      const auto pass = feed.pass(number);
       const auto losses = [&] {
-        const auto prediction = network.forward(example.x_t, example.network_time, batch.condition);
-        return examples.losses(prediction, example);
+        const auto prediction = network.forward(pass.x, pass.time, pass.condition);
+        std::vector<torch::Tensor> of_places;
+        for (const auto place : pass.places) of_places.push_back(feed.losses(prediction, place));
+        return torch::stack(of_places);  // [places of the pass, B]
       };
       const auto without = losses();
       for (auto& one : cases) {
         Change change(*one.ablation, one.blocks, one.result.head);
         const model::ProbeScope scope(&change);
         const auto difference = losses() - without;
-        for (int64_t i = 0; i < count; ++i)
-          one.result.change.add(time, difference[i].item<double>());
+        for (size_t i = 0; i < pass.places.size(); ++i)
+          for (int64_t example = 0; example < count; ++example)
+            one.result.change.add(static_cast<int64_t>(pass.places[i]),
+                                  difference[static_cast<int64_t>(i)][example].item<double>());
         progress(done += count, total);
       }
     }

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "app/lab/lab_examples.h"
+#include "app/lab/lab_feed.h"
 #include "app/lab/moments.h"
 #include "base/table.h"
 #include "model/attention/attention.h"
@@ -30,17 +30,16 @@ struct Ablation {
 /// softmax    softmax(s) instead of the weights, of the same scores; not retrained
 const base::Table<Ablation>& ablations();
 
-/// The change of a loss by one ablation at one time, over the examples: with it minus without it.
+/// The change of a loss by one ablation at each place, over the examples: with it minus without it.
 struct AblationResult {
   std::string ablation;
   int64_t block = 0;
   int64_t head = -1;  ///< -1: all heads of the block; block -1: all blocks
-  Moments change;     ///< [time]; the mean is positive where the head helps
+  Moments change;     ///< [place]; the mean is positive where the head helps
 };
 
 struct AblationSettings {
   std::vector<std::string> kinds;      ///< of ablations()
-  std::vector<double> times;           ///< fractions of the schedule
   std::vector<int64_t> blocks, heads;  ///< numbers
   int64_t images = 16, batch_size = 16;
 };
@@ -48,9 +47,9 @@ struct AblationSettings {
 /// The same examples with and without each ablation: of each head, of all heads of each block, and
 /// of all given blocks together. An ablation that changes nothing in a block is left out there. The
 /// block runs in plain tensor code with it, which changes a loss by rounding alone.
-/// `progress(done, total)` counts evaluated images.
+/// `progress(done, total)` counts evaluated examples.
 std::vector<AblationResult> ablate(model::Network& network,
-                                   LabExamples& examples,
+                                   LabFeed& feed,
                                    const AblationSettings& settings,
                                    const std::vector<std::string>& kind_of_block,
                                    const std::function<void(int64_t, int64_t)>& progress);

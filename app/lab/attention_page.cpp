@@ -34,17 +34,13 @@ torch::Tensor shown(const torch::Tensor& all, const LabSubject& subject) {
 json map_json(const AttentionMap& map, const LabSubject& subject, size_t number) {
   const auto weights = shown(map.quantised, subject), largest = shown(map.largest, subject);
   const auto* bytes = reinterpret_cast<const uint8_t*>(weights.data_ptr<int8_t>());
-  // A byte is enough for colours: the largest weight of a row, in steps of 1 / 255 of the greatest.
-  const double greatest = std::max(1e-30, static_cast<double>(largest.max().item<float>()));
-  const auto steps = (largest * (255 / greatest)).round().to(torch::kUInt8).contiguous();
-  const auto* step_bytes = steps.data_ptr<uint8_t>();
+  const auto* largest_bytes = reinterpret_cast<const uint8_t*>(largest.data_ptr<float>());
   return {{"subject", number},
           {"example", map.example},
           {"time", map.time},
           {"queries", map.queries},
           {"weights", base::base64({bytes, bytes + weights.numel()})},
-          {"largest", base::base64({step_bytes, step_bytes + steps.numel()})},
-          {"greatest", greatest},
+          {"largest", base::base64({largest_bytes, largest_bytes + largest.nbytes()})},
           {"words", map.words},
           {"image", uri_of(map.image)},
           {"noisy", uri_of(map.noisy)}};
@@ -58,9 +54,23 @@ std::string embedded(const json& data) {
   return text;
 }
 
+size_t place_count(const json& settings) {
+  return settings["timesteps"].size() + settings["positions"].size();
+}
+
+/// "t = 0.3", or "positions 64-127".
+std::string place_text(const json& settings, size_t place) {
+  if (settings["positions"].empty())
+    return fmt::format("t = {}", settings["timesteps"][place].get<double>());
+  const auto& range = settings["positions"][place];
+  const auto first = range["first"].get<int64_t>(), last = range["last"].get<int64_t>();
+  return first == last ? fmt::format("position {}", first)
+                       : fmt::format("positions {}-{}", first, last);
+}
+
 std::string verdict(const json& numbers) {
   std::string text;
-  const auto& times = numbers["settings"]["timesteps"];
+  const auto& settings = numbers["settings"];
   for (const auto& subject : numbers["subjects"]) {
     int64_t cells = 0, both = 0;
     double mass = 0;
@@ -75,11 +85,12 @@ std::string verdict(const json& numbers) {
         for (const auto& value : heads) both += value.is_number() && value.get<double>() > 0.5;
     text += fmt::format(
         "{}: {} % of the attention mass is negative; most queries both copy and delete in {} of {} "
-        "cases of a head at a timestep. ",
+        "cases of a head at {}. ",
         subject["title"].get<std::string>(),
         base::significant(cells ? 100 * mass / static_cast<double>(cells) : 0, 3),
         both,
-        times.size() * subject["blocks"].size() * subject["heads"].size());
+        place_count(settings) * subject["blocks"].size() * subject["heads"].size(),
+        settings["positions"].empty() ? "a timestep" : "a range of positions");
   }
   return text;
 }
@@ -112,16 +123,16 @@ bool add_depth_line(
 
 std::vector<std::pair<std::string, std::string>> depth_figures(const json& numbers) {
   std::vector<std::pair<std::string, std::string>> figures;
-  const auto& times = numbers["settings"]["timesteps"];
-  const size_t time = times.size() / 2;
+  const auto& settings = numbers["settings"];
+  const size_t time = place_count(settings) / 2;
   for (const auto& [part, list] : {std::pair("head_mean", "head"),
                                    std::pair("block", "block"),
                                    std::pair("gradient", "gradient")})
     for (const auto& statistic : numbers["statistics"][list]) {
       const std::string name = statistic["name"];
       LinePlot plot;
-      plot.title = fmt::format(
-          "{}, t = {}", statistic["title"].get<std::string>(), times[time].get<double>());
+      plot.title =
+          fmt::format("{}, {}", statistic["title"].get<std::string>(), place_text(settings, time));
       plot.x_label = "block";
       plot.y_label = statistic["title"];
       bool any = false;
@@ -145,6 +156,8 @@ std::string attention_page(const json& numbers, const std::vector<LabSubject>& s
                {"created", settings["created"]},
                {"version", settings["version"]},
                {"images", settings["images"]},
+               {"examples", settings["examples"]},
+               {"place", settings["positions"].empty() ? "timestep" : "positions"},
                {"describe", settings["describe"]},
                {"command", settings["command"]},
                {"statistics", json::array()},

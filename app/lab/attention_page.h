@@ -15,7 +15,7 @@ namespace uvic::app {
 std::string attention_page(const nlohmann::json& numbers, const std::vector<LabSubject>& subjects);
 
 /// Name and SVG of each statistic through the depth of the networks: a line for each network, at the
-/// middle one of the timesteps. Statistics that are defined nowhere are left out.
+/// middle one of the timesteps or ranges of positions. Statistics that are defined nowhere are left out.
 std::vector<std::pair<std::string, std::string>> depth_figures(const nlohmann::json& numbers);
 
 }  // namespace uvic::app

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/check.h"
 #include "model/attention/probe.h"
@@ -49,7 +50,7 @@ const std::vector<model::AttentionStatistic>& gradient_statistics() {
   static const std::vector<model::AttentionStatistic> all = {
       {"token_gradient",
        "gradient at a token",
-       "mean over tokens of |dL/dX|, L the loss of an image, X the tokens after the block",
+       "mean over tokens of |dL/dX|, L the loss of an example, X the tokens after the block",
        ""},
       {"relative_gradient",
        "gradient times norm of the tokens",
@@ -58,13 +59,15 @@ const std::vector<model::AttentionStatistic>& gradient_statistics() {
        ""},
       {"parameter_gradient",
        "gradient of the block's parameters",
-       "|dL/dtheta|, theta all parameters of the block, L the loss of one image",
+       "|dL/dtheta|, theta all parameters of the block, L the loss of one example",
        ""},
   };
   return all;
 }
 
-torch::Tensor block_gradients(model::Network& network, const std::function<torch::Tensor()>& loss) {
+torch::Tensor block_gradients(model::Network& network,
+                              const std::function<torch::Tensor()>& loss,
+                              int64_t tokens) {
   const torch::AutoGradMode with_gradients(true);
   const auto parameters = parameters_of_blocks(network);
   StreamProbe stream;
@@ -75,6 +78,11 @@ torch::Tensor block_gradients(model::Network& network, const std::function<torch
   }
   base::require(!stream.outputs.empty() && stream.outputs.size() == parameters.size(),
                 "attention: the network has no blocks to look at");
+  if (std::isnan(value.item<double>()))
+    return torch::full({static_cast<int64_t>(parameters.size()),
+                        static_cast<int64_t>(gradient_statistics().size())},
+                       std::numeric_limits<double>::quiet_NaN(),
+                       torch::kFloat64);
   auto wanted = stream.outputs;
   for (size_t b = 0; b < parameters.size(); ++b) {
     base::require(stream.outputs[b].requires_grad(),
@@ -93,8 +101,11 @@ torch::Tensor block_gradients(model::Network& network, const std::function<torch
   std::vector<torch::Tensor> rows;
   size_t next = parameters.size();
   for (size_t b = 0; b < parameters.size(); ++b) {
-    const auto of_tokens = wide_on_cpu(gradients[b]).norm(2, -1);  // [1, L]
-    const auto norms = wide_on_cpu(stream.outputs[b]).norm(2, -1);
+    const auto seen = [&](const torch::Tensor& x) {
+      return wide_on_cpu(tokens > 0 ? x.slice(1, 0, tokens) : x);
+    };
+    const auto of_tokens = seen(gradients[b]).norm(2, -1);  // [1, L]
+    const auto norms = seen(stream.outputs[b]).norm(2, -1);
     double squares = 0;
     for (size_t i = 0; i < parameters[b].size(); ++i, ++next)
       if (gradients[next].defined())
@@ -108,24 +119,26 @@ torch::Tensor block_gradients(model::Network& network, const std::function<torch
 }
 
 std::vector<Moments> measure_gradients(model::Network& network,
-                                       LabExamples& examples,
-                                       const GradientSettings& settings,
+                                       LabFeed& feed,
+                                       int64_t examples,
                                        const std::function<void(int64_t)>& progress) {
-  std::vector<Moments> moments(settings.times.size());
-  LabExamples::Reader reader(examples);
+  std::vector<Moments> moments(feed.places().size());
+  feed.rewind();
   int64_t done = 0;
-  for (int64_t image = 0; image < settings.images; ++image) {
-    const auto batch = reader.next(1);
-    for (size_t time = 0; time < settings.times.size(); ++time) {
-      const auto example = examples.at(batch, settings.times[time]);
-      const auto loss = [&] {
-        const auto prediction = network.forward(example.x_t, example.network_time, batch.condition);
-        return examples.losses(prediction, example).sum();
-      };
-      const auto numbers = block_gradients(network, loss).contiguous();
-      if (moments[time].size() == 0) moments[time] = Moments(numbers.numel());
-      moments[time].add(numbers.data_ptr<double>());
-      progress(++done);
+  for (int64_t i = 0; i < examples; ++i) {
+    feed.read(1);
+    for (size_t number = 0; number < feed.passes(); ++number) {
+      const auto pass = feed.pass(number);
+      for (const auto place : pass.places) {
+        const auto loss = [&] {
+          return feed.losses(network.forward(pass.x, pass.time, pass.condition), place).sum();
+        };
+        const auto numbers =
+            block_gradients(network, loss, feed.tokens_of_loss(place)).contiguous();
+        if (moments[place].size() == 0) moments[place] = Moments(numbers.numel());
+        moments[place].add(numbers.data_ptr<double>());
+        progress(++done);
+      }
     }
   }
   return moments;

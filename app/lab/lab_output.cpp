@@ -70,7 +70,7 @@ json of_blocks(const LabSubject& subject, int64_t statistic, const Read& read) {
 json of_gradients(const LabSubject& subject, int64_t statistic, const Read& read) {
   const auto& result = subject.result;
   json times = json::array();
-  for (size_t t = 0; t < result.times.size(); ++t) {
+  for (size_t t = 0; t < result.places.size(); ++t) {
     json blocks = json::array();
     for (const auto b : subject.blocks)
       blocks.push_back(result.gradient.empty()
@@ -130,6 +130,7 @@ json ablations_of(const LabSubject& subject) {
 json layout_json(const LabResult& result) {
   const auto& layout = result.layout;
   return {{"tokens", result.tokens},
+          {"sequence", layout.is_sequence},
           {"label", layout.label},
           {"time", layout.time},
           {"context", layout.context},
@@ -257,40 +258,28 @@ json differences_json(const std::vector<LabSubject>& subjects) {
   return list;
 }
 
-NumberCell cell(const Moments& moments, int64_t i) {
-  NumberCell out;
-  if (moments.count(i) == 0) return out;
-  out.value = moments.mean(i);
-  if (moments.count(i) > 1) out.error = moments.error(i);
-  return out;
-}
-
-NumberCell word(const std::string& text) {
-  NumberCell out;
-  out.text = text;
-  return out;
-}
-
-/// Subject and time, with which every row begins.
-std::vector<NumberCell> beginning(const LabSubject& subject,
-                                  const std::vector<LabSubject>& subjects,
-                                  size_t time) {
-  return {word(subject_title(subject, subjects)),
-          word(fmt::format("{}", subject.result.times[time]))};
-}
-
 }  // namespace
+
+const char* examples_word(const LabPlaces& places) {
+  return places.are_ranges() ? "sequences" : "images";
+}
 
 std::string subject_title(const LabSubject& subject, const std::vector<LabSubject>& subjects) {
   const auto same = std::count_if(subjects.begin(), subjects.end(), [&](const auto& other) {
     return other.name == subject.name;
   });
   if (same < 2) return subject.name;
-  return fmt::format(
-      "{}, {} images", subject.name, base::si_number(static_cast<double>(subject.images_seen)));
+  return fmt::format("{}, {} {}",
+                     subject.name,
+                     base::si_number(static_cast<double>(subject.images_seen)),
+                     examples_word(subject.result.places));
 }
 
 json lab_json(const LabRecord& record, const std::vector<LabSubject>& subjects) {
+  const auto& places = subjects.at(0).result.places;
+  json positions = json::array();
+  for (const auto& range : places.ranges)
+    positions.push_back({{"first", range.begin}, {"last", range.end - 1}});
   json out;
   out["settings"] = {{"data", record.data},
                      {"describe", record.describe},
@@ -299,7 +288,9 @@ json lab_json(const LabRecord& record, const std::vector<LabSubject>& subjects) 
                      {"images", record.images},
                      {"ablation_images", record.ablation_images},
                      {"gradient_images", record.gradient_images},
-                     {"timesteps", subjects.at(0).result.times},
+                     {"examples", examples_word(places)},
+                     {"timesteps", places.times},
+                     {"positions", positions},
                      {"precision", record.precision},
                      {"device", record.device},
                      {"version", UVIC_VERSION},
@@ -317,77 +308,6 @@ json lab_json(const LabRecord& record, const std::vector<LabSubject>& subjects) 
     out["subjects"].push_back(subject_json(subject, subject_title(subject, subjects)));
   out["differences"] = differences_json(subjects);
   return out;
-}
-
-NumberTable head_table(const std::vector<LabSubject>& subjects) {
-  NumberTable table;
-  table.header = {"network", "timestep", "block", "kind", "head"};
-  for (const auto& statistic : model::head_statistics()) table.header.emplace_back(statistic.name);
-  for (const auto& statistic : model::circuit_statistics())
-    table.header.emplace_back(statistic.name);
-  for (const auto& subject : subjects) {
-    const auto& result = subject.result;
-    auto heads = subject.heads;
-    heads.push_back(result.heads);
-    for (size_t t = 0; t < result.times.size(); ++t)
-      for (const auto b : subject.blocks)
-        for (const auto h : heads) {
-          auto row = beginning(subject, subjects, t);
-          row.push_back(word(std::to_string(b)));
-          row.push_back(word(result.kinds[static_cast<size_t>(b)]));
-          row.push_back(word(h == result.heads ? "mean" : std::to_string(h)));
-          for (size_t s = 0; s < model::head_statistics().size(); ++s)
-            row.push_back(cell(result.head[t], result.head_index(b, h, static_cast<int64_t>(s))));
-          for (int64_t s = 0; h < result.heads && s < result.circuits.size(2); ++s) {
-            NumberCell circuit;
-            circuit.value = result.circuits[b][h][s].item<double>();
-            row.push_back(circuit);
-          }
-          table.rows.push_back(std::move(row));
-        }
-  }
-  return table;
-}
-
-NumberTable block_table(const std::vector<LabSubject>& subjects) {
-  NumberTable table;
-  table.header = {"network", "timestep", "block", "kind"};
-  for (const auto& statistic : model::block_statistics()) table.header.emplace_back(statistic.name);
-  const bool has_gradients = !subjects.empty() && !subjects.front().result.gradient.empty();
-  const size_t gradients = has_gradients ? gradient_statistics().size() : 0;
-  for (size_t s = 0; s < gradients; ++s) table.header.emplace_back(gradient_statistics()[s].name);
-  for (const auto& subject : subjects) {
-    const auto& result = subject.result;
-    for (size_t t = 0; t < result.times.size(); ++t)
-      for (const auto b : subject.blocks) {
-        auto row = beginning(subject, subjects, t);
-        row.push_back(word(std::to_string(b)));
-        row.push_back(word(result.kinds[static_cast<size_t>(b)]));
-        for (size_t s = 0; s < model::block_statistics().size(); ++s)
-          row.push_back(cell(result.block[t], result.block_index(b, static_cast<int64_t>(s))));
-        for (size_t s = 0; s < gradients; ++s)
-          row.push_back(
-              cell(result.gradient[t], result.gradient_index(b, static_cast<int64_t>(s))));
-        table.rows.push_back(std::move(row));
-      }
-  }
-  return table;
-}
-
-NumberTable ablation_table(const std::vector<LabSubject>& subjects) {
-  NumberTable table;
-  table.header = {"network", "timestep", "ablation", "block", "head", "change of the loss"};
-  for (const auto& subject : subjects)
-    for (const auto& one : subject.ablations)
-      for (int64_t t = 0; t < one.change.size(); ++t) {
-        auto row = beginning(subject, subjects, static_cast<size_t>(t));
-        row.push_back(word(one.ablation));
-        row.push_back(word(one.block < 0 ? "all" : std::to_string(one.block)));
-        row.push_back(word(one.head < 0 ? "all" : std::to_string(one.head)));
-        row.push_back(cell(one.change, t));
-        table.rows.push_back(std::move(row));
-      }
-  return table;
 }
 
 }  // namespace uvic::app

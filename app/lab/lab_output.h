@@ -1,4 +1,4 @@
-// The numbers of an attention analysis as JSON and tables.
+// The numbers of an attention analysis as JSON.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,6 @@
 
 #include "app/lab/ablation.h"
 #include "app/lab/attention_lab.h"
-#include "app/report/number_table.h"
 
 namespace uvic::app {
 
@@ -34,22 +33,19 @@ struct LabRecord {
 /// {"settings", "statistics": {"head", "block", "gradient", "circuit"}, "ablations", "subjects", "differences"}.
 ///
 /// A subject has "head", "block" and "gradient": for each statistic "mean" and "error" (of the mean
-/// over the examples) as [time][block][head], of blocks and gradients [time][block]; "head_mean", the same of the mean over the
-/// heads of an example, [time][block]; "circuit", [block][head]; "loss", [time]; "scores", counts
-/// [time][block][head][bin]; "ablation". Numbers that are not defined are null.
+/// over the examples) as [place][block][head], of blocks and gradients [place][block]; "head_mean", the
+/// same of the mean over the heads of an example, [place][block]; "circuit", [block][head]; "loss",
+/// [place]; "scores", counts [place][block][head][bin]; "ablation". Numbers that are not defined are
+/// null. Places are the "timesteps" of the settings, or of sequences their "positions", of which
+/// "first" and "last" belong to each.
 ///
 /// "differences" compares each further subject with the first, where both have equally many blocks:
 /// the difference of the means, its standard error, and the p of Welch's test over the examples,
-/// corrected by Holm over the blocks and times of a statistic.
+/// corrected by Holm over the blocks and places of a statistic.
 nlohmann::json lab_json(const LabRecord& record, const std::vector<LabSubject>& subjects);
 
-/// A row for each subject, time, block and head, and for the mean over heads; a column with its
-/// error for each statistic of heads.
-NumberTable head_table(const std::vector<LabSubject>& subjects);
-/// A row for each subject, time and block; columns of gradients where they were measured.
-NumberTable block_table(const std::vector<LabSubject>& subjects);
-/// A row for each ablation, place and time.
-NumberTable ablation_table(const std::vector<LabSubject>& subjects);
+/// "images" or "sequences": what a network with these places is given.
+const char* examples_word(const LabPlaces& places);
 
 /// "uvic, 64 k images" where a run has several checkpoints; else the name.
 std::string subject_title(const LabSubject& subject, const std::vector<LabSubject>& subjects);

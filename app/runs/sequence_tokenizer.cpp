@@ -1,5 +1,6 @@
 #include "app/runs/sequence_tokenizer.h"
 
+#include "app/runs/run_identity.h"
 #include "base/check.h"
 #include "base/text_format.h"
 
@@ -40,6 +41,13 @@ void require_tokenizer_of(const model::NetworkInput& input,
                 file,
                 own,
                 trained);
+}
+
+std::string data_fingerprint_of(const std::filesystem::path& weights) {
+  if (weights.extension() != ".safetensors") return "";
+  const auto metadata = read_metadata(weights);
+  const auto found = metadata.find("uvic.data_fingerprint");
+  return found == metadata.end() ? "" : found->second;
 }
 
 }  // namespace uvic::app

@@ -1,6 +1,7 @@
 // The tokenizer of a network of sequences: whether it belongs to it.
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 #include "data/tokens/tokenizer.h"
@@ -16,5 +17,8 @@ void require_tokenizer_of(const model::NetworkInput& input,
                           const data::Tokenizer& tokenizer,
                           const std::string& file,
                           const std::string& trained_on);
+
+/// The fingerprint of the data that a file of weights was trained on; empty where it does not say.
+std::string data_fingerprint_of(const std::filesystem::path& weights);
 
 }  // namespace uvic::app

@@ -27,15 +27,19 @@ torch::Tensor patch_distances(int64_t side, const torch::TensorOptions& options)
   return squares.sqrt().reshape({side * side, side * side});
 }
 
-/// The queries and keys that are patches.
-torch::Tensor between_patches(const torch::Tensor& w, const TokenLayout& layout) {
-  return w.slice(2, layout.patches).slice(3, layout.patches);
+/// Distances between the tokens of a sequence, the queries its last: [queries, keys].
+torch::Tensor token_distances(const torch::Tensor& w) {
+  const int64_t queries = w.size(2), keys = w.size(3);
+  return (torch::arange(keys - queries, keys, w.options()).unsqueeze(1) -
+          torch::arange(keys, w.options()))
+      .abs();
 }
 
 /// [B, H]: the mean distance of weights that are 0 or positive, [B, H, L, S].
 torch::Tensor mean_distance(const torch::Tensor& positive, const TokenLayout& layout) {
-  const auto local = between_patches(positive, layout);
-  const auto distances = patch_distances(layout.side, positive.options());
+  const auto local = positive.slice(2, layout.patches).slice(3, layout.patches);
+  const auto distances = layout.is_sequence ? token_distances(positive)
+                                            : patch_distances(layout.side, positive.options());
   return mean_of_defined(ratio((local * distances).sum(-1), local.sum(-1)));
 }
 
@@ -110,7 +114,7 @@ torch::Tensor scores_of(const BlockView& view) {
                                                       : view.attention);
 }
 
-/// Mean and standard deviation over keys of the scores.
+/// Mean and standard deviation over keys of the scores, of the keys that a query sees.
 void add_scores(const BlockView& view,
                 const torch::Tensor& like,
                 std::vector<torch::Tensor>& columns) {
@@ -119,12 +123,45 @@ void add_scores(const BlockView& view,
     columns.insert(columns.end(), 2, none);
     return;
   }
-  const auto s = scores_of(view);
-  columns.push_back(s.mean(-1).mean(-1));
-  columns.push_back(s.std(-1, /*unbiased=*/false).mean(-1));
+  const auto s = hide(scores_of(view), view.attention, 0);
+  const auto count = visible_keys(s, view.attention.causal);
+  const auto mean = s.sum(-1) / count;  // [B, H, L]
+  const auto distance = hide(s - mean.unsqueeze(-1), view.attention, 0);
+  columns.push_back(mean.mean(-1));
+  columns.push_back((distance.square().sum(-1) / count).sqrt().mean(-1));
+}
+
+/// (sqrt(S) - |w|_1 / |w|_2) / (sqrt(S) - 1), S the keys that a query sees: [B, H].
+torch::Tensor hoyer_sparsity(const torch::Tensor& w, const torch::Tensor& total, bool causal) {
+  const auto root = visible_keys(w, causal).sqrt();  // [L]
+  const auto sparsity = (root - ratio(total, w.norm(2, -1))) / (root - 1);
+  return mean_of_defined(torch::where(root > 1, sparsity, torch::full_like(sparsity, kUndefined)));
+}
+
+/// What attention adds to the residual stream, [B, L, dim].
+torch::Tensor update_of(const BlockView& view, const torch::Tensor& weights, torch::Dtype dtype) {
+  // A gate or a norm after the weights is part of some kinds.
+  const bool plain = !view.kind->gated && view.kind->score_parts == 1;
+  const auto heads = plain ? apply_weights(weights, view.attention)
+                           : view.kind->reference(view.attention);  // [B, H, L, D]
+  return torch::linear(heads.transpose(1, 2).flatten(2).to(dtype),
+                       view.proj_weight.to(dtype),
+                       view.proj_bias.defined() ? view.proj_bias.to(dtype) : torch::Tensor());
 }
 
 }  // namespace
+
+BlockView queries_of(const BlockView& view, int64_t begin, int64_t end) {
+  BlockView part = view;
+  auto& in = part.attention;
+  for (auto* t : {&in.q, &in.gate})
+    if (t->defined()) *t = t->slice(2, begin, end);
+  for (auto* t : {&in.k, &in.v, &in.v_previous})
+    if (t->defined()) *t = t->slice(2, 0, end);
+  for (auto* t : {&part.x, &part.out}) *t = t->slice(1, begin, end);
+  part.tokens = view.tokens.slice(1, 0, end);
+  return part;
+}
 
 TokenLayout token_layout(bool takes_classes, int64_t context_tokens, int64_t tokens) {
   TokenLayout layout;
@@ -167,11 +204,11 @@ const std::vector<AttentionStatistic>& head_statistics() {
       {"mass_label", "mass on the label token", "p of the label token", ""},
       {"mass_context", "mass on the context tokens", "sum of p over the context", ""},
       {"distance",
-       "attention distance, patches",
-       "mean of |query - key| in the grid, weighted by p",
+       "attention distance, patches or tokens",
+       "mean of |query - key| in the grid or sequence, weighted by p",
        "Dosovitskiy et al. 2020, arXiv:2010.11929, appendix D.7"},
-      {"distance_positive", "distance of positive weights, patches", "the same for w > 0", ""},
-      {"distance_negative", "distance of negative weights, patches", "the same for w < 0", ""},
+      {"distance_positive", "distance of positive weights", "the same for w > 0", ""},
+      {"distance_negative", "distance of negative weights", "the same for w < 0", ""},
       {"similarity",
        "similarity to other heads",
        "mean cosine of w with that of the other heads",
@@ -203,7 +240,6 @@ torch::Tensor measure_heads(const BlockView& view,
   const auto magnitude = w.abs(), positive = w.clamp_min(0), negative = (-w).clamp_min(0);
   const auto total = magnitude.sum(-1);  // [B, H, L]
   const auto p = ratio(magnitude, total.unsqueeze(-1));
-  const double root = std::sqrt(static_cast<double>(w.size(3)));
   const auto none = torch::full({w.size(0), w.size(1)}, kUndefined, w.options());
   const auto mass_of = [&](int64_t first, int64_t count) {
     return count > 0 ? mean_of_defined(p.slice(3, first, first + count).sum(-1)) : none;
@@ -216,10 +252,10 @@ torch::Tensor measure_heads(const BlockView& view,
       w.sum(-1).mean(-1),
       mean_of_defined(entropy),
       mean_of_defined(entropy.exp()),
-      mean_of_defined((root - ratio(total, w.norm(2, -1))) / (root - 1)),
+      hoyer_sparsity(w, total, view.attention.causal),
       p.nan_to_num(0).mean(2).amax(-1),
       mass_of(0, 1),
-      mass_of(layout.time, 1),
+      mass_of(layout.time, layout.time < 0 ? 0 : 1),
       mass_of(layout.label, layout.label < 0 ? 0 : 1),
       mass_of(layout.context, layout.contexts),
       mean_distance(magnitude, layout),
@@ -263,9 +299,24 @@ const std::vector<AttentionStatistic>& block_statistics() {
   return all;
 }
 
+void PathProducts::extend(const torch::Tensor& weights) {
+  const torch::NoGradGuard no_grad;
+  const auto next = [](const torch::Tensor& mean, const torch::Tensor& before) {
+    const auto step = mean + torch::eye(mean.size(1), mean.options());
+    return before.defined() ? step.matmul(before) : step;
+  };
+  absolute = next(weights.abs().mean(1), absolute);
+  with_signs = next(weights.mean(1), with_signs);
+}
+
+PathProducts PathProducts::queries_of(int64_t begin, int64_t end) const {
+  return {absolute.slice(1, begin, end).slice(2, 0, end),
+          with_signs.slice(1, begin, end).slice(2, 0, end)};
+}
+
 torch::Tensor measure_block(const BlockView& view,
                             const torch::Tensor& weights,
-                            PathProducts& paths) {
+                            const PathProducts& paths) {
   const torch::NoGradGuard no_grad;
   const auto dtype = wide_of(weights);
   const auto out = view.out.to(dtype), x = view.x.to(dtype);
@@ -279,23 +330,11 @@ torch::Tensor measure_block(const BlockView& view,
                                                : wide.transpose(1, 2).matmul(wide);
   const auto squares = torch::linalg_eigvalsh(gram).clamp_min(0);  // ascending
   const auto singular = squares.sqrt();
-  const auto heads = weights.to(view.attention.v.scalar_type())
-                         .matmul(view.attention.v)
-                         .transpose(1, 2)
-                         .flatten(2);
-  const auto update =
-      torch::linear(heads.to(dtype),
-                    view.proj_weight.to(dtype),
-                    view.proj_bias.defined() ? view.proj_bias.to(dtype) : torch::Tensor());
+  const auto update = update_of(view, weights, dtype);
   const auto x_norm = x.norm(2, -1);
-
-  const auto identity = torch::eye(weights.size(2), weights.options());
-  const auto absolute = weights.abs().mean(1) + identity, with_signs = weights.mean(1) + identity;
-  paths.absolute = paths.absolute.defined() ? absolute.matmul(paths.absolute) : absolute;
-  paths.with_signs = paths.with_signs.defined() ? with_signs.matmul(paths.with_signs) : with_signs;
   const auto shares = paths.absolute / paths.absolute.sum(-1, true);
   const std::vector<torch::Tensor> columns = {
-      pairs / (tokens * (tokens - 1)),
+      tokens > 1 ? pairs / (tokens * (tokens - 1)) : torch::full_like(pairs, kUndefined),
       entropy_of(singular / singular.sum(-1, true)).exp(),
       squares.select(-1, -1) / squares.sum(-1),
       norms.squeeze(-1).mean(-1),
@@ -344,7 +383,14 @@ torch::Tensor count_scores(const BlockView& view, int64_t bins, double limit) {
                          .clamp(0, static_cast<double>(bins - 1))
                          .to(torch::kInt64);
   const auto offset = torch::arange(heads, place.options()).view({1, heads, 1, 1}) * bins;
-  return (place + offset).flatten().bincount({}, heads * bins).view({heads, bins}).to(torch::kCPU);
+  // Scores of keys that a query does not see go to a place of their own.
+  auto places = place + offset;
+  if (view.attention.causal) places = places.masked_fill(hidden_keys(view.attention), heads * bins);
+  return places.flatten()
+      .bincount({}, heads * bins + 1)
+      .slice(0, 0, heads * bins)
+      .view({heads, bins})
+      .to(torch::kCPU);
 }
 
 }  // namespace uvic::model

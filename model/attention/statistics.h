@@ -17,11 +17,29 @@ struct TokenLayout {
   int64_t time = 0;
   int64_t context = 0, contexts = 0;  ///< the first, and how many
   int64_t patches = 0, side = 0;      ///< the first, and a row of the grid
+  bool is_sequence = false;           ///< a row of tokens, none of them special
   int64_t tokens() const { return patches + side * side; }
 };
 
 /// The layout of `tokens` tokens. Throws std::invalid_argument where the patches are no square.
 TokenLayout token_layout(bool takes_classes, int64_t context_tokens, int64_t tokens);
+
+/// The layout of a sequence, of any length.
+inline TokenLayout sequence_layout() {
+  TokenLayout layout;
+  layout.time = -1;
+  layout.is_sequence = true;
+  return layout;
+}
+
+/// The queries begin .. end - 1 of a causal block: a causal call of its own with the keys
+/// 0 .. end - 1. `x` and `out` become those of the queries, `tokens` those of the keys.
+BlockView queries_of(const BlockView& view, int64_t begin, int64_t end);
+
+/// The weights of these queries for these keys, [B, H, end - begin, end] of [B, H, L, L].
+inline torch::Tensor queries_of(const torch::Tensor& weights, int64_t begin, int64_t end) {
+  return weights.slice(2, begin, end).slice(3, 0, end);
+}
 
 /// A number that is measured: its name in files, its heading and its formula for people.
 struct AttentionStatistic {
@@ -33,18 +51,22 @@ struct AttentionStatistic {
 
 /// For each head. With w [L, S] the weights of a head, p = |w| / rowsum |w|, v the values, y the
 /// tokens that the head reads (after the norm) and W_O its part of the output projection; means are
-/// over the queries of an example for which the number is defined:
+/// over the queries of an example for which the number is defined. Keys that a causal query does not
+/// see count nowhere: S is the number of keys that it sees, and means over keys are over these.
 ///
 ///   negative_share      mean over the keys that a query sees of [w < 0]
 ///   negative_mass       sum over keys of p [w < 0]
 ///   net_weight          sum over keys of w
 ///   entropy             H = -sum p ln p, nats
 ///   effective_keys      exp(H)
-///   sparsity            (sqrt(S) - |w|_1 / |w|_2) / (sqrt(S) - 1); 0 uniform, 1 a single key
-///   largest_sink        max over keys of the mean over queries of p
+///   sparsity            (sqrt(S) - |w|_1 / |w|_2) / (sqrt(S) - 1); 0 uniform, 1 a single key;
+///                       undefined for S = 1
+///   largest_sink        max over keys of the sum over queries of p, by the number of queries: the
+///                       largest part of all mass that one key gets
 ///   mass_first          p of token 0; mass_time, mass_label, mass_context: of these tokens
 ///   distance            sum over patches of p |position of query - position of key|, p made to sum
-///                       to 1 over the patches, patch queries alone; unit: patches
+///                       to 1 over the patches, patch queries alone; unit: patches, of sequences
+///                       tokens
 ///   distance_positive   the same with p of positive weights alone; distance_negative: of negative
 ///   similarity          mean over the other heads of the cosine of w as a vector of L S numbers
 ///   similarity_largest  the largest of them
@@ -63,12 +85,14 @@ struct AttentionStatistic {
 const std::vector<AttentionStatistic>& head_statistics();
 
 /// The numbers above in their order: float64 [B, H, statistics] on the CPU, NaN where undefined.
-/// `weights`: kind->weights(attention). Computed in float32 or, of float64 inputs, in float64.
+/// `weights`: kind->weights(attention), before the gate or norm that some kinds have. Computed in
+/// float32 or, of float64 inputs, in float64. Of a causal block `view` and `weights` may be those of
+/// queries_of().
 torch::Tensor measure_heads(const BlockView& view,
                             const torch::Tensor& weights,
                             const TokenLayout& layout);
 
-/// For each block. With X [L, dim] the tokens after the block, s_1 >= s_2 >= ... its singular values,
+/// For each block. With X [L, dim] the tokens after the block (of queries_of(): those of the queries), s_1 >= s_2 >= ... its singular values,
 /// u_i = X_i / |X_i|:
 ///
 ///   token_cosine      mean over i != j of u_i . u_j
@@ -87,12 +111,17 @@ const std::vector<AttentionStatistic>& block_statistics();
 /// The products of weights through the blocks so far, each [B, L, L]; undefined before the first.
 struct PathProducts {
   torch::Tensor absolute, with_signs;
+
+  /// Continues both by the weights [B, H, L, L] of the next block.
+  void extend(const torch::Tensor& weights);
+  /// Those of the queries begin .. end - 1 of causal blocks: [B, end - begin, end].
+  PathProducts queries_of(int64_t begin, int64_t end) const;
 };
 
-/// The numbers above in their order: float64 [B, statistics] on the CPU. `paths` is continued.
+/// The numbers above in their order: float64 [B, statistics] on the CPU. `paths`: with this block.
 torch::Tensor measure_block(const BlockView& view,
                             const torch::Tensor& weights,
-                            PathProducts& paths);
+                            const PathProducts& paths);
 
 /// For each head, from the weights of the network alone. OV = W_O W_V diag(gain), the map from a
 /// normalised token to what a head adds for it, of rank D; e its eigenvalues that are not 0:
@@ -105,8 +134,8 @@ const std::vector<AttentionStatistic>& circuit_statistics();
 torch::Tensor measure_circuits(const BlockView& view);
 
 /// Numbers of scores s in each of `bins` equal bins of [-limit, limit], those outside in the first
-/// and the last: int64 [H, bins], over all examples and queries. Undefined for kinds whose weights
-/// are not a function of one score.
+/// and the last: int64 [H, bins], over all examples, queries and the keys that they see. Undefined
+/// for kinds whose weights are not a function of one score.
 torch::Tensor count_scores(const BlockView& view, int64_t bins, double limit);
 
 }  // namespace uvic::model

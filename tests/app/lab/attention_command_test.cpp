@@ -120,15 +120,6 @@ TEST_CASE("attention: bad input is one line", "[lab][attention]") {
   refused([](Options& o) { o.images = 1; }, "images");
   refused([](Options& o) { o.checkpoints = "some"; }, "--checkpoints some");
   refused([&](Options& o) { o.data = (scratch / "nothing").string(); }, "nothing");
-  refused(
-      [&](Options& o) {
-        RunConfig lm;
-        lm.model.kind = "lstm";
-        lm.data = "nt", lm.out = "nowhere";
-        o.weights = {write_weights(scratch / "lm.safetensors", lm)};
-        o.name.clear();
-      },
-      "a network of sequences");
 }
 
 TEST_CASE("attention: a browser runs the page without an error, and its controls work",

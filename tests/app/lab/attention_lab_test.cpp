@@ -19,14 +19,14 @@ namespace {
 
 LabSettings settings_of(int64_t images, int64_t batch_size) {
   LabSettings settings;
-  settings.times = {0.2, 0.8};
   settings.images = images, settings.batch_size = batch_size, settings.maps = 1;
   return settings;
 }
 
 LabResult look(const RunConfig& config, const LabSettings& settings, uint64_t seed = 0) {
   LabExamples examples(config, "procedural", seed, torch::kCPU);
-  return look_at_attention(*tiny_network(config), examples, settings, [](int64_t) {});
+  ImageFeed feed(examples, {0.2, 0.8});
+  return look_at_attention(*tiny_network(config), feed, settings, [](int64_t) {});
 }
 
 /// Means and errors of all numbers.
@@ -108,7 +108,7 @@ TEST_CASE("lab: losses and statistics are those of the predictions without a pro
   const auto network = tiny_network(config);
   const torch::NoGradGuard no_grad;
   for (int64_t t = 0; t < 2; ++t) {
-    const auto example = examples.at(batch, result.times[static_cast<size_t>(t)]);
+    const auto example = examples.at(batch, result.places.times[static_cast<size_t>(t)]);
     const auto losses = diffusion::diffusion_losses(
         config.diffusion,
         network->forward(example.x_t, example.network_time, batch.condition),
@@ -174,7 +174,8 @@ TEST_CASE("lab: the words of a caption are those that the network reads", "[lab]
   }
   CHECK(captions.size() > 1);
   auto settings = settings_of(2, 2);
-  const auto result = look_at_attention(*tiny_network(config), examples, settings, [](int64_t) {});
+  ImageFeed feed(examples, {0.2, 0.8});
+  const auto result = look_at_attention(*tiny_network(config), feed, settings, [](int64_t) {});
   CHECK(result.layout.contexts == 12);
   LabExamples::Reader again(examples);
   CHECK(result.maps[0].words == examples.words(again.next(2), 0));
@@ -188,9 +189,10 @@ TEST_CASE("ablation: zeroing a head is what zeroing its output projection is", "
   const auto config = tiny_run("cog");
   const auto network = tiny_network(config);
   LabExamples examples(config, "procedural", 0, torch::kCPU);
-  const AblationSettings settings{{"zero", "absolute", "softmax"}, {0.5}, {0, 1, 2}, {0, 1}, 4, 4};
+  const AblationSettings settings{{"zero", "absolute", "softmax"}, {0, 1, 2}, {0, 1}, 4, 4};
+  ImageFeed feed(examples, {0.5});
   const auto results =
-      ablate(*network, examples, settings, {"softmax", "cog", "softmax"}, [](int64_t, int64_t) {});
+      ablate(*network, feed, settings, {"softmax", "cog", "softmax"}, [](int64_t, int64_t) {});
   // zero: 3 blocks of 2 heads and all heads, and all blocks; the others in the Cog block alone.
   CHECK(results.size() == 10 + 3 + 3);
 

@@ -117,8 +117,8 @@ TEST_CASE("gradients: of examples, with errors, and the same of blocks that are 
   LabExamples examples(config, "procedural", 0, torch::kCPU);
   const auto network = tiny_network(config);
   int64_t calls = 0;
-  const auto moments =
-      measure_gradients(*network, examples, {{0.2, 0.8}, 3}, [&](int64_t) { ++calls; });
+  ImageFeed feed(examples, {0.2, 0.8}), late(examples, {0.8});
+  const auto moments = measure_gradients(*network, feed, 3, [&](int64_t) { ++calls; });
   CHECK(calls == 6);
   REQUIRE(moments.size() == 2);
   REQUIRE(moments[0].size() == 9);
@@ -136,11 +136,11 @@ TEST_CASE("gradients: of examples, with errors, and the same of blocks that are 
         .losses(network->forward(example.x_t, example.network_time, batch.condition), example)
         .sum();
   });
-  const auto alone = measure_gradients(*network, examples, {{0.8}, 1}, [](int64_t) {});
+  const auto alone = measure_gradients(*network, late, 1, [](int64_t) {});
   CHECK(alone[0].mean(5) == first[1][2].item<double>());
 
   config.model.uvit.use_checkpoint = true;
   const auto again = tiny_network(config);
-  const auto same = measure_gradients(*again, examples, {{0.8}, 1}, [](int64_t) {});
+  const auto same = measure_gradients(*again, late, 1, [](int64_t) {});
   for (int64_t i = 0; i < 9; ++i) CHECK(same[0].mean(i) == Approx(alone[0].mean(i)));
 }

@@ -65,8 +65,7 @@ TEST_CASE("statistics: a collapsed stack of tokens and an orthogonal one",
           "[attention][statistics]") {
   auto made = one_head(torch::full({5, 5}, 0.2, torch::kFloat64), identity());
   const auto of = [&](const char* name, PathProducts paths = {}) {
-    return value_at(measure_block(made.view, made.w, paths),
-                    {0, number_of(block_statistics(), name)});
+    return value_at(measured_block(made, paths), {0, number_of(block_statistics(), name)});
   };
   made.view.out = torch::tensor({1., 2., 3., 4.}, torch::kFloat64).expand({1, 5, 4});
   CHECK(of("token_cosine") == Approx(1));
@@ -91,7 +90,7 @@ TEST_CASE("statistics: updates of attention and MLP are what each adds",
   // Attention adds the next token; the MLP adds three times the token.
   made.view.out = made.view.x + made.view.x.roll(-1, 1) + 3 * made.view.x;
   PathProducts paths;
-  const auto numbers = measure_block(made.view, made.w, paths);
+  const auto numbers = measured_block(made, paths);
   CHECK(value_at(numbers, {0, number_of(block_statistics(), "attention_update")}) == Approx(1));
   CHECK(value_at(numbers, {0, number_of(block_statistics(), "mlp_update")}) == Approx(3));
 }
@@ -103,13 +102,12 @@ TEST_CASE("statistics: paths multiply through blocks, and opposite signs cancel 
   // Rows of (A + 1): 1 for itself and 1 for the next; two blocks: 1, 2, 1 of 4.
   const auto positive = one_head(to_next(), identity());
   PathProducts paths;
-  CHECK(value_at(measure_block(positive.view, positive.w, paths), {0, tokens}) == Approx(2));
-  const auto second = measure_block(positive.view, positive.w, paths);
+  CHECK(value_at(measured_block(positive, paths), {0, tokens}) == Approx(2));
+  const auto second = measured_block(positive, paths);
   CHECK(value_at(second, {0, tokens}) == Approx(std::exp(1.5 * std::log(2.))));
   CHECK(value_at(second, {0, left}) == Approx(1));
   // A token that deletes itself leaves no path: |-1 + 1| against 1 + 1.
   const auto negative = one_head(-torch::eye(5, torch::kFloat64), identity());
   PathProducts cancelled;
-  CHECK(value_at(measure_block(negative.view, negative.w, cancelled), {0, left}) ==
-        Approx(0).margin(1e-12));
+  CHECK(value_at(measured_block(negative, cancelled), {0, left}) == Approx(0).margin(1e-12));
 }

@@ -74,6 +74,12 @@ inline std::map<std::string, double> measured(const MadeBlock& made) {
   return values;
 }
 
+/// The numbers of the block, whose weights continue `paths`.
+inline torch::Tensor measured_block(const MadeBlock& made, PathProducts& paths) {
+  paths.extend(made.w);
+  return measure_block(made.view, made.w, paths);
+}
+
 inline torch::Tensor identity() { return torch::eye(4, torch::kFloat64); }
 
 }  // namespace uvic::test
