@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks every #include of our own files against the table of rooms (docs/architecture.md). Prints each include that a room
-# may not have and each file that is in no room, and exits 1 if there are any; changes nothing.
+# Checks every #include of our own files against the table of rooms (docs/architecture.md), and that code on one side of a seam
+# does not name what is on the other. Prints each include that a room may not have, each file that is in no room and each such
+# name, and exits 1 if there are any; changes nothing.
 #   scripts/check-layers.sh [FOLDER]      default: the tree that the script is in
 set -euo pipefail
 cd "${1:-$(dirname "$0")/..}"
@@ -28,6 +29,8 @@ app/commands        : app/watch app/bench app/lab app/training app/report app/sc
 app                 : app/commands app/runs app/options @below
 '
 below='model model/kernels diffusion metrics data data/formats base'
+
+status=0
 
 # Every C++ file but the tests and the programs in bench/, which may include anything.
 find . \( -path ./tests -o -path ./bench -o -path './build*' -o -path './.*' \) -prune -o \
@@ -69,4 +72,18 @@ find . \( -path ./tests -o -path ./bench -o -path './build*' -o -path './.*' \) 
     END {
       if (wrong) { printf "layers: %d violations, %d includes read\n", wrong, includes; exit 1 }
       printf "layers: %d includes in order\n", includes
-    }'
+    }' || status=1
+
+# refuse_word WORD WHY, and on stdin the files that may not name it outside comments.
+refuse_word() {
+  local found
+  found=$(xargs -r grep -HnE "^[^/]*$1" 2>/dev/null | sed "s#\$#  <- $2#") || true
+  [ -z "$found" ] || { echo "$found"; status=1; }
+}
+
+# A network is made and asked by model/network.h alone.
+refuse_word '\<UViT' 'names a network above model/' < <(find app metrics diffusion -type f \( -name '*.h' -o -name '*.cpp' \) 2>/dev/null)
+# The trainer, the step, state and estimates serve any task: these files are image diffusion's side of the objective's seam.
+refuse_word 'diffusion' 'names diffusion above the objective' < <(find app/training -type f \( -name '*.h' -o -name '*.cpp' \) \
+  ! -name 'image_diffusion.*' ! -name 'image_snapshots.*' ! -name 'attention_log.*' ! -name objective.cpp ! -name no_cuda.cpp 2>/dev/null)
+exit $status

@@ -55,10 +55,22 @@ mkdir extras
 printf '#pragma once\n' > extras/curves.h
 expect 1 'extras/curves.h: in no room of the table'
 
+# Seams: a network above model/, diffusion in what trains any task; comments and the task's own files may.
+new_tree
+mkdir app/training
+printf '// Not only UViT or diffusion.\nint steps();  // of diffusion\n' > app/training/trainer.cpp
+printf '#include "diffusion/objective.h"\n' > app/training/image_diffusion.cpp
+expect 0 '3 includes in order'
+printf 'auto network = model::UViT();\n' > app/training/step.cpp
+expect 1 'app/training/step.cpp:1:auto network = model::UViT();  <- names a network above model/'
+rm app/training/step.cpp
+printf '\nbool others = config.diffusion.contrastive_loss > 0;\n' > app/training/trainer.cpp
+expect 1 'app/training/trainer.cpp:2:bool others = config.diffusion.contrastive_loss > 0;  <- names diffusion above the objective'
+
 # Tests and the programs in bench/ may include anything.
 new_tree
 mkdir tests bench
 printf '#include "app/commands/train.h"\n' | tee tests/train_test.cpp > bench/speed.cpp
 expect 0 '2 includes in order'
 
-echo 'check-layers: allowed includes pass, forbidden ones and files in no room are refused'
+echo 'check-layers: allowed includes pass; forbidden ones, files in no room and names across a seam are refused'
