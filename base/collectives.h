@@ -27,6 +27,8 @@ class Collectives {
   virtual void broadcast(torch::Tensor tensor, int64_t from, Done done) = 0;
   /// all[r] becomes `own` of process r: [size, ...].
   virtual void gather(torch::Tensor own, torch::Tensor all, Done done) = 0;
+  /// from_all[r] becomes to_all[own rank] of process r. Both are bytes, [size, n].
+  virtual void exchange(torch::Tensor to_all, torch::Tensor from_all, Done done) = 0;
 };
 
 /// Where the processes exchange their addresses; rank 0 has it.

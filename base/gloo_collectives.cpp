@@ -101,6 +101,11 @@ class GlooCollectives : public Collectives {
     follow(group_->allgather(outputs, inputs), std::move(done));
   }
 
+  void exchange(torch::Tensor to_all, torch::Tensor from_all, Done done) override {
+    std::vector<int64_t> equal_parts;
+    follow(group_->alltoall_base(from_all, to_all, equal_parts, equal_parts), std::move(done));
+  }
+
  private:
   template <class Work>
   static void follow(const Work& work, Done done) {

@@ -95,8 +95,8 @@ std::pair<int64_t, int64_t> ProcessGroup::part_of(int64_t count) const {
   return {count * rank() / size(), count * (rank() + 1) / size()};
 }
 
-std::shared_ptr<PendingSum> ProcessGroup::begin(const std::function<void(Done)>& call) {
-  auto pending = std::make_shared<PendingSum>();
+std::shared_ptr<PendingExchange> ProcessGroup::begin(const std::function<void(Done)>& call) {
+  auto pending = std::make_shared<PendingExchange>();
   try {
     // After a failure the library's threads are left behind (see the destructor), and may end their
     // work when this group is gone.
@@ -116,30 +116,54 @@ std::shared_ptr<PendingSum> ProcessGroup::begin(const std::function<void(Done)>&
   return pending;
 }
 
-std::shared_ptr<PendingSum> ProcessGroup::start_sum(torch::Tensor tensor) {
+std::shared_ptr<PendingExchange> ProcessGroup::start_sum(torch::Tensor tensor) {
   summed_bytes_ += static_cast<int64_t>(tensor.nbytes());
   auto pending = begin([&](Done done) { collectives_->sum(tensor, std::move(done)); });
   pending->tensor = std::move(tensor);
   return pending;
 }
 
-void ProcessGroup::wait(PendingSum& sum) {
+std::shared_ptr<PendingExchange> ProcessGroup::start_broadcast(torch::Tensor tensor, int64_t from) {
+  auto pending = begin([&](Done done) { collectives_->broadcast(tensor, from, std::move(done)); });
+  pending->tensor = std::move(tensor);
+  return pending;
+}
+
+std::shared_ptr<PendingExchange> ProcessGroup::start_gather(torch::Tensor own) {
+  auto shape = own.sizes().vec();
+  shape.insert(shape.begin(), size());
+  auto all = torch::empty(shape, own.options());
+  auto pending = begin([&](Done done) { collectives_->gather(own, all, std::move(done)); });
+  pending->tensor = std::move(all);
+  return pending;
+}
+
+std::shared_ptr<PendingExchange> ProcessGroup::start_exchange(torch::Tensor to_all) {
+  summed_bytes_ += static_cast<int64_t>(to_all.nbytes());
+  auto from_all = torch::empty_like(to_all);
+  auto pending =
+      begin([&](Done done) { collectives_->exchange(to_all, from_all, std::move(done)); });
+  pending->tensor = std::move(from_all);
+  return pending;
+}
+
+void ProcessGroup::wait(PendingExchange& pending) {
   monitor_->begin_wait(++waits_);
-  const bool done = monitor_->wait([&] { return sum.done; });
+  const bool done = monitor_->wait([&] { return pending.done; });
   monitor_->end_wait();
-  if (done && sum.error.empty()) return;
+  if (done && pending.error.empty()) return;
   failed_ = true;
   // The connection broke. Why, the monitor knows, or will in a moment.
   monitor_->wait_for(std::min(kReason_sec, timeout_sec_ / 4), [] { return false; });
   const auto verdict = monitor_->verdict();
   if (verdict) throw ProcessLost(*verdict);
-  throw std::runtime_error("the exchange with the other processes failed: " + sum.error);
+  throw std::runtime_error("the exchange with the other processes failed: " + pending.error);
 }
 
 void ProcessGroup::sum(const torch::Tensor& tensor) { wait(*start_sum(tensor)); }
 
 void ProcessGroup::broadcast(const torch::Tensor& tensor, int64_t from) {
-  wait(*begin([&](Done done) { collectives_->broadcast(tensor, from, std::move(done)); }));
+  wait(*start_broadcast(tensor, from));
 }
 
 std::string ProcessGroup::broadcast(const std::string& text) {
@@ -152,12 +176,9 @@ std::string ProcessGroup::broadcast(const std::string& text) {
 }
 
 torch::Tensor ProcessGroup::gather(const torch::Tensor& own) {
-  const auto contiguous = own.contiguous();
-  auto shape = own.sizes().vec();
-  shape.insert(shape.begin(), size());
-  const auto all = torch::empty(shape, own.options());
-  wait(*begin([&](Done done) { collectives_->gather(contiguous, all, std::move(done)); }));
-  return all;
+  const auto pending = start_gather(own.contiguous());
+  wait(*pending);
+  return pending->tensor;
 }
 
 std::vector<std::string> ProcessGroup::gather(const std::string& own) {

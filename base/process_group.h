@@ -44,10 +44,10 @@ struct ProcessLost : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// A sum that is under way.
-class PendingSum {
+/// A sum or a copy that is under way.
+class PendingExchange {
  public:
-  torch::Tensor tensor;  ///< the sum, once wait() has returned
+  torch::Tensor tensor;  ///< the result, once wait() has returned
 
  private:
   friend class ProcessGroup;
@@ -80,8 +80,15 @@ class ProcessGroup {
   std::pair<int64_t, int64_t> part_of(int64_t count) const;
 
   /// Starts to sum a contiguous tensor over all processes, in place.
-  std::shared_ptr<PendingSum> start_sum(torch::Tensor tensor);
-  void wait(PendingSum& sum);
+  std::shared_ptr<PendingExchange> start_sum(torch::Tensor tensor);
+  /// Starts to make `tensor` that of rank `from`.
+  std::shared_ptr<PendingExchange> start_broadcast(torch::Tensor tensor, int64_t from);
+  /// Starts to gather contiguous tensors of one shape: [size, ...].
+  std::shared_ptr<PendingExchange> start_gather(torch::Tensor own);
+  /// Starts to send row r of `to_all`, bytes [size, n], to rank r; the result has the rows that the
+  /// others sent here, by rank.
+  std::shared_ptr<PendingExchange> start_exchange(torch::Tensor to_all);
+  void wait(PendingExchange& pending);
   void sum(const torch::Tensor& tensor);
   /// `tensor` becomes that of rank `from`.
   void broadcast(const torch::Tensor& tensor, int64_t from = 0);
@@ -103,7 +110,7 @@ class ProcessGroup {
   /// Asks every process to stop: base::stop_requested() is `signal` in all of them soon.
   void stop_all(int signal) { monitor_->stop_all(signal); }
 
-  /// Bytes of tensors that start_sum() was given.
+  /// Bytes of tensors that start_sum() and start_exchange() were given.
   int64_t summed_bytes() const { return summed_bytes_; }
 
   /// Of what all processes have found at once: throws ProcessLost with what rank 0 says of it. Not
@@ -118,7 +125,7 @@ class ProcessGroup {
   bool fail(const std::string& why);
 
  private:
-  std::shared_ptr<PendingSum> begin(const std::function<void(Done)>& call);
+  std::shared_ptr<PendingExchange> begin(const std::function<void(Done)>& call);
 
   const ProcessPlace place_;
   const double timeout_sec_;

@@ -26,20 +26,35 @@ class FolderWriter : public FeatureWriter {
   FolderWriter(fs::path folder, FeaturePlan plan)
       : folder_(std::move(folder)), plan_(std::move(plan)) {
     begin_plan(folder_, folder_ / kFolderRecord, plan_.info.to_json());
-    while (done_ < plan_.info.images && is_there(feature_path(folder_, done_))) ++done_;
   }
 
-  int64_t done() const override { return done_; }
+  std::vector<FeaturePiece> left(int64_t processes) const override {
+    std::vector<int64_t> missing;
+    for (int64_t i = 0; i < plan_.info.images; ++i)
+      if (!is_there(feature_path(folder_, i))) missing.push_back(i);
+    const auto count = static_cast<int64_t>(missing.size());
+    std::vector<FeaturePiece> pieces;
+    for (int64_t process = 0, at = 0; process < processes; ++process)
+      for (const int64_t end = count * (process + 1) / processes; at < end; ++at) {
+        const auto index = missing[static_cast<size_t>(at)];
+        if (pieces.empty() || pieces.back().process != process || pieces.back().end != index)
+          pieces.push_back({index, index, process});
+        pieces.back().end = index + 1;
+      }
+    return pieces;
+  }
+
+  void begin(const FeaturePiece& piece) override { next_ = piece.begin; }
 
   void add(const torch::Tensor& moments, const torch::Tensor& contexts) override {
     int64_t row = 0;
-    for (int64_t i = 0; i < moments.size(0); ++i, ++done_) {
-      const auto at = static_cast<size_t>(done_);
+    for (int64_t i = 0; i < moments.size(0); ++i, ++next_) {
+      const auto at = static_cast<size_t>(next_);
       const auto captions = plan_.caption_counts.empty() ? 0 : plan_.caption_counts[at];
       for (int64_t k = 0; k < captions; ++k)
-        formats::write_npy(context_feature_path(folder_, done_, k),
+        formats::write_npy(context_feature_path(folder_, next_, k),
                            contexts[row++].to(plan_.info.context_dtype));
-      const auto path = feature_path(folder_, done_);
+      const auto path = feature_path(folder_, next_);
       if (plan_.labels.empty())
         formats::write_npy(path, moments[i].to(plan_.info.moments_dtype));
       else
@@ -57,7 +72,7 @@ class FolderWriter : public FeatureWriter {
  private:
   fs::path folder_;
   FeaturePlan plan_;
-  int64_t done_ = 0;
+  int64_t next_ = 0;
 };
 
 std::unique_ptr<FeatureWriter> open_store(const fs::path& folder, FeaturePlan plan) {

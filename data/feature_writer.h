@@ -21,17 +21,29 @@ struct FeaturePlan {
   std::vector<int64_t> caption_counts;  ///< one for each example; empty: no captions
 };
 
+/// Examples begin .. end - 1, which one process writes.
+struct FeaturePiece {
+  int64_t begin = 0, end = 0;
+  int64_t process = 0;
+};
+
 class FeatureWriter {
  public:
   virtual ~FeatureWriter() = default;
 
-  /// Examples that are complete: the next to add.
-  virtual int64_t done() const = 0;
+  /// What is not complete, in order, divided among that many processes.
+  virtual std::vector<FeaturePiece> left(int64_t processes) const = 0;
 
-  /// The next examples: moments [n, 2 z, S, S], and the contexts of all their captions [m, L, D].
+  /// Begins with a piece of left(), or continues it where another writer was ended. Only this writer
+  /// works on it.
+  virtual void begin(const FeaturePiece& piece) = 0;
+
+  /// The next examples of the piece: moments [n, 2 z, S, S], and the contexts of all their captions
+  /// [m, L, D].
   virtual void add(const torch::Tensor& moments, const torch::Tensor& contexts) = 0;
 
-  /// After the last example. `texts`: one for each caption. `empty_context` [L, D] may be undefined.
+  /// Once all pieces of all writers are complete, by one of them. `texts`: one for each caption.
+  /// `empty_context` [L, D] may be undefined.
   virtual void finish(const std::vector<std::string>& texts,
                       const torch::Tensor& empty_context) = 0;
 };
@@ -42,7 +54,7 @@ struct FeatureLayout {
   const char* help;
   /// The file that marks a finished set.
   const char* record;
-  /// Continues what the same plan began; a finished set of the same plan has nothing left to do.
+  /// Takes up what the same plan began; a finished set of the same plan has nothing left to do.
   /// Throws std::invalid_argument where the folder holds another plan's set, begun or finished;
   /// std::runtime_error where it can't be written.
   std::unique_ptr<FeatureWriter> (*open)(const std::filesystem::path& folder, FeaturePlan plan);

@@ -35,8 +35,9 @@ torch::Tensor int64_tensor(const std::vector<int64_t>& values) {
 /// NAME.npy.part: a .npy whose rows are appended, and which gets its name when all are there.
 class LatentStoreWriter::Part {
  public:
-  /// Opens what is there, or writes the header. Rows that were cut short are forgotten.
-  Part(fs::path final_path, std::vector<int64_t> shape, torch::ScalarType dtype)
+  /// Opens what is there, or writes the header. Rows that were cut short are forgotten. Without
+  /// `writes` to ask for rows() alone, of a file that may be absent.
+  Part(fs::path final_path, std::vector<int64_t> shape, torch::ScalarType dtype, bool writes)
       : final_(std::move(final_path)),
         path_(final_.string() + ".part"),
         header_(formats::npy_header(dtype, shape)),
@@ -44,24 +45,30 @@ class LatentStoreWriter::Part {
         total_(shape[0]),
         row_bytes_(c10::elementSize(dtype)) {
     for (size_t i = 1; i < shape.size(); ++i) row_bytes_ *= static_cast<uint64_t>(shape[i]);
-    file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    file_ = ::open(path_.c_str(), (writes ? O_RDWR | O_CREAT : O_RDONLY) | O_CLOEXEC, 0644);
+    if (file_ < 0 && !writes && errno == ENOENT) return;
     if (file_ < 0) fail("can't be opened");
     const auto size = static_cast<uint64_t>(std::max<off_t>(0, ::lseek(file_, 0, SEEK_END)));
     if (size >= header_.size()) rows_ = static_cast<int64_t>((size - header_.size()) / row_bytes_);
     rows_ = std::min(rows_, total_);
-    if (size < header_.size()) {
+    if (writes && size < header_.size()) {
       if (::ftruncate(file_, 0) != 0) fail("can't be written");
       write(header_.data(), header_.size(), 0);
     }
   }
-  ~Part() { ::close(file_); }
+  ~Part() {
+    if (file_ >= 0) ::close(file_);
+  }
   Part(const Part&) = delete;
   Part& operator=(const Part&) = delete;
 
   int64_t rows() const { return rows_; }
 
-  /// Keeps the first `rows` rows.
+  /// Keeps the first `rows` rows, which are there.
   void keep(int64_t rows) {
+    if (rows > rows_)
+      throw std::runtime_error(
+          fmt::format("{}: has {} rows, had {}; another program works on it", path_, rows_, rows));
     rows_ = rows;
     if (::ftruncate(file_, static_cast<off_t>(offset(rows))) != 0) fail("can't be written");
   }
@@ -107,39 +114,62 @@ LatentStoreWriter::LatentStoreWriter(fs::path folder, FeaturePlan plan)
   info.captions = begins_.back();
   info.labelled = !plan_.labels.empty();
   begin_plan(folder_, store_index_path(folder_), info.to_json());
-  while (done_ < info.images && is_there(moments_path(folder_, shard_ + 1)) &&
-         (info.captions == 0 || is_there(contexts_path(folder_, shard_ + 1))))
-    done_ = info.shard_end(++shard_);
-  if (done_ < info.images) open_shard();
 }
 
 LatentStoreWriter::~LatentStoreWriter() = default;
 
-void LatentStoreWriter::open_shard() {
+int64_t LatentStoreWriter::captions_before(int64_t shard, int64_t rows) const {
+  const auto begin = plan_.info.shard_begin(shard);
+  return begins_[static_cast<size_t>(begin + rows)] - begins_[static_cast<size_t>(begin)];
+}
+
+std::unique_ptr<LatentStoreWriter::Part> LatentStoreWriter::open_moments(int64_t shard,
+                                                                         bool writes) const {
   const auto& info = plan_.info;
-  const auto shard = done_ / info.shard_images;
-  const auto begin = info.shard_begin(shard), end = info.shard_end(shard);
-  shard_ = shard;
+  const auto rows = info.shard_end(shard) - info.shard_begin(shard);
+  return std::make_unique<Part>(moments_path(folder_, shard),
+                                std::vector<int64_t>{rows, info.channels, info.size, info.size},
+                                info.moments_dtype,
+                                writes);
+}
+
+std::unique_ptr<LatentStoreWriter::Part> LatentStoreWriter::open_contexts(int64_t shard,
+                                                                          bool writes) const {
+  const auto& info = plan_.info;
   // Killed between the two renames: the contexts are complete, the moments have all their rows.
-  const bool contexts_done = info.captions > 0 && is_there(contexts_path(folder_, shard));
-  moments_ =
-      std::make_unique<Part>(moments_path(folder_, shard),
-                             std::vector<int64_t>{end - begin, info.channels, info.size, info.size},
-                             info.moments_dtype);
-  auto rows = moments_->rows();
-  if (info.captions > 0 && !contexts_done) {
-    const auto first = begins_[static_cast<size_t>(begin)];
-    contexts_ = std::make_unique<Part>(
-        contexts_path(folder_, shard),
-        std::vector<int64_t>{
-            begins_[static_cast<size_t>(end)] - first, info.context_tokens, info.context_dim},
-        info.context_dtype);
-    while (begins_[static_cast<size_t>(begin + rows)] - first > contexts_->rows()) --rows;
-    contexts_->keep(begins_[static_cast<size_t>(begin + rows)] - first);
+  if (info.captions == 0 || is_there(contexts_path(folder_, shard))) return nullptr;
+  const auto rows = captions_before(shard, info.shard_end(shard) - info.shard_begin(shard));
+  return std::make_unique<Part>(contexts_path(folder_, shard),
+                                std::vector<int64_t>{rows, info.context_tokens, info.context_dim},
+                                info.context_dtype,
+                                writes);
+}
+
+std::vector<FeaturePiece> LatentStoreWriter::left(int64_t processes) const {
+  const auto& info = plan_.info;
+  std::vector<FeaturePiece> pieces;
+  for (int64_t shard = 0; shard < info.shards(); ++shard) {
+    if (is_there(moments_path(folder_, shard)) &&
+        (info.captions == 0 || is_there(contexts_path(folder_, shard))))
+      continue;
+    auto rows = open_moments(shard, /*writes=*/false)->rows();
+    if (const auto contexts = open_contexts(shard, /*writes=*/false))
+      while (captions_before(shard, rows) > contexts->rows()) --rows;
+    const auto process = static_cast<int64_t>(pieces.size()) % processes;
+    pieces.push_back({info.shard_begin(shard) + rows, info.shard_end(shard), process});
   }
+  return pieces;
+}
+
+void LatentStoreWriter::begin(const FeaturePiece& piece) {
+  shard_ = (piece.end - 1) / plan_.info.shard_images;
+  next_ = piece.begin;
+  const auto rows = piece.begin - plan_.info.shard_begin(shard_);
+  contexts_ = open_contexts(shard_, /*writes=*/true);
+  moments_ = open_moments(shard_, /*writes=*/true);
+  if (contexts_) contexts_->keep(captions_before(shard_, rows));
   moments_->keep(rows);
-  done_ = begin + rows;
-  if (done_ == end) close_shard();
+  if (next_ == piece.end) close_shard();
 }
 
 void LatentStoreWriter::close_shard() {
@@ -147,36 +177,20 @@ void LatentStoreWriter::close_shard() {
   moments_->commit();
   contexts_.reset();
   moments_.reset();
-  if (done_ < plan_.info.images) open_shard();
-}
-
-void LatentStoreWriter::add_to_shard(const torch::Tensor& moments, const torch::Tensor& contexts) {
-  // Moments come last: an example whose moments are there is complete.
-  if (contexts.defined()) contexts_->add(contexts);
-  moments_->add(moments);
-  done_ += moments.size(0);
-  if (done_ == plan_.info.shard_end(shard_)) close_shard();
 }
 
 void LatentStoreWriter::add(const torch::Tensor& moments, const torch::Tensor& contexts) {
-  int64_t begin = 0;
-  const auto first_caption = plan_.info.captions > 0 ? begins_[static_cast<size_t>(done_)] : 0;
-  while (begin < moments.size(0)) {
-    const auto count = std::min(moments.size(0) - begin, plan_.info.shard_end(shard_) - done_);
-    torch::Tensor part;
-    if (contexts.defined())
-      part = contexts.slice(0,
-                            begins_[static_cast<size_t>(done_)] - first_caption,
-                            begins_[static_cast<size_t>(done_ + count)] - first_caption);
-    add_to_shard(moments.slice(0, begin, begin + count), part);
-    begin += count;
-  }
+  // Moments come last: an example whose moments are there is complete.
+  if (contexts.defined() && contexts_) contexts_->add(contexts);
+  moments_->add(moments);
+  next_ += moments.size(0);
+  if (next_ == plan_.info.shard_end(shard_)) close_shard();
 }
 
 void LatentStoreWriter::finish(const std::vector<std::string>& texts,
                                const torch::Tensor& empty_context) {
   const auto& info = plan_.info;
-  TORCH_INTERNAL_ASSERT(done_ == info.images);
+  TORCH_INTERNAL_ASSERT(left(1).empty());
   auto labels = plan_.labels;
   if (labels.empty()) labels.assign(static_cast<size_t>(info.images), -1);
   formats::write_npy(folder_ / "labels.npy", int64_tensor(labels));

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Trains on 2, 3 and 4 processes, and at a random moment kills (SIGKILL), stops (SIGSTOP) or asks to end (SIGTERM) one rank at
-# random. Checks that all processes end within the timeout with a code other than 0, that one line at most says why, that the
-# state is no older than what the log had saved, and that the same command continues from it.
+# random; at random the processes share the training state. Checks that all processes end within the timeout with a code other
+# than 0, that one line at most says why, that the state is no older than what was saved, and that the same command continues
+# from it.
 #   scripts/process-kills.sh [KILLS [PROGRAM [TIMEOUT_SEC]]]      default: 50 build/release/bin/uvic 20
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -25,10 +26,11 @@ declare -A count=() longest=()
 wrong=0
 for ((number = 1; number <= kills; ++number)); do
   processes=$((2 + RANDOM % 3)) rank=$((RANDOM % processes))
-  signals=(KILL STOP TERM)
+  signals=(KILL STOP TERM) shared=(true false)
   signal=${signals[$((RANDOM % 3))]}
   run=$scratch/$number
-  "$program" "${train[@]}" --total_images 100000000 --processes $processes --out "$run" >"$scratch/err" 2>&1 &
+  "$program" "${train[@]}" --total_images 100000000 --processes $processes --out "$run" \
+    --sharded_optimizer "${shared[$((RANDOM % 2))]}" >"$scratch/err" 2>&1 &
   job=$!
   for ((i = 0; i < 600; ++i)); do [ -e "$run/state.safetensors" ] && break; sleep 0.1; done
   sleep "$((RANDOM % 3)).$((RANDOM % 10))"

@@ -12,6 +12,7 @@
 #include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "app/runs/latent_space.h"
+#include "app/runs/processes.h"
 #include "app/runs/text_encoder.h"
 #include "base/check.h"
 #include "base/precision.h"
@@ -22,6 +23,7 @@
 #include "data/formats/output_file.h"
 #include "data/pixel_range.h"
 #include "data/resize.h"
+#include "model/kernels/cpu/isa.h"
 #include "model/latent/autoencoder_kl.h"
 
 namespace uvic::app {
@@ -57,6 +59,12 @@ void write_planes(const formats::Image& image, uint8_t* planes) {
 
 torch::ScalarType stored_dtype(const std::string& name) {
   return name == "float16" ? torch::kFloat16 : torch::kFloat32;
+}
+
+/// Of several processes one says it.
+void say_note(const std::string& note) {
+  if (const auto* group = base::process_group(); !group || group->is_first())
+    fmt::print(stderr, "note: {}\n", note);
 }
 
 class Encoder {
@@ -158,7 +166,7 @@ class Encoder {
                       ? data::open_dataset(options.data, dataset)
                       : data::open_captioned_dataset(options.data, dataset);
     base::require(!images->format().is_latent, "{}: holds latents already", options.data);
-    for (const auto& note : images->notes()) fmt::print(stderr, "note: {}\n", note);
+    for (const auto& note : images->notes()) say_note(note);
     return images;
   }
 
@@ -179,10 +187,7 @@ class Encoder {
       }
     }
     if (notes > 0)
-      fmt::print(stderr,
-                 "note: {}{}\n",
-                 note,
-                 notes > 1 ? fmt::format("; {} more captions like this", notes - 1) : "");
+      say_note(note + (notes > 1 ? fmt::format("; {} more captions like this", notes - 1) : ""));
   }
 
   const EncodeOptions& options_;
@@ -194,24 +199,106 @@ class Encoder {
   std::vector<std::vector<std::string>> captions_;  // of each image
 };
 
-/// Encodes and writes what is missing; the next batch is decoded meanwhile.
-void encode_rest(const Encoder& encoder, data::FeatureWriter& writer, int64_t batch_size) {
-  const int64_t total = encoder.examples(), first = writer.done();
-  auto progress = base::CountProgress("encoded", "images").from(first);
-  const auto read = [&](int64_t begin) {
-    return std::async(std::launch::async, [&encoder, begin, batch_size, total] {
-      return encoder.read(begin, std::min(total, begin + batch_size));
-    });
+using Pieces = std::vector<data::FeaturePiece>;
+
+int64_t examples_of(const Pieces& pieces) {
+  int64_t count = 0;
+  for (const auto& piece : pieces) count += piece.end - piece.begin;
+  return count;
+}
+
+/// Opens the folder in all processes, the first before the others. What is left, of all of them.
+Pieces open_writer(const EncodeOptions& options,
+                   const data::FeaturePlan& plan,
+                   base::ProcessGroup* group,
+                   std::unique_ptr<data::FeatureWriter>& writer) {
+  const auto open = [&] {
+    writer = data::feature_layouts().at(options.layout).open(options.out, plan);
   };
-  std::future<torch::Tensor> ahead;
-  if (first < total) ahead = read(first);
-  for (int64_t begin = first; begin < total; begin += batch_size) {
-    const auto end = std::min(total, begin + batch_size);
-    const auto pixels = ahead.get();
-    if (end < total) ahead = read(end);
-    writer.add(encoder.moments(pixels), encoder.contexts(begin, end));
-    progress(end, total);
+  if (!group) return open(), writer->left(1);
+  group->require_same({{"plan", plan.info.to_json().dump()},
+                       {"precision",
+                        base::resolve_precision(
+                            options.precision, torch::Device(base::choose_device(options.device)))},
+                       {"instruction set of the kernels (set UVIC_ISA on all hosts)",
+                        model::isa_name(model::active_isa())}});
+  auto rows = torch::empty({0, 3}, torch::kInt64);
+  if (group->is_first()) {
+    open();
+    const auto pieces = writer->left(group->size());
+    rows = torch::empty({static_cast<int64_t>(pieces.size()), 3}, torch::kInt64);
+    for (size_t i = 0; i < pieces.size(); ++i) {
+      auto* row = rows.data_ptr<int64_t>() + 3 * i;
+      row[0] = pieces[i].begin, row[1] = pieces[i].end, row[2] = pieces[i].process;
+    }
   }
+  rows = group->gather_rows(rows);
+  if (!group->is_first()) open();
+  Pieces pieces;
+  for (int64_t i = 0; i < rows.size(0); ++i) {
+    const auto* row = rows.data_ptr<int64_t>() + 3 * i;
+    pieces.push_back({row[0], row[1], row[2]});
+  }
+  return pieces;
+}
+
+/// Encodes and writes pieces; the next batch is decoded meanwhile. `done`: examples that exist.
+void encode_pieces(const Encoder& encoder,
+                   data::FeatureWriter& writer,
+                   const Pieces& pieces,
+                   int64_t batch_size,
+                   int64_t done,
+                   bool says) {
+  std::vector<data::FeaturePiece> batches;
+  for (const auto& piece : pieces)
+    for (int64_t begin = piece.begin; begin < piece.end; begin += batch_size)
+      batches.push_back({begin, std::min(piece.end, begin + batch_size)});
+  const auto read = [&](const data::FeaturePiece& batch) {
+    return std::async(std::launch::async,
+                      [&encoder, batch] { return encoder.read(batch.begin, batch.end); });
+  };
+  auto progress = base::CountProgress("encoded", "images").from(done);
+  const int64_t total = done + examples_of(pieces);
+  std::future<torch::Tensor> ahead;
+  if (!batches.empty()) ahead = read(batches.front());
+  auto next = batches.begin();
+  for (const auto& piece : pieces) {
+    writer.begin(piece);
+    while (next != batches.end() && next->end <= piece.end) {
+      const auto batch = *next++;
+      const auto pixels = ahead.get();
+      if (next != batches.end()) ahead = read(*next);
+      writer.add(encoder.moments(pixels), encoder.contexts(batch.begin, batch.end));
+      done += batch.end - batch.begin;
+      if (says) progress(done, total);
+      if (base::stop_requested()) throw base::StopRequested();
+    }
+  }
+}
+
+/// Whether a signal has stopped any process; waits for all.
+bool any_stopped(base::ProcessGroup* group, bool stopped) {
+  if (!group) return stopped;
+  if (stopped) group->stop_all(base::stop_requested());  // the others end their batch
+  return group->any(stopped);
+}
+
+void say_what_is_left(const EncodeOptions& options,
+                      const Pieces& pieces,
+                      int64_t examples,
+                      int64_t processes) {
+  const auto left = examples_of(pieces);
+  if (left < examples)
+    base::say_progress(fmt::format("{} of {} examples already exist", examples - left, examples));
+  const auto files = static_cast<int64_t>(pieces.size());
+  if (options.layout == "store" && files > 0 && files < processes)
+    fmt::print(stderr,
+               "note: {} of {} processes have nothing to do: each writes whole files of the store, "
+               "and {} {} left; a smaller --shard_images makes more\n",
+               processes - files,
+               processes,
+               files,
+               files == 1 ? "is" : "are");
 }
 
 }  // namespace
@@ -228,19 +315,27 @@ void EncodeOptions::validate() const {
 
 bool run_encode(const EncodeOptions& options) {
   options.validate();
-  base::set_up_process(options.threads);
+  auto* const group = start_processes(options.processes, options.threads);
+  const bool is_first = !group || group->is_first();
   base::catch_stop_signals();
   const torch::Device device(base::choose_device(options.device));
+  require_cpu(group, device);
   const Encoder encoder(options, device);
-  const auto writer = data::feature_layouts().at(options.layout).open(options.out, encoder.plan());
-  if (writer->done() > 0)
-    base::say_progress(
-        fmt::format("{} of {} examples already exist", writer->done(), encoder.examples()));
+  std::unique_ptr<data::FeatureWriter> writer;
+  const auto left = open_writer(options, encoder.plan(), group, writer);
+  if (is_first) say_what_is_left(options, left, encoder.examples(), group ? group->size() : 1);
+  Pieces own;
+  for (const auto& piece : left)
+    if (!group || piece.process == group->rank()) own.push_back(piece);
+  bool stopped = false;
   try {
-    encode_rest(encoder, *writer, options.batch_size);
+    const auto done = group ? 0 : encoder.examples() - examples_of(left);
+    encode_pieces(encoder, *writer, own, options.batch_size, done, is_first);
   } catch (const base::StopRequested&) {
-    return false;
+    stopped = true;
   }
+  if (any_stopped(group, stopped)) return false;
+  if (!is_first) return true;
   writer->finish(encoder.texts(), encoder.empty_context());
   fmt::print("{}: {} latents\n", options.out, encoder.examples());
   print_json({{"out", options.out}, {"latents", encoder.examples()}});
@@ -253,7 +348,9 @@ void add_encode_command(CLI::App& app) {
       "encode", "Encode images to latents and captions to features, once, for training");
   add_fields(*command, *options);
   command->callback([options] {
-    if (!run_encode(*options)) fmt::print(stderr, "stopped; the same command encodes the rest\n");
+    if (run_encode(*options)) return;
+    if (const auto* group = base::process_group(); group && !group->is_first()) return;
+    fmt::print(stderr, "stopped; the same command encodes the rest\n");
   });
 }
 

@@ -8,6 +8,7 @@
 
 #include "app/runs/encoder_config.h"
 #include "base/field.h"
+#include "base/process_group.h"
 #include "base/text_format.h"
 #include "data/dataset.h"
 #include "data/feature_writer.h"
@@ -31,6 +32,7 @@ struct EncodeOptions {
   std::string precision = "fp32";
   std::string device = "auto";
   int64_t threads = 0;
+  base::ProcessOptions processes;
   data::DatasetOptions dataset;
 
   template <class Visitor>
@@ -69,6 +71,7 @@ struct EncodeOptions {
     visit("precision", precision, base::precision_field("Precision of the encoders"));
     visit("device", device, base::device_field());
     visit("threads", threads, base::threads_field());
+    processes.fields(visit);
     // Of reading, what this command leaves open: --image_size is the side, and each image is read
     // once.
     dataset.fields([&](const std::string& name, auto& value, const Field& field) {
@@ -80,7 +83,7 @@ struct EncodeOptions {
   void validate() const;
 };
 
-/// Encodes what is missing. Returns false if a signal stopped it; the same call goes on from there,
+/// Encodes what is missing, in the processes of the job, each its own files. Returns false if a signal stopped it; the same call goes on from there,
 /// and the files are the same. Throws std::runtime_error naming an image that can't be decoded.
 bool run_encode(const EncodeOptions& options);
 

@@ -96,7 +96,11 @@ void record(const TrainLaunch& launch) {
                           {"changed", launch.changed},
                           {"from", launch.state.images_seen},
                           {"to", launch.state.images_seen}};
-  if (launch.group) entry["processes"] = launch.group->size();
+  if (launch.group) {
+    entry["processes"] = launch.group->size();
+    entry["wire_precision"] = launch.flags.wire_precision;
+    entry["sharded_optimizer"] = launch.state.shares != nullptr;
+  }
   record_launch(launch.run, first, entry);
 }
 
@@ -113,18 +117,6 @@ void check_same_data(TrainLaunch& launch, const std::string& trained_on) {
   launch.run.log(fmt::format("note: from here on the run trains on other images: {} was {}",
                              launch.dataset.describe(),
                              trained_on));
-}
-
-/// Says where the number of processes is another than in the launch before.
-void note_processes(const TrainLaunch& launch) {
-  const auto before = last_launch(launch.run).value("processes", int64_t{1});
-  const int64_t now = launch.group ? launch.group->size() : 1;
-  if (before == now) return;
-  launch.run.log(fmt::format(
-      "note: {} process{} trained so far, {} now: the same numbers, summed in another order",
-      before,
-      before == 1 ? "" : "es",
-      now));
 }
 
 /// Loads the latest state into launch.state, after every check.
@@ -146,7 +138,8 @@ void resume(TrainLaunch& launch) {
   check_same_data(launch, fingerprint == saved.end() ? "" : fingerprint->second);
   state.load(latest);
   run.log(fmt::format("resumed at {} images", state.images_seen));
-  note_processes(launch);
+  const auto processes = launch.group ? launch.group->size() : 1;
+  for (const auto& note : process_notes(last_launch(run), processes, launch.flags)) run.log(note);
 }
 
 /// The state that training begins with: the run's, that of --init, or a fresh one.
@@ -207,7 +200,8 @@ void train_on(TrainLaunch& launch) {
   if (!works) return;
   const auto objective = make_objective(options, inputs);
   const bool looks = writes && options.attention_stats_images > 0;
-  const TrainingProcesses processes{group, static_cast<int64_t>(flags.bucket_mib * (1 << 20))};
+  const TrainingProcesses processes{
+      group, {static_cast<int64_t>(flags.bucket_mib * (1 << 20)), flags.wire_precision == "bf16"}};
   if (sequences) {
     TokenSnapshots snapshots(options, *sequences, state, run, identity);
     if (looks) snapshots.look_with(std::make_unique<AttentionLog>(options, *sequences, device));
@@ -286,15 +280,17 @@ void check_launch(const RunConfig& options) {
 }
 
 /// --memory and --dry_run, of several processes once.
-void say_first(const RunConfig& options, const base::ProcessOptions& asked) {
+void say_first(const RunConfig& options, const LaunchOptions& flags) {
   const auto place = base::process_place();
   if (place.rank != 0) return;
-  const auto processes = std::max(place.size, asked.processes);
+  const auto processes = std::max(place.size, flags.processes.processes);
   const auto share = std::max<int64_t>(1, base::usable_cores() / processes);
   if (options.memory || options.dry_run)
     base::set_up_process(options.threads == 0 && processes > 1 ? share : options.threads);
-  if (options.memory && place.launcher != "--processes")  // which has said it already
-    print_training_memory(options, torch::Device(base::choose_device(options.device)), processes);
+  if (options.memory && place.launcher != "--processes") {  // which has said it already
+    const torch::Device device(base::choose_device(options.device));
+    print_training_memory(options, device, process_share(options, device, flags, processes));
+  }
   if (options.dry_run) print_training_plan(options);
 }
 
@@ -315,7 +311,7 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
   take_what_is_open(options);
   check_launch(options);
   if (!options.dry_run) require_places(options);
-  say_first(options, flags.processes);
+  say_first(options, flags);
   if (options.dry_run) return {};
   auto* const group = start_processes(flags.processes, options.threads);
   base::require(!group || options.batch_size >= group->size(),
@@ -326,8 +322,8 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
   base::catch_stop_signals();
   const torch::Device device(base::choose_device(options.device));
   require_cpu(group, device);
-  if (device.is_cpu())
-    refuse_too_large(training_memory(options, device, group ? group->size() : 1), usable_memory());
+  const auto share = agreed_share(group, options, device, flags);
+  if (device.is_cpu()) refuse_too_large(training_memory(options, device, share), usable_memory());
 
   TrainingData images;
   std::unique_ptr<data::TokenSource> sequences;
@@ -337,13 +333,17 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
     images = open_training_data(options, device);
   const data::Examples* dataset = images.dataset.get();
   if (sequences) dataset = sequences.get();
-  if (group) require_same_job(*group, options, *dataset, device);
+  if (group) require_same_job(*group, options, *dataset, device, way_of(flags));
 
   RunDir run(options.out);
   const bool writes = !group || group->is_first();
   if (writes) require_input_files(options, run.states().empty());
   writes ? run.open_for_training() : run.leave_to_another();
-  TrainState state(options.model, options.optimizer, static_cast<uint64_t>(options.seed), device);
+  TrainState state(options.model,
+                   options.optimizer,
+                   static_cast<uint64_t>(options.seed),
+                   device,
+                   share.is_state_shared ? group : nullptr);
   TrainLaunch launch{options,
                      flags,
                      device,

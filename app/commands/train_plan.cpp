@@ -113,15 +113,56 @@ std::string training_summary(const RunConfig& config) {
                          "FLOP");
 }
 
-MemoryEstimate training_memory(const RunConfig& config, torch::Device device, int64_t processes) {
-  const int64_t images = images_at_once(config, processes);
+MemoryEstimate training_memory(const RunConfig& config,
+                               torch::Device device,
+                               const ProcessShare& share) {
+  const int64_t images = images_at_once(config, share.processes);
   const auto shards =
       choose_shards(config.shards, images, model::parameter_count(config.model), device);
-  return estimate_memory(config, device, shards, processes);
+  return estimate_memory(config, device, shards, share);
 }
 
-void print_training_memory(const RunConfig& config, torch::Device device, int64_t processes) {
-  auto text = memory_text(training_memory(config, device, processes));
+ProcessShare process_share(const RunConfig& config,
+                           torch::Device device,
+                           const LaunchOptions& flags,
+                           int64_t processes) {
+  ProcessShare share;
+  share.processes = processes;
+  if (processes == 1) return share;
+  share.is_wire_narrow = flags.wire_precision == "bf16";
+  auto shared = share;
+  shared.is_state_shared = true;
+  share.is_state_shared = flags.sharded_optimizer == "auto"
+                              ? sharing_pays(training_memory(config, device, share),
+                                             training_memory(config, device, shared))
+                              : flags.sharded_optimizer == "true";
+  return share;
+}
+
+ProcessShare agreed_share(base::ProcessGroup* group,
+                          const RunConfig& options,
+                          torch::Device device,
+                          const LaunchOptions& flags) {
+  auto share = process_share(options, device, flags, group ? group->size() : 1);
+  if (group)
+    share.is_state_shared = group->broadcast(share.is_state_shared ? "shared" : "") == "shared";
+  return share;
+}
+
+std::string way_of(const LaunchOptions& flags) {
+  return fmt::format("bucket_mib = {}; wire_precision = {}; sharded_optimizer = {}",
+                     flags.bucket_mib,
+                     flags.wire_precision,
+                     flags.sharded_optimizer);
+}
+
+void print_training_memory(const RunConfig& config,
+                           torch::Device device,
+                           const ProcessShare& share) {
+  // What the libraries take once they compute and exchange: measured, bench/processes.py memory.
+  constexpr double kAtWork_mib = 30;
+  auto text = memory_text(training_memory(config, device, share),
+                          (base::peak_resident_mib() + kAtWork_mib) * (1 << 20));
   if (config.dry_run) text = as_comment(text);  // what --dry_run prints is a config
   fmt::print("{}", text);
 }

@@ -7,6 +7,7 @@
 
 #include "app/runs/run_config.h"
 #include "app/training/memory_estimate.h"
+#include "app/training/resume.h"
 
 namespace uvic::app {
 
@@ -19,10 +20,30 @@ std::string training_summary(const RunConfig& config);
 
 /// What one of the run's processes will hold in memory. How many shards a step has depends on the
 /// threads: after set_up_process().
-MemoryEstimate training_memory(const RunConfig& config, torch::Device device, int64_t processes);
+MemoryEstimate training_memory(const RunConfig& config,
+                               torch::Device device,
+                               const ProcessShare& share);
 
-/// Prints it; the same.
-void print_training_memory(const RunConfig& config, torch::Device device, int64_t processes);
+/// What that many processes share as the launch asks; "auto" depends on training_memory().
+ProcessShare process_share(const RunConfig& config,
+                           torch::Device device,
+                           const LaunchOptions& flags,
+                           int64_t processes);
+
+/// The same for the processes of `group` (null: one): of "auto" the first decides, because the
+/// estimate depends on its threads.
+ProcessShare agreed_share(base::ProcessGroup* group,
+                          const RunConfig& config,
+                          torch::Device device,
+                          const LaunchOptions& flags);
+
+/// What all processes must do alike beyond the run's config.
+std::string way_of(const LaunchOptions& flags);
+
+/// Prints training_memory(); the same.
+void print_training_memory(const RunConfig& config,
+                           torch::Device device,
+                           const ProcessShare& share);
 
 /// Prints the effective config as a file that trains; what is known of the data, and what the run
 /// will cost, as its comments; with --json an object of "config", "parameters",

@@ -9,13 +9,14 @@ namespace {
 
 class Adamw : public Optimizer {
  public:
-  Adamw(const OptimizerConfig& config,
-        const std::vector<torch::Tensor>& parameters,
-        const std::vector<torch::Tensor>& averages)
-      : config_(config), parameters_(parameters), averages_(averages) {
-    for (const auto& p : parameters_) {
-      exp_avg_.push_back(torch::zeros_like(p));
-      exp_avg_sq_.push_back(torch::zeros_like(p));
+  Adamw(const OptimizerConfig& config, const OptimizedTensors& tensors)
+      : config_(config),
+        tensors_(tensors),
+        parameters_(tensors_.parameters),
+        averages_(tensors_.averages) {
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      exp_avg_.push_back(tensors.zeros_of(i));
+      exp_avg_sq_.push_back(tensors.zeros_of(i));
     }
   }
 
@@ -53,7 +54,9 @@ class Adamw : public Optimizer {
     pass.grad_factor = clip_factor(norm);
     std::vector<model::AdamwTensors> tensors;
     for (size_t i = 0; i < parameters_.size(); ++i)
-      tensors.push_back({parameters_[i], grads[i], exp_avg_[i], exp_avg_sq_[i], averages_[i], {}});
+      if (tensors_.is_own(i))
+        tensors.push_back(
+            {parameters_[i], grads[i], exp_avg_[i], exp_avg_sq_[i], averages_[i], {}});
     model::fused_adamw_ema(tensors, pass);
     for (auto p : parameters_) p.mutable_grad() = torch::Tensor();
     return norm;
@@ -71,6 +74,10 @@ class Adamw : public Optimizer {
                  correction2 = 1 - std::pow(config_.beta2, number);
     for (size_t i = 0; i < parameters_.size(); ++i) {
       auto p = parameters_[i];
+      if (!tensors_.is_own(i)) {
+        p.mutable_grad() = torch::Tensor();
+        continue;
+      }
       if (p.grad().defined()) {
         const auto g = p.grad() * clip;
         p.mul_(1 - step.lr * config_.weight_decay);
@@ -87,14 +94,16 @@ class Adamw : public Optimizer {
   }
 
   OptimizerConfig config_;
-  std::vector<torch::Tensor> parameters_, averages_, exp_avg_, exp_avg_sq_;
+  const OptimizedTensors tensors_;
+  const std::vector<torch::Tensor>&parameters_, &averages_;
+  std::vector<torch::Tensor> exp_avg_, exp_avg_sq_;
 };
 
 }  // namespace
 
 std::unique_ptr<Optimizer> make_adamw(const OptimizerConfig& config,
                                       const OptimizedTensors& tensors) {
-  return std::make_unique<Adamw>(config, tensors.parameters, tensors.averages);
+  return std::make_unique<Adamw>(config, tensors);
 }
 
 }  // namespace uvic::app

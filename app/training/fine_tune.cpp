@@ -77,12 +77,9 @@ formats::TensorFile state_of(const RunConfig& config, const WeightsFile& file) {
   return state;
 }
 
-void fill(const std::vector<std::string>& names,
-          const std::vector<torch::Tensor>& tensors,
-          const model::NamedTensors& from) {
-  const torch::NoGradGuard no_grad;
-  for (size_t i = 0; i < names.size(); ++i)
-    if (tensors[i].defined()) torch::Tensor(tensors[i]).copy_(from.at(names[i]));
+void fill(TrainState& state, const TrainState::Set& set, const model::NamedTensors& from) {
+  for (size_t i = 0; i < state.names.size(); ++i)
+    if (set.tensors[i].defined()) state.fill(set, i, from.at(state.names[i]));
 }
 
 std::string started_text(const std::string& source,
@@ -171,26 +168,27 @@ StartingPoint start_from(const RunConfig& config,
     return model::transfer_weights({tensors, known.training.model, config.model, fresh, rows});
   };
   const auto average = transfer(file.tensors);
-  fill(state.names, state.averages, average.tensors);
-  if (config.init_optimizer == "keep") {
-    const auto saved = state_of(config, file);
-    const auto weights = transfer(tensors_under(saved.tensors, "model."));
-    fill(state.names, state.parameters, weights.tensors);
-    for (const auto& set : state.optimizer->state()) {
+  const bool keeps = config.init_optimizer == "keep";
+  formats::TensorFile saved;
+  if (keeps) saved = state_of(config, file);
+  const auto weights = keeps ? transfer(tensors_under(saved.tensors, "model.")) : average;
+  for (const auto& set : state.sets()) {
+    if (set.prefix == "model.") {
+      fill(state, set, weights.tensors);
+    } else if (set.prefix == "ema.") {
+      fill(state, set, average.tensors);
+    } else if (keeps) {
       model::NamedTensors zero;
       for (size_t i = 0; i < state.names.size(); ++i)
         if (set.tensors[i].defined())
-          zero.emplace(state.names[i], set.tensors[i].detach().cpu().clone());
-      const auto prefix = "optimizer." + set.name + ".";
-      fill(state.names,
-           set.tensors,
-           model::transfer_moments(weights, tensors_under(saved.tensors, prefix), zero));
+          zero.emplace(state.names[i], torch::zeros_like(state.parameters[i].detach().cpu()));
+      fill(state,
+           set,
+           model::transfer_moments(weights, tensors_under(saved.tensors, set.prefix), zero));
     }
-    // The moments are warm: their bias correction continues where it was.
-    state.step = count_in(saved.metadata, "uvic.step").value_or(0);
-  } else {
-    fill(state.names, state.parameters, average.tensors);
   }
+  // The moments are warm: their bias correction continues where it was.
+  if (keeps) state.step = count_in(saved.metadata, "uvic.step").value_or(0);
   return describe(config, file, known, average, !source.names.empty() && !target.names.empty());
 }
 

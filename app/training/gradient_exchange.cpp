@@ -11,9 +11,9 @@ namespace uvic::app {
 
 GradientExchange::GradientExchange(base::ProcessGroup& group,
                                    const std::vector<torch::Tensor>& parameters,
-                                   int64_t bucket_bytes)
-    : group_(group), parameters_(parameters) {
-  make_buckets(bucket_bytes);
+                                   const Wire& wire)
+    : group_(group), parameters_(parameters), wire_(wire) {
+  make_buckets(wire.bucket_bytes);
   watch_parameters();
 }
 
@@ -26,7 +26,7 @@ void GradientExchange::make_buckets(int64_t bucket_bytes) {
   std::vector<int64_t> sizes;
   for (size_t i = parameters_.size(); i-- > 0;) {
     const auto numel = parameters_[i].numel();
-    const int64_t bytes = numel * static_cast<int64_t>(sizeof(float));
+    const int64_t bytes = numel * (wire_.is_narrow ? 2 : static_cast<int64_t>(sizeof(float)));
     if (buckets_.empty() ||
         (sizes.back() + numel) * static_cast<int64_t>(sizeof(float)) > bucket_bytes) {
       buckets_.emplace_back();
@@ -51,6 +51,7 @@ void GradientExchange::make_buckets(int64_t bucket_bytes) {
       at += parameters_[i].numel();
     }
     if (is_last) has_gradient_ = bucket.buffer.slice(0, at);
+    if (wire_.is_narrow) bucket.narrow = std::make_unique<base::NarrowSum>(group_, bucket.buffer);
   }
 }
 
@@ -97,8 +98,31 @@ void GradientExchange::fill(size_t parameter) {
 
 void GradientExchange::send_full_buckets() {
   while (sent_ < buckets_.size() && buckets_[sent_].missing == 0) {
-    buckets_[sent_].sum = group_.start_sum(buckets_[sent_].buffer);
-    ++sent_;
+    auto& bucket = buckets_[sent_++];
+    if (bucket.narrow)
+      bucket.narrow->start();
+    else
+      bucket.sum = group_.start_sum(bucket.buffer);
+    // The others sent their parts of that bucket long ago, most likely: little to wait for.
+    constexpr size_t kBehind = 2;
+    if (sent_ > kBehind) sum_parts_before(sent_ - kBehind);
+  }
+}
+
+void GradientExchange::sum_parts_before(size_t bucket) {
+  for (; summed_ < bucket; ++summed_)
+    if (const auto& narrow = buckets_[summed_].narrow) narrow->sum_own_part();
+}
+
+void GradientExchange::receive_buckets() {
+  sum_parts_before(buckets_.size());
+  for (auto& bucket : buckets_) {
+    if (bucket.narrow)
+      bucket.narrow->finish();
+    else
+      group_.wait(*bucket.sum);
+    bucket.sum = nullptr;
+    bucket.missing = bucket.parameters.size();
   }
 }
 
@@ -109,17 +133,14 @@ std::vector<PartReport> GradientExchange::finish(const PartReport& own) {
       fill(i);
       send_full_buckets();
     }
-  const auto all = torch::zeros({group_.size(), 2}, torch::kFloat64);
+  const auto all = torch::zeros({group_.size(), 3}, torch::kFloat64);
   all[group_.rank()][0] = own.loss;
   all[group_.rank()][1] = static_cast<double>(own.stop_signal);
+  all[group_.rank()][2] = own.saves ? 1 : 0;
   const auto report = group_.start_sum(all);
-  for (auto& bucket : buckets_) {
-    group_.wait(*bucket.sum);
-    bucket.sum = nullptr;
-    bucket.missing = bucket.parameters.size();
-  }
+  receive_buckets();
   group_.wait(*report);
-  sent_ = 0;
+  sent_ = summed_ = 0;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     slots_[i].is_filled = false;
     const bool has_one = has_gradient_.data_ptr<float>()[i] > 0;
@@ -127,7 +148,9 @@ std::vector<PartReport> GradientExchange::finish(const PartReport& own) {
   }
   std::vector<PartReport> reports;
   for (int64_t r = 0; r < group_.size(); ++r)
-    reports.push_back({all[r][0].item<double>(), static_cast<int64_t>(all[r][1].item<double>())});
+    reports.push_back({all[r][0].item<double>(),
+                       static_cast<int64_t>(all[r][1].item<double>()),
+                       all[r][2].item<double>() != 0});
   return reports;
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/narrow_sum.h"
 #include "base/process_group.h"
 
 namespace uvic::app {
@@ -15,20 +16,28 @@ namespace uvic::app {
 struct PartReport {
   double loss = 0;          ///< its share of the batch's mean loss
   int64_t stop_signal = 0;  ///< the signal that asked it to stop, or 0
+  bool saves = false;       ///< it wants the state saved after this step
 };
 
-/// The parameters, last first, are cut into buckets of about `bucket_bytes`. A bucket is on its way
-/// as soon as the backward pass has given all of its gradients and the buckets before it are: in
-/// every process in the same order. The sums have the same bits in every process.
+/// How gradients travel.
+struct Wire {
+  int64_t bucket_bytes = 25 << 20;
+  bool is_narrow = false;  ///< as bf16, see base::NarrowSum; else float32
+};
+
+/// The parameters, last first, are cut into buckets of about `bucket_bytes` (of float32). A bucket is
+/// on its way as soon as the backward pass has given all of its gradients and the buckets before it
+/// are: in every process in the same order. The sums have the same bits in every process.
 ///
-/// On the wire are the model's gradients in float32, once, plus a number for each parameter (whether
-/// any process had a gradient of it) and two for each process (its report).
+/// On the wire are the model's gradients, once, plus a number for each parameter (whether any process
+/// had a gradient of it) and three float64 for each process (its report). A narrow wire has two ways:
+/// a bucket's parts go to those who sum them, and its sums go back two buckets later.
 class GradientExchange {
  public:
   /// All outlive this object. Parameters are contiguous float32 on the CPU.
   GradientExchange(base::ProcessGroup& group,
                    const std::vector<torch::Tensor>& parameters,
-                   int64_t bucket_bytes);
+                   const Wire& wire);
   ~GradientExchange();
   GradientExchange(const GradientExchange&) = delete;
   GradientExchange& operator=(const GradientExchange&) = delete;
@@ -45,6 +54,8 @@ class GradientExchange {
   /// base::ProcessLost.
   std::vector<PartReport> finish(const PartReport& own);
 
+  int64_t processes() const { return group_.size(); }
+  bool is_narrow() const { return wire_.is_narrow; }
   int64_t buckets() const { return static_cast<int64_t>(buckets_.size()); }
   /// Bytes of gradients that a step sends.
   int64_t bytes() const { return bytes_; }
@@ -54,7 +65,8 @@ class GradientExchange {
     std::vector<size_t> parameters;
     torch::Tensor buffer;  ///< their gradients, one after the other
     size_t missing = 0;    ///< parameters whose gradient is not yet in it
-    std::shared_ptr<base::PendingSum> sum;
+    std::shared_ptr<base::PendingExchange> sum;
+    std::unique_ptr<base::NarrowSum> narrow{};  ///< in place of `sum`, where the wire is narrow
   };
   struct Slot {
     size_t bucket = 0;
@@ -66,15 +78,19 @@ class GradientExchange {
   void watch_parameters();
   void fill(size_t parameter);
   void send_full_buckets();
+  void sum_parts_before(size_t bucket);
+  void receive_buckets();
 
   base::ProcessGroup& group_;
   const std::vector<torch::Tensor> parameters_;
+  const Wire wire_;
   std::vector<Bucket> buckets_;
   std::vector<Slot> slots_;     ///< by parameter
   torch::Tensor has_gradient_;  ///< [parameters], the end of the last bucket's buffer
   std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;
   std::vector<uintptr_t> hooks_;
-  size_t sent_ = 0;  ///< buckets of this step
+  size_t sent_ = 0;    ///< buckets of this step
+  size_t summed_ = 0;  ///< those of a narrow wire whose sums go back
   bool sending_ = false;
   int64_t bytes_ = 0;
 };

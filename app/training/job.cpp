@@ -31,16 +31,39 @@ bool option_may_differ(const std::string& option) {
   return false;
 }
 
+/// What the first process has read of a set goes to the owners of its tensors. A set that it has not
+/// read stays as it begins: the average is the weights, the optimizer at rest.
+void send_to_owners(base::ProcessGroup& group, TrainState& state, const TrainState::Set& set) {
+  auto& shares = *state.shares;
+  const bool is_given = !group.broadcast(shares.is_staged(set.prefix) ? "given" : "").empty();
+  for (size_t i = 0; i < set.tensors.size(); ++i) {
+    auto own = set.tensors[i].defined() ? set.tensors[i].detach() : torch::Tensor();
+    if (is_given) {
+      if (!own.defined() || shares.owner(i) == 0) continue;
+      torch::Tensor sent;
+      if (group.is_first())
+        sent = shares.staged(set.prefix, state.names[i]).to(torch::kCPU).contiguous();
+      else
+        sent = shares.is_own(i) ? own : torch::empty_like(state.parameters[i].detach());
+      group.broadcast(sent);
+    } else if (set.prefix == "ema." && shares.is_own(i)) {
+      own.copy_(state.parameters[i]);
+    }
+  }
+}
+
 }  // namespace
 
 void require_same_job(base::ProcessGroup& group,
                       const RunConfig& config,
                       const data::Examples& examples,
-                      torch::Device device) {
+                      torch::Device device,
+                      const std::string& way) {
   std::string options;
   for (const auto& [name, value] : option_texts(config))
     if (!option_may_differ(name)) options += fmt::format("{} = {}; ", name, value);
   group.require_same({{"configuration", options},
+                      {"way to share the work", way},
                       {"training set", examples.fingerprint()},
                       {"precision", base::resolve_precision(config.precision, device)},
                       {"instruction set of the kernels (set UVIC_ISA on all hosts)",
@@ -49,11 +72,14 @@ void require_same_job(base::ProcessGroup& group,
 
 void share_state(base::ProcessGroup& group, TrainState& state) {
   const torch::NoGradGuard no_grad;
-  for (const auto& tensor : state.parameters) group.broadcast(tensor.detach());
-  for (const auto& tensor : state.averages) group.broadcast(tensor.detach());
-  for (const auto& set : state.optimizer->state())
-    for (const auto& tensor : set.tensors)
-      if (tensor.defined()) group.broadcast(tensor);
+  for (const auto& set : state.sets()) {
+    if (state.shares && set.prefix != "model.")
+      send_to_owners(group, state, set);
+    else
+      for (const auto& tensor : set.tensors)
+        if (tensor.defined()) group.broadcast(tensor.detach());
+  }
+  if (state.shares) state.shares->drop_staged();
   const auto numbers = torch::tensor({static_cast<double>(state.step),
                                       static_cast<double>(state.images_seen),
                                       state.elapsed_sec,

@@ -20,7 +20,8 @@ constexpr double kFloat = 4;
 }  // namespace
 
 double MemoryEstimate::at_most() const {
-  return always() + exchange + weight_copies + std::max(activations + backward, gradients);
+  return always() + exchange + weight_copies +
+         std::max({activations + backward, gradients, others_average});
 }
 
 int64_t images_at_once(const RunConfig& config, int64_t processes) {
@@ -31,24 +32,38 @@ int64_t images_at_once(const RunConfig& config, int64_t processes) {
 MemoryEstimate estimate_memory(const RunConfig& config,
                                torch::Device device,
                                int64_t shards,
-                               int64_t processes) {
+                               const ProcessShare& share) {
+  const auto processes = static_cast<double>(share.processes);
   const bool bf16 = base::resolve_precision(config.precision, device) == "bf16";
   const auto parameters = static_cast<double>(model::parameter_count(config.model));
   MemoryEstimate m;
   m.parameters = m.average = kFloat * parameters;
   m.optimizer = optimizer_state_bytes(config);
   m.gradients = kFloat * parameters * static_cast<double>(shards);
-  if (processes > 1) {
+  if (share.processes > 1) {
     m.exchange = kFloat * parameters;
+    // Sent, and received or summed: two numbers of two bytes.
+    if (share.is_wire_narrow) m.exchange += 2 * 2 * parameters;
     if (shards == 1) m.gradients = 0;  // each moves to its bucket
   }
+  if (share.is_state_shared) {
+    m.optimizer /= processes;
+    m.average /= processes;
+    if (config.grid_images > 0 || config.score_images > 0)
+      m.others_average = kFloat * parameters - m.average;
+  }
   if (device.is_cuda() && bf16) m.weight_copies = 2 * parameters;
-  const auto images = static_cast<double>(images_at_once(config, processes));
+  const auto images = static_cast<double>(images_at_once(config, share.processes));
   const auto one = model::activation_bytes(
       config.model, {bf16, /*fused_kernels=*/config.kernels != "plain", device.is_cpu()});
   m.activations = images * one.kept;
   m.backward = images * one.backward;
   return m;
+}
+
+bool sharing_pays(const MemoryEstimate& whole, const MemoryEstimate& shared) {
+  constexpr double kAtLeast = 0.1;
+  return whole.at_most() - shared.at_most() > kAtLeast * whole.at_most();
 }
 
 double usable_memory() {
@@ -70,7 +85,7 @@ void refuse_too_large(const MemoryEstimate& estimate, double usable) {
       base::bytes_text(usable));
 }
 
-std::string memory_text(const MemoryEstimate& m) {
+std::string memory_text(const MemoryEstimate& m, double program) {
   std::string text = "memory in tensors, MiB:\n";
   const auto line = [&](const char* what, double bytes) {
     if (bytes > 0) text += fmt::format("  {:<44}{:>10.1f}\n", what, bytes / (1 << 20));
@@ -78,12 +93,15 @@ std::string memory_text(const MemoryEstimate& m) {
   line("parameters", m.parameters);
   line("optimizer: averages of the gradient", m.optimizer);
   line("average of the weights", m.average);
+  line("the rest of the average, while it samples", m.others_average);
   line("weights in the dtype of the products", m.weight_copies);
   line("buckets of gradients for other processes", m.exchange);
   line("gradients, at the end of a backward pass", m.gradients);
   line("activations, at its beginning", m.activations);
   line("gradients of activations", m.backward);
   line("peak", m.at_most());
+  line("the program itself", program);
+  if (program > 0) line("process, at its peak", m.at_most() + program);
   return text;
 }
 

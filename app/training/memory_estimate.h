@@ -10,6 +10,13 @@
 
 namespace uvic::app {
 
+/// What several processes share, and how their gradients travel.
+struct ProcessShare {
+  int64_t processes = 1;
+  bool is_state_shared = false;  ///< TrainState::shares
+  bool is_wire_narrow = false;   ///< Wire::is_narrow
+};
+
 /// Bytes of tensors at the moment of a step at which they are most: when the backward pass begins,
 /// or ends.
 ///
@@ -18,7 +25,10 @@ namespace uvic::app {
 /// keep in reserve.
 struct MemoryEstimate {
   double parameters = 0, optimizer = 0,
-         average = 0;    ///< float32: 1, 2 (AdamW) and 1 numbers a parameter
+         average =
+             0;  ///< float32: 1, 2 (AdamW) and 1 numbers a parameter; of a shared state a part
+  double others_average =
+      0;                 ///< of a shared state: the rest of the average, while samples are made
   double gradients = 0;  ///< float32, one for each shard; none yet when the backward pass begins
   double exchange = 0;   ///< several processes: the buckets that gradients are sent in
   double weight_copies = 0;  ///< on a GPU: the blocks' weights in the compute type
@@ -37,7 +47,10 @@ int64_t images_at_once(const RunConfig& config, int64_t processes);
 MemoryEstimate estimate_memory(const RunConfig& config,
                                torch::Device device,
                                int64_t shards,
-                               int64_t processes = 1);
+                               const ProcessShare& share = {});
+
+/// Whether a shared state takes less by more than a tenth.
+bool sharing_pays(const MemoryEstimate& whole, const MemoryEstimate& shared);
 
 /// Bytes that this process can have at most: the machine's memory, or its control group's limit.
 double usable_memory();
@@ -46,7 +59,7 @@ double usable_memory();
 /// `usable` bytes: more by a quarter, twice what the estimate may be off.
 void refuse_too_large(const MemoryEstimate& estimate, double usable);
 
-/// One line for each part, MiB.
-std::string memory_text(const MemoryEstimate& estimate);
+/// One line for each part, MiB. `program`: bytes that the process takes before the run; 0: not said.
+std::string memory_text(const MemoryEstimate& estimate, double program = 0);
 
 }  // namespace uvic::app

@@ -24,6 +24,7 @@ class Muon : public Optimizer {
   Muon(const OptimizerConfig& config, const OptimizedTensors& tensors)
       : config_(config), all_(tensors) {
     OptimizedTensors rest;
+    bool has_matrices = false;
     for (size_t i = 0; i < all_.parameters.size(); ++i) {
       const auto& p = all_.parameters[i];
       const int64_t stacked = i < all_.matrices.size() ? all_.matrices[i] : 0;
@@ -31,15 +32,18 @@ class Muon : public Optimizer {
       if (stacked == 0) {
         rest_.push_back(i);
         rest.parameters.push_back(p), rest.averages.push_back(all_.averages[i]);
+        rest.own.push_back(all_.is_own(i));
         continue;
       }
-      momentum_.back() = torch::zeros_like(p);
+      has_matrices = true;
+      momentum_.back() = all_.zeros_of(i);
+      if (!all_.is_own(i)) continue;
       const int64_t rows = p.size(0) / stacked;
       for (int64_t part = 0; part < stacked; ++part)
         matrices_.push_back({i, part * rows, (part + 1) * rows});
     }
     base::require(
-        !matrices_.empty(),
+        has_matrices,
         "--optimizer.kind muon: this network has no matrices of hidden layers for it; give adamw");
     auto of_rest = config;
     of_rest.grad_clip = 0;  // done here, for all
@@ -73,8 +77,9 @@ class Muon : public Optimizer {
       base::side_by_side(count, at::get_num_threads(), update);
     else
       for (int64_t i = 0; i < count; ++i) update(i);
-    for (const auto& matrix : matrices_)
-      torch::Tensor(all_.parameters[matrix.parameter]).mutable_grad() = torch::Tensor();
+    for (size_t i = 0; i < momentum_.size(); ++i)
+      if (momentum_[i].defined())
+        torch::Tensor(all_.parameters[i]).mutable_grad() = torch::Tensor();
     adamw_->step(step);
     return norm;
   }

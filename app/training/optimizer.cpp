@@ -23,6 +23,11 @@ base::Table<OptimizerKind>& optimizer_kinds() {
   return kinds;
 }
 
+torch::Tensor OptimizedTensors::zeros_of(size_t parameter) const {
+  return is_own(parameter) ? torch::zeros_like(parameters[parameter])
+                           : torch::empty({0}, parameters[parameter].options());
+}
+
 double optimizer_state_bytes(const RunConfig& config) {
   const auto& kind = optimizer_kinds().at(config.optimizer.kind);
   const auto all = static_cast<double>(model::parameter_count(config.model)),

@@ -16,8 +16,10 @@ namespace uvic::app {
 
 /// Tensors that an optimizer keeps, one for each parameter, in the parameters' order.
 struct TensorSet {
-  std::string name;                    ///< "exp_avg": part of their names in state files
-  std::vector<torch::Tensor> tensors;  ///< undefined for parameters that have none in this set
+  std::string name;  ///< "exp_avg": part of their names in state files
+  /// Undefined for parameters that have none in this set; without elements for those whose tensor
+  /// another process has.
+  std::vector<torch::Tensor> tensors;
 };
 
 /// What an optimizer changes. `averages` follow `parameters` in every step; both are float32 and
@@ -26,6 +28,13 @@ struct OptimizedTensors {
   std::vector<torch::Tensor> parameters, averages;
   /// For each parameter model::Network::stacked_matrices(); empty: all 0.
   std::vector<int64_t> matrices{};
+  /// Of several processes that share the state: whether this one updates a parameter, and has its
+  /// average and the optimizer's tensors; empty: all.
+  std::vector<bool> own{};
+
+  bool is_own(size_t parameter) const { return own.empty() || own[parameter]; }
+  /// A tensor of zeros for the optimizer's state: without elements where another process has it.
+  torch::Tensor zeros_of(size_t parameter) const;
 };
 
 /// What changes from step to step.
@@ -47,8 +56,8 @@ class Optimizer {
   /// Its state, which training changes in place: saved and loaded whole.
   virtual std::vector<TensorSet> state() const = 0;
 
-  /// Updates parameters and their average from parameters[i].grad(), which it consumes. Returns the
-  /// global norm of the gradients before clipping. Throws NotFinite where that is not finite,
+  /// Updates parameters that are its own, and their average, from parameters[i].grad(). Consumes all
+  /// gradients. Returns the norm of all of them before clipping. Throws NotFinite where that is not finite,
   /// changing nothing.
   virtual double step(const OptimizerStep& step) = 0;
 };

@@ -50,6 +50,23 @@ std::string progress_text(const Progress& progress, double loss, double rate, do
                      memory_mib);
 }
 
+std::string processes_text(const GradientExchange& exchange, const StateShares* shares) {
+  const auto mib = [](int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
+  auto text = fmt::format("{} processes; each step sums {:.2f} MiB of gradients{} in {} bucket{}",
+                          exchange.processes(),
+                          mib(exchange.bytes()),
+                          exchange.is_narrow() ? " (bf16)" : "",
+                          exchange.buckets(),
+                          exchange.buckets() == 1 ? "" : "s");
+  if (shares)
+    text += fmt::format(
+        " and sends {:.2f} MiB of weights; each process keeps 1/{} of the optimizer's state and of "
+        "the average",
+        mib(shares->bytes()),
+        exchange.processes());
+  return text;
+}
+
 void throw_diverged(const RunDir& run, const std::string& what, int64_t images_seen) {
   std::string kept, sane;
   for (const auto& state : run.states()) {

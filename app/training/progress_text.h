@@ -5,6 +5,8 @@
 #include <string>
 
 #include "app/runs/run_dir.h"
+#include "app/training/gradient_exchange.h"
+#include "app/training/state_shares.h"
 
 namespace uvic::app {
 
@@ -21,6 +23,9 @@ std::string first_step_text(const Progress& progress, double seconds, int64_t ba
 std::string estimate_text(const Progress& progress, double rate);
 
 std::string progress_text(const Progress& progress, double loss, double rate, double memory_mib);
+
+/// What several processes exchange in a step; `shares` is null where each has the whole state.
+std::string processes_text(const GradientExchange& exchange, const StateShares* shares);
 
 /// Throws std::runtime_error: the loss, or what else, is no longer finite. Names the state to go
 /// back to.

@@ -150,4 +150,20 @@ ResumeCheck check_resume(const RunConfig& before,
   return check;
 }
 
+std::vector<std::string> process_notes(const nlohmann::json& before,
+                                       int64_t processes,
+                                       const LaunchOptions& now) {
+  std::vector<std::string> notes;
+  if (const auto were = before.value("processes", int64_t{1}); were != processes)
+    notes.push_back(fmt::format(
+        "note: {} process{} trained so far, {} now: the same numbers, summed in another order",
+        were,
+        were == 1 ? "" : "es",
+        processes));
+  const auto wire = processes > 1 ? now.wire_precision : "fp32";
+  if (const auto was = before.value("wire_precision", std::string("fp32")); was != wire)
+    notes.push_back(fmt::format("note: gradients travelled in {} so far, in {} now", was, wire));
+  return notes;
+}
+
 }  // namespace uvic::app

@@ -21,6 +21,8 @@ struct LaunchOptions {
   bool allow_other_data = false;
   base::ProcessOptions processes;
   double bucket_mib = 25;
+  std::string wire_precision = "fp32";
+  std::string sharded_optimizer = "auto";
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -40,6 +42,21 @@ struct LaunchOptions {
                 "runs on",
                 base::above(0, 1e6)}
               .advanced());
+    visit("wire_precision",
+          wire_precision,
+          Field{"Several processes: numbers in which gradients travel",
+                {{"fp32", "as they are"},
+                 {"bf16", "half the bytes: rounded, summed in fp32, and the sum rounded"}}}
+              .advanced());
+    visit(
+        "sharded_optimizer",
+        sharded_optimizer,
+        Field{"Several processes: whether each keeps only its part of the optimizer's state and of "
+              "the average (ZeRO-1)",
+              {{"auto", "where it saves more than a tenth of the memory"},
+               {"true", "less memory, and the weights travel too"},
+               {"false", "the steps so far are saved whichever process dies"}}}
+            .advanced());
   }
 };
 
@@ -57,5 +74,11 @@ ResumeCheck check_resume(const RunConfig& before,
                          const RunDir& run,
                          torch::Device device,
                          int64_t images_seen);
+
+/// Where another number of processes, or another wire, changes the sums from here on: a line each.
+/// `before` is the launch before, of run.json.
+std::vector<std::string> process_notes(const nlohmann::json& before,
+                                       int64_t processes,
+                                       const LaunchOptions& now);
 
 }  // namespace uvic::app

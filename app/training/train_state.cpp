@@ -12,15 +12,10 @@ namespace uvic::app {
 namespace {
 
 constexpr const char* kStateKind = "uvic training state";
+constexpr const char *kModelSet = "model.", *kAverageSet = "ema.";
 
-// Every set of tensors of the file, with the prefix of its names.
-std::vector<std::pair<std::string, std::vector<torch::Tensor>>> sets_of(const TrainState& state) {
-  std::vector<std::pair<std::string, std::vector<torch::Tensor>>> sets = {
-      {"model.", state.parameters}, {"ema.", state.averages}};
-  for (auto& set : state.optimizer->state())
-    sets.emplace_back("optimizer." + set.name + ".", std::move(set.tensors));
-  return sets;
-}
+/// A tensor of a shared state that another process has.
+void leave_to_owner(torch::Tensor tensor) { tensor.set_data(torch::empty({0}, tensor.options())); }
 
 template <class Number>
 Number number(const formats::TensorFile& file, const char* key, const std::filesystem::path& path) {
@@ -40,45 +35,103 @@ Number number(const formats::TensorFile& file, const char* key, const std::files
 TrainState::TrainState(const model::NetworkConfig& config,
                        const OptimizerConfig& optimizer_config,
                        uint64_t seed,
-                       torch::Device device) {
+                       torch::Device device,
+                       base::ProcessGroup* group) {
   torch::manual_seed(seed);
   model = model::make_network(config);
-  ema = model::make_network(config);
   model->to(device);
-  ema->to(device);
-  const torch::NoGradGuard no_grad;
   for (const auto& item : model->named_parameters()) {
     names.push_back(item.key());
     parameters.push_back(item.value());
   }
+  if (group) shares = std::make_unique<StateShares>(*group, parameters);
+  ema = model::make_network(config);
+  ema->to(device);
+  const torch::NoGradGuard no_grad;
   auto averaged = ema->named_parameters();
   for (size_t i = 0; i < names.size(); ++i) {
     averages.push_back(averaged[names[i]].requires_grad_(false));
-    averages.back().copy_(parameters[i]);
+    if (!shares || shares->is_own(i))
+      averages.back().copy_(parameters[i]);
+    else
+      leave_to_owner(averages.back());
   }
   OptimizedTensors tensors{parameters, averages};
+  if (shares) tensors.own = shares->own();
   for (const auto& name : names) tensors.matrices.push_back(model->stacked_matrices(name));
   optimizer = optimizer_kinds().at(optimizer_config.kind).make(optimizer_config, tensors);
 }
 
+double TrainState::update(const OptimizerStep& step) {
+  const double norm = optimizer->step(step);
+  if (shares) shares->share_parameters();
+  return norm;
+}
+
+void TrainState::with_whole_average(bool here, const std::function<void()>& work) {
+  if (!shares) return work();
+  const torch::NoGradGuard no_grad;
+  for (size_t i = 0; i < averages.size(); ++i) {
+    const auto whole = shares->whole(averages[i], i);
+    if (here && !shares->is_own(i)) averages[i].set_data(whole);
+  }
+  work();
+  for (size_t i = 0; i < averages.size(); ++i)
+    if (!shares->is_own(i)) leave_to_owner(averages[i]);
+}
+
+std::vector<TrainState::Set> TrainState::sets() const {
+  std::vector<Set> sets = {{kModelSet, parameters}, {kAverageSet, averages}};
+  for (auto& set : optimizer->state())
+    sets.push_back({"optimizer." + set.name + ".", std::move(set.tensors)});
+  return sets;
+}
+
+void TrainState::fill(const Set& set, size_t parameter, const torch::Tensor& value) {
+  const torch::NoGradGuard no_grad;
+  if (shares && set.prefix != kModelSet) {
+    shares->stage(set.prefix, names[parameter], value);
+    if (!shares->is_own(parameter)) return;
+  }
+  torch::Tensor(set.tensors[parameter]).copy_(value);
+}
+
+std::map<std::string, formats::MadeTensor> TrainState::made_tensors(
+    const Set& set, const std::string& prefix) const {
+  std::map<std::string, formats::MadeTensor> made;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto& own = set.tensors[i];
+    if (!own.defined()) continue;
+    const bool is_here = !shares || set.prefix == kModelSet;
+    made[prefix + names[i]] = {
+        own.scalar_type(), parameters[i].sizes().vec(), [this, own, i, is_here] {
+          return is_here ? own : shares->whole(own, i);
+        }};
+  }
+  return made;
+}
+
+void TrainState::write(const std::filesystem::path& path,
+                       const std::map<std::string, formats::MadeTensor>& tensors,
+                       std::map<std::string, std::string> metadata) const {
+  if (writes()) return formats::write_safetensors(path, tensors, std::move(metadata));
+  for (const auto& [name, tensor] : tensors) tensor.make();  // all float32: the file's order
+}
+
 void TrainState::save(const std::filesystem::path& path,
                       std::map<std::string, std::string> metadata) const {
-  formats::TensorFile file;
-  for (const auto& [prefix, tensors] : sets_of(*this))
-    for (size_t i = 0; i < names.size(); ++i)
-      if (tensors[i].defined()) file.tensors[prefix + names[i]] = tensors[i].detach();
-  file.metadata = std::move(metadata);
-  file.metadata["uvic.kind"] = kStateKind;
-  file.metadata["uvic.step"] = fmt::format("{}", step);
-  file.metadata["uvic.images_seen"] = fmt::format("{}", images_seen);
-  file.metadata["uvic.elapsed_sec"] = fmt::format("{}", elapsed_sec);
+  std::map<std::string, formats::MadeTensor> tensors;
+  for (const auto& set : sets()) tensors.merge(made_tensors(set, set.prefix));
+  metadata["uvic.kind"] = kStateKind;
+  metadata["uvic.step"] = fmt::format("{}", step);
+  metadata["uvic.images_seen"] = fmt::format("{}", images_seen);
+  metadata["uvic.elapsed_sec"] = fmt::format("{}", elapsed_sec);
   if (std::isfinite(loss)) {
-    file.metadata["uvic.loss"] = fmt::format("{}", loss);
-    file.metadata["uvic.loss_is_sane"] = loss_is_sane() ? "true" : "false";
+    metadata["uvic.loss"] = fmt::format("{}", loss);
+    metadata["uvic.loss_is_sane"] = loss_is_sane() ? "true" : "false";
   }
-  if (std::isfinite(lowest_loss))
-    file.metadata["uvic.lowest_loss"] = fmt::format("{}", lowest_loss);
-  formats::write_safetensors(path, file);
+  if (std::isfinite(lowest_loss)) metadata["uvic.lowest_loss"] = fmt::format("{}", lowest_loss);
+  write(path, tensors, std::move(metadata));
 }
 
 void TrainState::load(const std::filesystem::path& path) {
@@ -88,9 +141,9 @@ void TrainState::load(const std::filesystem::path& path) {
     throw std::runtime_error(
         fmt::format("{}: not a training state; remove it or choose another --out", path.string()));
   const torch::NoGradGuard no_grad;
-  const auto sets = sets_of(*this);
+  const auto all = sets();
   size_t expected = 0;
-  for (const auto& [prefix, tensors] : sets)
+  for (const auto& [prefix, tensors] : all)
     for (size_t i = 0; i < names.size(); ++i) {
       if (!tensors[i].defined()) continue;
       ++expected;
@@ -101,7 +154,7 @@ void TrainState::load(const std::filesystem::path& path) {
                         path.string(),
                         prefix,
                         names[i]));
-      if (found->second.sizes() != tensors[i].sizes() ||
+      if (found->second.sizes() != parameters[i].sizes() ||
           found->second.scalar_type() != tensors[i].scalar_type())
         throw std::runtime_error(
             fmt::format("{}: {}{} is {} {}, the model wants {} {}; it is the state of another "
@@ -112,7 +165,7 @@ void TrainState::load(const std::filesystem::path& path) {
                         toString(found->second.scalar_type()),
                         c10::str(found->second.sizes()),
                         toString(tensors[i].scalar_type()),
-                        c10::str(tensors[i].sizes())));
+                        c10::str(parameters[i].sizes())));
     }
   if (file.tensors.size() != expected)
     throw std::runtime_error(
@@ -120,9 +173,9 @@ void TrainState::load(const std::filesystem::path& path) {
                     path.string(),
                     file.tensors.size(),
                     expected));
-  for (const auto& [prefix, tensors] : sets)
+  for (const auto& set : all)
     for (size_t i = 0; i < names.size(); ++i)
-      if (tensors[i].defined()) torch::Tensor(tensors[i]).copy_(file.tensors.at(prefix + names[i]));
+      if (set.tensors[i].defined()) fill(set, i, file.tensors.at(set.prefix + names[i]));
   step = number<int64_t>(file, "uvic.step", path);
   images_seen = number<int64_t>(file, "uvic.images_seen", path);
   elapsed_sec = number<double>(file, "uvic.elapsed_sec", path);
@@ -134,14 +187,11 @@ void TrainState::load(const std::filesystem::path& path) {
 
 void TrainState::save_weights(const std::filesystem::path& path,
                               std::map<std::string, std::string> metadata) const {
-  formats::TensorFile file;
-  for (size_t i = 0; i < names.size(); ++i) file.tensors[names[i]] = averages[i].detach();
-  file.metadata = std::move(metadata);
-  file.metadata["format"] = "pt";
-  file.metadata["uvic.kind"] = "uvic weights";
-  file.metadata["uvic.step"] = fmt::format("{}", step);
-  file.metadata["uvic.images_seen"] = fmt::format("{}", images_seen);
-  formats::write_safetensors(path, file);
+  metadata["format"] = "pt";
+  metadata["uvic.kind"] = "uvic weights";
+  metadata["uvic.step"] = fmt::format("{}", step);
+  metadata["uvic.images_seen"] = fmt::format("{}", images_seen);
+  write(path, made_tensors({kAverageSet, averages}, ""), std::move(metadata));
 }
 
 }  // namespace uvic::app

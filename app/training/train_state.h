@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
@@ -15,21 +16,31 @@
 
 #include "app/runs/run_identity.h"
 #include "app/training/optimizer.h"
+#include "app/training/state_shares.h"
+#include "data/formats/safetensors.h"
 #include "model/network.h"
 
 namespace uvic::app {
 
 struct TrainState {
   /// Fresh weights of `seed`, the average a copy of them, the optimizer at rest.
+  ///
+  /// `group`: its processes share the state. Each has the average and the optimizer's tensors of its
+  /// own parameters (StateShares), and all call step(), with_whole_average(), save() and
+  /// save_weights(); these throw base::ProcessLost. Null: all is here.
   TrainState(const model::NetworkConfig& config,
              const OptimizerConfig& optimizer,
              uint64_t seed,
-             torch::Device device);
+             torch::Device device,
+             base::ProcessGroup* group = nullptr);
 
   model::NetworkPtr model;
-  model::NetworkPtr ema;  ///< the average: same names of parameters, no gradients
+  /// The average: same names of parameters, no gradients. Of a shared state it has all parameters
+  /// only in with_whole_average().
+  model::NetworkPtr ema;
   std::vector<std::string> names;
   std::vector<torch::Tensor> parameters, averages;  ///< float32, in the order of `names`
+  std::unique_ptr<StateShares> shares;              ///< null: this process has all
   std::unique_ptr<Optimizer> optimizer;
   int64_t step = 0;
   int64_t images_seen = 0;
@@ -40,18 +51,46 @@ struct TrainState {
   /// Whether `loss` is finite and at most twice the lowest so far: a state to go back to.
   bool loss_is_sane() const { return std::isfinite(loss) && loss <= 2 * lowest_loss; }
 
-  /// Tensors "model.NAME", "ema.NAME" and, for each set that the optimizer keeps,
-  /// "optimizer.SET.NAME"; numbers as metadata. `metadata` travels along (config, data
-  /// fingerprint).
+  /// Optimizer::step(); of a shared state everyone then gets the weights that the others updated.
+  double update(const OptimizerStep& step);
+
+  /// Calls work() while `ema` has all parameters: in every process of a shared state, or without
+  /// `here` in others than this one.
+  void with_whole_average(bool here, const std::function<void()>& work);
+
+  /// A set of tensors, one for each parameter, under the prefix of its names in state files.
+  struct Set {
+    std::string prefix;
+    std::vector<torch::Tensor> tensors;  ///< as TensorSet::tensors
+  };
+  /// "model.", "ema." and, for each set that the optimizer keeps, "optimizer.SET.".
+  std::vector<Set> sets() const;
+
+  /// A tensor of a set becomes `value`; where another process keeps it, share_state() sends it.
+  void fill(const Set& set, size_t parameter, const torch::Tensor& value);
+
+  /// Tensors of sets(); numbers as metadata. `metadata` travels along (config, data fingerprint).
+  ///
+  /// Of a shared state the first process writes what the others send, tensor by tensor: in them the
+  /// path is not used.
   void save(const std::filesystem::path& path, std::map<std::string, std::string> metadata) const;
 
   /// Throws std::runtime_error naming the file if it is no training state or one of another model
-  /// or optimizer.
+  /// or optimizer. Of a shared state to be called by the first process, before share_state().
   void load(const std::filesystem::path& path);
 
   /// The average alone, under the official names: what sampling reads and what other programs open.
+  /// The same of a shared state.
   void save_weights(const std::filesystem::path& path,
                     std::map<std::string, std::string> metadata) const;
+
+ private:
+  bool writes() const { return !shares || shares->group().is_first(); }
+  std::map<std::string, formats::MadeTensor> made_tensors(const Set& set,
+                                                          const std::string& prefix) const;
+  void write(const std::filesystem::path& path,
+             const std::map<std::string, formats::MadeTensor>& tensors,
+             std::map<std::string, std::string> metadata) const;
 };
 
 }  // namespace uvic::app

@@ -20,7 +20,6 @@
 #include "base/process.h"
 #include "base/progress_line.h"
 #include "base/text_format.h"
-#include "data/loader.h"
 
 namespace uvic::app {
 namespace {
@@ -33,19 +32,6 @@ struct Window {
   int64_t steps = 0, images = 0;
   Clock::time_point start = Clock::now();
 };
-
-data::LoaderOptions loader_options(const RunConfig& config,
-                                   const Objective& objective,
-                                   const base::ProcessGroup* group) {
-  data::LoaderOptions order;
-  order.batch_size = config.batch_size;
-  order.seed = static_cast<uint64_t>(config.seed);
-  order.flip = config.flip;
-  order.workers = config.workers;
-  order.others = objective.needs_others();
-  if (group) order.rank = group->rank(), order.world = group->size();
-  return order;
-}
 
 class Trainer {
  public:
@@ -79,21 +65,15 @@ class Trainer {
       on_gpu_ = make_cuda_step(config_, objective_, state_);
       return;
     }
-    exchange_ =
-        std::make_unique<GradientExchange>(*group_, state.parameters, processes.bucket_bytes);
-    if (writes_)
-      run_.log(fmt::format("{} processes; each step sums {:.2f} MiB of gradients in {} bucket{}",
-                           group_->size(),
-                           static_cast<double>(exchange_->bytes()) / (1 << 20),
-                           exchange_->buckets(),
-                           exchange_->buckets() == 1 ? "" : "s"));
+    exchange_ = std::make_unique<GradientExchange>(*group_, state.parameters, processes.wire);
+    if (writes_) run_.log(processes_text(*exchange_, state_.shares.get()));
   }
 
   void run() {
     const auto missing = missing_of_run();
     try {
       pause_for([&] {
-        if (missing.weights && writes_) snapshots_.save_weights();
+        if (missing.weights) save_weights();
         show(missing.grid, missing.score && (group_ || !base::stop_requested()));
       });
       while (state_.images_seen < config_.total_images && !stops()) {
@@ -107,7 +87,7 @@ class Trainer {
           line_.show(static_cast<double>(state_.images_seen), config_.total_images, last_loss_);
       }
     } catch (const base::ProcessLost&) {
-      // Steps change the state only once all processes have taken part.
+      // Steps change the whole state only once all processes have taken part.
       save_steps_so_far();
       throw;
     } catch (...) {
@@ -116,13 +96,13 @@ class Trainer {
       if (between_steps_) save_steps_so_far();
       throw;
     }
-    if (writes_ && state_.images_seen != saved_at_)
-      save();  // stopped while a grid or score was made
+    if (state_.images_seen != saved_at_) save();  // stopped while a grid or score was made
   }
 
  private:
+  /// Of a shared state the last checkpoint is what is left: a part of it is gone with its process.
   void save_steps_so_far() {
-    if (!writes_ || state_.images_seen == saved_at_) return;
+    if (!writes_ || state_.shares || state_.images_seen == saved_at_) return;
     save();
     run_.log(fmt::format("saved at {} {}", state_.images_seen, objective_.examples()));
   }
@@ -151,7 +131,7 @@ class Trainer {
               : add_gradients(objective_, *state_.model, state_.parameters, on_device, layout);
       require_finite(loss, state_.images_seen);
       try {
-        window_.norm_sum += state_.optimizer->step(update);
+        window_.norm_sum += state_.update(update);
       } catch (const NotFinite&) {
         throw_diverged("the gradient's norm", state_.images_seen);
       }
@@ -181,6 +161,7 @@ class Trainer {
                              std::max<int64_t>(1, count),
                              [&] { exchange_->send_during_backward(); });
     own.stop_signal = base::stop_requested();
+    own.saves = writes_ && time_to_save();
     const auto reports = exchange_->finish(own);
     double loss = 0;
     for (size_t rank = 0; rank < reports.size(); ++rank) {
@@ -189,6 +170,7 @@ class Trainer {
         throw_diverged(fmt::format("the loss of rank {}", rank), state_.images_seen);
       if (reports[rank].stop_signal != 0 && !stop_agreed_) agree_to_stop(rank, reports[rank]);
     }
+    save_agreed_ = reports[0].saves;
     return loss;
   }
 
@@ -209,14 +191,18 @@ class Trainer {
       return interval > 0 && (last || crosses(interval, images_before, state_.images_seen));
     };
     const bool samples = due(config_.grid_images), scores = due(config_.score_images);
+    const bool saves = due(config_.checkpoint_images),
+               saves_state = !saves && (group_ ? save_agreed_ : time_to_save());
     if (!writes_) {
       between_steps_ = true;
+      if (saves) save();
+      if (saves_state) save_state();
       return show(samples && !stops(), scores && !stops());
     }
-    const bool logs = last || due(config_.log_images), saves = due(config_.checkpoint_images);
+    const bool logs = last || due(config_.log_images);
     // Not where a signal ends a launch: its lines are those of a run that was not ended.
     const bool looks = crosses(config_.attention_stats_images, images_before, state_.images_seen);
-    const bool first = !logs && !first_step_logged_, saves_state = !saves && time_to_save();
+    const bool first = !logs && !first_step_logged_;
     const bool estimates = !logs && !first && time_to_estimate();
     // The host waits for the steps under way on a GPU here alone.
     if (on_gpu_ && (logs || saves || samples || scores || first || saves_state || estimates))
@@ -239,19 +225,24 @@ class Trainer {
 
   /// A grid and a score, by the processes whose work they are.
   void show(bool samples, bool scores) const {
-    if (!writes_ && !snapshots_.is_shared()) return;
-    if (samples) snapshots_.sample_grid();
-    if (scores && (group_ || !base::stop_requested())) snapshots_.score();
+    if (!samples && !scores) return;
+    const bool here = writes_ || snapshots_.is_shared();
+    state_.with_whole_average(here, [&] {
+      if (samples && here) snapshots_.sample_grid();
+      if (scores && here && (group_ || !base::stop_requested())) snapshots_.score();
+    });
   }
 
   /// What the first process finds missing in the folder.
   MissingSnapshots missing_of_run() const {
     auto missing = writes_ ? missing_snapshots(config_, state_, run_) : MissingSnapshots();
     if (!group_) return missing;
-    const auto flags = torch::tensor({int64_t{missing.grid}, int64_t{missing.score}});
+    const auto flags =
+        torch::tensor({int64_t{missing.grid}, int64_t{missing.score}, int64_t{missing.weights}});
     group_->broadcast(flags);
     missing.grid = flags[0].item<int64_t>() != 0;
     missing.score = flags[1].item<int64_t>() != 0;
+    missing.weights = flags[2].item<int64_t>() != 0;
     return missing;
   }
 
@@ -329,10 +320,23 @@ class Trainer {
 
   void save() {
     save_state();
-    snapshots_.save_weights();
+    save_weights();
+  }
+
+  /// Of a shared state all processes give what they have; otherwise the first has it.
+  void save_weights() const {
+    if (writes_)
+      snapshots_.save_weights();
+    else if (state_.shares)
+      state_.save_weights({}, {});
   }
 
   void save_state() {
+    if (!writes_) {
+      if (state_.shares) state_.save({}, {});
+      saved_at_ = state_.images_seen;
+      return;
+    }
     if (on_gpu_) take_totals();  // which throws rather than saves what has diverged
     if (since_save_.steps > 0)
       state_.loss = since_save_.loss_sum / static_cast<double>(since_save_.steps);
@@ -367,7 +371,8 @@ class Trainer {
   double elapsed_before_, aside_sec_ = 0;
   int64_t saved_at_;
   const bool writes_;  ///< the run's folder
-  bool stop_agreed_ = false, first_step_logged_ = false, estimated_ = false, between_steps_ = true;
+  bool stop_agreed_ = false, save_agreed_ = false;
+  bool first_step_logged_ = false, estimated_ = false, between_steps_ = true;
   torch::Device device_;
   base::CountProgress line_;
   std::string last_loss_;
@@ -383,18 +388,6 @@ void train(const RunConfig& config,
            const RunDir& run,
            const TrainingProcesses& processes) {
   Trainer(config, batches, objective, snapshots, state, run, processes).run();
-}
-
-void train(const RunConfig& config,
-           const data::Dataset& dataset,
-           const Objective& objective,
-           const Snapshots& snapshots,
-           TrainState& state,
-           const RunDir& run,
-           const TrainingProcesses& processes) {
-  data::Loader loader(
-      dataset, loader_options(config, objective, processes.group), state.images_seen);
-  train(config, loader, objective, snapshots, state, run, processes);
 }
 
 }  // namespace uvic::app

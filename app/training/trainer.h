@@ -3,6 +3,7 @@
 
 #include "app/runs/run_config.h"
 #include "app/runs/run_dir.h"
+#include "app/training/gradient_exchange.h"
 #include "app/training/learning_rate.h"
 #include "app/training/objective.h"
 #include "app/training/snapshots.h"
@@ -28,18 +29,19 @@ MissingSnapshots missing_snapshots(const RunConfig& config,
                                    const TrainState& state,
                                    const RunDir& run);
 
-/// The processes that train one run together. Each takes a slice of every batch (data::Loader), all
-/// have the whole state, and the first alone writes the run's folder.
+/// The processes that train one run together. Each takes a slice of every batch (data::Loader), and
+/// the first alone writes the run's folder. Each has the whole state, or shares it with the others
+/// (TrainState::shares).
 struct TrainingProcesses {
   base::ProcessGroup* group = nullptr;  ///< null: this process alone
-  int64_t bucket_bytes = 25 << 20;      ///< of GradientExchange
+  Wire wire{};
 };
 
 /// Makes what is missing, then trains `state` until config.total_images or until a stop signal;
 /// saves on its intervals, at the end, and where anything but a step itself fails. Throws
 /// std::runtime_error where the loss stops being finite (what was saved before stays); the message
 /// says how to go back. With several processes a signal to one of them stops all after the same
-/// step, and where one of them fails the first saves the steps so far.
+/// step, and where one of them fails the first saves the steps so far, unless the state is shared.
 void train(const RunConfig& config,
            data::BatchSource& batches,
            const Objective& objective,

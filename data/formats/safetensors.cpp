@@ -1,5 +1,6 @@
 #include "data/formats/safetensors.h"
 
+#include <c10/util/accumulate.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -253,13 +254,13 @@ TensorFile read_safetensors(const std::shared_ptr<const MappedFile>& file, Check
 
 namespace {
 
-using NamedTensor = std::pair<std::string, torch::Tensor>;
+using NamedTensor = std::pair<std::string, MadeTensor>;
 
 // Widest elements first, so that each tensor is aligned to its element size.
-std::vector<NamedTensor> in_file_order(const TensorFile& file) {
-  std::vector<NamedTensor> order(file.tensors.begin(), file.tensors.end());
+std::vector<NamedTensor> in_file_order(const std::map<std::string, MadeTensor>& tensors) {
+  std::vector<NamedTensor> order(tensors.begin(), tensors.end());
   std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
-    return a.second.element_size() > b.second.element_size();
+    return c10::elementSize(a.second.dtype) > c10::elementSize(b.second.dtype);
   });
   return order;
 }
@@ -274,9 +275,10 @@ std::string header_text(const std::vector<NamedTensor>& order,
     if (name == "__metadata__") {
       throw std::invalid_argument("write_safetensors: a tensor can't be named __metadata__");
     }
-    const uint64_t end = at + static_cast<uint64_t>(tensor.numel()) * tensor.element_size();
-    header[name] = {{"dtype", dtype_name(name, tensor.scalar_type())},
-                    {"shape", tensor.sizes().vec()},
+    const uint64_t end = at + static_cast<uint64_t>(c10::multiply_integers(tensor.shape)) *
+                                  c10::elementSize(tensor.dtype);
+    header[name] = {{"dtype", dtype_name(name, tensor.dtype)},
+                    {"shape", tensor.shape},
                     {"data_offsets", {at, end}}};
     at = end;
   }
@@ -293,12 +295,20 @@ std::string header_text(const std::vector<NamedTensor>& order,
 }  // namespace
 
 void write_safetensors(const std::filesystem::path& path, const TensorFile& file) {
-  const auto order = in_file_order(file);
-  auto metadata = file.metadata;
+  std::map<std::string, MadeTensor> tensors;
+  for (const auto& [name, tensor] : file.tensors)
+    tensors.emplace(
+        name, MadeTensor{tensor.scalar_type(), tensor.sizes().vec(), [t = tensor] { return t; }});
+  write_safetensors(path, tensors, file.metadata);
+}
+
+void write_safetensors(const std::filesystem::path& path,
+                       const std::map<std::string, MadeTensor>& tensors,
+                       std::map<std::string, std::string> metadata) {
+  const auto order = in_file_order(tensors);
   metadata.erase(kChecksumKey);
   auto hash = hash_of_metadata(metadata);
-  for (const auto& [name, tensor] : file.tensors)
-    add_to_hash(hash, name, tensor.scalar_type(), tensor.sizes());
+  for (const auto& [name, tensor] : tensors) add_to_hash(hash, name, tensor.dtype, tensor.shape);
 
   // The checksum is known after the last byte: a header of the same length makes room for it.
   AtomicFile out(path);
@@ -309,7 +319,8 @@ void write_safetensors(const std::filesystem::path& path, const TensorFile& file
   out.write(length.data(), length.size());
   out.write(text.data(), text.size());
   for (const auto& [name, tensor] : order) {
-    const auto plain = tensor.detach().to(torch::kCPU).contiguous();
+    const auto plain = tensor.make().detach().to(torch::kCPU).contiguous();
+    TORCH_INTERNAL_ASSERT(plain.scalar_type() == tensor.dtype && plain.sizes() == tensor.shape);
     hash.update(plain.data_ptr(), plain.nbytes());
     out.write(plain.data_ptr(), plain.nbytes());
   }

@@ -5,9 +5,11 @@
 #include <torch/torch.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "data/formats/mapped_file.h"
 
@@ -40,5 +42,18 @@ TensorFile read_safetensors(const std::shared_ptr<const MappedFile>& file,
 /// Throws std::runtime_error if the file can't be written, std::invalid_argument for a dtype that
 /// the format lacks.
 void write_safetensors(const std::filesystem::path& path, const TensorFile& file);
+
+/// A tensor that exists only while it is written.
+struct MadeTensor {
+  torch::ScalarType dtype;
+  std::vector<int64_t> shape;
+  std::function<torch::Tensor()> make;  ///< of that dtype and shape
+};
+
+/// The same of tensors that are made one after the other: those of the widest elements first, then
+/// by name. What make() throws leaves no file.
+void write_safetensors(const std::filesystem::path& path,
+                       const std::map<std::string, MadeTensor>& tensors,
+                       std::map<std::string, std::string> metadata);
 
 }  // namespace uvic::formats

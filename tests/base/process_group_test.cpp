@@ -2,6 +2,8 @@
 // tests/cli/processes_test.cpp.
 #include "base/process_group.h"
 
+#include "base/narrow_sum.h"
+
 #include <unistd.h>
 #include <chrono>
 #include <exception>
@@ -101,6 +103,39 @@ TEST_CASE("ranks sum, copy and gather", "[processes]") {
     CHECK(texts[rank][1] == "x");
     CHECK(texts[rank][0] == "");
   }
+}
+
+TEST_CASE("a narrow sum rounds, adds in float32 by rank, and rounds again", "[processes]") {
+  if (!has_collectives()) UVIC_SKIP("this build has no c10d");
+  const int64_t size = GENERATE(2, 3, 4), numbers = 10;  // not a multiple of 3 or 4
+  const int listening = listen_at("127.0.0.1", 0);
+  // 1 + 2^-9 rounds to 1, 1 + 2^-8 to 1, 1 + 3 2^-8 to 1 + 2^-6: ties go to the even neighbour.
+  const auto of_rank = [&](int64_t rank) {
+    return 1 + (torch::arange(numbers, torch::kFloat32) + static_cast<double>(rank)) / 512;
+  };
+  auto expected = torch::zeros({numbers});
+  for (int64_t rank = 0; rank < size; ++rank)
+    expected += of_rank(rank).to(torch::kBFloat16).to(torch::kFloat32);
+  expected = expected.to(torch::kBFloat16).to(torch::kFloat32);
+  std::vector<torch::Tensor> sums(static_cast<size_t>(size));
+  const auto errors = on_ranks(size, [&](int64_t rank) {
+    const auto group = join(place_of(rank, size, listening));
+    const auto a = of_rank(rank), b = -of_rank(rank);
+    NarrowSum first(*group, a), second(*group, b);
+    for (int again = 0; again < 2; ++again) {  // what a step leaves does no harm to the next
+      a.copy_(of_rank(rank)), b.copy_(-of_rank(rank));
+      first.start(), second.start();
+      first.sum_own_part(), second.sum_own_part();
+      first.finish(), second.finish();
+    }
+    CHECK(torch::equal(b, -a));
+    CHECK(first.bytes() == 2 * size * ((numbers + size - 1) / size));
+    CHECK(group->summed_bytes() == 4 * first.bytes());
+    sums[rank] = a;
+    group->finish();
+  });
+  for (const auto& error : errors) CHECK(error == "");
+  for (const auto& sum : sums) CHECK(torch::equal(sum, expected));
 }
 
 TEST_CASE("the parts of ranks follow each other and cover all", "[processes]") {

@@ -101,10 +101,12 @@ inline size_t lines_of(const std::string& text, const std::string& prefix) {
 /// A long training on two processes, of which a few steps are done.
 class Training {
  public:
-  explicit Training(const std::string& timeout_sec = "20")
+  /// By default each process has the whole state.
+  explicit Training(const std::string& timeout_sec = "20",
+                    const Words& more = {"--sharded_optimizer", "false"})
       : log_(::open((scratch_ / "err").c_str(), O_WRONLY | O_CREAT, 0644)),
         program_(plain_training(run(), 100000000) + several(2) +
-                     Words{"--timeout_sec", timeout_sec, "--checkpoint_images", "160"},
+                     Words{"--timeout_sec", timeout_sec, "--checkpoint_images", "160"} + more,
                  log_) {
     wait_until([&] { return fs::exists(run() / "state.safetensors"); });
     ranks_ = children_of(program_.pid());

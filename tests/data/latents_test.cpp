@@ -95,7 +95,12 @@ std::vector<std::string> texts_of(const FeaturePlan& plan) {
 
 void write_some(const fs::path& folder, const FeaturePlan& plan, int64_t end) {
   LatentStoreWriter writer(folder, plan);
-  for (int64_t i = writer.done(); i < end; ++i) writer.add(moments_of(i), contexts_of(plan, i));
+  for (const auto& piece : writer.left(1)) {
+    if (piece.begin >= end) break;
+    writer.begin(piece);
+    for (int64_t i = piece.begin; i < std::min(end, piece.end); ++i)
+      writer.add(moments_of(i), contexts_of(plan, i));
+  }
   if (end == plan.info.images) writer.finish(texts_of(plan), torch::ones({3, 5}));
 }
 
@@ -242,7 +247,7 @@ TEST_CASE("a store gives back what was written, in shards and from any of them",
   CHECK(torch::equal(set->empty_context(), torch::ones({3, 5})));
   CHECK(set->class_count() == 0);
   CHECK(set->fingerprint() == open(scratch / "store")->fingerprint());
-  CHECK(LatentStoreWriter(scratch / "store", plan).done() == plan.info.images);
+  CHECK(LatentStoreWriter(scratch / "store", plan).left(1).empty());
   auto other = plan;
   other.info.size *= 2;
   CHECK(has(error_of([&] { write_some(scratch / "store", other, 7); }), "holds a finished set"));

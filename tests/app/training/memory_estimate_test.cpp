@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "app/training/state_shares.h"
 #include "app/training/step.h"
 #include "app/training/train_state.h"
 #include "base/tensor_allocator.h"
@@ -128,11 +129,47 @@ TEST_CASE(
   CHECK(estimate_memory(options, torch::kCPU, 1).activations == Approx(kept.activations));
 }
 
+TEST_CASE("memory: of a shared state each process has its part of moments and average",
+          "[memory]") {
+  auto options = options_of("softmax", "fp32", false);
+  options.batch_size = 16;
+  const auto whole = estimate_memory(options, torch::kCPU, 1, {4}),
+             shared = estimate_memory(options, torch::kCPU, 1, {4, /*is_state_shared=*/true}),
+             narrow = estimate_memory(options, torch::kCPU, 1, {4, false, /*is_wire_narrow=*/true});
+  CHECK(shared.parameters == whole.parameters);
+  CHECK(shared.optimizer == whole.optimizer / 4);
+  CHECK(shared.average == whole.average / 4);
+  CHECK(shared.others_average == whole.average * 3 / 4);  // while it samples
+  CHECK(whole.at_most() - shared.at_most() == Approx(0.75 * 12 / 4 * whole.parameters));
+  CHECK(narrow.exchange == 2 * whole.exchange);
+  // 2.25 of 8 numbers a parameter where the batch is small; little next to large activations.
+  options.batch_size = 4;
+  const auto pays = [&](int64_t batch) {
+    options.batch_size = batch;
+    return sharing_pays(estimate_memory(options, torch::kCPU, 1, {4}),
+                        estimate_memory(options, torch::kCPU, 1, {4, true}));
+  };
+  CHECK(pays(4));
+  CHECK_FALSE(pays(4096));
+}
+
+TEST_CASE("a shared state's parameters are divided evenly, each as a whole", "[memory]") {
+  CHECK(owners_of({5, 4, 3, 3, 3}, 2) == std::vector<int64_t>{0, 1, 1, 0, 1});
+  CHECK(owners_of({7}, 3) == std::vector<int64_t>{0});
+  CHECK(owners_of({2, 2, 2}, 1) == std::vector<int64_t>{0, 0, 0});
+  CHECK(owners_of({}, 2).empty());
+}
+
 TEST_CASE("memory: the report names its parts", "[memory]") {
   const auto text = memory_text(estimate_memory(options_of("cog", "bf16", false), torch::kCPU, 2));
   for (const char* part :
        {"parameters", "optimizer", "average", "gradients", "activations", "peak"})
     CHECK(text.find(part) != std::string::npos);
+  CHECK(text.find("program") == std::string::npos);
+  const auto of_process =
+      memory_text(estimate_memory(options_of("cog", "bf16", false), torch::kCPU, 2), 1e8);
+  CHECK(of_process.find("program itself") != std::string::npos);
+  CHECK(of_process.find(" 95.4\n") != std::string::npos);  // 1e8 / 2^20
 }
 
 TEST_CASE("memory: what the machine can't hold is refused with the estimate", "[memory]") {
