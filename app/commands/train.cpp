@@ -333,7 +333,7 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
     images = open_training_data(options, device);
   const data::Examples* dataset = images.dataset.get();
   if (sequences) dataset = sequences.get();
-  if (group) require_same_job(*group, options, *dataset, device, way_of(flags));
+  if (group) require_same_job(*group, options, *dataset, device, ways_of(flags));
 
   RunDir run(options.out);
   const bool writes = !group || group->is_first();

@@ -149,11 +149,10 @@ ProcessShare agreed_share(base::ProcessGroup* group,
   return share;
 }
 
-std::string way_of(const LaunchOptions& flags) {
-  return fmt::format("bucket_mib = {}; wire_precision = {}; sharded_optimizer = {}",
-                     flags.bucket_mib,
-                     flags.wire_precision,
-                     flags.sharded_optimizer);
+std::vector<std::pair<std::string, std::string>> ways_of(const LaunchOptions& flags) {
+  return {{"--bucket_mib", fmt::format("{}", flags.bucket_mib)},
+          {"--wire_precision", flags.wire_precision},
+          {"--sharded_optimizer", flags.sharded_optimizer}};
 }
 
 void print_training_memory(const RunConfig& config,

@@ -4,6 +4,8 @@
 #include <torch/torch.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "app/runs/run_config.h"
 #include "app/training/memory_estimate.h"
@@ -37,8 +39,8 @@ ProcessShare agreed_share(base::ProcessGroup* group,
                           torch::Device device,
                           const LaunchOptions& flags);
 
-/// What all processes must do alike beyond the run's config.
-std::string way_of(const LaunchOptions& flags);
+/// What all processes must do alike beyond the run's config: options and their values.
+std::vector<std::pair<std::string, std::string>> ways_of(const LaunchOptions& flags);
 
 /// Prints training_memory(); the same.
 void print_training_memory(const RunConfig& config,

@@ -58,12 +58,12 @@ void require_same_job(base::ProcessGroup& group,
                       const RunConfig& config,
                       const data::Examples& examples,
                       torch::Device device,
-                      const std::string& way) {
+                      const std::vector<std::pair<std::string, std::string>>& ways) {
   std::string options;
   for (const auto& [name, value] : option_texts(config))
     if (!option_may_differ(name)) options += fmt::format("{} = {}; ", name, value);
+  group.require_same(ways);
   group.require_same({{"configuration", options},
-                      {"way to share the work", way},
                       {"training set", examples.fingerprint()},
                       {"precision", base::resolve_precision(config.precision, device)},
                       {"instruction set of the kernels (set UVIC_ISA on all hosts)",

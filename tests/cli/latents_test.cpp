@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "base/collectives.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/image_file.h"
 #include "data/formats/json.h"
@@ -18,7 +17,6 @@
 #include "tests/cli/refusal.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
-#include "tests/support/skip.h"
 
 using namespace uvic;
 using namespace uvic::test;
@@ -338,45 +336,6 @@ TEST_CASE("features are the same whatever the batch and threads, and however oft
       if (b.count(name)) CHECK(b.at(name) == content);
     }
   }
-}
-
-TEST_CASE("several processes encode the files of one; what 4 began 3 continue",
-          "[latents][processes]") {
-  if (!base::has_collectives()) UVIC_SKIP("this build has no c10d");
-  const Scratch scratch;
-  const auto several = [](int processes) {
-    return words({"--processes", std::to_string(processes), "--threads", "1"});
-  };
-  for (const auto* layout : {"store", "features"}) {
-    CAPTURE(layout);
-    const std::string name = layout;
-    const auto more = words({"--layout", layout, "--text_encoder", "words", "--shard_images", "5"});
-    check_done(run_uvic(encoding(scratch / (name + "-1"), more + words({"--threads", "1"}))));
-    const auto one = files_of(scratch / (name + "-1"));
-    for (const int processes : {2, 3}) {
-      const auto out = scratch / (name + std::to_string(processes));
-      check_done(run_uvic(encoding(out, more + several(processes))));
-      CHECK(files_of(out) == one);
-    }
-    // Ended by a signal in the middle, and begun again by fewer.
-    const auto out = scratch / (name + "-stopped");
-    Running begun(encoding(out, more + several(4) + words({"--batch_size", "1"})));
-    for (int i = 0; i < 600 && !fs::exists(out / "plan.json"); ++i)
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    begun.signal(SIGTERM);
-    const int code = begun.wait();
-    CHECK((code == 143 || code == 0));
-    const auto again = run_uvic(encoding(out, more + several(3)));
-    check_done(again);
-    CHECK(files_of(out) == one);
-    if (code == 143) CHECK(!fs::exists(out / "plan.json"));
-  }
-  // Two files of a store, three processes.
-  const auto idle = run_uvic(encoding(
-      scratch / "idle", words({"--shard_images", "12", "--text_encoder", "words"}) + several(3)));
-  check_done(idle);
-  CHECK_THAT(idle.err, Contains("1 of 3 processes have nothing to do"));
-  CHECK(fs::exists(scratch / "idle" / "index.json"));
 }
 
 TEST_CASE("both layouts train to the same weights", "[latents]") {
