@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <fstream>
 #include <stdexcept>
 
+#include "data/formats/atomic_file.h"
 #include "data/formats/file_error.h"
 #include "data/tokens/sentencepiece_tokenizer.h"
 #include "data/tokens/tokenizer_json.h"
@@ -14,16 +14,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The first byte that is no white space, or 0.
-char first_character(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  char c = 0;
-  while (file.get(c))
-    if (c != ' ' && c != '\t' && c != '\n' && c != '\r') return c;
-  return 0;
-}
+constexpr size_t kLargestFile = size_t{256} << 20;
 
 }  // namespace
+
+std::unique_ptr<Tokenizer> read_tokenizer(const std::string& bytes, const fs::path& path) {
+  const auto first = bytes.find_first_not_of(" \t\n\r");
+  return first != std::string::npos && bytes[first] == '{'
+             ? read_tokenizer_json(bytes, path)
+             : read_sentencepiece(bytes, path.string());
+}
 
 std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& path) {
   std::error_code ignored;
@@ -38,7 +38,7 @@ std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& path) {
   }
   if (!fs::is_regular_file(path, ignored) || fs::file_size(path, ignored) == 0)
     throw formats::file_error(path.string(), "no tokenizer: not a file with content");
-  return first_character(path) == '{' ? open_tokenizer_json(path) : open_sentencepiece(path);
+  return read_tokenizer(formats::read_file(path, kLargestFile), path);
 }
 
 }  // namespace uvic::data

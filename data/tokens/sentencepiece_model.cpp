@@ -19,7 +19,7 @@ struct ProtoField {
   std::string_view bytes;
 };
 
-enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
+enum WireType : uint32_t { kWireVarint = 0, kWireFixed64 = 1, kWireBytes = 2, kWireFixed32 = 5 };
 
 /// The fields of a message in protocol buffers' wire format.
 class ProtoReader {
@@ -31,19 +31,19 @@ class ProtoReader {
     const uint64_t tag = varint();
     field = {static_cast<uint32_t>(tag >> 3), 0, {}};
     switch (tag & 7) {
-      case kVarint:
+      case kWireVarint:
         field.value = varint();
         break;
-      case kFixed64:
+      case kWireFixed64:
         field.bytes = take(8);
         break;
-      case kFixed32: {
+      case kWireFixed32: {
         field.bytes = take(4);
         for (size_t i = 4; i-- > 0;)
           field.value = field.value << 8 | static_cast<unsigned char>(field.bytes[i]);
         break;
       }
-      case kBytes:
+      case kWireBytes:
         field.bytes = take(varint());
         break;
       default:

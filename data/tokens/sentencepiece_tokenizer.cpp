@@ -9,7 +9,6 @@
 #include <unordered_map>
 #include <utility>
 
-#include "data/formats/atomic_file.h"
 #include "data/formats/file_error.h"
 #include "data/formats/xxh64.h"
 #include "data/tokens/sentencepiece_model.h"
@@ -20,7 +19,6 @@
 namespace uvic::data {
 namespace {
 
-constexpr size_t kLargestModel = size_t{256} << 20;
 constexpr float kUnknownPenalty = 10;
 
 /// A piece of a text, and its token.
@@ -330,9 +328,8 @@ PieceList SentencePieceTokenizer::unigram(std::string_view text) const {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> open_sentencepiece(const std::filesystem::path& path) {
-  return std::make_unique<SentencePieceTokenizer>(formats::read_file(path, kLargestModel),
-                                                  path.string());
+std::unique_ptr<Tokenizer> read_sentencepiece(const std::string& bytes, const std::string& source) {
+  return std::make_unique<SentencePieceTokenizer>(bytes, source);
 }
 
 }  // namespace uvic::data

@@ -8,7 +8,6 @@
 #include <unordered_map>
 #include <utility>
 
-#include "data/formats/atomic_file.h"
 #include "data/formats/file_error.h"
 #include "data/formats/json.h"
 #include "data/formats/xxh64.h"
@@ -21,8 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-constexpr size_t kLargestFile = size_t{256} << 20;
 
 /// The tokens before and after a text.
 struct Surroundings {
@@ -100,8 +97,7 @@ std::string end_token_near(const fs::path& folder) {
 
 class JsonTokenizer : public Tokenizer {
  public:
-  explicit JsonTokenizer(const fs::path& path) : source_(path.string()) {
-    const auto text = formats::read_file(path, kLargestFile);
+  JsonTokenizer(const std::string& text, const fs::path& path) : source_(path.string()) {
     formats::Xxh64 hash;
     hash.update(text.data(), text.size());
     hash_ = hash.hex();
@@ -230,9 +226,9 @@ class JsonTokenizer : public Tokenizer {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> open_tokenizer_json(const fs::path& path) {
+std::unique_ptr<Tokenizer> read_tokenizer_json(const std::string& text, const fs::path& path) {
   try {
-    return std::make_unique<JsonTokenizer>(path);
+    return std::make_unique<JsonTokenizer>(text, path);
   } catch (const json::exception& error) {  // a value of another type than it has in such files
     throw formats::file_error(path.string(),
                               fmt::format("no tokenizer.json of Hugging Face: {}", error.what()));

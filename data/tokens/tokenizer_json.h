@@ -3,12 +3,13 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 
 #include "data/tokens/tokenizer.h"
 
 namespace uvic::data {
 
-/// Reads the file as the tokenizers library does: added tokens, normaliser, pre-tokenizer, model,
+/// Reads `text`, the content of the file at `path`, as the tokenizers library does: added tokens, normaliser, pre-tokenizer, model,
 /// and of the post-processor the tokens that it puts before and after a text. `truncation` and
 /// `padding` are left aside: texts are taken whole.
 ///
@@ -18,6 +19,7 @@ namespace uvic::data {
 ///
 /// Throws std::runtime_error that names the file and the type, setting, pattern or token that is
 /// not understood.
-std::unique_ptr<Tokenizer> open_tokenizer_json(const std::filesystem::path& path);
+std::unique_ptr<Tokenizer> read_tokenizer_json(const std::string& text,
+                                               const std::filesystem::path& path);
 
 }  // namespace uvic::data

@@ -113,8 +113,10 @@ TEST_CASE("fuzz: every reader survives its seeds, old findings, and mutations of
   for (const auto& target : uvic::fuzz::targets()) {
     INFO(target.name);
     auto seeds = read_folder(UVIC_GOLDEN_DIR "/formats", target.extensions);
-    const auto configs = read_folder(UVIC_CONFIGS_DIR, target.extensions);
-    seeds.insert(seeds.end(), configs.begin(), configs.end());
+    for (const char* folder : {UVIC_CONFIGS_DIR, UVIC_GOLDEN_DIR "/data/tokenizers"}) {
+      const auto more = read_folder(folder, target.extensions);
+      seeds.insert(seeds.end(), more.begin(), more.end());
+    }
     size_t taken = 0;
     for (const auto& seed : seeds) taken += uvic::fuzz::survives(target.read, seed);
     CHECK(taken > 0);  // or the seeds no longer reach the reader
