@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/precision.h"
 #include "data/captioned_set.h"
+#include "data/latent_store.h"
 #include "data/tokenized_captions.h"
 
 namespace uvic::app {
@@ -94,6 +95,22 @@ void check_data(const RunConfig& options, const data::Dataset& dataset) {
   if (options.model.input().num_classes > 0) check_labels(options, dataset);
 }
 
+/// A store says which autoencoder encoded it. Another file may hold the same weights, so it is a note.
+void note_other_autoencoder(const RunConfig& options,
+                            const data::Dataset& dataset,
+                            const LatentSpace& latent) {
+  const auto* store = dynamic_cast<const data::LatentStore*>(&dataset);
+  if (!store || !store->info().made_from.is_object()) return;
+  const auto key = nlohmann::json::json_pointer("/autoencoder/autoencoder_sha256");
+  const auto encoded = store->info().made_from.value(key, nlohmann::json());
+  if (!encoded.is_string() || encoded == latent.record()["autoencoder_sha256"]) return;
+  fmt::print(
+      stderr,
+      "note: {} was encoded by another file than --autoencoder {}, which decodes the grids\n",
+      options.data,
+      options.encoders.autoencoder);
+}
+
 bool has_captions(const data::Dataset& dataset) {
   return dataset.size() > 0 && dataset.format().context_tokens == 0 && !dataset.captions(0).empty();
 }
@@ -127,6 +144,7 @@ TrainingData open_training_data(const RunConfig& config, torch::Device device) {
         });
   }
   check_data(config, *opened.dataset);
+  if (inputs.latent) note_other_autoencoder(config, *opened.dataset, *inputs.latent);
   if (input.takes_context()) {
     const auto empty = empty_context(*opened.dataset, inputs.text.get());
     if (empty.defined()) inputs.empty_context = empty.to(device);

@@ -349,6 +349,12 @@ TEST_CASE("both layouts train to the same weights", "[latents]") {
     check_done(
         run_uvic(training + words({"--model.clip_dim", "64", "--model.num_clip_token", "16"})));
   }
+  const auto other = write_autoencoder("other.safetensors", 4, 2);
+  const auto noted = run_uvic(
+      text_training(scratch / "noted", (scratch / "store").string()) +
+      words({"--model.clip_dim", "64", "--model.num_clip_token", "16", "--autoencoder", other}));
+  check_done(noted);
+  CHECK_THAT(noted.err, Contains("store was encoded by another file than --autoencoder " + other));
   const auto weights = [&](const std::string& run) {
     return formats::read_safetensors(scratch / run / "weights" / "000000032.safetensors").tensors;
   };
