@@ -113,7 +113,8 @@ def wire(args):
                 sent, stated = {}, None
                 for steps in (10, 40):
                     with tempfile.TemporaryDirectory() as scratch:
-                        script = ('ip link set lo up; "$@"; code=$?; cat /sys/class/net/lo/statistics/tx_bytes >"$0"; exit $code')
+                        script = ('ip link set lo up; "$@"; code=$?; sed -n "s/^ *lo: *//p" /proc/net/dev | '
+                                  'tr -s " " | cut -d " " -f 9 >"$0"; exit $code')  # bytes sent
                         said = train(args.uvic, f"{scratch}/run", [*words, "--total_images", 16 * steps, "--processes", processes,
                                                                    "--wire_precision", precision, "--sharded_optimizer", shared],
                                      prefix=["unshare", "-n", "sh", "-c", script, f"{scratch}/bytes"])
