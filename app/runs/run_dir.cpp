@@ -103,12 +103,24 @@ void move_into(const fs::path& path, const fs::path& folder) {
   fs::rename(path, folder / path.filename());
 }
 
+/// Whether a launch that was killed before run.json was there has left this file: a log or statistics
+/// without a line, or what was to become one of the three.
+bool is_left_of_start(const fs::directory_entry& file) {
+  const auto name = file.path().filename().string();
+  std::error_code error;
+  for (const std::string own : {"log.txt", "stats.jsonl", "run.json"})
+    if (name.rfind(own + ".uvic", 0) == 0 ||
+        (name == own && file.is_regular_file(error) && file.file_size(error) == 0))
+      return true;
+  return false;
+}
+
 /// What makes a folder worth a refusal: anything that no run folder holds, except hidden files.
 std::string stranger_in(const fs::path& folder) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const auto name = entry.path().filename().string();
-    const bool ours = name[0] == '.' || name == "abandoned" ||
+    const bool ours = name[0] == '.' || name == "abandoned" || is_left_of_start(entry) ||
                       ((name == "weights" || name == "grids") && entry.is_directory(error) &&
                        fs::is_empty(entry, error));
     if (!ours) return name;

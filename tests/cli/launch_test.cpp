@@ -216,6 +216,26 @@ TEST_CASE("a missing file among the options is refused before there is a run", "
   CHECK(run_uvic(tuned + Words{"--total_images", "64"}).exit_code == 0);
 }
 
+TEST_CASE("a launch that was killed before it had a record is made again by the same command",
+          "[launch]") {
+  const Scratch scratch;
+  const auto run = scratch / "run";
+  fs::create_directories(run / "weights");
+  fs::create_directories(run / "grids");
+  for (const char* left : {".lock", "log.txt", "stats.jsonl.uvic.tmp", "run.json.uvic.tmp"})
+    std::ofstream{run / left};
+  const auto outcome = run_uvic(tiny_training(run, 16));
+  CAPTURE(outcome.err);
+  CHECK(outcome.exit_code == 0);
+  CHECK(fs::exists(run / "run.json"));
+  for (const auto& entry : fs::directory_iterator(run))
+    CHECK(entry.path().filename().string().find(".uvic") == std::string::npos);
+  // A log with a line is somebody's.
+  fs::create_directories(scratch / "other");
+  std::ofstream(scratch / "other" / "log.txt") << "a line\n";
+  check_refused(run_uvic(tiny_training(scratch / "other", 16)), 2, "holds other files (log.txt)");
+}
+
 TEST_CASE("a folder of other files is no place for a run", "[launch]") {
   const Scratch scratch;
   std::ofstream(scratch / "thesis.tex") << "x";
