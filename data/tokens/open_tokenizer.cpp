@@ -28,7 +28,7 @@ std::unique_ptr<Tokenizer> read_tokenizer(const std::string& bytes, const fs::pa
 std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& path) {
   std::error_code ignored;
   if (!fs::exists(path, ignored))
-    throw std::runtime_error(path.string() + ": no such file or folder");
+    throw std::runtime_error(path.string() + ": no such file or folder; give the --tokenizer");
   if (fs::is_directory(path, ignored)) {
     for (const auto* name : {"tokenizer.json", "tokenizer.model"})
       if (fs::is_regular_file(path / name, ignored)) return open_tokenizer(path / name);
