@@ -95,6 +95,7 @@ def speed(args):
         for way, more in ways.items():
             with tempfile.TemporaryDirectory() as scratch:
                 rates[way].append(rate(args, f"{scratch}/run", [*words, *more]))
+            print(f"round {number + 1}, {way}: {rates[way][-1]:.1f} images/s", file=sys.stderr, flush=True)
     first = rates["1 process x 2 threads"]
     print("| | images/s, median | ratio to the first, median | quartiles |\n|---|---|---|---|")
     for way, all_ in rates.items():
