@@ -35,7 +35,7 @@ Names first_column(const std::string& page, const std::string& column) {
   Names names;
   bool inside = false;
   for (std::string line; std::getline(lines, line);) {
-    if (inside && line.rfind("|", 0) != 0) return names;
+    if (inside && (line.empty() || line[0] != '|')) return names;
     if (inside)
       for (const auto& name : quoted_in(line.substr(0, line.find(" | ")))) names.push_back(name);
     if (line.rfind("| " + column + " |", 0) == 0) inside = true;
