@@ -1,6 +1,5 @@
 // uvic: the commands, and the one place where exceptions become exit codes: 2 usage, 1 run time.
 #include <fmt/format.h>
-#include <torch/torch.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
@@ -21,6 +20,7 @@
 #include "base/process_group.h"
 #include "base/process_launcher.h"
 #include "base/tensor_text.h"
+#include "base/torch.h"
 #include "data/formats/mapped_file.h"
 
 namespace {

@@ -1,14 +1,13 @@
 // Sums and copies of tensors over processes, by LibTorch's c10d.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 
 #include "base/process_place.h"
+#include "base/torch.h"
 
 namespace uvic::base {
 

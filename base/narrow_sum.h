@@ -1,12 +1,11 @@
 // A sum over processes whose numbers travel as bf16.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 
 #include "base/process_group.h"
+#include "base/torch.h"
 
 namespace uvic::base {
 

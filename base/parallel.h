@@ -2,10 +2,10 @@
 // them.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
+
+#include "base/torch.h"
 
 namespace uvic::base {
 

@@ -1,9 +1,9 @@
 // Random numbers as functions of (seed, position, use), independent of order and of the batch.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
+
+#include "base/torch.h"
 
 namespace uvic::base {
 

@@ -1,9 +1,9 @@
 // The precision of products, fp32 or bf16: as requested, or the faster one.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <string>
+
+#include "base/torch.h"
 
 namespace uvic::base {
 

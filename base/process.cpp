@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/resource.h>
-#include <torch/torch.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,6 +24,7 @@
 
 #include "base/parallel.h"
 #include "base/tensor_allocator.h"
+#include "base/torch.h"
 
 namespace uvic::base {
 namespace {

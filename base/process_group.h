@@ -1,8 +1,6 @@
 // Several processes that work on one thing: who this one is, and what they say to each other.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -15,6 +13,7 @@
 #include "base/field.h"
 #include "base/process_monitor.h"
 #include "base/process_place.h"
+#include "base/torch.h"
 
 namespace uvic::base {
 

@@ -1,10 +1,10 @@
 // Text for people: shapes and dtypes of tensors, sizes, and strings from files.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <string>
 #include <string_view>
+
+#include "base/torch.h"
 
 namespace uvic::base {
 

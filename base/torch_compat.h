@@ -1,8 +1,9 @@
 // The differences between LibTorch 1.13 and 2.
 #pragma once
 
-#include <torch/torch.h>
 #include <torch/version.h>
+
+#include "base/torch.h"
 
 namespace uvic::base {
 

@@ -1,11 +1,10 @@
 // What a loader gives and a training step takes.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 
 #include "base/parallel.h"
+#include "base/torch.h"
 
 namespace uvic::data {
 

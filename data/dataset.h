@@ -2,8 +2,6 @@
 // a formula.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -11,6 +9,7 @@
 
 #include "base/field.h"
 #include "base/table.h"
+#include "base/torch.h"
 #include "data/examples.h"
 #include "data/formats/image_file.h"
 

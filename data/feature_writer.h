@@ -1,8 +1,6 @@
 // Where encoded examples go: a store of latents or the official code's folders.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "base/table.h"
+#include "base/torch.h"
 #include "data/latent_store.h"
 
 namespace uvic::data {

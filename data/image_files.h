@@ -1,8 +1,6 @@
 // Sets of image files, in whatever container: decoding, the images kept in memory.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -10,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/torch.h"
 #include "data/dataset.h"
 #include "data/formats/image_file.h"
 #include "data/image_listing.h"

@@ -2,13 +2,12 @@
 // features. Made by `uvic encode` or by the scripts of the official code.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/torch.h"
 #include "data/dataset.h"
 
 namespace uvic::data {

@@ -1,11 +1,10 @@
 // Shuffled, sharded, resumable batches: the sequence is a pure function of (seed, images seen).
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 
+#include "base/torch.h"
 #include "data/batch_source.h"
 #include "data/dataset.h"
 

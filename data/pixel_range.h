@@ -1,8 +1,7 @@
 // Bytes of images and the numbers that networks work on.
 #pragma once
 
-#include <torch/torch.h>
-
+#include "base/torch.h"
 namespace uvic::data {
 
 /// uint8 pixels as a network takes them: float32 b / 127.5 - 1, in [-1, 1].

@@ -1,10 +1,9 @@
 // Any image to the square that a network takes, and to planes of its own size.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 
+#include "base/torch.h"
 #include "data/formats/image_file.h"
 
 namespace uvic::data {

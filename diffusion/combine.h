@@ -1,9 +1,9 @@
 // Sums of scaled tensors: the arithmetic of every sampler.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <initializer_list>
+
+#include "base/torch.h"
 
 namespace uvic::diffusion {
 

@@ -1,12 +1,11 @@
 // The network as a function that predicts eps, which is all that a sampler needs to know.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <functional>
 #include <memory>
 #include <string>
 
+#include "base/torch.h"
 #include "diffusion/noise_schedule.h"
 
 namespace uvic::diffusion {

@@ -2,8 +2,7 @@
 // Interpolation between two seeds is in noise.h.
 #pragma once
 
-#include <torch/torch.h>
-
+#include "base/torch.h"
 #include "diffusion/sampler.h"
 
 namespace uvic::diffusion {

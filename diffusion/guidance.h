@@ -1,12 +1,11 @@
 // Guidance: extrapolation from a weak prediction through a better one.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <functional>
 #include <memory>
 
 #include "base/field.h"
+#include "base/torch.h"
 #include "diffusion/denoiser.h"
 
 namespace uvic::diffusion {

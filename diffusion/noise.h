@@ -1,10 +1,10 @@
 // One random generator per image, so that an image depends on its own seed only.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <vector>
+
+#include "base/torch.h"
 
 namespace uvic::diffusion {
 

@@ -1,13 +1,12 @@
 // Noise schedules: the signal and noise coefficients of x_t at time t, in double precision.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "base/table.h"
+#include "base/torch.h"
 #include "diffusion/diffusion_config.h"
 
 namespace uvic::diffusion {

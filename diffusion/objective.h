@@ -1,10 +1,9 @@
 // The training objective: x_t, the time, the target and the weight of the squared error.
 #pragma once
 
-#include <torch/torch.h>
-
 #include "base/position_random.h"
 #include "base/table.h"
+#include "base/torch.h"
 #include "diffusion/noise_schedule.h"
 
 namespace uvic::diffusion {

@@ -1,12 +1,11 @@
 // What a network can predict, and the conversion between these predictions.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <string>
 #include <utility>
 
 #include "base/table.h"
+#include "base/torch.h"
 
 namespace uvic::diffusion {
 

@@ -1,8 +1,6 @@
 // From noise to images: all samplers by name, with one set of options.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -10,6 +8,7 @@
 
 #include "base/field.h"
 #include "base/table.h"
+#include "base/torch.h"
 #include "diffusion/denoiser.h"
 #include "diffusion/noise.h"
 #include "diffusion/noise_schedule.h"

@@ -1,8 +1,6 @@
 // What .npy and .npz files hold: statistics, features or images, recognised as a whole.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -10,6 +8,7 @@
 #include <set>
 #include <string>
 
+#include "base/torch.h"
 #include "data/dataset.h"
 #include "data/formats/npy.h"
 

@@ -1,5 +1,8 @@
 #include "metrics/embedded_features.h"
 
+#include <torch/nn/init.h>
+#include <torch/nn/modules/conv.h>
+
 #include <fmt/format.h>
 
 #include <map>

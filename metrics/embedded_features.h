@@ -3,7 +3,8 @@
 // scale.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/conv.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -11,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/torch.h"
 #include "metrics/features.h"
 
 namespace uvic::metrics {

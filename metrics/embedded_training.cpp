@@ -1,5 +1,8 @@
 #include "metrics/embedded_training.h"
 
+#include <torch/nn/functional/loss.h>
+#include <torch/optim/adamw.h>
+
 #include <fmt/format.h>
 
 #include <algorithm>

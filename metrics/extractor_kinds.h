@@ -1,14 +1,13 @@
 // The table of feature networks that have a name. Any other is a TorchScript file.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <filesystem>
 #include <memory>
 #include <string>
 
 #include "base/field.h"
 #include "base/table.h"
+#include "base/torch.h"
 #include "metrics/features.h"
 
 namespace uvic::metrics {

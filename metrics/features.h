@@ -1,13 +1,12 @@
 // Networks that turn images into feature vectors, chosen by name.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 
+#include "base/torch.h"
 #include "metrics/image_batch.h"
 
 namespace uvic::metrics {

@@ -1,10 +1,9 @@
 // Fréchet distance between two Gaussians: FID, sFID and FD are this, of different features.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <vector>
 
+#include "base/torch.h"
 #include "metrics/statistics.h"
 
 namespace uvic::metrics {

@@ -1,13 +1,13 @@
 // Images on their way to an extractor: of one size, or each of its own.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "base/torch.h"
 
 namespace uvic::metrics {
 

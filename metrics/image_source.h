@@ -1,14 +1,13 @@
 // Sources of what is scored: images, or statistics and features made earlier.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/torch.h"
 #include "data/dataset.h"
 #include "metrics/array_source.h"
 #include "metrics/collect.h"

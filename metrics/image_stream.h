@@ -1,11 +1,10 @@
 // Images on their way to an extractor, whatever they come from.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 
+#include "base/torch.h"
 #include "data/dataset.h"
 #include "metrics/image_batch.h"
 

@@ -2,14 +2,13 @@
 // and their quirks.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
 
+#include "base/torch.h"
 #include "metrics/features.h"
 
 namespace uvic::metrics {

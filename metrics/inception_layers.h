@@ -3,7 +3,6 @@
 #pragma once
 
 #include <fmt/format.h>
-#include <torch/torch.h>
 
 #include <cstdint>
 #include <map>
@@ -11,6 +10,8 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "base/torch.h"
 
 namespace uvic::metrics::inception {
 

@@ -2,9 +2,8 @@
 // bit that matters.
 #pragma once
 
-#include <torch/torch.h>
-
 #include "base/table.h"
+#include "base/torch.h"
 
 namespace uvic::metrics {
 

@@ -1,9 +1,9 @@
 // Inception Score.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
+
+#include "base/torch.h"
 
 namespace uvic::metrics {
 

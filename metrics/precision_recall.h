@@ -1,9 +1,9 @@
 // Fidelity and diversity, separately: improved precision and recall, density and coverage.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
+
+#include "base/torch.h"
 
 namespace uvic::metrics {
 

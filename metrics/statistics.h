@@ -1,13 +1,13 @@
 // Mean and covariance of feature vectors: streamed, merged, kept as .npz.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
+
+#include "base/torch.h"
 
 namespace uvic::metrics {
 

@@ -1,11 +1,10 @@
 // Any feature network in a TorchScript file, for a Fréchet distance of its own.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <filesystem>
 #include <memory>
 
+#include "base/torch.h"
 #include "metrics/features.h"
 
 namespace uvic::metrics {

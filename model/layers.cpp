@@ -1,5 +1,7 @@
 #include "model/layers.h"
 
+#include <torch/nn/modules/conv.h>
+
 #include <cmath>
 
 #include "model/attention/probe.h"

@@ -1,11 +1,13 @@
 // The layers of the backbone. Modules are named as in the official state_dict.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/conv.h>
 
 #include <cstdint>
 #include <vector>
 
+#include "base/torch.h"
 #include "model/attention/attention.h"
 #include "model/attention/probe.h"
 #include "model/rotary.h"

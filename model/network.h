@@ -1,7 +1,7 @@
 // The interface of all networks to training, sampling and scoring.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <memory>
@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/torch.h"
 #include "model/network_config.h"
 
 namespace uvic::model {

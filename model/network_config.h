@@ -1,8 +1,6 @@
 // The config of a network, and its properties that are known without building it.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <map>
 #include <stdexcept>
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "base/field.h"
+#include "base/torch.h"
 #include "model/decoder_lm/decoder_lm_config.h"
 #include "model/small_sequence/small_sequence_config.h"
 #include "model/uvit/uvit_config.h"

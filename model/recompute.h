@@ -2,10 +2,10 @@
 // pass.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <functional>
 #include <vector>
+
+#include "base/torch.h"
 
 namespace uvic::model {
 

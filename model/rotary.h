@@ -1,9 +1,9 @@
 // Rotary position embedding: queries and keys turned by angles that depend on their places.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
+
+#include "base/torch.h"
 
 namespace uvic::model {
 

@@ -1,5 +1,7 @@
 #include "model/sequence_network.h"
 
+#include <torch/nn/functional/loss.h>
+
 #include "base/check.h"
 #include "base/tensor_text.h"
 

@@ -1,11 +1,10 @@
 // The interface of networks of sequences: tokens in, the logits of the token after each out.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 
+#include "base/torch.h"
 #include "model/network.h"
 
 namespace uvic::model {

@@ -1,5 +1,7 @@
 #include "model/weights.h"
 
+#include <torch/nn/module.h>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 

@@ -1,11 +1,12 @@
 // Named tensors into a network and out of it.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
 
 #include <string>
 #include <vector>
 
+#include "base/torch.h"
 #include "model/network_config.h"
 
 namespace uvic::model {

@@ -1,10 +1,10 @@
 // The peak performance of this machine, measured.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <nlohmann/json.hpp>
 #include <string>
+
+#include "base/torch.h"
 
 namespace uvic::app {
 

@@ -1,8 +1,6 @@
 // The measurements of `uvic bench`. Each prints a table and returns its numbers.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -10,6 +8,7 @@
 #include "app/bench/bench.h"
 #include "app/bench/machine.h"
 #include "app/bench/network.h"
+#include "base/torch.h"
 
 namespace uvic::app {
 

@@ -1,8 +1,6 @@
 // A network with the state and the inputs of a training step and of an evaluation.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <memory>
 #include <string>
 
@@ -10,6 +8,7 @@
 #include "app/training/cuda_step.h"
 #include "app/training/objective.h"
 #include "app/training/train_state.h"
+#include "base/torch.h"
 
 namespace uvic::app {
 

@@ -1,7 +1,6 @@
 // uvic predict: one evaluation of a network on arrays, to hold it against another program's.
 #pragma once
 
-#include <torch/torch.h>
 #include <CLI/CLI.hpp>
 
 #include <cstdint>
@@ -9,6 +8,7 @@
 #include <string>
 
 #include "app/runs/weights_file.h"
+#include "base/torch.h"
 
 namespace uvic::app {
 

@@ -1,7 +1,6 @@
 #include "app/commands/train_features.h"
 
 #include <fmt/format.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <chrono>
@@ -14,6 +13,7 @@
 #include "base/clock.h"
 #include "base/process.h"
 #include "base/progress_line.h"
+#include "base/torch.h"
 #include "data/loader.h"
 #include "metrics/embedded_features.h"
 

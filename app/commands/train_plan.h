@@ -1,8 +1,6 @@
 // What "uvic train" says before it starts: the values that the data decides, memory, time and disk.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +8,7 @@
 #include "app/runs/run_config.h"
 #include "app/training/memory_estimate.h"
 #include "app/training/resume.h"
+#include "base/torch.h"
 
 namespace uvic::app {
 

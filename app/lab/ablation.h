@@ -1,8 +1,6 @@
 // What a head is worth: the loss without it, or with other weights.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -11,6 +9,7 @@
 #include "app/lab/lab_feed.h"
 #include "app/lab/moments.h"
 #include "base/table.h"
+#include "base/torch.h"
 #include "model/attention/attention.h"
 #include "model/network.h"
 

@@ -1,8 +1,6 @@
 // The attention of a network on held-out examples: statistics by timestep or positions, block and head.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -10,6 +8,7 @@
 
 #include "app/lab/lab_feed.h"
 #include "app/lab/moments.h"
+#include "base/torch.h"
 #include "model/attention/statistics.h"
 #include "model/network.h"
 

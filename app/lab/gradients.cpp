@@ -1,5 +1,7 @@
 #include "app/lab/gradients.h"
 
+#include <torch/nn/module.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>

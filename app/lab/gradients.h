@@ -1,14 +1,13 @@
 // How much the loss depends on each block: norms of its gradients.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <vector>
 
 #include "app/lab/lab_feed.h"
 #include "app/lab/moments.h"
+#include "base/torch.h"
 #include "model/attention/statistics.h"
 #include "model/network.h"
 

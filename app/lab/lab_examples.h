@@ -1,14 +1,13 @@
 // The examples that the networks of an attention analysis see.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "app/runs/run_config.h"
+#include "base/torch.h"
 #include "diffusion/objective.h"
 
 namespace uvic::app {

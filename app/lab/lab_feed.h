@@ -1,14 +1,13 @@
 // What an analysis runs a network on: images with noise of several times, or sequences of tokens.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "app/lab/lab_examples.h"
+#include "base/torch.h"
 
 namespace uvic::app {
 

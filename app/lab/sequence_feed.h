@@ -1,8 +1,6 @@
 // Sequences of tokens for an analysis of attention.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -10,6 +8,7 @@
 
 #include "app/lab/lab_feed.h"
 #include "app/runs/run_config.h"
+#include "base/torch.h"
 #include "data/tokens/token_source.h"
 
 namespace uvic::app {

@@ -1,8 +1,6 @@
 // Between images and the latents that a network works on.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -10,6 +8,7 @@
 #include <string>
 
 #include "app/runs/encoder_config.h"
+#include "base/torch.h"
 #include "model/network_config.h"
 
 namespace uvic::model {

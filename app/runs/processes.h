@@ -1,11 +1,10 @@
 // How a command starts the processes that share its work, or joins them.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 
 #include "base/process_group.h"
+#include "base/torch.h"
 
 namespace uvic::app {
 

@@ -1,8 +1,6 @@
 // Texts to the context features that a network is conditioned on.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "app/runs/encoder_config.h"
+#include "base/torch.h"
 #include "model/network_config.h"
 
 namespace uvic::app {

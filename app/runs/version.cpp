@@ -1,12 +1,12 @@
 #include "app/runs/version.h"
 
 #include <fmt/format.h>
-#include <torch/torch.h>
 #include <torch/version.h>
 
 #include <opencv2/core/version.hpp>
 
 #include "base/process.h"
+#include "base/torch.h"
 #include "model/kernels/cpu/isa.h"
 
 namespace uvic::app {

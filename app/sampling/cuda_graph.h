@@ -3,11 +3,10 @@
 // LibTorch has no CUDA.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <functional>
 #include <memory>
 
+#include "base/torch.h"
 #include "diffusion/guidance.h"
 
 namespace uvic::app {

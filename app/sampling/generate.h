@@ -1,8 +1,6 @@
 // Generation of images with a network: from seeds and labels to uint8 images.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,6 +9,7 @@
 
 #include "app/runs/latent_space.h"
 #include "app/sampling/trajectory.h"
+#include "base/torch.h"
 #include "diffusion/guidance.h"
 #include "diffusion/noise_schedule.h"
 #include "diffusion/sampler.h"

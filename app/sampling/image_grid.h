@@ -1,11 +1,10 @@
 // Grids of small images, for reports and during training. Pixels are enlarged without blur.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <string>
 #include <vector>
 
+#include "base/torch.h"
 #include "data/formats/image_file.h"
 
 namespace uvic::app {

@@ -1,13 +1,12 @@
 // The input images of image to image, inpainting and inversion: one file, or a data source.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/torch.h"
 #include "data/dataset.h"
 
 namespace uvic::app {

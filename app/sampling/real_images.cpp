@@ -1,7 +1,5 @@
 #include "app/sampling/real_images.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <deque>
 #include <map>
@@ -10,6 +8,7 @@
 #include "app/sampling/generate.h"
 #include "app/sampling/image_grid.h"
 #include "app/sampling/sample_folder.h"
+#include "base/torch.h"
 #include "data/formats/image_file.h"
 #include "data/formats/json.h"
 #include "data/formats/make_folder.h"

@@ -1,14 +1,13 @@
 // The trajectory from noise to an image: recorded frames, and a film strip of them.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
 
 #include "app/runs/latent_space.h"
+#include "base/torch.h"
 #include "data/formats/image_file.h"
 #include "diffusion/denoiser.h"
 #include "diffusion/noise_schedule.h"

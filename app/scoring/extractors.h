@@ -1,12 +1,11 @@
 // Feature networks by the names that commands give them.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/torch.h"
 #include "metrics/extractor_kinds.h"
 #include "metrics/features.h"
 #include "metrics/statistics.h"

@@ -2,13 +2,12 @@
 // training images.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "base/torch.h"
 #include "data/dataset.h"
 #include "metrics/features.h"
 

@@ -1,7 +1,6 @@
 #include "app/scoring/score_images.h"
 
 #include <fmt/format.h>
-#include <torch/torch.h>
 
 #include <chrono>
 #include <cstdio>
@@ -18,6 +17,7 @@
 #include "app/scoring/score_side.h"
 #include "base/clock.h"
 #include "base/process.h"
+#include "base/torch.h"
 #include "data/formats/json.h"
 #include "metrics/image_source.h"
 #include "metrics/score.h"

@@ -1,14 +1,13 @@
 // Loss, perplexity and accuracy of a network of sequences.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "base/torch.h"
 #include "data/tokens/token_source.h"
 #include "model/sequence_network.h"
 

@@ -1,13 +1,12 @@
 // What attention does while a network trains: a few numbers of each block, in stats.jsonl.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
 #include "app/runs/run_config.h"
 #include "app/training/objective.h"
+#include "base/torch.h"
 #include "data/dataset.h"
 #include "data/tokens/token_source.h"
 #include "model/network.h"

@@ -1,8 +1,6 @@
 // Training of a KL autoencoder: loss, optimizer, state, measurements.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -12,6 +10,7 @@
 
 #include "app/training/optimizer.h"
 #include "base/field.h"
+#include "base/torch.h"
 #include "data/batch.h"
 #include "data/dataset.h"
 #include "model/latent/autoencoder_layers.h"

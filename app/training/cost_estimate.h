@@ -1,14 +1,13 @@
 // How long a training will take and how much it will write, before it starts.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "app/runs/run_config.h"
+#include "base/torch.h"
 
 namespace uvic::app {
 

@@ -2,13 +2,12 @@
 // read late. Built with cuda_step.cpp, or with no_cuda.cpp where LibTorch has no CUDA.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <memory>
 
 #include "app/runs/run_config.h"
 #include "app/training/objective.h"
 #include "app/training/train_state.h"
+#include "base/torch.h"
 #include "data/batch.h"
 
 namespace uvic::app {

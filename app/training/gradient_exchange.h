@@ -1,14 +1,13 @@
 // Gradients summed over processes, in buckets, while the backward pass still runs.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "base/narrow_sum.h"
 #include "base/process_group.h"
+#include "base/torch.h"
 
 namespace uvic::app {
 

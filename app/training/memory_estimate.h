@@ -1,12 +1,11 @@
 // What a training run holds in memory, reported before it starts.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <string>
 
 #include "app/runs/run_config.h"
+#include "base/torch.h"
 
 namespace uvic::app {
 

@@ -1,13 +1,12 @@
 // Muon: updates of hidden matrices that are nearly orthogonal, AdamW for all other parameters.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 
 #include "app/training/optimizer.h"
 #include "base/table.h"
+#include "base/torch.h"
 
 namespace uvic::app {
 

@@ -1,14 +1,13 @@
 // What a training step minimises. The step knows nothing else of the task.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 
 #include "app/runs/latent_space.h"
 #include "app/runs/run_config.h"
 #include "app/runs/text_encoder.h"
+#include "base/torch.h"
 #include "data/batch.h"
 #include "model/network.h"
 

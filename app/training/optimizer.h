@@ -1,8 +1,6 @@
 // From gradients to new weights: what the trainer knows of an optimizer, and the table of them.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
@@ -11,6 +9,7 @@
 
 #include "app/runs/run_config.h"
 #include "base/table.h"
+#include "base/torch.h"
 
 namespace uvic::app {
 

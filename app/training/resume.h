@@ -1,8 +1,6 @@
 // Whether what is asked for now continues what a run folder holds, and what changed.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -11,6 +9,7 @@
 #include "app/runs/run_dir.h"
 #include "base/field.h"
 #include "base/process_group.h"
+#include "base/torch.h"
 #include "data/dataset.h"
 
 namespace uvic::app {

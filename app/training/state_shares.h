@@ -1,8 +1,6 @@
 // A training state of which each process keeps a part: ZeRO, stage 1.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <map>
 #include <set>
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "base/process_group.h"
+#include "base/torch.h"
 
 namespace uvic::app {
 

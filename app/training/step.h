@@ -1,13 +1,12 @@
 // The gradient of a batch, written once: whole, in shards, accumulated, and inside a CUDA graph.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <vector>
 
 #include "app/training/objective.h"
+#include "base/torch.h"
 
 namespace uvic::app {
 

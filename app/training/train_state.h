@@ -2,8 +2,6 @@
 // Saved whole, resumed bit for bit.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -17,6 +15,7 @@
 #include "app/runs/run_identity.h"
 #include "app/training/optimizer.h"
 #include "app/training/state_shares.h"
+#include "base/torch.h"
 #include "data/formats/safetensors.h"
 #include "model/network.h"
 

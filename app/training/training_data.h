@@ -1,12 +1,11 @@
 // The training set of a run, with the encoders that its examples go through.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <memory>
 
 #include "app/runs/run_config.h"
 #include "app/training/objective.h"
+#include "base/torch.h"
 #include "data/dataset.h"
 #include "data/tokens/token_source.h"
 

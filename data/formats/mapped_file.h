@@ -1,14 +1,13 @@
 // The bytes of a file, mapped rather than read: nothing is loaded before it is touched.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
 
+#include "base/torch.h"
 #include "data/formats/regular_file.h"
 
 namespace uvic::formats {

@@ -1,8 +1,6 @@
 // NumPy's .npy and .npz. https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -11,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/torch.h"
 #include "data/formats/mapped_file.h"
 #include "data/formats/numpy_pickle.h"
 #include "data/formats/zip_archive.h"

@@ -2,14 +2,13 @@
 // through the pickle whitelist: nothing is imported or called.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/torch.h"
 #include "data/formats/mapped_file.h"
 
 namespace uvic::formats {

@@ -1,14 +1,13 @@
 // The elements of NumPy's arrays, wherever they are in a file.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/torch.h"
 #include "data/formats/mapped_file.h"
 #include "data/formats/npy.h"
 

@@ -2,14 +2,13 @@
 // the whitelist of pickle.h, never executed.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstddef>
 #include <map>
 #include <memory>
 #include <set>
 #include <string>
 
+#include "base/torch.h"
 #include "data/formats/mapped_file.h"
 
 namespace uvic::formats {

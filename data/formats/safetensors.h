@@ -2,8 +2,6 @@
 // https://github.com/huggingface/safetensors
 #pragma once
 
-#include <torch/torch.h>
-
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -11,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/torch.h"
 #include "data/formats/mapped_file.h"
 
 namespace uvic::formats {

@@ -2,14 +2,13 @@
 // either in shards.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <filesystem>
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "base/torch.h"
 #include "data/formats/torch_pickle.h"
 
 namespace uvic::formats {

@@ -2,8 +2,6 @@
 // executed.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -13,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/torch.h"
 #include "data/formats/mapped_file.h"
 
 namespace uvic::formats {

@@ -1,12 +1,11 @@
 // The names that pickles of PyTorch refer to: storage classes, dtypes, plain data, code.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
+#include "base/torch.h"
 #include "data/formats/pickle.h"
 
 namespace uvic::formats {

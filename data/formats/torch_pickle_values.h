@@ -2,13 +2,12 @@
 // torch_pickle.cpp finds pickle and storages in the two forms of a file.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/torch.h"
 #include "data/formats/pickle.h"
 #include "data/formats/torch_pickle.h"
 

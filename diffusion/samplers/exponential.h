@@ -2,10 +2,9 @@
 // and UniPC.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 
+#include "base/torch.h"
 #include "diffusion/samplers/sampler_call.h"
 
 namespace uvic::diffusion {

@@ -1,12 +1,11 @@
 // The arguments of a sampler.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "base/torch.h"
 #include "diffusion/denoiser.h"
 #include "diffusion/noise.h"
 #include "diffusion/sampler.h"

@@ -1,13 +1,14 @@
 // The kinds of attention by name, their definitions in plain tensor code, and the choice of kernel.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
 
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/table.h"
+#include "base/torch.h"
 #include "model/kernels/cpu/kernel_table.h"
 
 namespace uvic::model {

@@ -1,3 +1,5 @@
+#include <torch/nn/module.h>
+
 #include "model/attention/attention.h"
 #include "model/attention/composed.h"
 #include "model/attention/scores.h"

@@ -1,9 +1,9 @@
 // The few statistics of attention that are cheap enough for every so many images of a training.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <vector>
+
+#include "base/torch.h"
 
 namespace uvic::model {
 

@@ -1,10 +1,9 @@
 // Looking into the attention of a network while it runs, and replacing it, from outside.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 
+#include "base/torch.h"
 #include "model/attention/attention.h"
 
 namespace uvic::model {

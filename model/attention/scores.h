@@ -1,10 +1,9 @@
 // Shared by the definitions: scores, and the precision of the weights.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <limits>
 
+#include "base/torch.h"
 #include "model/attention/attention.h"
 
 namespace uvic::model {

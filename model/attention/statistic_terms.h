@@ -1,9 +1,9 @@
 // What statistics of attention share: means over what is defined, and entropies.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <limits>
+
+#include "base/torch.h"
 
 namespace uvic::model {
 

@@ -1,12 +1,11 @@
 // What the attention of a block does, in numbers: one for each example and head, or each example.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "base/torch.h"
 #include "model/attention/probe.h"
 
 namespace uvic::model {

@@ -1,5 +1,8 @@
 #include "model/decoder_lm/decoder_lm.h"
 
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/embedding.h>
+
 #include <cmath>
 
 #include "base/check.h"

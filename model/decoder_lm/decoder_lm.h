@@ -3,11 +3,14 @@
 // the first and the last.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/embedding.h>
 
 #include <memory>
 #include <vector>
 
+#include "base/torch.h"
 #include "model/decoder_lm/decoder_lm_layers.h"
 #include "model/sequence_network.h"
 

@@ -1,11 +1,12 @@
 // The layers of a decoder-only language model. Modules are named as in Llama's state_dict.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <vector>
 
+#include "base/torch.h"
 #include "model/attention/attention.h"
 #include "model/attention/probe.h"
 #include "model/decoder_lm/decoder_lm_config.h"

@@ -1,10 +1,9 @@
 // What fused blocks are made of, on the CPU and on a GPU.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 
+#include "base/torch.h"
 #include "model/kernels/cpu/kernel_table.h"
 
 namespace uvic::model {

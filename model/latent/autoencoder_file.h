@@ -1,13 +1,12 @@
 // The files of KL autoencoders: which part of a file or folder is one, and writing one.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "base/torch.h"
 #include "model/latent/autoencoder_config.h"
 #include "model/latent/autoencoder_layers.h"
 

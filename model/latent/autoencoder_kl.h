@@ -1,12 +1,11 @@
 // Stable Diffusion's KL autoencoder: images to latents and back, from any of its published files.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <string>
 
+#include "base/torch.h"
 #include "model/latent/autoencoder_config.h"
 #include "model/latent/autoencoder_layers.h"
 

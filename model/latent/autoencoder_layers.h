@@ -2,13 +2,14 @@
 // travel unchanged. All take and return [B, C, H, W]; on the CPU channels-last memory is fastest.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <vector>
 
+#include "base/torch.h"
 #include "model/latent/autoencoder_config.h"
 
 namespace uvic::model {

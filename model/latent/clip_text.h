@@ -1,13 +1,13 @@
 // CLIP's text encoder: token ids to the features that condition a text-to-image network.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
+
+#include "base/torch.h"
 
 namespace uvic::model {
 

@@ -1,11 +1,11 @@
 // A function of images whose parts near by depend on each other, computed in overlapping tiles.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <vector>
+
+#include "base/torch.h"
 
 namespace uvic::model {
 

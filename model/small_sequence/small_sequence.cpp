@@ -1,5 +1,10 @@
 #include "model/small_sequence/small_sequence.h"
 
+#include <torch/nn/module.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/rnn.h>
+
 #include <cmath>
 
 #include "base/check.h"

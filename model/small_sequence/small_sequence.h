@@ -1,6 +1,11 @@
 // Small networks of sequences: LSTM, MLP and cisformer, for the task-switching comparison.
 #pragma once
 
+#include <torch/nn/module.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/rnn.h>
+
 #include "model/decoder_lm/decoder_lm_layers.h"
 #include "model/sequence_network.h"
 #include "model/small_sequence/small_sequence_config.h"

@@ -1,5 +1,12 @@
 #include "model/uvit/uvit.h"
 
+#include <torch/nn/module.h>
+#include <torch/nn/modules/activation.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/embedding.h>
+
 #include <fmt/format.h>
 
 #include <cmath>

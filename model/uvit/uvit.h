@@ -2,12 +2,17 @@
 // U-ViT: Bao et al. 2023, arXiv:2209.12152. U-ViC: Lv et al. 2024, arXiv:2411.07176.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/embedding.h>
 
 #include <cstdint>
 #include <mutex>
 #include <string>
 
+#include "base/torch.h"
 #include "model/layers.h"
 #include "model/network.h"
 

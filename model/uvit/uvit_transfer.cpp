@@ -1,6 +1,7 @@
 #include "model/uvit/uvit_transfer.h"
 
 #include <fmt/format.h>
+#include <torch/nn/functional/upsampling.h>
 
 #include <algorithm>
 

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <torch/torch.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "base/collectives.h"
+#include "base/torch.h"
 #include "data/formats/json.h"
 #include "data/formats/safetensors.h"
 #include "tests/cli/program.h"

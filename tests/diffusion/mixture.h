@@ -2,13 +2,12 @@
 // samplers' yardstick.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cmath>
 #include <memory>
 #include <vector>
 
+#include "base/torch.h"
 #include "diffusion/denoiser.h"
 
 namespace uvic::test {

@@ -4,13 +4,13 @@
 // files of these extensions.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "base/torch.h"
 
 namespace uvic::fuzz {
 

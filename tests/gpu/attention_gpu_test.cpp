@@ -1,9 +1,9 @@
 // The CUDA kernels on a GPU against the definition in float64. Their index arithmetic is tested
 // everywhere, by tests/cuda.
-#include <torch/torch.h>
 
 #include <cmath>
 
+#include "base/torch.h"
 #include "model/attention/attention.h"
 #include "tests/gpu/skip.h"
 #include "tests/support/all_close.h"

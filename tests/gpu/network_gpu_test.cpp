@@ -1,5 +1,4 @@
 // The network and its training step on a GPU against the CPU's.
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <cmath>
@@ -8,6 +7,7 @@
 #include "app/sampling/cuda_graph.h"
 #include "app/training/cuda_step.h"
 #include "base/position_random.h"
+#include "base/torch.h"
 #include "model/kernel_choice.h"
 #include "model/uvit/uvit.h"
 #include "tests/gpu/skip.h"

@@ -1,6 +1,6 @@
 // The fused optimiser on a GPU against the CPU's.
-#include <torch/torch.h>
 
+#include "base/torch.h"
 #include "model/kernels/cuda/optimizer_cuda_binding.h"
 #include "tests/gpu/skip.h"
 #include "tests/support/all_close.h"

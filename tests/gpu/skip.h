@@ -2,10 +2,9 @@
 // UVIC_REQUIRE_GPU is set in the environment.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdlib>
 
+#include "base/torch.h"
 #include "model/kernels/cuda/attention_cuda_binding.h"
 #include "tests/support/catch.h"
 #include "tests/support/skip.h"

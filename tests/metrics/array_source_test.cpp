@@ -1,10 +1,9 @@
 #include "metrics/array_source.h"
 
-#include <torch/torch.h>
-
 #include <map>
 #include <string>
 
+#include "base/torch.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/npy.h"
 #include "metrics/statistics.h"

@@ -1,10 +1,9 @@
 #include "metrics/collect.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <vector>
 
+#include "base/torch.h"
 #include "metrics/blocks.h"
 #include "tests/support/all_close.h"
 #include "tests/support/catch.h"

@@ -1,7 +1,6 @@
 #include "metrics/embedded_features.h"
 
-#include <torch/torch.h>
-
+#include "base/torch.h"
 #include "data/dataset.h"
 #include "data/formats/safetensors.h"
 #include "metrics/collect.h"

@@ -1,11 +1,10 @@
 #include "metrics/image_source.h"
 
-#include <torch/torch.h>
-
 #include <fmt/format.h>
 
 #include <fstream>
 
+#include "base/torch.h"
 #include "data/formats/image_file.h"
 #include "data/formats/json.h"
 #include "data/formats/npy.h"

@@ -1,12 +1,12 @@
 #include "metrics/inception_resize.h"
 
 #include <fmt/format.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <map>
 #include <string>
 
+#include "base/torch.h"
 #include "data/formats/npy.h"
 #include "metrics/embedded_features.h"
 #include "tests/metrics/inception_rule.h"

@@ -1,13 +1,13 @@
 // Inception weights and pictures by a rule that tests/golden/metrics/make_inception.py follows too.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
+
+#include "base/torch.h"
 
 namespace uvic::test {
 

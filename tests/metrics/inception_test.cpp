@@ -1,9 +1,8 @@
 #include "metrics/inception.h"
 
-#include <torch/torch.h>
-
 #include <chrono>
 
+#include "base/torch.h"
 #include "data/formats/npy.h"
 #include "data/formats/torch_pickle.h"
 #include "metrics/inception_resize.h"

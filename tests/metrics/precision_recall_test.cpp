@@ -1,7 +1,6 @@
 #include "metrics/precision_recall.h"
 
-#include <torch/torch.h>
-
+#include "base/torch.h"
 #include "tests/support/catch.h"
 
 using namespace uvic::metrics;

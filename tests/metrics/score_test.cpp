@@ -1,7 +1,6 @@
 #include "metrics/score.h"
 
-#include <torch/torch.h>
-
+#include "base/torch.h"
 #include "metrics/frechet.h"
 #include "tests/support/catch.h"
 

@@ -1,7 +1,6 @@
 #include "metrics/statistics.h"
 
-#include <torch/torch.h>
-
+#include "base/torch.h"
 #include "data/formats/npy.h"
 #include "tests/support/all_close.h"
 #include "tests/support/catch.h"

@@ -1,11 +1,11 @@
 #include "metrics/torchscript.h"
 
 #include <torch/script.h>
-#include <torch/torch.h>
 
 #include <fstream>
 #include <string>
 
+#include "base/torch.h"
 #include "tests/support/all_close.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"

@@ -2,12 +2,12 @@
 // index (tests/golden/model/make_uvit.py).
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include "base/torch.h"
 
 namespace uvic::test {
 

@@ -1,6 +1,9 @@
 #include "model/weights.h"
 #include "model/uvit/uvit.h"
 
+#include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
+
 #include <fmt/format.h>
 
 #include "tests/model/thrown.h"

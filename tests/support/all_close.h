@@ -2,11 +2,10 @@
 // much not.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <string>
 #include <utility>
 
+#include "base/torch.h"
 #include "tests/support/catch.h"
 
 namespace uvic::test {

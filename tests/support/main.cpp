@@ -1,9 +1,8 @@
 // The test runner: as the program does, it takes the cores that it may use, flushes denormals and
 // computes in float32 where it says so.
 #define CATCH_CONFIG_RUNNER
+#include "base/torch.h"
 #include "tests/support/catch.h"
-
-#include <torch/torch.h>
 
 int main(int argc, char** argv) {
   at::set_num_threads(2);

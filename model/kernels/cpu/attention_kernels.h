@@ -2,8 +2,7 @@
 // matrix in memory.
 #pragma once
 
-#include <torch/torch.h>
-
+#include "base/torch.h"
 #include "model/kernels/cpu/kernel_table.h"
 
 namespace uvic::model {

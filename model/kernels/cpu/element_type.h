@@ -1,8 +1,7 @@
 // From tensors to what kernels take.
 #pragma once
 
-#include <torch/torch.h>
-
+#include "base/torch.h"
 #include "model/kernels/cpu/kernel_table.h"
 
 namespace uvic::model {

@@ -1,10 +1,9 @@
 // A whole transformer block on the CPU as one operation, with a hand-written gradient.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 
+#include "base/torch.h"
 #include "model/kernels/block_parameters.h"
 
 namespace uvic::model {

@@ -3,11 +3,10 @@
 // the image only, so results do not depend on the number of threads.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <memory>
 #include <vector>
 
+#include "base/torch.h"
 #include "model/kernels/cpu/image_table.h"
 
 namespace uvic::model {

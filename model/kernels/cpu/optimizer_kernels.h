@@ -1,10 +1,10 @@
 // AdamW, the average of the weights and their bf16 copy in one pass over memory.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <vector>
+
+#include "base/torch.h"
 
 namespace uvic::model {
 

@@ -6,8 +6,7 @@
 // give the same bits with every number of threads. The result of a row depends on that row only.
 #pragma once
 
-#include <torch/torch.h>
-
+#include "base/torch.h"
 #include "model/kernels/cpu/row_kernels.h"
 
 namespace uvic::model {

@@ -6,8 +6,7 @@
 // rows only, so the result does not depend on the number of threads.
 #pragma once
 
-#include <torch/torch.h>
-
+#include "base/torch.h"
 namespace uvic::model {
 
 /// LayerNorm with weight and shift over the last dimension.

@@ -2,8 +2,7 @@
 // has CUDA and nvcc is available, otherwise with attention_no_cuda.cpp.
 #pragma once
 
-#include <torch/torch.h>
-
+#include "base/torch.h"
 #include "model/kernels/cpu/kernel_table.h"
 
 namespace uvic::model {

@@ -3,8 +3,7 @@
 // attention_no_cuda.cpp.
 #pragma once
 
-#include <torch/torch.h>
-
+#include "base/torch.h"
 #include "model/kernels/block_parameters.h"
 
 namespace uvic::model {

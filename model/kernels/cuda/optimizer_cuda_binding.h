@@ -2,11 +2,10 @@
 // see attention_cuda_binding.h.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <memory>
 #include <vector>
 
+#include "base/torch.h"
 #include "model/kernels/cpu/optimizer_kernels.h"
 
 namespace uvic::model {

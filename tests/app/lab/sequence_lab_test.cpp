@@ -2,6 +2,8 @@
 // ablations by range.
 #include <cmath>
 
+#include <torch/nn/functional/loss.h>
+
 #include "app/lab/ablation.h"
 #include "app/lab/attention_lab.h"
 #include "app/lab/gradients.h"

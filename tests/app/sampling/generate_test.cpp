@@ -1,8 +1,7 @@
 #include "app/sampling/generate.h"
 
-#include <torch/torch.h>
-
 #include "app/sampling/trajectory.h"
+#include "base/torch.h"
 #include "data/pixel_range.h"
 #include "diffusion/noise.h"
 #include "tests/support/catch.h"

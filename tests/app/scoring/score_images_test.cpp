@@ -1,7 +1,5 @@
 #include "app/scoring/score_images.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <filesystem>
 
@@ -9,6 +7,7 @@
 #include "app/commands/train.h"
 #include "app/commands/train_features.h"
 #include "app/runs/run_config.h"
+#include "base/torch.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/image_file.h"
 #include "data/formats/json.h"

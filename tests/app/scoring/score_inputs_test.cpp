@@ -1,9 +1,9 @@
 // Scores of every kind of input: image sizes, arrays of features, batches, unfinished folders.
-#include <torch/torch.h>
 
 #include <filesystem>
 
 #include "app/scoring/score_images.h"
+#include "base/torch.h"
 #include "data/formats/json.h"
 #include "data/formats/npy.h"
 #include "metrics/embedded_features.h"

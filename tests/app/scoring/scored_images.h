@@ -2,7 +2,6 @@
 #pragma once
 
 #include <fmt/format.h>
-#include <torch/torch.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "app/scoring/score_images.h"
+#include "base/torch.h"
 #include "data/formats/image_file.h"
 #include "data/formats/json.h"
 

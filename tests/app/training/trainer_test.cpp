@@ -1,4 +1,4 @@
-#include <torch/torch.h>
+#include <torch/optim/adamw.h>
 
 #include <cmath>
 #include <filesystem>
@@ -12,6 +12,7 @@
 #include "app/training/image_snapshots.h"
 #include "app/training/train_state.h"
 #include "app/training/trainer.h"
+#include "base/torch.h"
 #include "tests/support/all_close.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"

@@ -1,5 +1,7 @@
 #include "model/kernels/cpu/optimizer_kernels.h"
 
+#include <torch/optim/adamw.h>
+
 #include <ATen/Parallel.h>
 
 #include <cmath>

@@ -1,6 +1,7 @@
 #include "model/kernels/cpu/row_kernels.h"
 
 #include <ATen/Parallel.h>
+#include <torch/special.h>
 
 #include <cmath>
 

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <torch/optim/adamw.h>
+
 #include "model/kernel_choice.h"
 #include "model/rotary.h"
 #include "model/uvit/uvit.h"

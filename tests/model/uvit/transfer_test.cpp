@@ -1,5 +1,4 @@
-#include <torch/torch.h>
-
+#include "base/torch.h"
 #include "model/network.h"
 #include "model/weight_transfer.h"
 #include "model/weights.h"

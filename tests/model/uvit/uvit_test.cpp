@@ -1,5 +1,7 @@
 #include "model/uvit/uvit.h"
 
+#include <torch/optim/adamw.h>
+
 #include <set>
 
 #include "model/kernel_choice.h"
