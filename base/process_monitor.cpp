@@ -225,6 +225,14 @@ void ProcessMonitor::hear(Watched& from, const Message& message) {
     case kGoodbye:
       from.said_goodbye = true;
       return;
+    case kStop: {
+      int signal = 0;
+      std::from_chars(message.text.data(), message.text.data() + message.text.size(), signal);
+      if (signal <= 0 || signal >= NSIG || stop_requested() != 0) return;
+      request_stop(signal);
+      if (place_.rank == 0 && !verdict_) send_to_all(kStop, message.text);
+      return;
+    }
     default:
       return;
   }

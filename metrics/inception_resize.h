@@ -9,7 +9,7 @@ namespace uvic::metrics {
 
 constexpr int64_t kInceptionImageSize = 299;  // px
 
-/// A way to make the network's input from images.
+/// How the network's input is made from images.
 struct InceptionProtocol {
   const char* name;
   const char* help;

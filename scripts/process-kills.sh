@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Trains on 2, 3 and 4 processes, and at a random moment kills (SIGKILL), stops (SIGSTOP) or asks to end (SIGTERM) one rank at
-# random; at random the processes share the training state. Checks that all processes end within the timeout with a code other
-# than 0, that one line at most says why, that the state is no older than what was saved, and that the same command continues
-# from it.
+# random; at random the processes share the training state, and send gradients as bf16, in several buckets. Checks that all
+# processes end within the timeout with a code other than 0, that one line at most says why, that the state is no older than what
+# was saved, and that the same command continues from it.
 #   scripts/process-kills.sh [KILLS [PROGRAM [TIMEOUT_SEC]]]      default: 50 build/release/bin/uvic 20
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -15,7 +15,7 @@ export UVIC_ROOT=${UVIC_ROOT:-$PWD}
 
 train=(train --data procedural --batch_size 16 --dataset.image_size 8 --dataset.procedural_images 100 --model.img_size 8
        --model.patch_size 2 --model.embed_dim 16 --model.depth 2 --model.num_heads 2 --model.num_classes 10 --log_images 160
-       --checkpoint_images 160 --grid_images 480 --grid_count 4 --sample.steps 2 --precision fp32 --threads 1
+       --checkpoint_images 160 --grid_images 480 --grid_count 4 --sample.steps 2 --precision fp32 --threads 1 --bucket_mib 0.005
        --timeout_sec "$timeout")
 ranks_of() { cat "/proc/$1/task/$1/children" 2>/dev/null; }
 images_of() {  # of a state file: from its metadata
@@ -26,11 +26,11 @@ declare -A count=() longest=()
 wrong=0
 for ((number = 1; number <= kills; ++number)); do
   processes=$((2 + RANDOM % 3)) rank=$((RANDOM % processes))
-  signals=(KILL STOP TERM) shared=(true false)
+  signals=(KILL STOP TERM) shared=(true false) precisions=(fp32 bf16)
   signal=${signals[$((RANDOM % 3))]}
   run=$scratch/$number
   "$program" "${train[@]}" --total_images 100000000 --processes $processes --out "$run" \
-    --sharded_optimizer "${shared[$((RANDOM % 2))]}" >"$scratch/err" 2>&1 &
+    --sharded_optimizer "${shared[$((RANDOM % 2))]}" --wire_precision "${precisions[$((RANDOM % 2))]}" >"$scratch/err" 2>&1 &
   job=$!
   for ((i = 0; i < 600; ++i)); do [ -e "$run/state.safetensors" ] && break; sleep 0.1; done
   sleep "$((RANDOM % 3)).$((RANDOM % 10))"

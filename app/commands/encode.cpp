@@ -61,12 +61,6 @@ torch::ScalarType stored_dtype(const std::string& name) {
   return name == "float16" ? torch::kFloat16 : torch::kFloat32;
 }
 
-/// Of several processes one says it.
-void say_note(const std::string& note) {
-  if (const auto* group = base::process_group(); !group || group->is_first())
-    fmt::print(stderr, "note: {}\n", note);
-}
-
 class Encoder {
  public:
   Encoder(const EncodeOptions& options, torch::Device device)
@@ -274,13 +268,6 @@ void encode_pieces(const Encoder& encoder,
       if (base::stop_requested()) throw base::StopRequested();
     }
   }
-}
-
-/// Whether a signal has stopped any process; waits for all.
-bool any_stopped(base::ProcessGroup* group, bool stopped) {
-  if (!group) return stopped;
-  if (stopped) group->stop_all(base::stop_requested());  // the others end their batch
-  return group->any(stopped);
 }
 
 void say_what_is_left(const EncodeOptions& options,

@@ -83,8 +83,9 @@ struct EncodeOptions {
   void validate() const;
 };
 
-/// Encodes what is missing, in the processes of the job, each its own files. Returns false if a signal stopped it; the same call goes on from there,
-/// and the files are the same. Throws std::runtime_error naming an image that can't be decoded.
+/// Encodes what is missing, in the processes of the job, each its own files. Returns false if a
+/// signal stopped it; the same call goes on from there, and the files are the same. Throws
+/// std::runtime_error naming an image that can't be decoded.
 bool run_encode(const EncodeOptions& options);
 
 void add_encode_command(CLI::App& app);

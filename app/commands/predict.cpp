@@ -263,10 +263,12 @@ torch::Tensor read_tokens(const char* flag, const std::string& path) {
   return array.to(torch::kInt64).contiguous();
 }
 
-/// The text of --input as one sequence [1, length].
-torch::Tensor tokens_of_text(const PredictOptions& options, const model::NetworkInput& input) {
+/// The text of --input as one sequence [1, length], by the tokenizer of the network in `file`.
+torch::Tensor tokens_of_text(const PredictOptions& options,
+                             const model::NetworkInput& input,
+                             const WeightsFile& file) {
   const auto tokenizer = data::open_tokenizer(options.tokenizer);
-  require_tokenizer_of(input, *tokenizer, options.tokenizer, "");
+  require_tokenizer_of(input, *tokenizer, options.tokenizer, data_fingerprint_in(file.metadata));
   const auto tokens = data::encode_prompt(
       *tokenizer, formats::read_file(options.input, kLargestText), options.input);
   base::require(
@@ -276,6 +278,7 @@ torch::Tensor tokens_of_text(const PredictOptions& options, const model::Network
 
 PredictEvaluation evaluate_tokens(const PredictOptions& options,
                                   const model::SequenceNetworkPtr& network,
+                                  const WeightsFile& file,
                                   torch::Device device) {
   for (const auto& [flag, value] : {std::pair("timesteps", &options.timesteps),
                                     {"labels", &options.labels},
@@ -283,7 +286,7 @@ PredictEvaluation evaluate_tokens(const PredictOptions& options,
     base::require(value->empty(), "--{}: the network takes tokens only", flag);
   const auto vocabulary = network->input().vocabulary;
   const auto x = options.tokenizer.empty() ? read_tokens("input", options.input)
-                                           : tokens_of_text(options, network->input());
+                                           : tokens_of_text(options, network->input(), file);
   if (!options.tokens_output.empty()) formats::write_npy(options.tokens_output, x);
   const auto low = x.min().item<int64_t>(), high = x.max().item<int64_t>();
   base::require(low >= 0 && high < vocabulary,
@@ -363,7 +366,7 @@ PredictResult run_predict(const PredictOptions& options) {
   const torch::AutoGradMode with_gradients(!options.gradients.empty());
   const auto evaluation =
       network->input().takes_tokens()
-          ? evaluate_tokens(options, model::as_sequence_network(network), device)
+          ? evaluate_tokens(options, model::as_sequence_network(network), file, device)
           : evaluate_images(options, *network, device, dtype);
   result.output = evaluation.output.detach().cpu();
   if (const auto bad = result.output.isfinite().logical_not().sum().item<int64_t>())

@@ -183,13 +183,8 @@ std::optional<int64_t> generate_all(SampleLaunch& launch,
                                     base::ProcessGroup* group) {
   launch.run(batch_size);
   int64_t done = launch.done();
-  bool stopped = launch.was_stopped();
-  if (group) {
-    if (stopped) group->stop_all(base::stop_requested());  // the others end their batch
-    const auto all = group->gather(torch::tensor({done, int64_t{stopped}}));
-    done = all.sum(0)[0].item<int64_t>();
-    stopped = all.sum(0)[1].item<int64_t>() > 0;
-  }
+  const bool stopped = any_stopped(group, launch.was_stopped());
+  if (group) done = group->gather(torch::tensor({done})).sum().item<int64_t>();
   if (!group || group->is_first()) {
     folder.add_time(done, launch.elapsed());
     if (stopped) folder.finish(nlohmann::json::object());

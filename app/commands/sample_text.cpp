@@ -16,6 +16,7 @@
 #include "base/tensor_text.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/make_folder.h"
+#include "data/tokens/decode_after.h"
 #include "data/tokens/token_source.h"
 
 namespace uvic::app {
@@ -82,8 +83,10 @@ bool run_sample_text(const SampleOptions& options) {
     std::vector<std::string> texts(static_cast<size_t>(now));
     try {
       base::side_by_side(now, device.is_cpu() ? std::max<int64_t>(2, threads) : 1, [&](int64_t i) {
-        texts[static_cast<size_t>(i)] = tokenizer->decode(text_of_seed(
-            *network, prompt, options.text, seeds[static_cast<size_t>(i)], tokenizer->boundary()));
+        const auto seed = seeds[static_cast<size_t>(i)];
+        const auto tokens =
+            text_of_seed(*network, prompt, options.text, seed, tokenizer->boundary());
+        texts[static_cast<size_t>(i)] = data::decode_after(*tokenizer, prompt, tokens);
       });
     } catch (const base::StopRequested&) {
       return false;

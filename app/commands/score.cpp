@@ -40,12 +40,8 @@ std::unique_ptr<data::TokenSource> open_scored(const ScoreOptions& options,
     tokenizer = training.encoders.tokenizer;
   auto source = data::open_token_source(
       name, tokens, {split_of(options), input.length, input.vocabulary, tokenizer});
-  const auto trained_on = file.metadata.find("uvic.data_fingerprint");
-  require_tokenizer_of(input,
-                       *source->tokenizer(),
-                       tokenizer,
-                       trained_on == file.metadata.end() ? "" : trained_on->second);
-  check_token_source(input, *source, name, options.allow_longer);
+  check_token_source(
+      input, *source, {name, tokenizer, data_fingerprint_in(file.metadata)}, options.allow_longer);
   return source;
 }
 

@@ -157,7 +157,6 @@ void prepare(TrainLaunch& launch) {
   } else if (!launch.options.init.empty()) {
     launch.start = start_from(launch.options, launch.dataset.class_names(), launch.state);
     launch.identity.init = launch.start.metadata;
-    for (const auto& line : launch.start.lines) run.log(line);
   }
   auto& identity = launch.identity;
   if (identity.run_id.empty()) identity.run_id = random_id(16);
@@ -165,6 +164,24 @@ void prepare(TrainLaunch& launch) {
     identity.lineage.pop_back();  // which trained nothing
   identity.lineage.push_back({random_id(8), launch.state.images_seen});
   run.set_run_id(identity.run_id);
+}
+
+/// Not before run.json exists: a log without it would be taken for the file of another program.
+void log_begin(const TrainLaunch& launch) {
+  const auto& options = launch.options;
+  for (const auto& line : launch.start.lines) launch.run.log(line);
+  launch.run.log(fmt::format("{}: {}; {} threads, {}",
+                             launch.dataset.describe(),
+                             training_summary(options),
+                             at::get_num_threads(),
+                             base::resolve_precision(options.precision, launch.device)));
+  if (options.encoders.is_latent() && !launch.inputs.latent && options.grid_images > 0)
+    launch.run.log("no sample grids: the network works on latents; --autoencoder decodes them");
+  if (!launch.group)
+    for (const auto& note : one_process_notes(launch.flags)) launch.run.log("note: " + note);
+  if (!launch.images) return;
+  if (const auto note = size_note(*launch.images, options); !note.empty())
+    launch.run.log("note: " + note);
 }
 
 /// Trains, or makes what an earlier launch left out.
@@ -191,6 +208,7 @@ void train_on(TrainLaunch& launch) {
       run.log("note: " + note);
     works = works || missing_snapshots(options, state, run).any();
     if (works) record(launch);
+    log_begin(launch);
     if (works && options.tensorboard)
       run.log_to(
           std::make_shared<TensorboardLog>(run, options, state.images_seen, state.elapsed_sec));
@@ -255,20 +273,6 @@ void log_end(const TrainLaunch& launch) {
   if (launch.dataset.skipped() > 0)
     launch.run.log(
         fmt::format("{} files could not be decoded and were skipped", launch.dataset.skipped()));
-}
-
-void log_begin(const TrainLaunch& launch) {
-  const auto& options = launch.options;
-  launch.run.log(fmt::format("{}: {}; {} threads, {}",
-                             launch.dataset.describe(),
-                             training_summary(options),
-                             at::get_num_threads(),
-                             base::resolve_precision(options.precision, launch.device)));
-  if (options.encoders.is_latent() && !launch.inputs.latent && options.grid_images > 0)
-    launch.run.log("no sample grids: the network works on latents; --autoencoder decodes them");
-  if (!launch.images) return;
-  if (const auto note = size_note(*launch.images, options); !note.empty())
-    launch.run.log("note: " + note);
 }
 
 /// All that is wrong with the options, before any work.
@@ -356,7 +360,6 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
                      group};
   if (writes) prepare(launch);
   if (group) share_state(*group, state);
-  if (writes) log_begin(launch);
   train_on(launch);
   if (writes) log_end(launch);
   return {state.images_seen, state.images_seen >= options.total_images, state.elapsed_sec};

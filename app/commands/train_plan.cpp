@@ -149,6 +149,16 @@ ProcessShare agreed_share(base::ProcessGroup* group,
   return share;
 }
 
+std::vector<std::string> one_process_notes(const LaunchOptions& flags) {
+  std::vector<std::string> notes;
+  if (flags.wire_precision == "bf16")
+    notes.emplace_back("--wire_precision bf16 has no effect in one process: it sends no gradients");
+  if (flags.sharded_optimizer == "true")
+    notes.emplace_back(
+        "--sharded_optimizer true has no effect in one process: it keeps the whole state");
+  return notes;
+}
+
 std::vector<std::pair<std::string, std::string>> ways_of(const LaunchOptions& flags) {
   return {{"--bucket_mib", fmt::format("{}", flags.bucket_mib)},
           {"--wire_precision", flags.wire_precision},

@@ -38,6 +38,9 @@ ProcessShare agreed_share(base::ProcessGroup* group,
                           torch::Device device,
                           const LaunchOptions& flags);
 
+/// Of a launch in one process: a line for each option that asks for what only several do.
+std::vector<std::string> one_process_notes(const LaunchOptions& flags);
+
 /// What all processes must do alike beyond the run's config: options and their values.
 std::vector<std::pair<std::string, std::string>> ways_of(const LaunchOptions& flags);
 

@@ -48,7 +48,9 @@ void ImageFeed::illustrate(size_t pass, int64_t example, AttentionMap& map) cons
   map.words = examples_.words(batch_, example);
   if (!batch_.images.defined()) return;
   map.image = batch_.images[example];
-  map.noisy = as_image(noisy_.at(pass).x_t[example].cpu());
+  const auto& x_t = noisy_.at(pass).x_t;
+  if (batch_.x0.sizes() == batch_.images.sizes())
+    map.noisy = as_image(x_t[example].cpu());  // no latent
 }
 
 }  // namespace uvic::app

@@ -6,10 +6,10 @@
 #include <limits>
 #include <utility>
 
-#include "app/runs/sequence_tokenizer.h"
 #include "app/scoring/score_tokens.h"
 #include "base/check.h"
 #include "base/list_text.h"
+#include "data/tokens/decode_after.h"
 #include "data/tokens/token_loader.h"
 
 namespace uvic::app {
@@ -32,15 +32,6 @@ bool read_range(const std::string& item, PositionRange& range) {
   return range.begin < range.end;
 }
 
-/// One token as text. A file's tokenizer may leave out the space before the first token of a text: it
-/// is decoded after the one before.
-std::string text_of(const data::Tokenizer& tokenizer, int64_t before, int64_t token) {
-  if (before < 0 || tokenizer.fingerprint().empty()) return tokenizer.decode({token});
-  const auto one = tokenizer.decode({before}), both = tokenizer.decode({before, token});
-  return both.compare(0, one.size(), one) == 0 ? both.substr(one.size())
-                                               : tokenizer.decode({token});
-}
-
 }  // namespace
 
 std::unique_ptr<data::TokenSource> open_lab_sequences(const RunConfig& training,
@@ -59,8 +50,7 @@ std::unique_ptr<data::TokenSource> open_lab_sequences(const RunConfig& training,
       data::sequence_tasks().find(name) ? std::string() : training.encoders.tokenizer;
   auto source =
       data::open_token_source(name, tokens, {split, input.length, input.vocabulary, tokenizer});
-  require_tokenizer_of(input, *source->tokenizer(), tokenizer, trained_on);
-  check_token_source(input, *source, name, /*allow_longer=*/false);
+  check_token_source(input, *source, {name, tokenizer, trained_on}, /*allow_longer=*/false);
   return source;
 }
 
@@ -132,14 +122,14 @@ void SequenceFeed::illustrate(size_t /*pass*/, int64_t example, AttentionMap& ma
 std::vector<std::string> token_texts(const data::Tokenizer& tokenizer,
                                      const std::vector<int64_t>& tokens) {
   std::vector<std::string> texts;
-  int64_t before = -1;
-  for (const auto token : tokens) {
-    const auto last = std::exchange(before, token);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const auto token = tokens[i];
     if (token == tokenizer.boundary()) {
       texts.emplace_back("<end>");
       continue;
     }
-    const auto text = text_of(tokenizer, last, token);
+    const auto before = i > 0 ? std::vector<int64_t>{tokens[i - 1]} : std::vector<int64_t>();
+    const auto text = data::decode_after(tokenizer, before, {token});
     const auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
     if (data::first_invalid_utf8(bytes, static_cast<int64_t>(text.size())) < 0) {
       texts.push_back(text);

@@ -1,12 +1,42 @@
 #include "app/runs/processes.h"
 
+#include <fmt/format.h>
+
+#include <atomic>
+#include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include "base/check.h"
 #include "base/process.h"
 #include "base/process_launcher.h"
 
 namespace uvic::app {
+namespace {
+
+/// Passes a stop signal on to the other processes as long as it exists.
+class StopWatch {
+ public:
+  explicit StopWatch(base::ProcessGroup& group) : group_(group), thread_([this] { watch(); }) {}
+  ~StopWatch() {
+    ends_ = true;
+    thread_.join();
+  }
+  StopWatch(const StopWatch&) = delete;
+  StopWatch& operator=(const StopWatch&) = delete;
+
+ private:
+  void watch() {
+    for (; !ends_; std::this_thread::sleep_for(std::chrono::milliseconds(20)))
+      if (const int signal = base::stop_requested()) return group_.stop_all(signal);
+  }
+
+  base::ProcessGroup& group_;
+  std::atomic<bool> ends_{false};
+  std::thread thread_;
+};
+
+}  // namespace
 
 base::ProcessGroup* start_processes(const base::ProcessOptions& options, int64_t threads) {
   const auto say = [](const std::string& line) {
@@ -23,6 +53,17 @@ void require_cpu(const base::ProcessGroup* group, torch::Device device) {
                 "--device {}: in this version several processes work together only on CPUs; pass "
                 "--device cpu",
                 device.str());
+}
+
+bool any_stopped(base::ProcessGroup* group, bool stopped) {
+  if (!group) return stopped;
+  const StopWatch passes_on(*group);
+  return group->any(stopped || base::stop_requested() != 0);
+}
+
+void say_note(const std::string& note) {
+  if (const auto* group = base::process_group(); !group || group->is_first())
+    fmt::print(stderr, "note: {}\n", note);
 }
 
 }  // namespace uvic::app

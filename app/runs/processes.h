@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "base/process_group.h"
 #include "base/torch.h"
@@ -15,5 +16,12 @@ base::ProcessGroup* start_processes(const base::ProcessOptions& options, int64_t
 
 /// Throws std::invalid_argument for several processes on GPUs, which this version does not have.
 void require_cpu(const base::ProcessGroup* group, torch::Device device);
+
+/// Whether a signal has stopped this process, or any other of `group` (null: there is none) before
+/// all have come here. A signal that comes while this one waits asks the others to stop too.
+bool any_stopped(base::ProcessGroup* group, bool stopped);
+
+/// "note: NOTE" on stderr, of several processes by the first.
+void say_note(const std::string& note);
 
 }  // namespace uvic::app

@@ -43,11 +43,14 @@ void require_tokenizer_of(const model::NetworkInput& input,
                 trained);
 }
 
-std::string data_fingerprint_of(const std::filesystem::path& weights) {
-  if (weights.extension() != ".safetensors") return "";
-  const auto metadata = read_metadata(weights);
+std::string data_fingerprint_in(const std::map<std::string, std::string>& metadata) {
   const auto found = metadata.find("uvic.data_fingerprint");
   return found == metadata.end() ? "" : found->second;
+}
+
+std::string data_fingerprint_of(const std::filesystem::path& weights) {
+  if (weights.extension() != ".safetensors") return "";
+  return data_fingerprint_in(read_metadata(weights));
 }
 
 }  // namespace uvic::app

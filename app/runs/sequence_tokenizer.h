@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 
 #include "data/tokens/tokenizer.h"
@@ -18,7 +19,11 @@ void require_tokenizer_of(const model::NetworkInput& input,
                           const std::string& file,
                           const std::string& trained_on);
 
-/// The fingerprint of the data that a file of weights was trained on; empty where it does not say.
+/// The fingerprint of the data that weights with this metadata were trained on; empty where it does
+/// not say.
+std::string data_fingerprint_in(const std::map<std::string, std::string>& metadata);
+
+/// The same of a file of weights.
 std::string data_fingerprint_of(const std::filesystem::path& weights);
 
 }  // namespace uvic::app

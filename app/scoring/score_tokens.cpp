@@ -171,20 +171,20 @@ TokenScore score_tokens(model::SequenceNetwork& network,
 
 void check_token_source(const model::NetworkInput& input,
                         const data::TokenSource& source,
-                        const std::string& name,
+                        const TokenSourceOrigin& origin,
                         bool allow_longer) {
   const auto tokenizer = source.tokenizer();
-  require_tokenizer_of(input, *tokenizer, name, "");
+  require_tokenizer_of(input, *tokenizer, origin.tokenizer, origin.trained_on);
   base::require(source.vocabulary() == input.vocabulary || !tokenizer->fingerprint().empty(),
                 "{}: {} tokens in its vocabulary, the network has {}; give the data of its own "
                 "tokenizer (or, to train, that model.decoder_lm.vocab_size)",
-                name,
+                origin.data,
                 source.vocabulary(),
                 input.vocabulary);
   base::require(allow_longer || source.length() <= input.length,
                 "{}: sequences of {} tokens, the network was trained on up to {} "
                 "(max_position_embeddings); give a shorter --length, or --allow_longer",
-                name,
+                origin.data,
                 source.length(),
                 input.length);
 }

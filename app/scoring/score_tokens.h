@@ -49,11 +49,19 @@ TokenScore score_tokens(model::SequenceNetwork& network,
                         int64_t batch,
                         const std::function<void(int64_t)>& progress = nullptr);
 
-/// Throws std::invalid_argument where the network can't take the sequences: another vocabulary, or
-/// (unless `allow_longer`) longer than in its training.
+/// Where a source of sequences is from.
+struct TokenSourceOrigin {
+  std::string data;             ///< its name, or its file
+  std::string tokenizer;        ///< the file of its tokenizer; empty: a built-in one
+  std::string trained_on = {};  ///< the fingerprint of the network's training data, where known
+};
+
+/// Throws std::invalid_argument where the network can't take the sequences: another tokenizer
+/// (require_tokenizer_of()), another vocabulary, or (unless `allow_longer`) longer than in its
+/// training.
 void check_token_source(const model::NetworkInput& input,
                         const data::TokenSource& source,
-                        const std::string& name,
+                        const TokenSourceOrigin& origin,
                         bool allow_longer);
 
 }  // namespace uvic::app

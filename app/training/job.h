@@ -13,8 +13,9 @@
 namespace uvic::app {
 
 /// Throws std::runtime_error where a rank has other options, other training data, another resolved
-/// precision or other kernels than rank 0, or another value of `ways`, by their names. Options may differ that say where files are and how this
-/// process works: data, out, threads, workers and the paths of encoders and references.
+/// precision or other kernels than rank 0, or another value of `ways`, by their names. Options may
+/// differ that say where files are and how this process works: data, out, threads, workers and the
+/// paths of encoders and references.
 void require_same_job(base::ProcessGroup& group,
                       const RunConfig& config,
                       const data::Examples& examples,

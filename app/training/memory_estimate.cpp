@@ -5,17 +5,48 @@
 
 #include <algorithm>
 #include <fstream>
+#include <vector>
 
 #include "app/training/optimizer.h"
+#include "app/training/state_shares.h"
 #include "base/check.h"
 #include "base/precision.h"
 #include "base/tensor_text.h"
 #include "model/network.h"
+#include "model/parameter_sizes.h"
 
 namespace uvic::app {
 namespace {
 
 constexpr double kFloat = 4;
+
+/// Bytes of a shared state: the most that one process keeps. Parameters are shared whole, so that is
+/// more than a part in N where one of them is large.
+struct LargestPart {
+  double optimizer = 0, average = 0;
+};
+
+LargestPart largest_part(const RunConfig& config, int64_t processes) {
+  const auto parameters = model::parameter_sizes(config.model);
+  std::vector<int64_t> elements;
+  for (const auto& one : parameters) elements.push_back(one.elements);
+  const auto owners = owners_of(elements, processes);
+  const auto& kind = optimizer_kinds().at(config.optimizer.kind);
+  std::vector<LargestPart> parts(static_cast<size_t>(processes));
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    auto& part = parts[static_cast<size_t>(owners[i])];
+    const auto count = static_cast<double>(elements[i]);
+    part.optimizer +=
+        count * (parameters[i].is_hidden ? kind.bytes_per_hidden : kind.bytes_per_other);
+    part.average += kFloat * count;
+  }
+  LargestPart most;
+  for (const auto& part : parts) {
+    most.optimizer = std::max(most.optimizer, part.optimizer);
+    most.average = std::max(most.average, part.average);
+  }
+  return most;
+}
 
 }  // namespace
 
@@ -33,7 +64,6 @@ MemoryEstimate estimate_memory(const RunConfig& config,
                                torch::Device device,
                                int64_t shards,
                                const ProcessShare& share) {
-  const auto processes = static_cast<double>(share.processes);
   const bool bf16 = base::resolve_precision(config.precision, device) == "bf16";
   const auto parameters = static_cast<double>(model::parameter_count(config.model));
   MemoryEstimate m;
@@ -47,8 +77,9 @@ MemoryEstimate estimate_memory(const RunConfig& config,
     if (shards == 1) m.gradients = 0;  // each moves to its bucket
   }
   if (share.is_state_shared) {
-    m.optimizer /= processes;
-    m.average /= processes;
+    const auto most = largest_part(config, share.processes);
+    m.optimizer = most.optimizer;
+    m.average = most.average;
     if (config.grid_images > 0 || config.score_images > 0)
       m.others_average = kFloat * parameters - m.average;
   }

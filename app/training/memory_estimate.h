@@ -23,9 +23,11 @@ struct ProcessShare {
 /// state does. Not counted: the program itself, images held by the data set, and what allocators
 /// keep in reserve.
 struct MemoryEstimate {
-  double parameters = 0, optimizer = 0,
-         average =
-             0;  ///< float32: 1, 2 (AdamW) and 1 numbers a parameter; of a shared state a part
+  double
+      parameters = 0,
+      optimizer = 0,
+      average =
+          0;  ///< float32: 1, 2 (AdamW) and 1 numbers a parameter; of a shared state the largest part
   double others_average =
       0;                 ///< of a shared state: the rest of the average, while samples are made
   double gradients = 0;  ///< float32, one for each shard; none yet when the backward pass begins
@@ -41,7 +43,7 @@ struct MemoryEstimate {
 /// Images of a step that the first of so many processes has in memory at once.
 int64_t images_at_once(const RunConfig& config, int64_t processes);
 
-/// `shards` as choose_shards() says. Of several processes, each of which holds what is said. Tested
+/// `shards` as choose_shards() says. Of several processes, what the fullest holds. Tested
 /// within 12 % of what a step on the CPU really takes (memory_test.cpp).
 MemoryEstimate estimate_memory(const RunConfig& config,
                                torch::Device device,

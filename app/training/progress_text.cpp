@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <stdexcept>
 
 #include "base/text_format.h"
@@ -60,10 +61,10 @@ std::string processes_text(const GradientExchange& exchange, const StateShares* 
                           exchange.buckets() == 1 ? "" : "s");
   if (shares)
     text += fmt::format(
-        " and sends {:.2f} MiB of weights; each process keeps 1/{} of the optimizer's state and of "
-        "the average",
+        " and sends {:.2f} MiB of weights; each process keeps the optimizer's state and the "
+        "average of at most {:.1f} % of the parameters",
         mib(shares->bytes()),
-        exchange.processes());
+        std::ceil(1000 * shares->largest_part()) / 10);
   return text;
 }
 

@@ -76,6 +76,18 @@ std::vector<bool> StateShares::own() const {
   return own;
 }
 
+double StateShares::largest_part() const {
+  std::vector<int64_t> kept(static_cast<size_t>(group_.size()));
+  int64_t all = 0;
+  for (size_t i = 0; i < owners_.size(); ++i) {
+    const auto elements = parameters_[i].numel();
+    kept[static_cast<size_t>(owners_[i])] += elements;
+    all += elements;
+  }
+  return static_cast<double>(*std::max_element(kept.begin(), kept.end())) /
+         static_cast<double>(std::max<int64_t>(1, all));
+}
+
 void StateShares::share_parameters() const {
   std::vector<std::shared_ptr<base::PendingExchange>> pending;
   for (const auto& chunk : chunks_)

@@ -39,6 +39,9 @@ class StateShares {
   /// Bytes of parameters that share_parameters() sends and receives, this process's among them.
   int64_t bytes() const { return static_cast<int64_t>(weights_.nbytes()); }
 
+  /// The share of all parameters' numbers that the process with the most keeps: 1/N at least.
+  double largest_part() const;
+
   /// The tensor of a parameter that its owner has: `own` there, a new one elsewhere. All processes
   /// make the same calls in the same order. Throws base::ProcessLost.
   torch::Tensor whole(const torch::Tensor& own, size_t parameter) const;

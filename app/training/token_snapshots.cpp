@@ -9,6 +9,7 @@
 #include "app/training/run_metadata.h"
 #include "base/process.h"
 #include "data/formats/atomic_file.h"
+#include "data/tokens/decode_after.h"
 #include "data/tokens/token_loader.h"
 
 namespace uvic::app {
@@ -30,7 +31,8 @@ TokenSnapshots::TokenSnapshots(const RunConfig& config,
        input.length,
        input.vocabulary,
        config.encoders.tokenizer});
-  check_token_source(input, *held_out_, reference, /*allow_longer=*/false);
+  check_token_source(
+      input, *held_out_, {reference, config.encoders.tokenizer}, /*allow_longer=*/false);
 }
 
 void TokenSnapshots::sample_grid() const {
@@ -55,8 +57,8 @@ void TokenSnapshots::sample_grid() const {
     const auto continued = generate_tokens(*network, prompt, settings, 0, tokenizer->boundary());
     text += fmt::format("prompt: {}\nnetwork: {}\ndata: {}\n\n",
                         tokenizer->decode(prompt),
-                        tokenizer->decode(continued),
-                        tokenizer->decode(tokens_of(half, held_out_->length())));
+                        data::decode_after(*tokenizer, prompt, continued),
+                        data::decode_after(*tokenizer, prompt, tokens_of(half, row.numel())));
   }
   const auto file = run_.grid(state_.images_seen).replace_extension(".txt");
   formats::write_file_atomically(file, text);

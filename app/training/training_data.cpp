@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <utility>
 
+#include "app/runs/processes.h"
 #include "app/scoring/score_tokens.h"
 #include "base/check.h"
 #include "base/precision.h"
+#include "base/process_group.h"
 #include "data/captioned_set.h"
 #include "data/latent_store.h"
 #include "data/tokenized_captions.h"
@@ -34,13 +35,13 @@ void check_labels(const RunConfig& options, const data::Dataset& dataset) {
                   real,
                   options.label_dropout > 0 ? " besides the null class of label_dropout" : ""));
   if (classes < real)
-    fmt::print(stderr,
-               "note: {} has {} classes, model.num_classes {} has room for {}; the rest is never "
-               "trained nor sampled\n",
-               options.data,
-               classes,
-               options.model.input().num_classes,
-               real);
+    say_note(
+        fmt::format("{} has {} classes, model.num_classes {} has room for {}; the rest is never "
+                    "trained nor sampled",
+                    options.data,
+                    classes,
+                    options.model.input().num_classes,
+                    real));
 }
 
 /// Whether examples have the shapes that the network takes.
@@ -100,15 +101,15 @@ void note_other_autoencoder(const RunConfig& options,
                             const data::Dataset& dataset,
                             const LatentSpace& latent) {
   const auto* store = dynamic_cast<const data::LatentStore*>(&dataset);
-  if (!store || !store->info().made_from.is_object()) return;
+  const auto* group = base::process_group();
+  if ((group && !group->is_first()) || !store || !store->info().made_from.is_object()) return;
   const auto key = nlohmann::json::json_pointer("/autoencoder/autoencoder_sha256");
   const auto encoded = store->info().made_from.value(key, nlohmann::json());
   if (!encoded.is_string() || encoded == latent.record()["autoencoder_sha256"]) return;
-  fmt::print(
-      stderr,
-      "note: {} was encoded by another file than --autoencoder {}, which decodes the grids\n",
-      options.data,
-      options.encoders.autoencoder);
+  say_note(
+      fmt::format("{} was encoded by another file than --autoencoder {}, which decodes the grids",
+                  options.data,
+                  options.encoders.autoencoder));
 }
 
 bool has_captions(const data::Dataset& dataset) {
@@ -158,7 +159,8 @@ std::unique_ptr<data::TokenSource> open_training_sequences(const RunConfig& conf
       config.data,
       config.tokens,
       {data::TokenSplit::kTrain, input.length, input.vocabulary, config.encoders.tokenizer});
-  check_token_source(input, *source, config.data, /*allow_longer=*/false);
+  check_token_source(
+      input, *source, {config.data, config.encoders.tokenizer}, /*allow_longer=*/false);
   return source;
 }
 

@@ -109,7 +109,7 @@ void BpeModel::read_merges(const json& model, const std::string& source) {
     size_t at = 0;
     const char32_t first = next_character(right, at);
     joined_.insert(pair_key(last_character(left), first));
-    // A byte's token begins with "<" and stands for another character.
+    // A byte's token begins with "<" and represents another character.
     if (bytes.count(a) > 0 || bytes.count(b) > 0) may_cut_ = false;
   }
 }

@@ -9,7 +9,7 @@
 
 namespace uvic::data {
 
-/// Opens Hugging Face's tokenizer.json or SentencePiece's tokenizer.model, told apart by their
+/// Opens Hugging Face's tokenizer.json or SentencePiece's tokenizer.model, distinguished by their
 /// content, or a folder with one of them (tokenizer.json first). Throws std::runtime_error that
 /// names the file and what is not understood.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& path);

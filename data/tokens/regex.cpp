@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <pcre2.h>
 
+#include <algorithm>
 #include <array>
 #include <stdexcept>
 #include <utility>
@@ -23,8 +24,27 @@ constexpr const char* kSpaces =
       "{}: the pattern {} is not understood: {} means something else here", source, pattern, part));
 }
 
+/// A count such as {2,3} or {,3} at `at`, with a sign after it, where the two syntaxes differ:
+/// {2,3}+ is possessive in PCRE2 alone, {2}? is optional in Oniguruma alone, {,3} a count in
+/// Oniguruma alone. Else "".
+std::string differing_count(const std::string& pattern, size_t at) {
+  const auto end = pattern.find('}', at);
+  if (pattern[at] != '{' || end == std::string::npos) return "";
+  const auto numbers = pattern.substr(at + 1, end - at - 1);
+  const auto comma = numbers.find(',');
+  const auto other_than_digit = numbers.find_first_not_of("0123456789");
+  const bool is_count = other_than_digit == comma && numbers.size() > (comma == 0 ? 1 : 0) &&
+                        (comma == std::string::npos ||
+                         numbers.find_first_not_of("0123456789", comma + 1) == std::string::npos);
+  if (!is_count) return "";
+  const char sign = end + 1 < pattern.size() ? pattern[end + 1] : '\0';
+  if (sign == '+' || (sign == '?' && comma == std::string::npos))
+    return fmt::format("{{{}}}{}", numbers, sign);
+  return comma == 0 ? fmt::format("{{{}}}", numbers) : "";
+}
+
 /// The pattern with \s spelled out. "\S" inside a class stays PCRE2's. Refuses what the two
-/// syntaxes read differently: words, \h, intersections of classes, flags but (?i).
+/// syntaxes read differently: words, \h, intersections of classes, flags but (?i), some counts.
 std::string with_spaces(const std::string& pattern, const std::string& source) {
   std::string result;
   bool in_class = false;
@@ -40,10 +60,19 @@ std::string with_spaces(const std::string& pattern, const std::string& source) {
         result += fmt::format("[^{}]", kSpaces);
       else
         (result += c) += next;
+      // The braces of \p{Lu} and \x{20} hold no count.
+      if (std::string_view("pPx").find(next) != std::string_view::npos && i + 1 < pattern.size() &&
+          pattern[i + 1] == '{') {
+        const auto end = std::min(pattern.find('}', i), pattern.size() - 1);
+        result += pattern.substr(i + 1, end - i);
+        i = end;
+      }
       continue;
     }
     if (in_class && (c == '[' || pattern.compare(i, 2, "&&") == 0))
       refuse(pattern, "a class inside a class", source);
+    if (const auto count = in_class ? "" : differing_count(pattern, i); !count.empty())
+      refuse(pattern, count, source);
     if (!in_class && pattern.compare(i, 2, "(?") == 0) {
       const auto flags_end = pattern.find_first_of(":)", i);
       const auto flags = pattern.substr(i + 2, flags_end - i - 2);

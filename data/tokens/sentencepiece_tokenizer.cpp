@@ -31,7 +31,7 @@ struct BpeSymbol {
   std::string_view piece;
 };
 
-/// PieceList by the bytes that they begin with, one byte an edge.
+/// Pieces by the bytes that they begin with, one byte an edge.
 class PieceTrie {
  public:
   void add(const std::string& text, int32_t id) {

@@ -91,8 +91,8 @@ torch::Tensor measure_heads(const BlockView& view,
                             const torch::Tensor& weights,
                             const TokenLayout& layout);
 
-/// For each block. With X [L, dim] the tokens after the block (of queries_of(): those of the queries), s_1 >= s_2 >= ... its singular values,
-/// u_i = X_i / |X_i|:
+/// For each block. With X [L, dim] the tokens after the block (of queries_of(): those of the
+/// queries), s_1 >= s_2 >= ... its singular values, u_i = X_i / |X_i|:
 ///
 ///   token_cosine      mean over i != j of u_i . u_j
 ///   effective_rank    exp(entropy of s / sum s)

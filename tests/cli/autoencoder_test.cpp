@@ -270,6 +270,12 @@ TEST_CASE("a network trains on latents of the embedded autoencoder and samples t
   check_done("sample --run " + at("run") + " --seeds 0-1 --out " + at("samples"));
   CHECK(formats::read_image(scratch / "samples" / "000000.png").width == 64);
 
+  // Attention over the image that was encoded; noise has no image.
+  check_done("attention --run " + at("run") + " --data procedural:1 --out " + at("lab") +
+             " --images 2 --maps 1 --timesteps 0.5 --gradient_images 0");
+  const auto page = formats::read_file(scratch / "lab" / "attention.html");
+  CHECK_THAT(page, Contains("\"image\":\"data:image/png") && Contains("\"noisy\":null"));
+
   // Another scale is another autoencoder's.
   const auto refused = run_uvic({"sample",
                                  "--run",

@@ -1,8 +1,11 @@
 // How runs begin, continue, go back and start from each other, as a user does it.
 #include <unistd.h>
 
+#include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
@@ -234,6 +237,25 @@ TEST_CASE("a launch that was killed before it had a record is made again by the 
   fs::create_directories(scratch / "other");
   std::ofstream(scratch / "other" / "log.txt") << "a line\n";
   check_refused(run_uvic(tiny_training(scratch / "other", 16)), 2, "holds other files (log.txt)");
+}
+
+TEST_CASE("a launch that is killed at its first line of log is made again by the same command",
+          "[launch]") {
+  const Scratch scratch;
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    const auto run = scratch / std::to_string(attempt);
+    Running launch(tiny_training(run, 1 << 20));
+    const auto log = run / "log.txt";
+    std::error_code error;
+    while (!fs::exists(log, error) || fs::file_size(log, error) == 0)
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    launch.signal(SIGKILL);
+    REQUIRE(launch.wait() == 128 + SIGKILL);
+    CHECK(fs::exists(run / "run.json"));
+    const auto outcome = run_uvic(tiny_training(run, 16));
+    CAPTURE(outcome.err);
+    CHECK(outcome.exit_code == 0);
+  }
 }
 
 TEST_CASE("a folder of other files is no place for a run", "[launch]") {

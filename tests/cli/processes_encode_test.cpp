@@ -1,4 +1,6 @@
 // uvic encode on several processes.
+#include <algorithm>
+#include <chrono>
 #include <map>
 #include <string>
 
@@ -78,4 +80,22 @@ TEST_CASE("a store of fewer files than processes says who is idle", "[latents][p
   CHECK(outcome.exit_code == 0);
   CHECK_THAT(outcome.err, Contains("1 of 3 processes have nothing to do"));
   CHECK(fs::exists(scratch / "two" / "index.json"));
+}
+
+TEST_CASE("a signal to a process that has nothing left to encode stops all",
+          "[latents][processes]") {
+  if (!base::has_collectives()) UVIC_SKIP("this build has no c10d");
+  const Scratch scratch;
+  const auto out = scratch / "one";
+  auto words = encoding(out, Words{"--batch_size", "1"} + several(2));
+  std::replace(words.begin(), words.end(), std::string("24"), std::string("4000"));  // minutes
+  Running program(words);
+  wait_until([&] { return fs::exists(out / "plan.json"); });
+  const auto ranks = children_of(program.pid());
+  REQUIRE(ranks.size() == 2);
+  kill(ranks[1], SIGTERM);
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK(program.wait() == 143);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(30));
+  CHECK_FALSE(fs::exists(out / "index.json"));
 }

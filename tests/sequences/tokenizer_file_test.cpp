@@ -96,12 +96,21 @@ TEST_CASE("sequences: a tokenizer that has changed since the training is refused
   CHECK_THROWS_WITH(run_score(run.score), Contains("tokenizer.json: not the tokenizer that"));
   CHECK_THROWS_WITH(run_sample_text(run.sample),
                     Contains("tokenizer.json: not the tokenizer that"));
+  PredictOptions predict;
+  predict.weights = run.config.out;
+  predict.tokenizer = run.config.encoders.tokenizer;
+  formats::write_file_atomically(run.scratch / "prompt.txt", "the License");
+  predict.input = (run.scratch / "prompt.txt").string();
+  predict.output = (run.scratch / "logits.npy").string();
+  CHECK_THROWS_WITH(run_predict(predict), Contains("tokenizer.json: not the tokenizer that"));
   run.config.total_images = 128;
   CHECK_THROWS_WITH(run_train(run.config), Contains("trained on other"));
   // The right file, at another place.
-  run.sample.encoders.tokenizer = run.score.tokenizer = (kTokenizers / "llama2.json").string();
+  run.sample.encoders.tokenizer = run.score.tokenizer = predict.tokenizer =
+      (kTokenizers / "llama2.json").string();
   CHECK(run_score(run.score).all.loss.mean == loss);
   CHECK(run_sample_text(run.sample));
+  CHECK(run_predict(predict).output.size(2) == 702);
 }
 
 TEST_CASE("sequences: a tokenizer that does not suit the network or the data is refused",
@@ -109,7 +118,7 @@ TEST_CASE("sequences: a tokenizer that does not suit the network or the data is 
   TextRun run;
   run.config.model.decoder_lm.vocab_size = 257;
   CHECK_THROWS_WITH(run_train(run.config),
-                    Contains("a tokenizer of 700 tokens, the network has 257") &&
+                    Contains("tokenizer.json: a tokenizer of 700 tokens, the network has 257") &&
                         Contains("--model.decoder_lm.vocab_size 700"));
   run.config.model.decoder_lm.vocab_size = 2000;
   CHECK_THROWS_WITH(run_train(run.config),

@@ -238,9 +238,8 @@ TEST_CASE("safetensors: sizes whose product is beyond 64 bits are refused", "[sa
         std::runtime_error);
 }
 
-TEST_CASE(
-    "safetensors: five gigabytes open in under 10 MB, and touching one tensor loads it alone",
-    "[safetensors]") {
+TEST_CASE("safetensors: five gigabytes open in under 10 MB, and touching one tensor loads it alone",
+          "[safetensors]") {
   const uvic::test::Scratch scratch;
   const auto path = scratch / "big.safetensors";
   constexpr int64_t kTensors = 5, kElements = int64_t{1} << 28;  // 1 GiB of F32 each

@@ -7,6 +7,7 @@
 
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
+#include "data/tokens/decode_after.h"
 #include "data/tokens/open_tokenizer.h"
 #include "data/tokens/regex.h"
 #include "data/tokens/token_loader.h"
@@ -168,6 +169,51 @@ TEST_CASE("tokenizer files: decoded bytes that are no UTF-8 become U+FFFD", "[to
   CHECK(llama2->decode({ids[1], ids[2]}) == replacement + replacement);
 }
 
+TEST_CASE("tokenizer files: a continuation keeps its first space", "[tokenizers]") {
+  for (const auto* name : {"llama2.json", "spm.model", "gpt2.json"}) {
+    INFO(name);
+    const auto tokenizer = open_tokenizer(kFiles / name);
+    const auto tokens = tokenizer->encode("work and the", "x");
+    const auto before = tokenizer->encode("work and", "x");
+    const std::vector<int64_t> rest(tokens.begin() + static_cast<ptrdiff_t>(before.size()),
+                                    tokens.end());
+    REQUIRE(std::equal(before.begin(), before.end(), tokens.begin()));
+    CHECK(decode_after(*tokenizer, before, rest) == " the");
+    CHECK(decode_after(*tokenizer, encode_prompt(*tokenizer, "work and", "x"), rest) == " the");
+    CHECK(decode_after(*tokenizer, before, {}).empty());
+    CHECK(decode_after(*tokenizer, {}, tokens) == tokenizer->decode(tokens));
+  }
+  // Those built in have no space to lose, and words none to gain.
+  CHECK(decode_after(*make_word_tokenizer(number_names(3)), {0, 1}, {2, 0}) == "2 0");
+  CHECK(decode_after(*make_byte_tokenizer(), {256, 'a'}, {' ', 'b'}) == " b");
+}
+
+TEST_CASE("tokenizer files: a continuation begins inside a character", "[tokenizers]") {
+  const std::string replacement = "\xef\xbf\xbd", middle = "\xe4\xb8\xad";
+  for (const auto* name : {"llama2.json", "spm.model", "gpt2.json"}) {
+    INFO(name);
+    const auto tokenizer = open_tokenizer(kFiles / name);
+    const auto tokens = tokenizer->encode("the" + middle + " the", "x");
+    const auto begin =
+        tokens.begin() + static_cast<ptrdiff_t>(tokenizer->encode("the", "x").size());
+    REQUIRE(tokenizer->decode({tokens.begin(), begin}) == "the");
+    REQUIRE(tokenizer->decode({begin, begin + 3}) == middle);  // a token a byte
+    // Completed, the character is the continuation's; the text before is not repeated.
+    for (ptrdiff_t split = 0; split < 3; ++split)
+      CHECK(decode_after(*tokenizer,
+                         {tokens.begin(), begin + split},
+                         {begin + split, tokens.end()}) == middle + " the");
+    CHECK(decode_after(*tokenizer, {tokens.begin(), begin + 3}, {begin + 3, tokens.end()}) ==
+          " the");
+    // Cut off, it adds no text before the seam.
+    const auto cut = decode_after(*tokenizer, {tokens.begin(), begin + 3}, {*begin});
+    CHECK(cut == replacement);
+    // Never completed, what is before the seam stays.
+    const std::vector<int64_t> rest(begin + 3, tokens.end());
+    CHECK(decode_after(*tokenizer, {tokens.begin(), begin + 1}, rest) == " the");
+  }
+}
+
 TEST_CASE("tokenizer files: what is not understood is refused by its name", "[tokenizers]") {
   const Scratch scratch;
   const auto refused = [&](const json& parts, const std::string& words) {
@@ -186,7 +232,15 @@ TEST_CASE("tokenizer files: what is not understood is refused by its name", "[to
   refused({{"pre_tokenizer",
             {{"type", "Split"}, {"pattern", {{"String", "a"}}}, {"behavior", "Mixed"}}}},
           "the behavior Mixed");
-  for (const auto* pattern : {"\\w+", "[a-z&&[^b]]", "(?m)^a", "\\bx"})
+  for (const auto* pattern : {"\\w+",
+                              "[a-z&&[^b]]",
+                              "(?m)^a",
+                              "\\bx",
+                              "a{1,3}+",
+                              "\\p{N}{2}+",
+                              "a{2,}+",
+                              "[}]{3}?",
+                              "a{,2}"})
     refused(
         {{"normalizer", {{"type", "Replace"}, {"pattern", {{"Regex", pattern}}}, {"content", ""}}}},
         "means something else here");
@@ -274,6 +328,13 @@ TEST_CASE("regular expressions: white space is Unicode's, and empty matches move
   CHECK(found("\\s+", "a \xe2\x80\x83\xe1\xa0\x8e\xc2\x85") == "1-5 8-10 ");  // not U+180E
   CHECK(found("[^\\s]+", "a \xe1\xa0\x8e") == "0-1 2-5 ");
   CHECK(found("\\S", "\xc3\xa9 ") == "0-2 ");
+  // Counts that both syntaxes read alike, and braces that are none.
+  CHECK(found("\\p{Lu}+", "aBCd") == "1-3 ");
+  CHECK(found("\\x{20}+", "a  b") == "1-3 ");
+  CHECK(found("a{1,2}?", "aaa") == "0-1 1-2 2-3 ");
+  CHECK(found("a{2}", "aaaa") == "0-2 2-4 ");
+  CHECK(found("[a{2}+]{2}", "{}a+2") == "0-2 2-4 ");
+  CHECK(found("\\{2}+", "{2}}") == "0-4 ");
   CHECK(found("x*", "\xc3\xa9x") == "0-0 2-3 ");
   CHECK(found("(?=\\p{Lu})", "aBC") == "1-1 2-2 ");
   const std::string blanks(200000, ' ');
