@@ -179,9 +179,8 @@ void log_begin(const TrainLaunch& launch) {
     launch.run.log("no sample grids: the network works on latents; --autoencoder decodes them");
   if (!launch.group)
     for (const auto& note : one_process_notes(launch.flags)) launch.run.log("note: " + note);
-  if (!launch.images) return;
-  if (const auto note = size_note(*launch.images, options); !note.empty())
-    launch.run.log("note: " + note);
+  const auto note = launch.images ? size_note(*launch.images, options) : std::string();
+  if (!note.empty()) launch.run.log("note: " + note);
 }
 
 /// Trains, or makes what an earlier launch left out.
@@ -208,11 +207,11 @@ void train_on(TrainLaunch& launch) {
       run.log("note: " + note);
     works = works || missing_snapshots(options, state, run).any();
     if (works) record(launch);
+    if (goes_on) formats::write_file_atomically(run.config(), to_toml(options));
     log_begin(launch);
     if (works && options.tensorboard)
       run.log_to(
           std::make_shared<TensorboardLog>(run, options, state.images_seen, state.elapsed_sec));
-    if (goes_on) formats::write_file_atomically(run.config(), to_toml(options));
   }
   if (group) works = group->broadcast(works ? "works" : "") == "works";
   if (!works) return;
@@ -368,7 +367,8 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
 RunConfig options_of_launch(const RunConfig& given, const CLI::App& command, bool config_is_named) {
   if (given.out.empty() || config_is_named) return given;
   const RunDir run(given.out);
-  if (!run.is_run()) return given;
+  const bool is_new = run.states().empty() && !std::filesystem::exists(run.config());
+  if (!run.is_run() || (is_new && !given.data.empty())) return given;  // killed at its start
   auto options = read_run_config(run);
   apply_given(command, options);
   options.out = given.out;
