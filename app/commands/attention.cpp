@@ -166,11 +166,18 @@ void add_ablations_of(const AttentionOptions& options,
       });
 }
 
-/// The most examples that any part of the analysis takes.
-int64_t examples_needed(const AttentionOptions& options) {
-  return std::max({options.images,
-                   options.gradient_images,
-                   options.ablate == "none" ? 0 : options.ablation_images});
+/// The option that asks for the most examples, and its value.
+struct ExamplesNeeded {
+  const char* option;
+  int64_t count;
+};
+
+ExamplesNeeded examples_needed(const AttentionOptions& options) {
+  ExamplesNeeded most{"images", options.images};
+  if (options.gradient_images > most.count) most = {"gradient_images", options.gradient_images};
+  if (options.ablate != "none" && options.ablation_images > most.count)
+    most = {"ablation_images", options.ablation_images};
+  return most;
 }
 
 /// The examples of a network, and what keeps them alive.
@@ -187,13 +194,14 @@ LabInput open_input(const AttentionOptions& options,
   LabInput input;
   const auto seed = static_cast<uint64_t>(options.seed);
   const auto& training = opened.network.training;
-  const auto most = examples_needed(options);
+  const auto [option, most] = examples_needed(options);
   if (!takes_tokens(opened)) {
     input.images = std::make_unique<LabExamples>(training, options.data, seed, device);
     record.describe = input.images->describe();
     record.fingerprint = input.images->fingerprint();
     base::require(input.images->size() >= most,
-                  "--images {}: {} holds {}",
+                  "--{} {}: {} holds {}",
+                  option,
                   most,
                   options.data,
                   input.images->size());
@@ -205,7 +213,8 @@ LabInput open_input(const AttentionOptions& options,
       training, options.data, options.length, data_fingerprint_of(opened.network.weights));
   const auto& source = *input.sequences;
   base::require(source.size() == 0 || source.size() >= most,
-                "--images {}: {} holds {} sequences of {} tokens",
+                "--{} {}: {} holds {} sequences of {} tokens",
+                option,
                 most,
                 source.describe(),
                 source.size(),

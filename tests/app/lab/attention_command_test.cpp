@@ -117,6 +117,10 @@ TEST_CASE("attention: bad input is one line", "[lab][attention]") {
   refused([](Options& o) { o.blocks = "3"; }, "--blocks 3: 3 does not exist");
   refused([](Options& o) { o.heads = "2"; }, "--heads 2: 2 does not exist");
   refused([](Options& o) { o.images = 1'000'000; }, "--images 1000000: procedural holds");
+  refused([](Options& o) { o.ablation_images = 1'000'000; },
+          "--ablation_images 1000000: procedural holds");
+  refused([](Options& o) { o.gradient_images = 1'000'000; },
+          "--gradient_images 1000000: procedural holds");
   refused([](Options& o) { o.images = 1; }, "images");
   refused([](Options& o) { o.checkpoints = "some"; }, "--checkpoints some");
   refused([&](Options& o) { o.data = (scratch / "nothing").string(); }, "nothing");
