@@ -327,6 +327,10 @@ void AttentionOptions::validate() const {
                 "--name: {} names for {} networks",
                 name.size(),
                 run.size() + weights.size());
+  for (const auto& each : name)
+    base::require(std::count(name.begin(), name.end(), each) == 1,
+                  "--name {}: given more than once; give each network a name of its own",
+                  each);
   check_checkpoint_list(checkpoints);
   if (!timesteps.empty()) parse_times(timesteps);
   chosen_ablations(ablate);

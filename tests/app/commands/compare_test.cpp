@@ -80,6 +80,7 @@ TEST_CASE("configs that can't stand beside each other are refused before any wor
   auto options = tiny.options;
   SECTION("same name twice") { options.config[1] = options.config[0]; }
   SECTION("names don't match configs") { options.name = {"one"}; }
+  SECTION("one --name for two configs") { options.name = {"one", "one"}; }
   SECTION("no config") { options.config.clear(); }
   SECTION("no seed") { options.seeds_per_config = 0; }
   SECTION("unknown config") { options.config[1] = "no_such_config"; }

@@ -112,6 +112,7 @@ TEST_CASE("attention: bad input is one line", "[lab][attention]") {
   refused([](Options& o) { o.data.clear(); }, "--data is missing");
   refused([](Options& o) { o.out.clear(); }, "--out is missing");
   refused([](Options& o) { o.name.pop_back(); }, "1 names for 2 networks");
+  refused([](Options& o) { o.name[1] = o.name[0]; }, "--name U-ViT: given more than once");
   refused([](Options& o) { o.ablate = "zero,half"; }, "--ablate zero,half: give none, all");
   refused([](Options& o) { o.timesteps = "2"; }, "--timesteps 2");
   refused([](Options& o) { o.blocks = "3"; }, "--blocks 3: 3 does not exist");
