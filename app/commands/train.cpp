@@ -108,15 +108,15 @@ void check_same_data(TrainLaunch& launch, const std::string& trained_on) {
   const auto now = launch.dataset.fingerprint();
   if (trained_on.empty() || trained_on == now || data::is_same_data(launch.dataset, trained_on))
     return;
+  const auto change = data_change(trained_on, now, launch.options);
   base::require(launch.flags.allow_other_data,
-                "{}: trained on other images than {}; choose another --out, or pass "
-                "--allow_other_data to continue on them from here on",
+                "{}: was trained with {}; choose another --out or pass --allow_other_data",
                 launch.options.out,
-                launch.options.data);
+                change);
   launch.changed["data_fingerprint"] = {trained_on, now};
-  launch.run.log(fmt::format("note: from here on the run trains on other images: {} was {}",
-                             launch.dataset.describe(),
-                             trained_on));
+  launch.run.log(fmt::format("note: so far the run was trained with {}; from here on with {}",
+                             change,
+                             launch.dataset.describe()));
 }
 
 /// Loads the latest state into launch.state, after every check.

@@ -9,15 +9,14 @@ namespace {
 
 constexpr int64_t kMostPadding = 1024;
 
-/// "tokenizer.json HASH" at the end of a fingerprint of token files, or "".
+}  // namespace
+
 std::string tokenizer_in(const std::string& fingerprint) {
   for (const auto* form : {" tokenizer.json ", " sentencepiece "})
     if (const auto at = fingerprint.rfind(form); at != std::string::npos)
       return fingerprint.substr(at + 1);
   return "";
 }
-
-}  // namespace
 
 void require_tokenizer_of(const model::NetworkInput& input,
                           const data::Tokenizer& tokenizer,

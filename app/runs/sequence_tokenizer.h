@@ -19,6 +19,10 @@ void require_tokenizer_of(const model::NetworkInput& input,
                           const std::string& file,
                           const std::string& trained_on);
 
+/// "tokenizer.json HASH" or "sentencepiece HASH" at the end of a fingerprint of token files; empty
+/// where the tokens come from no tokenizer file.
+std::string tokenizer_in(const std::string& fingerprint);
+
 /// The fingerprint of the data that weights with this metadata were trained on; empty where it does
 /// not say.
 std::string data_fingerprint_in(const std::map<std::string, std::string>& metadata);

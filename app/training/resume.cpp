@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "app/runs/run_parts.h"
+#include "app/runs/sequence_tokenizer.h"
 #include "app/training/trainer.h"
 #include "base/check.h"
 #include "base/precision.h"
@@ -148,6 +149,15 @@ ResumeCheck check_resume(const RunConfig& before,
   }
   check_decay(before, now, run, images_seen, check);
   return check;
+}
+
+std::string data_change(const std::string& trained_on,
+                        const std::string& now_fingerprint,
+                        const RunConfig& now) {
+  const auto& tokenizer = now.encoders.tokenizer;
+  if (tokenizer_in(trained_on) != tokenizer_in(now_fingerprint))
+    return "another tokenizer than " + (tokenizer.empty() ? "bytes" : tokenizer);
+  return (now.is_of_sequences() ? "other sequences than " : "other images than ") + now.data;
 }
 
 std::vector<std::string> process_notes(const nlohmann::json& before,

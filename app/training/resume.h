@@ -31,9 +31,11 @@ struct LaunchOptions {
           Field{"Go back to the kept state of so many images; later weights move to abandoned/. 0: "
                 "the latest state",
                 base::from(0, base::kMostCount)});
-    visit("allow_other_data",
-          allow_other_data,
-          Field{"Continue a run on other images than it was trained on, from here on"}.advanced());
+    visit(
+        "allow_other_data",
+        allow_other_data,
+        Field{"Continue a run on other images, or with another tokenizer, than it was trained with"}
+            .advanced());
     processes.fields(visit);
     visit("bucket_mib",
           bucket_mib,
@@ -73,6 +75,12 @@ ResumeCheck check_resume(const RunConfig& before,
                          const RunDir& run,
                          torch::Device device,
                          int64_t images_seen);
+
+/// What a state was trained with that is not given now, where the fingerprints of the data differ:
+/// "another tokenizer than TOKENIZER", "other sequences than DATA" or "other images than DATA".
+std::string data_change(const std::string& trained_on,
+                        const std::string& now_fingerprint,
+                        const RunConfig& now);
 
 /// Where another number of processes, or another wire, changes the sums from here on: a line each.
 /// `before` is the launch before, of run.json.

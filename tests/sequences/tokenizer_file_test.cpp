@@ -104,7 +104,7 @@ TEST_CASE("sequences: a tokenizer that has changed since the training is refused
   predict.output = (run.scratch / "logits.npy").string();
   CHECK_THROWS_WITH(run_predict(predict), Contains("tokenizer.json: not the tokenizer that"));
   run.config.total_images = 128;
-  CHECK_THROWS_WITH(run_train(run.config), Contains("trained on other"));
+  CHECK_THROWS_WITH(run_train(run.config), Contains("was trained with another tokenizer than"));
   // The right file, at another place.
   run.sample.encoders.tokenizer = run.score.tokenizer = predict.tokenizer =
       (kTokenizers / "llama2.json").string();

@@ -31,6 +31,19 @@ TEST_CASE("resume: changed options are recorded, those that matter are noted", "
   CHECK(check(before, before, 100).changed.empty());
 }
 
+TEST_CASE("resume: other data are named by what differs", "[resume]") {
+  RunConfig now;
+  now.data = "b.zip";
+  CHECK(data_change("1 images", "2 images", now) == "other images than b.zip");
+  now.model.kind = "decoder_lm";
+  now.data = "texts";
+  CHECK(data_change("tokens 8 tokenizer.json a", "tokens 9 tokenizer.json a", now) ==
+        "other sequences than texts");
+  now.encoders.tokenizer = "new/tokenizer.json";
+  CHECK(data_change("tokens 8 tokenizer.json a", "tokens 9 tokenizer.json b", now) ==
+        "another tokenizer than new/tokenizer.json");
+}
+
 TEST_CASE("resume: another network, prediction or starting point is refused", "[resume]") {
   RunConfig before, now;
   now.model.uvit.attention = "softmax";
