@@ -317,10 +317,7 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
   say_first(options, flags);
   if (options.dry_run) return {};
   auto* const group = start_processes(flags.processes, options.threads);
-  base::require(!group || options.batch_size >= group->size(),
-                "--batch_size {}: {} processes need an image each",
-                options.batch_size,
-                group ? group->size() : 1);
+  require_example_each(group, options.batch_size);
   model::use_fused_kernels(options.kernels == "fused");
   base::catch_stop_signals();
   const torch::Device device(base::choose_device(options.device));

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <stdexcept>
 #include <thread>
 
 #include "base/check.h"
@@ -53,6 +54,20 @@ void require_cpu(const base::ProcessGroup* group, torch::Device device) {
                 "--device {}: in this version several processes work together only on CPUs; pass "
                 "--device cpu",
                 device.str());
+}
+
+void require_example_each(base::ProcessGroup* group, int64_t batch_size) {
+  if (!group || batch_size >= group->size()) return;
+  try {
+    if (!group->is_first()) group->throw_of_others();
+  } catch (const base::ProcessLost& rank_0) {
+    throw std::invalid_argument(rank_0.what());  // the exit code of rank 0
+  }
+  throw std::invalid_argument(
+      fmt::format("--batch_size {}: {} processes need an example each; give {} or more",
+                  batch_size,
+                  group->size(),
+                  group->size()));
 }
 
 bool any_stopped(base::ProcessGroup* group, bool stopped) {

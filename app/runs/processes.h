@@ -17,6 +17,10 @@ base::ProcessGroup* start_processes(const base::ProcessOptions& options, int64_t
 /// Throws std::invalid_argument for several processes on GPUs, which this version does not have.
 void require_cpu(const base::ProcessGroup* group, torch::Device device);
 
+/// Throws std::invalid_argument where a batch has fewer examples than `group` has processes (null:
+/// there is one). The other ranks wait until rank 0 has said so: one line is printed.
+void require_example_each(base::ProcessGroup* group, int64_t batch_size);
+
 /// Whether a signal has stopped this process, or any other of `group` (null: there is none) before
 /// all have come here. A signal that comes while this one waits asks the others to stop too.
 bool any_stopped(base::ProcessGroup* group, bool stopped);

@@ -71,6 +71,18 @@ TEST_CASE("a full disk ends all, and the checkpoint before is good", "[processes
   CHECK(same_bits(state_of(run), before));
 }
 
+TEST_CASE("a batch smaller than the number of processes is refused in one line", "[processes]") {
+  if (!base::has_collectives()) UVIC_SKIP("this build has no c10d");
+  const Scratch scratch;
+  const auto run = scratch / "run";
+  const auto outcome = run_uvic(plain_training(run, 160) + several(3) + Words{"--batch_size", "2"});
+  CAPTURE(outcome.err);
+  CHECK(outcome.exit_code == 2);
+  CHECK(lines_of(outcome.err, "uvic:") == 1);
+  CHECK_THAT(outcome.err, Contains("--batch_size 2: 3 processes need an example each"));
+  CHECK_FALSE(fs::exists(run));
+}
+
 TEST_CASE("a loss that is not finite is reported once, with its rank", "[processes]") {
   if (!base::has_collectives()) UVIC_SKIP("this build has no c10d");
   const Scratch scratch;
