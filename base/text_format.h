@@ -1,6 +1,7 @@
-// Numbers as text for people.
+// Numbers and texts as people read them.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,9 @@ std::string with_error(double value,
                        double error);            ///< digits by the error: "45.2 ± 1.3"
 std::string duration_text(double seconds);       ///< "1 h 02 min", "3 min 20 s", "4.1 s"
 std::string escape_html(std::string_view text);  ///< & < > " ' as entities
+
+/// At most so many bytes of UTF-8 and "..." for what is left out; no character is cut.
+std::string cut_to(std::string_view text, size_t most);
 
 /// Whether the first characters of text are `beginning`.
 inline bool begins_with(std::string_view text, std::string_view beginning) {

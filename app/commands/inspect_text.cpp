@@ -32,12 +32,6 @@ void print_autoencoder(const json& autoencoder) {
     print_line(label, base::printable_text(text));
 }
 
-std::string cut_to(std::string text, size_t most) {
-  if (text.size() <= most) return text;
-  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xc0) == 0x80) --most;
-  return text.substr(0, most) + "...";
-}
-
 /// "embed_dim 512, depth 12": in the order of the struct, as TOML has it, not in the alphabet's.
 std::string config_line(const json& config) {
   std::string text;
@@ -143,7 +137,7 @@ void print_inspection(const json& report) {
   for (const auto* key : {"sample", "metadata", "values", "other_values", "content"})
     if (report.contains(key) && !report[key].empty()) {
       if (!report[key].is_object()) {
-        print_line(key, cut_to(text_of(report[key]), 200));
+        print_line(key, base::cut_to(text_of(report[key]), 200));
         continue;
       }
       size_t shown = 0;
@@ -155,7 +149,7 @@ void print_inspection(const json& report) {
         print_line(shown == 1 ? key : "",
                    fmt::format("{}{}",
                                name.empty() ? "" : base::printable_text(name) + " = ",
-                               cut_to(text_of(value), 120)));
+                               base::cut_to(text_of(value), 120)));
       }
     }
   if (report.contains("tensors") && !report["tensors"].empty()) print_tensors(report["tensors"]);

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/position_random.h"
+#include "base/text_format.h"
 #include "data/bpe_tokenizer.h"
 #include "data/formats/sha256.h"
 #include "data/word_tokens.h"
@@ -13,6 +14,8 @@
 
 namespace uvic::app {
 namespace {
+
+constexpr size_t kShownOfText = 60;  ///< bytes of a prompt or caption in a note
 
 /// CLIP's text encoder and tokenizer.
 class ClipEncoder : public TextEncoder {
@@ -44,7 +47,9 @@ class ClipEncoder : public TextEncoder {
     bool cut = false;
     auto ids = tokenizer_.padded(text, tokens_, &cut);
     if (cut && note)
-      *note = fmt::format("\"{}\": longer than {} tokens; its end is left out", text, tokens_);
+      *note = fmt::format("\"{}\": longer than {} tokens; its end is left out",
+                          base::cut_to(text, kShownOfText),
+                          tokens_);
     return ids;
   }
   std::vector<std::string> pieces(const std::string& text) const override {
@@ -104,10 +109,13 @@ class WordEncoder : public TextEncoder {
     bool cut = false;
     auto ids = data::word_tokens(text, tokens_, &unknown, &cut);
     if (note && !unknown.empty())
-      *note = fmt::format(
-          "\"{}\": the word \"{}\" is in no caption of the procedural set", text, unknown.front());
+      *note = fmt::format("\"{}\": the word \"{}\" is in no caption of the procedural set",
+                          base::cut_to(text, kShownOfText),
+                          base::cut_to(unknown.front(), kShownOfText));
     if (note && cut)
-      *note = fmt::format("\"{}\": longer than {} words; its end is left out", text, tokens_);
+      *note = fmt::format("\"{}\": longer than {} words; its end is left out",
+                          base::cut_to(text, kShownOfText),
+                          tokens_);
     return ids;
   }
   std::vector<std::string> pieces(const std::string& text) const override {
