@@ -23,12 +23,11 @@ struct ProcessOptions {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit(
-        "processes",
-        processes,
-        Field{"Processes on this machine that share the work. Where torchrun, mpirun or srun start "
-              "uvic, their variables say it",
-              from(1, 4096)});
+    visit("processes",
+          processes,
+          Field{"Processes on this machine that share the work. Leave it out where torchrun, "
+                "mpirun or srun starts uvic: their variables give the number",
+                from(1, 4096)});
     visit("timeout_sec",
           timeout_sec,
           Field{"Several processes: seconds after which all have ended if one of them is gone, or "

@@ -141,7 +141,7 @@ std::unique_ptr<CaptionedImages> finish(std::unique_ptr<FileContainer> container
                     draft.images.size()));
   auto notes = draft.notes;
   if (const auto unnamed = images_without_row(files, draft); unnamed.count() > 0)
-    notes.push_back(fmt::format("{} images that {} does not name left out: {}",
+    notes.push_back(fmt::format("{} images left out, which {} does not name: {}",
                                 unnamed.count(),
                                 draft.kind,
                                 unnamed.names()));

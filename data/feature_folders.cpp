@@ -121,7 +121,7 @@ LabelledFeatures::LabelledFeatures(fs::path folder) : folder_(std::move(folder))
     throw file_error(
         folder_.string(),
         fmt::format(
-            "{} files of {} that features.json says; copy the folder again", size_, info.images));
+            "holds {} files, features.json says {}; copy the folder again", size_, info.images));
   class_names_ = info.class_names;
   if (!class_names_.empty()) class_count_ = static_cast<int64_t>(class_names_.size());
 }

@@ -86,7 +86,7 @@ class Walk {
     else if (among_samples && belongs_to_samples(path))
       return;
     else if (among_samples && !is_named_by_seed(path))
-      file.left_out = "not named by seed, among samples";
+      file.left_out = "among samples, but not named by its seed";
     else
       file.size_bytes = static_cast<uint64_t>(status.st_size);
     take_(std::move(file));

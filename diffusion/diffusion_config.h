@@ -116,7 +116,7 @@ struct DiffusionConfig {
               .advanced());
     visit("velocity_t_min",
           velocity_t_min,
-          Field{"Least time that an error of x0 is divided by", base::above(0, 1)}.read_by(
+          Field{"Smallest time by which an error of x0 is divided", base::above(0, 1)}.read_by(
               "velocity"));
     visit("direction_loss",
           direction_loss,

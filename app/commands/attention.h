@@ -45,15 +45,15 @@ struct AttentionOptions {
           weights,
           Field{"A weight file, or a folder of the official code, as uvic sample --weights takes; "
                 "several are shown next to each other, after the runs"});
-    visit("config", config, Field{"Training config of --weights that do not say theirs"});
+    visit("config", config, Field{"Training config of --weights whose file holds none"});
     visit("name", name, Field{"Names of runs and weights, in their order; default: their files"});
     visit("checkpoints",
           checkpoints,
           Field{"Checkpoints of each run: latest, all, best, every=IMAGES, or 64k,128k"});
     visit("data",
           data,
-          Field{"Images (or latents, or captioned images) that the networks see, best such that "
-                "they were not trained on: as uvic train --data takes. For language models text, "
+          Field{"Images (or latents, or captioned images) that the networks see, as uvic train "
+                "--data takes, preferably not their training images. For language models text, "
                 "tokens or a task; empty: the held-out part of their own data"});
     visit("out", out, Field{"Folder for page, JSON and tables"});
     visit("images", images, Field{"Images, or sequences, that are analysed", base::from(2, 1e9)});

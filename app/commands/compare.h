@@ -41,31 +41,32 @@ struct CompareOptions {
     visit("config",
           config,
           Field{"A training config, by path or shipped name; once for each column"});
-    visit(
-        "set",
-        set,
-        Field{"A column that differs from --config in some options, once for each, such as "
-              "\"model.placement=all;optimizer.lr=1e-4;name=all blocks\"; the section may be left "
-              "out where one option has the name"});
+    visit("set",
+          set,
+          Field{"Options in which a column differs from --config, once for each column, such as "
+                "\"model.placement=all;optimizer.lr=1e-4;name=all blocks\"; the section may be "
+                "left out where only one option has the name"});
     visit("grid",
           grid,
           Field{"Values of an option, a column for each, such as model.placement=none,inner,all "
-                "(or with | between values that hold commas); several: every combination"});
+                "(or with | between values that hold commas); several --grid: every combination is "
+                "a column"});
     visit(
         "run",
         run,
         Field{"A finished run as a column, or a further seed of one: PATH, or \"PATH;name=NAME\"; "
-              "runs of one name, or of one config but for the seed, are one column"});
+              "runs with one name, or whose configs differ only in the seed, are one column"});
     visit("name",
           name,
-          Field{"Names of the columns, in their order; default: of the configs, options or runs"});
+          Field{"Names of the columns, in their order; default: those of the configs, options or "
+                "runs"});
     visit(
         "baseline",
         baseline,
         Field{
             "Name of the column that every other is tested against; empty: every pair is tested"});
     visit("table", table, Field{"What is printed at the end", report_table_choices()});
-    visit("title", title, Field{"Title of the report; default: the names"});
+    visit("title", title, Field{"Title of the report; default: the names of the columns"});
     visit("seeds_per_config",
           seeds_per_config,
           Field{"Training runs of each config, with seeds seed, seed + 1, ...; from 2 on, "
@@ -81,11 +82,12 @@ struct CompareOptions {
             "Networks with text: file of the captions that samples show, as in uvic fid; default: "
             "those of --data"});
     visit("metrics", metrics, Field{"Metrics, comma-separated, as in uvic fid, or all"});
-    visit("first_sample_seed",
-          first_sample_seed,
-          Field{"Samples have seeds from this one on, score_count of them, the same for all",
-                base::from(0, 4294967295.0)}
-              .advanced());
+    visit(
+        "first_sample_seed",
+        first_sample_seed,
+        Field{"First seed of the samples; each column has samples of score_count seeds from it on",
+              base::from(0, 4294967295.0)}
+            .advanced());
     visit("sample_batch_size",
           sample_batch_size,
           Field{"Samples generated at once; changes speed and memory, never an image",
@@ -98,8 +100,8 @@ struct CompareOptions {
               .advanced());
     visit("curve_points",
           curve_points,
-          Field{"Scores along each training, at equal distances, for the curve of the distance; 0: "
-                "none. score_images, where given, wins",
+          Field{"Scores during each training, evenly spread, for the curve of the distance; 0: "
+                "none. Not used where score_images is given",
                 base::from(0, 10000)});
   }
 

@@ -29,11 +29,11 @@ struct DatasetCommandOptions {
           Field{"Side of the square images, px; others are centre-cropped and resized "
                 "(antialiased); 0: their own, where all are squares of one size",
                 base::from(0, 16384)});
-    visit(
-        "num_images",
-        num_images,
-        Field{"Take that many images, spread evenly over SOURCE (of procedural: the first); 0: all",
-              base::from(0, base::kMostCount)});
+    visit("num_images",
+          num_images,
+          Field{"Take that many images, spread evenly over SOURCE (for procedural the first ones); "
+                "0: all",
+                base::from(0, base::kMostCount)});
     visit(
         "captions",
         captions,

@@ -124,9 +124,10 @@ std::string text_at(const json& object, const char* key) {
 }  // namespace
 
 json run_checkpoint_scores(FidOptions options) {
-  base::require(!options.run.empty(), "--checkpoints: those of a run; give --run too");
-  base::require(options.processes.processes == 1 && base::process_place().size == 1,
-                "--checkpoints: one process scores them; several score each by --run_weights");
+  base::require(!options.run.empty(), "--checkpoints: needs --run, whose checkpoints they are");
+  base::require(
+      options.processes.processes == 1 && base::process_place().size == 1,
+      "--checkpoints: only one process can score them; with several, score each by --run_weights");
   base::require(options.run_weights.empty(), "--checkpoints, --run_weights: give one of them");
   base::require(options.save_stats.empty() && options.save_features.empty(),
                 "--checkpoints: --save_stats and --save_features keep one set of images");

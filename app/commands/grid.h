@@ -51,16 +51,16 @@ struct GridCommandOptions {
     visit("columns", columns, Field{"What changes from column to column", grid_axis_choices()});
     visit("seeds",
           seeds,
-          Field{"Seeds in this order, such as 0-7,42; if no axis is seed, the first of them"});
-    visit(
-        "labels",
-        labels,
-        Field{"Classes by number or name in this order, such as 3 or cat,dog; empty: all; if no "
-              "axis is class, a seed has the class that uvic sample gives it, or the first named"});
+          Field{"Seeds in this order, such as 0-7,42; if no axis is seed, only the first is used"});
+    visit("labels",
+          labels,
+          Field{"Classes by number or name in this order, such as 3 or cat,dog; empty: all; if no "
+                "axis is class, each seed has the class that uvic sample gives it, or the first "
+                "class named here"});
     visit("prompt",
           prompt,
-          Field{"Prompt of a network with text, once or several times; if no axis is prompt, the "
-                "first of them"});
+          Field{"Prompt of a network with text, once or several times; if no axis is prompt, only "
+                "the first is used"});
     visit("guidance_scale",
           guidance_scale,
           Field{"Guidance scales in this order, such as 1,1.5,2; empty: the run's"});

@@ -174,9 +174,9 @@ GridValues grid_values(const GridCommandOptions& options) {
                 "--rows, --columns: {} takes no classes; choose another than class",
                 values.runs[0].name);
   base::require(!has("prompt") || !values.prompts.empty(),
-                "--rows, --columns: prompt, and no --prompt; give it once for each");
+                "--rows, --columns: prompt needs --prompt, given once for each prompt");
   base::require(values.runs.size() == 1 || has("run"),
-                "--run: {} of them; give --rows run or --columns run",
+                "--run is given {} times; give --rows run or --columns run",
                 values.runs.size());
   return values;
 }

@@ -197,7 +197,7 @@ void PredictOptions::validate() const {
   base::require(gradients.empty() || !target.empty(),
                 "--gradients: of which loss? give --target too, an array shaped as the input");
   base::require(cache_step == 0 || gradients.empty(),
-                "--cache_step: gradients need all tokens at once; leave out one of both");
+                "--cache_step: gradients need all tokens at once; leave out one of the two");
   base::require(labels.empty() || context.empty(), "predict: --labels or --context, not both");
   base::require(captions.empty(),
                 "--captions {}: {} holds no text encoder, and only those take captions",

@@ -69,9 +69,9 @@ GenerationSettings settings_of(const SampleOptions& options,
   if (options.guide.empty())
     check_guidance(options.guidance, source.training);
   else
-    base::require(
-        options.guidance.guidance_scale != 1,
-        "--guide: with guidance_scale 1 it changes nothing; give --guidance_scale 2, say");
+    base::require(options.guidance.guidance_scale != 1,
+                  "--guide: with guidance_scale 1 it changes nothing; give another scale, such as "
+                  "--guidance_scale 2");
   return settings;
 }
 

@@ -132,7 +132,7 @@ struct SampleOptions {
           Field{"Two seeds, such as 3-17: frames on the way between their noises"});
     visit("frames",
           frames,
-          Field{"Frames of --interpolate, both ends among them", base::from(2, 10000)});
+          Field{"Frames of --interpolate, both ends included", base::from(2, 10000)});
     visit("invert",
           invert,
           Field{"Images, as --init takes, to run through the ODE to their noise and back; unless "

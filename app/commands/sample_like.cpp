@@ -18,8 +18,8 @@ void require_weights_of_like(const SampleOptions& given) {
     return base::printable_text(value->is_string() ? value->get<std::string>() : value->dump());
   };
   throw std::invalid_argument(
-      fmt::format("--like {}: give --run or --weights too; it was made by weights of sha256 {}, of "
-                  "{} images{}",
+      fmt::format("--like {}: give --run or --weights too; it was made by weights with sha256 {}, "
+                  "after {} images{}",
                   given.like,
                   said("checkpoint_sha256"),
                   said("images_seen"),

@@ -41,10 +41,12 @@ struct ScoreOptions {
         tokenizer,
         Field{"Tokenizer of text: tokenizer.json (BPE), SentencePiece's tokenizer.model, or their "
               "folder; empty: the run's"});
-    visit("split",
-          split,
-          Field{"Part of the data; empty: held_out of the run's own data, all of other data",
-                {{"", ""}, {"train", ""}, {"held_out", ""}, {"all", ""}}});
+    visit(
+        "split",
+        split,
+        Field{
+            "Part of the data to score; empty: held_out for the run's own data, all for other data",
+            {{"", ""}, {"train", ""}, {"held_out", ""}, {"all", ""}}});
     visit(
         "length", length, Field{"Tokens of a sequence; 0: as in training", base::from(0, 1 << 24)});
     visit("allow_longer",

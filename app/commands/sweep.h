@@ -58,8 +58,8 @@ struct SweepOptions {
                 "run's if something else is swept"});
     visit("guidance_scale",
           guidance_scale,
-          Field{"Guidance scales w, such as 1,1.5,2 (see uvic sample; other than 1 it doubles the "
-                "cost, not the count); empty: the run's"});
+          Field{"Guidance scales w, such as 1,1.5,2 (as in uvic sample; a scale other than 1 "
+                "doubles the cost of an evaluation); empty: the run's"});
     visit(
         "guidance_interval",
         guidance_interval,
@@ -79,7 +79,7 @@ struct SweepOptions {
                 base::from(0, 4294967295.0)});
     visit("num_ref",
           num_ref,
-          Field{"Use that many reference images; 0: all, at most 10000",
+          Field{"Use that many reference images; 0: all, but at most 10000",
                 base::from(0, base::kMostCount)});
     visit("extractor", extractor, metrics::extractor_field("Feature network of the distance"));
     visit("inception", inception, Field{"Path of the FID Inception weights"}.advanced());

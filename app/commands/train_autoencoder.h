@@ -57,8 +57,8 @@ struct TrainAutoencoderOptions {
     visit("batch_size", batch_size, Field{"Images per step", from(1, base::kMostAtOnce)});
     visit("kl_weight",
           kl_weight,
-          Field{"Weight of the KL divergence, where both terms are sums over an image; larger: "
-                "latents nearer to a normal distribution, images less sharp",
+          Field{"Weight of the KL divergence in the loss, where both terms are sums over an image; "
+                "larger: latents nearer to a normal distribution, images less sharp",
                 from(0, 1000)});
     visit("seed",
           seed,

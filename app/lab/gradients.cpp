@@ -56,7 +56,7 @@ const std::vector<model::AttentionStatistic>& gradient_statistics() {
        ""},
       {"relative_gradient",
        "gradient times norm of the tokens",
-       "sum over tokens of |X| |dL/dX|: the most that the loss changes, to first order, by the "
+       "sum over tokens of |X| |dL/dX|: to first order, the largest change of the loss for a "
        "relative change of the tokens",
        ""},
       {"parameter_gradient",

@@ -35,8 +35,8 @@ struct EncoderConfig {
         "latent_shift", latent_shift, Field{"See latent_scale", base::from(-1e6, 1e6)}.advanced());
     visit("tile",
           tile,
-          Field{"Side, in latents, of the overlapping tiles that large images are encoded and "
-                "decoded in; 0: whole images",
+          Field{"Side, in latents, of the overlapping tiles in which large images are encoded and "
+                "decoded; 0: whole images",
                 base::from(0, 1 << 16)}
               .advanced());
     visit("text_encoder",

@@ -146,7 +146,7 @@ SampleSource open_sample_source(const std::string& run,
   training.encoders.override_with(encoders);
   base::require(
       training.encoders.is_latent() || training.model.input().channels == 3,
-      "{}: generates {} channels, images have 3; of a network on latents give "
+      "{}: generates {} channels, but images have 3; for a network on latents give its "
       "--latent_scale (0.18215 in the official ImageNet models, 0.2301 in those of MS-COCO)",
       source.weights.string(),
       training.model.input().channels);

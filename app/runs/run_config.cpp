@@ -69,10 +69,11 @@ void RunConfig::validate_images() const {
       latent || dataset.image_size == 0 || dataset.image_size == input.size,
       fmt::format(
           "dataset.image_size {} differs from model.img_size {}", dataset.image_size, input.size));
-  base::require(latent || input.channels == 3,
-                "model.in_chans {}: images have 3; a network on latents needs their --latent_scale "
-                "(0.18215 in the official ImageNet models, 0.2301 in those of MS-COCO)",
-                input.channels);
+  base::require(
+      latent || input.channels == 3,
+      "model.in_chans {}: images have 3 channels; a network on latents needs its --latent_scale "
+      "(0.18215 in the official ImageNet models, 0.2301 in those of MS-COCO)",
+      input.channels);
   base::require(
       score_images == 0 || !latent || (!encoders.autoencoder.empty() && !score_ref.empty()),
       "--score_images: scores of a network on latents need --autoencoder, which decodes "

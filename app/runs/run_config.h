@@ -196,13 +196,11 @@ struct RunConfig {
           seed,
           Field{"Seed of initialisation, data order, noise and dropout", from(0, kMost)});
     visit("flip", flip, Field{"Mirror each image with probability 1/2"});
-    visit(
-        "label_dropout",
-        label_dropout,
-        Field{
-            "Probability that a label becomes the null class (num_classes - 1), or a context that "
-            "of the empty caption, for guidance",
-            base::below(0, 1)});
+    visit("label_dropout",
+          label_dropout,
+          Field{"Probability that a label is replaced by the null class (num_classes - 1), or a "
+                "context by that of the empty caption; for guidance",
+                base::below(0, 1)});
     visit(
         "route_share",
         route_share,
@@ -210,10 +208,12 @@ struct RunConfig {
               "0.5); 0: none",
               base::below(0, 1)}
             .advanced());
-    visit("route_margin",
-          route_margin,
-          Field{"First and last blocks that see all patches all the same", from(0, 4096)}.read_by(
-              "route_share"));
+    visit(
+        "route_margin",
+        route_margin,
+        Field{"Blocks at the beginning and at the end that see all patches in spite of route_share",
+              from(0, 4096)}
+            .read_by("route_share"));
     visit("ema_decay",
           ema_decay,
           Field{"Decay of the average of the weights, for each step", base::below(0, 1)});
@@ -241,8 +241,8 @@ struct RunConfig {
               .advanced());
     visit("keep_states",
           keep_states,
-          Field{"States on disk, the latest and sane earlier ones for --resume_from (each takes "
-                "four numbers a parameter)",
+          Field{"States on disk: the latest, and earlier ones of a normal loss for --resume_from "
+                "(each takes four numbers for each parameter)",
                 from(1, 10000)}
               .advanced());
     visit("keep",

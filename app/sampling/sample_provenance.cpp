@@ -63,8 +63,9 @@ json sample_limits_parse(const std::string& text) {
 [[noreturn]] void refuse_field(const std::string& file, const std::string& key) {
   throw formats::file_error(
       file,
-      fmt::format(
-          "its {} says no usable \"{}\"; was it written by another version?", kSampleTextKey, key));
+      fmt::format("its {} holds no usable \"{}\"; was it written by another version?",
+                  kSampleTextKey,
+                  key));
 }
 
 /// A value as a word of the command line.

@@ -75,7 +75,8 @@ void FidOptions::validate() const {
     const auto needless = option_of_run(*this);
     base::require(needless.empty(), fmt::format("--{} needs --run", needless));
   }
-  base::require(run.empty() || num_images == 0, "--num_images: of --run, --seeds says how many");
+  base::require(run.empty() || num_images == 0,
+                "--num_images: not with --run; --seeds says how many images it generates");
   base::require(!ref.empty() || !save_stats.empty() || !save_features.empty(),
                 "fid: --ref is missing; give a reference, or --save_stats to make one");
   base::require(metrics::is_extractor_name(extractor),
@@ -84,8 +85,9 @@ void FidOptions::validate() const {
                             fmt::join(metrics::extractor_kinds().names(), ", ")));
   base::require(precision == "fp32" || (precision == "bf16" && extractor == "inception"),
                 fmt::format("--precision {}: fp32, or bf16 with the Inception network", precision));
-  base::require(weights.empty() || extractor == "embedded",
-                "--weights: for --extractor embedded; Inception's are --inception");
+  base::require(
+      weights.empty() || extractor == "embedded",
+      "--weights: only for --extractor embedded; give Inception's weights as --inception");
   const FidOptions plain;
   base::require(
       extractor == "inception" || (protocol == plain.protocol && dimensions == plain.dimensions),

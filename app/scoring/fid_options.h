@@ -89,11 +89,13 @@ struct FidOptions {
         Field{"Captions for --run, a network with text: MS-COCO's captions_*.json, a JSON list of "
               "texts, or a text file with one a line; as many as --seeds are chosen by "
               "--caption_seed"});
-    visit("caption_seed",
-          caption_seed,
-          Field{"Seed of the choice among --captions; none repeats before all were chosen",
-                base::from(0, base::kMostCount)}
-              .advanced());
+    visit(
+        "caption_seed",
+        caption_seed,
+        Field{
+            "Seed of the choice among --captions; none is chosen twice before all were chosen once",
+            base::from(0, base::kMostCount)}
+            .advanced());
     encoders.fields(visit);
     visit("sample_batch_size",
           sample_batch_size,

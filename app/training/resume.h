@@ -45,7 +45,7 @@ struct LaunchOptions {
               .advanced());
     visit("wire_precision",
           wire_precision,
-          Field{"Several processes: numbers in which gradients travel",
+          Field{"Several processes: type in which gradients are sent",
                 {{"fp32", "as they are"},
                  {"bf16", "half the bytes: rounded, summed in fp32, and the sum rounded"}}}
               .advanced());
@@ -55,7 +55,7 @@ struct LaunchOptions {
         Field{"Several processes: whether each keeps only its part of the optimizer's state and of "
               "the average (ZeRO-1)",
               {{"auto", "where it saves more than a tenth of the memory"},
-               {"true", "less memory, and the weights travel too"},
+               {"true", "less memory, but the weights are sent too"},
                {"false", "the steps so far are saved whichever process dies"}}}
             .advanced());
   }

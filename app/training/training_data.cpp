@@ -81,8 +81,8 @@ void check_format(const RunConfig& options, const data::ExampleFormat& format) {
       input.context_dim);
   base::require(
       format.context_tokens == input.context_tokens && format.context_dim == input.context_dim,
-      "{}: contexts of {} x {}, the network takes {} x {} (model.num_clip_token, "
-      "model.clip_dim); the text encoder is another",
+      "{}: contexts of {} x {}, the network takes {} x {} (model.num_clip_token, model.clip_dim); "
+      "they are of another text encoder",
       options.data,
       format.context_tokens,
       format.context_dim,

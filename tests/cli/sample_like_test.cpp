@@ -158,7 +158,7 @@ TEST_CASE("sample --like refuses other weights, and images that say nothing", "[
   const auto png = scratch / "a" / "000007.png";
   check_refused(run_uvic({"sample", "--like", png.string(), "--out", (scratch / "b").string()}),
                 2,
-                "it was made by weights of sha256");
+                "it was made by weights with sha256");
   check_refused(
       run_uvic(like(png, scratch / "b") +
                Words{"--weights", (trained_run() / "weights" / "000000320.safetensors").string()}),

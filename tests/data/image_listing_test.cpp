@@ -157,7 +157,7 @@ TEST_CASE("listing: next to samples, other files are named and their own files a
   write_text(scratch / "other.png", "x");
   const auto listing = list_folder(scratch.path());
   CHECK(paths(listing) == Names{"000000.png"});
-  CHECK_THAT(notes(listing), holds("not named by seed, among samples): other.png"));
+  CHECK_THAT(notes(listing), holds("among samples, but not named by its seed): other.png"));
 }
 
 TEST_CASE("listing: folders of a thousand of EDM's generate.py are no classes", "[listing]") {
