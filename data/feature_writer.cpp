@@ -95,8 +95,8 @@ base::Table<FeatureLayout>& feature_layouts() {
         kStoreRecord,
         open_store},
        {"features",
-        "the official code's folders, a file for each latent and each caption: with labels those "
-        "of ImageNet, with captions those of MS-COCO",
+        "the official code's folders, a file for each latent and each caption: the form of "
+        "ImageNet with labels, that of MS-COCO with captions",
         kFolderRecord,
         open_folder}});
   return layouts;
