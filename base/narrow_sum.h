@@ -9,12 +9,12 @@
 
 namespace uvic::base {
 
-/// buffer = bf16(sum over ranks r of bf16(buffer of rank r)), the sum in float32 and in the order of
-/// the ranks: the same bits in every process and in every launch.
+/// buffer = bf16(sum over ranks r of bf16(buffer of rank r)), the sum in float32 and in the order
+/// of the ranks: the same bits in every process and in every launch.
 ///
 /// Each process sums one part of the buffer: it receives that part from all others, and sends the
-/// sum to all. These are 2 (N - 1) / N numbers of two bytes each way for every number of the buffer,
-/// half of what a ring all-reduce of float32 takes.
+/// sum to all. These are 2 (N - 1) / N numbers of two bytes each way for every number of the
+/// buffer, half of what a ring all-reduce of float32 takes.
 ///
 /// All processes make the calls start(), sum_own_part() and finish() in the same order.
 class NarrowSum {

@@ -57,7 +57,8 @@ class PendingExchange {
 /// soon as a process is known to have failed, died or gone silent.
 class ProcessGroup {
  public:
-  /// Meets the others. `end` is what ends this process if it can't do so itself (process_monitor.h).
+  /// Meets the others. `end` is what ends this process if it can't do so itself
+  /// (process_monitor.h).
   ProcessGroup(const ProcessPlace& place,
                const ProcessOptions& options,
                const std::string& version,
@@ -101,8 +102,8 @@ class ProcessGroup {
   bool any(bool holds);
   /// Throws StopRequested in all processes where a signal has asked any of them to stop.
   void throw_if_stopped();
-  /// Throws std::runtime_error, the same in all processes, where a value differs: it names the rank,
-  /// the value and its name.
+  /// Throws std::runtime_error, the same in all processes, where a value differs: it names the
+  /// rank, the value and its name.
   void require_same(const std::vector<std::pair<std::string, std::string>>& values);
 
   /// Asks every process to stop: base::stop_requested() is `signal` in all of them soon.

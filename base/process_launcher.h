@@ -15,8 +15,8 @@ struct ProcessesEnded {
 };
 
 /// Where options.processes is above 1 and no launcher started this process: starts the program that
-/// many times with the arguments of this one, waits until all have ended, and throws ProcessesEnded.
-/// Otherwise returns.
+/// many times with the arguments of this one, waits until all have ended, and throws
+/// ProcessesEnded. Otherwise returns.
 ///
 /// Signals that end or stop this process are passed on, once each: the processes are in groups of
 /// their own, so that a terminal does not send them too. If this process dies, they get SIGTERM. If

@@ -27,8 +27,8 @@ namespace uvic::base {
 class ProcessMonitor {
  public:
   /// `end(why)` is called on the monitor's thread where this process does not end by itself within
-  /// a quarter of the timeout after a verdict; it does not return. `why` is "" where another process
-  /// reports it.
+  /// a quarter of the timeout after a verdict; it does not return. `why` is "" where another
+  /// process reports it.
   ProcessMonitor(Meeting meeting,
                  const ProcessPlace& place,
                  double timeout_sec,

@@ -8,8 +8,8 @@
 
 namespace uvic::data {
 
-/// The place of the example that the one at `position` is contrasted with: 0 and 1, 2 and 3, ... are
-/// pairs. Both are far apart in the set, whose order is a permutation.
+/// The place of the example that the one at `position` is contrasted with: 0 and 1, 2 and 3, ...
+/// are pairs. Both are far apart in the set, whose order is a permutation.
 inline int64_t other_position(int64_t position) { return position ^ 1; }
 inline torch::Tensor other_position(const torch::Tensor& positions) {
   return positions.bitwise_xor(1);

@@ -37,9 +37,9 @@ class BpeTokenizer {
   /// for a length below 2.
   std::vector<int64_t> padded(std::string_view text, int64_t length, bool* cut = nullptr) const;
 
-  /// The bytes that each id stands for; those of an id that ends a word end in a blank. Of start, end
-  /// and added tokens their texts; empty for an id that is none. Ids that a text was cut into give, one
-  /// after the other, its pieces with a blank after each.
+  /// The bytes that each id stands for; those of an id that ends a word end in a blank. Of start,
+  /// end and added tokens their texts; empty for an id that is none. Ids that a text was cut into
+  /// give, one after the other, its pieces with a blank after each.
   std::vector<std::string> texts_of(const std::vector<int64_t>& ids) const;
 
   const BpeVocabulary& vocabulary() const { return vocabulary_; }

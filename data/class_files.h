@@ -15,9 +15,9 @@ bool label_by_json_files(const FileContainer& container,
                          Listing& listing);
 
 /// Labels listing.files by KEY.cls next to each KEY.jpg, a number as WebDataset has it; class names
-/// are the numbers from 0 to the largest. `classes`: the .cls files by KEY. False where no image has
-/// one. Throws std::runtime_error that counts and names images without one among others, and for a
-/// file that holds anything but a class 0 .. kMaxClasses - 1.
+/// are the numbers from 0 to the largest. `classes`: the .cls files by KEY. False where no image
+/// has one. Throws std::runtime_error that counts and names images without one among others, and
+/// for a file that holds anything but a class 0 .. kMaxClasses - 1.
 bool label_by_class_files(const FileContainer& container,
                           const std::unordered_map<std::string, StoredFile>& classes,
                           Listing& listing);

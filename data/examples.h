@@ -17,9 +17,9 @@ class Examples {
   virtual std::vector<std::string> notes() const { return {}; }
   virtual const std::vector<std::string>& class_names() const = 0;  ///< empty: unlabelled
 
-  /// Equal for equal examples in equal order, by their content: checksums of an archive's directory,
-  /// of a folder those of three blocks of each of at most 65536 files. A run keeps it and compares
-  /// on resume (is_same_data).
+  /// Equal for equal examples in equal order, by their content: checksums of an archive's
+  /// directory, of a folder those of three blocks of each of at most 65536 files. A run keeps it
+  /// and compares on resume (is_same_data).
   virtual std::string fingerprint() const = 0;
   /// What fingerprint() was before it saw contents: names and sizes alone. Runs of that time have
   /// it in their record.
@@ -30,8 +30,8 @@ class Examples {
   virtual int64_t skipped() const { return 0; }
 };
 
-/// Whether a run that recorded `fingerprint` was trained on `examples`: fingerprints are compared in
-/// the form that the record has.
+/// Whether a run that recorded `fingerprint` was trained on `examples`: fingerprints are compared
+/// in the form that the record has.
 bool is_same_data(const Examples& examples, const std::string& fingerprint);
 
 }  // namespace uvic::data

@@ -24,11 +24,12 @@ std::filesystem::path context_feature_path(const std::filesystem::path& folder,
 /// ImageNet's: INDEX.npy is a pickled tuple (moments, label). Mirrored copies are examples of their
 /// own: the official script writes each batch of 256 images and then the mirrored batch.
 ///
-/// Classes are counted by features.json where `uvic encode` wrote one, and else are ImageNet's 1000.
+/// Classes are counted by features.json where `uvic encode` wrote one, and else are ImageNet's
+/// 1000.
 class LabelledFeatures : public LatentDataset {
  public:
-  /// Throws std::runtime_error if 0.npy is no such tuple. The number of files is found by bisection,
-  /// not by listing the millions that there are.
+  /// Throws std::runtime_error if 0.npy is no such tuple. The number of files is found by
+  /// bisection, not by listing the millions that there are.
   explicit LabelledFeatures(std::filesystem::path folder);
 
   int64_t size() const override { return size_; }

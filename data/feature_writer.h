@@ -33,8 +33,8 @@ class FeatureWriter {
   /// What is not complete, in order, divided among that many processes.
   virtual std::vector<FeaturePiece> left(int64_t processes) const = 0;
 
-  /// Begins with a piece of left(), or continues it where another writer was ended. Only this writer
-  /// works on it.
+  /// Begins with a piece of left(), or continues it where another writer was ended. Only this
+  /// writer works on it.
   virtual void begin(const FeaturePiece& piece) = 0;
 
   /// The next examples of the piece: moments [n, 2 z, S, S], and the contexts of all their captions

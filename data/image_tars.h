@@ -17,8 +17,8 @@ std::vector<std::filesystem::path> find_tars(const std::string& source);
 
 /// The files of the archives as those of one container, by their paths inside; where two archives
 /// have a path in common, every file's name begins with its archive's: "shard-0001:KEY.jpg".
-/// The names of their classes are the lines of classnames.txt next to the first archive, where it is
-/// there. Throws what formats::TarReader throws.
+/// The names of their classes are the lines of classnames.txt next to the first archive, where it
+/// is there. Throws what formats::TarReader throws.
 std::unique_ptr<FileContainer> open_image_tars(const std::string& source,
                                                const std::vector<std::filesystem::path>& archives);
 

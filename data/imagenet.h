@@ -1,5 +1,5 @@
-// ImageNet as it is distributed: folders by WordNet number, class names in a list, validation images
-// in one folder with their classes in a table.
+// ImageNet as it is distributed: folders by WordNet number, class names in a list, validation
+// images in one folder with their classes in a table.
 #pragma once
 
 #include <filesystem>

@@ -25,11 +25,11 @@ struct LoaderOptions {
 ///
 /// The image at position p of the infinite sequence is permutation(seed, p / size)(p mod size),
 /// flipped if a bit of hash(seed, p) says so: nothing else is state, so a run may stop at any p and
-/// continue with any batch size. A batch covers positions images_seen .. images_seen + batch_size - 1,
-/// epochs following each other without a gap. Rank r of `world` gets the slice from
-/// batch_size r / world to batch_size (r + 1) / world, so that all ranks' batches side by side are the
-/// batch of one. Of an image with several captions, the one at p is chosen by hash(seed, p) too.
-/// Latents are never flipped: a latent's mirror image is not the latent of the mirrored image.
+/// continue with any batch size. A batch covers positions images_seen .. images_seen + batch_size -
+/// 1, epochs following each other without a gap. Rank r of `world` gets the slice from
+/// batch_size r / world to batch_size (r + 1) / world, so that all ranks' batches side by side are
+/// the batch of one. Of an image with several captions, the one at p is chosen by hash(seed, p)
+/// too. Latents are never flipped: a latent's mirror image is not the latent of the mirrored image.
 class Loader : public BatchSource {
  public:
   /// The dataset must outlive the loader. Throws std::invalid_argument for options out of range.
@@ -38,8 +38,8 @@ class Loader : public BatchSource {
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  /// This rank's slice of the next batch. Rethrows what reading one of them threw, then and at every
-  /// later call.
+  /// This rank's slice of the next batch. Rethrows what reading one of them threw, then and at
+  /// every later call.
   Batch next() override;
 
   int64_t images_seen() const;  ///< over all ranks, after the batches that next() has given

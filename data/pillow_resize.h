@@ -16,8 +16,8 @@ struct ResizeFilter {
 };
 extern const ResizeFilter kPillowBox, kPillowBicubic, kPillowLanczos;
 
-/// Rows first, then columns, each rounded to bytes, with weights in fixed point of 22 bits. Equal to
-/// Pillow from 2.7 on. Source: Pillow, src/libImaging/Resample.c.
+/// Rows first, then columns, each rounded to bytes, with weights in fixed point of 22 bits. Equal
+/// to Pillow from 2.7 on. Source: Pillow, src/libImaging/Resample.c.
 formats::Image pillow_resize(const formats::Image& image,
                              int width,
                              int height,

@@ -26,8 +26,8 @@ const std::vector<std::string>& texture_words();
 /// "a small red star on a dark, striped ground"
 std::string caption_of(const ProceduralAttributes& attributes);
 
-/// Combinations that are kept out of training: (shape + colour) mod 5 = 0, two colours of each shape
-/// and two shapes of each colour. Every word is seen, but never these together.
+/// Combinations that are kept out of training: (shape + colour) mod 5 = 0, two colours of each
+/// shape and two shapes of each colour. Every word is seen, but never these together.
 bool is_held_out(const ProceduralAttributes& attributes);
 
 /// Whether some caption has the word (in lower case).

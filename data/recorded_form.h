@@ -11,8 +11,8 @@ class FingerprintForms {
   virtual ~FingerprintForms() = default;
 
   /// The fingerprint in the form that `recorded` has, to compare the two: of names and sizes alone
-  /// where the record says no more; of images that were packed or unpacked since, in the form of the
-  /// container that the record names.
+  /// where the record says no more; of images that were packed or unpacked since, in the form of
+  /// the container that the record names.
   virtual std::string fingerprint_like(const std::string& recorded) const = 0;
 };
 

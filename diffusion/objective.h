@@ -56,9 +56,9 @@ struct TrainingExample {
 /// x0 is float32 [B, C, H, W] in [-1, 1] (or latents), on the device of `random`. The positions of
 /// `random` are those of the examples: an example depends on the seed and on its position only, not
 /// on the rest of the batch. `strata`: see sample_training_times(). `others`, if config has a
-/// contrastive_loss, gives other_target: the target that x0 and eps of the other example have at the
-/// time of this one. Source: Ho et al. 2020, arXiv:2006.11239, algorithm 1. Continuous t: Song et
-/// al. 2021, arXiv:2011.13456.
+/// contrastive_loss, gives other_target: the target that x0 and eps of the other example have at
+/// the time of this one. Source: Ho et al. 2020, arXiv:2006.11239, algorithm 1. Continuous t: Song
+/// et al. 2021, arXiv:2011.13456.
 TrainingExample make_training_example(const DiffusionConfig& config,
                                       const NoiseSchedule& schedule,
                                       const torch::Tensor& x0,

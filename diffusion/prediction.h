@@ -63,8 +63,8 @@ torch::Tensor convert_prediction(Prediction from,
                                  double sigma,
                                  double sigma_data);
 
-/// (c, d) such that c p + d x_t has the direction of the velocity eps - x0 that a prediction p at x_t
-/// means, or everywhere the opposite one:
+/// (c, d) such that c p + d x_t has the direction of the velocity eps - x0 that a prediction p at
+/// x_t means, or everywhere the opposite one:
 ///
 ///   c = alpha + sigma, d = -(a + b)
 ///

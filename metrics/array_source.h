@@ -57,8 +57,8 @@ struct ArrayPath {
   std::string path, name;  ///< name: "" unless given
 };
 
-/// `source` as the path of an .npy, .npz, .pkl or .pickle file that exists; an empty path where it is
-/// none.
+/// `source` as the path of an .npy, .npz, .pkl or .pickle file that exists; an empty path where it
+/// is none.
 ArrayPath array_path(const std::string& source);
 
 /// Recognises the arrays of a file by name, dtype and shape, without reading them.

@@ -49,7 +49,8 @@ std::function<Batch()> ahead(int64_t first, Read read) {
   };
 }
 
-/// From image `begin` of `count` on, to `end` at most, as many as a batch holds, each at its own size.
+/// From image `begin` of `count` on, to `end` at most, as many as a batch holds, each at its own
+/// size.
 ImageBatch read_own_sizes(const data::Dataset& dataset,
                           int64_t begin,
                           int64_t end,

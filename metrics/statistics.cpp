@@ -107,8 +107,8 @@ std::runtime_error statistics_error(const std::string& path, const std::string& 
 }
 
 /// Mean and covariance under two names, checked.
-/// Whether no eigenvalue is below 0 by more than rounding of elements of that many bytes explains: a
-/// shift by that much makes the matrix positive definite.
+/// Whether no eigenvalue is below 0 by more than rounding of elements of that many bytes explains:
+/// a shift by that much makes the matrix positive definite.
 bool is_covariance(const torch::Tensor& s, size_t element_bytes) {
   const double rounding = element_bytes >= 8 ? 1e-9 : element_bytes == 4 ? 1e-6 : 1e-2;
   const double shift = rounding * s.norm().item<double>();

@@ -69,8 +69,8 @@ class LayerNormImpl : public torch::nn::Module {
 };
 TORCH_MODULE(LayerNorm);
 
-/// fc2(gelu(fc1(x))) with the exact (erf) GELU, or w3(silu(a) * b), [a, b] = w12(x): a SwiGLU, named
-/// as in DINOv2's code.
+/// fc2(gelu(fc1(x))) with the exact (erf) GELU, or w3(silu(a) * b), [a, b] = w12(x): a SwiGLU,
+/// named as in DINOv2's code.
 class MlpImpl : public torch::nn::Module {
  public:
   MlpImpl(int64_t dim, int64_t hidden, bool swiglu = false);

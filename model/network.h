@@ -60,8 +60,8 @@ class Network : public torch::nn::Module {
   virtual bool is_batch_invariant() const = 0;
 
   /// How many matrices of a hidden layer the parameter `name` stacks by rows: 3 for qkv, 1 for a
-  /// product by itself, 0 where it is none: an embedding, a bias, a norm, an output layer. Optimizers
-  /// that treat matrices apart read it.
+  /// product by itself, 0 where it is none: an embedding, a bias, a norm, an output layer.
+  /// Optimizers that treat matrices apart read it.
   virtual int64_t stacked_matrices(const std::string& name) const;
 
   /// The dtype of matrix products and attention inside the blocks. The default is the dtype of the

@@ -17,8 +17,8 @@ namespace uvic::model {
 
 using NamedTensors = std::map<std::string, torch::Tensor>;
 
-/// The input shapes of a network: x [B, channels, size, size] and the condition, or for a network of
-/// sequences x [B, up to length] of tokens.
+/// The input shapes of a network: x [B, channels, size, size] and the condition, or for a network
+/// of sequences x [B, up to length] of tokens.
 struct NetworkInput {
   int64_t channels = 3;
   int64_t size = 32;           ///< px, or cells of a latent

@@ -21,15 +21,16 @@ struct Rotations {
 /// 2021, arXiv:2104.09864.
 torch::Tensor rotate(const torch::Tensor& x, const Rotations& rotations);
 
-/// The same for each of `parts` equal parts of the width by itself; rotations are of width D / parts.
+/// The same for each of `parts` equal parts of the width by itself; rotations are of width D /
+/// parts.
 torch::Tensor rotate_parts(const torch::Tensor& x, const Rotations& rotations, int64_t parts);
 
 /// The rotations of a side x side grid of tokens in rows, after `extras` tokens that stay as they
 /// are, for heads of `width`, a multiple of 4; float32.
 ///
 /// Of the width / 2 angles of a token in row i and column j, the first half is i f_n and the second
-/// half j f_n, f_n = theta^(-n / (width / 4)). A score then depends on the differences of rows and of
-/// columns alone. Source: Heo et al. 2024, arXiv:2403.13298 (axial, theta 100).
+/// half j f_n, f_n = theta^(-n / (width / 4)). A score then depends on the differences of rows and
+/// of columns alone. Source: Heo et al. 2024, arXiv:2403.13298 (axial, theta 100).
 Rotations grid_rotations(int64_t side, int64_t extras, int64_t width, double theta);
 
 }  // namespace uvic::model

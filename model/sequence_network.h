@@ -24,8 +24,8 @@ class SequenceNetwork : public Network {
   using Network::forward;
   /// tokens int64 [B, L] -> logits of the next token [B, L, vocabulary], in the dtype of the
   /// parameters. Logits at a place depend on the tokens up to there only. Neither timesteps nor a
-  /// condition. Throws std::invalid_argument for other inputs, for tokens outside the vocabulary (on
-  /// the CPU) and for more tokens than the network has positions for.
+  /// condition. Throws std::invalid_argument for other inputs, for tokens outside the vocabulary
+  /// (on the CPU) and for more tokens than the network has positions for.
   torch::Tensor forward(const torch::Tensor& tokens,
                         const torch::Tensor& timesteps,
                         const torch::Tensor& condition) final;
@@ -33,9 +33,9 @@ class SequenceNetwork : public Network {
   /// An empty memory.
   virtual std::unique_ptr<SequenceMemory> new_memory() const;
 
-  /// The logits of `tokens` [B, n], which follow those in `memory`, [B, n, vocabulary]; adds them to
-  /// the memory. Equal to the last n logits of forward() for all tokens together, up to rounding.
-  /// Call it without gradients. The batch must be that of the earlier calls.
+  /// The logits of `tokens` [B, n], which follow those in `memory`, [B, n, vocabulary]; adds them
+  /// to the memory. Equal to the last n logits of forward() for all tokens together, up to
+  /// rounding. Call it without gradients. The batch must be that of the earlier calls.
   virtual torch::Tensor extend(const torch::Tensor& tokens, SequenceMemory& memory);
 
   /// Whether sequences beyond input().length can be computed, if not well.

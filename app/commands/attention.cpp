@@ -302,8 +302,8 @@ std::string summary(const json& numbers) {
   return text;
 }
 
-/// Opens them one by one, so that only one network is in memory; all of them first, so that a wrong one
-/// is reported before any work.
+/// Opens every network once before any work, so that a wrong one is reported early. Only one of them
+/// is in memory at a time.
 void check_sources(const AttentionOptions& options, const std::vector<LabSource>& sources) {
   std::string of_tokens, of_images;
   for (const auto& source : sources) {

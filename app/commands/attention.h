@@ -111,8 +111,8 @@ struct AttentionOptions {
 ///   ablation.csv                  where asked for
 ///   figures/NAME.svg              each statistic through the depth of the networks
 ///
-/// and returns what attention.json holds. Throws std::invalid_argument for networks without weights to
-/// look at and for what does not fit together, before any work.
+/// and returns what attention.json holds. Throws std::invalid_argument for networks without weights
+/// to look at and for what does not fit together, before any work.
 nlohmann::json run_attention(const AttentionOptions& options);
 
 void add_attention_command(CLI::App& app);

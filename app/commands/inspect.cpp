@@ -187,7 +187,8 @@ void inspect_run(const fs::path& path, json& report) {
   }
 }
 
-/// The training images with the names of their classes, or the validation images where only those are there.
+/// The training images with the names of their classes, or the validation images where only those
+/// are there.
 void inspect_imagenet(const fs::path& path, json& report) {
   const auto take = [&](const std::string& part) {
     const auto container = data::open_imagenet(path, part);

@@ -16,7 +16,8 @@ namespace uvic::app {
 /// where the tensors do not determine a config), "step", "images_seen", "metadata", "values"
 /// (scalars of a .pth), "other_values", "image" (width, height), "sample" (how uvic made it; texts
 /// of other PNGs are "metadata"), "images" (count, image_size, labels, classes: name and count),
-/// "run" (checkpoints, scores, ...), "content" (of a JSON file), "config" (of a run or a TOML file).
+/// "run" (checkpoints, scores, ...), "content" (of a JSON file), "config" (of a run or a TOML
+/// file).
 ///
 /// Throws std::runtime_error naming a file that is damaged or of no kind that uvic reads.
 nlohmann::json inspect(const std::filesystem::path& given);

@@ -119,8 +119,8 @@ struct PredictOptions {
   /// Throws std::invalid_argument where text is given and the network, which is no text encoder and
   /// not one of sequences, takes none.
   void refuse_text() const;
-  /// Throws std::invalid_argument that names an option which `network` ("a text encoder", say) would
-  /// ignore: those of U-ViTs and of networks of sequences.
+  /// Throws std::invalid_argument that names an option which `network` ("a text encoder", say)
+  /// would ignore: those of U-ViTs and of networks of sequences.
   void refuse_inputs_of_others(const char* network) const;
 };
 

@@ -1,5 +1,5 @@
-// uvic sweep: the Fréchet distance of one trained run over a grid of samplers, evaluations, guidance
-// and checkpoints.
+// uvic sweep: the Fréchet distance of one trained run over a grid of samplers, evaluations,
+// guidance and checkpoints.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -111,9 +111,9 @@ struct SweepOptions {
 ///                with the error of that difference: all points have the same seeds, so that their
 ///                errors are common in part
 ///
-/// Writes sweep.json, sweep.md, sweep.csv, sweep.tex; sweep.svg, distance against evaluations, where
-/// those differ; and for each two options that differ a heat map, heat_ROWS_COLUMNS.svg. Returns
-/// null if a signal stopped it.
+/// Writes sweep.json, sweep.md, sweep.csv, sweep.tex; sweep.svg, distance against evaluations,
+/// where those differ; and for each two options that differ a heat map, heat_ROWS_COLUMNS.svg.
+/// Returns null if a signal stopped it.
 nlohmann::json run_sweep(const SweepOptions& options);
 
 void add_sweep_command(CLI::App& app);

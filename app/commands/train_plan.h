@@ -12,8 +12,8 @@
 
 namespace uvic::app {
 
-/// Fills what is left to the data (RunConfig::leave_to_data) and prints each value to stderr. Throws
-/// std::invalid_argument where there is no --data to decide it, unless it is a --dry_run.
+/// Fills what is left to the data (RunConfig::leave_to_data) and prints each value to stderr.
+/// Throws std::invalid_argument where there is no --data to decide it, unless it is a --dry_run.
 void take_what_is_open(RunConfig& config);
 
 /// "2000000 parameters, 0.5 GFLOP an image forward, 3 PFLOP training".

@@ -31,8 +31,8 @@ BlockView part_of(const BlockView& view, int64_t begin, int64_t end) {
   return part;
 }
 
-/// The queries that a map keeps: every token that is no patch, and every stride-th row and column of
-/// the patches.
+/// The queries that a map keeps: every token that is no patch, and every stride-th row and column
+/// of the patches.
 std::vector<int64_t> kept_queries(const model::TokenLayout& layout, int64_t stride) {
   std::vector<int64_t> queries;
   for (int64_t i = 0; i < layout.patches; ++i) queries.push_back(i);
@@ -191,8 +191,8 @@ void take_shape(LabResult& result, const Collector& seen) {
   result.loss = Moments(static_cast<int64_t>(places));
 }
 
-/// The tokens whose weights are kept: of images all, and some of the queries; of sequences the first
-/// ones, which see no others.
+/// The tokens whose weights are kept. For images these are all keys, and some of the queries. For
+/// sequences they are the first tokens, which see no others.
 std::pair<std::vector<int64_t>, int64_t> kept_tokens(const LabResult& result,
                                                      int64_t maps,
                                                      int64_t map_bytes) {

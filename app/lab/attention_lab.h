@@ -1,4 +1,5 @@
-// The attention of a network on held-out examples: statistics by timestep or positions, block and head.
+// The attention of a network on held-out examples: statistics by timestep or positions, block and
+// head.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +26,8 @@ struct LabSettings {
   int64_t map_bytes = 6 << 20;  ///< at most, for all maps
 };
 
-/// Numbers of one network. A place is a time or a range of positions. In `head`, the mean over the heads
-/// of an example follows the heads.
+/// Numbers of one network. A place is a time or a range of positions. In `head`, the mean over the
+/// heads of an example follows the heads.
 struct LabResult {
   int64_t blocks = 0, heads = 0, tokens = 0;
   model::TokenLayout layout;
@@ -50,8 +51,8 @@ struct LabResult {
 
 /// The statistics of the first settings.images examples at every place. `progress(done)` counts
 /// examples, each once for every forward pass. Predictions have the bits that they have without the
-/// probe. Memory does not grow with the number of examples. Throws std::invalid_argument for a network
-/// that has no blocks to look at.
+/// probe. Memory does not grow with the number of examples. Throws std::invalid_argument for a
+/// network that has no blocks to look at.
 LabResult look_at_attention(model::Network& network,
                             LabFeed& feed,
                             const LabSettings& settings,

@@ -14,8 +14,9 @@ namespace uvic::app {
 /// subjects inside. It loads nothing.
 std::string attention_page(const nlohmann::json& numbers, const std::vector<LabSubject>& subjects);
 
-/// Name and SVG of each statistic through the depth of the networks: a line for each network, at the
-/// middle one of the timesteps or ranges of positions. Statistics that are defined nowhere are left out.
+/// Name and SVG of each statistic through the depth of the networks: a line for each network, at
+/// the middle one of the timesteps or ranges of positions. Statistics that are defined nowhere are
+/// left out.
 std::vector<std::pair<std::string, std::string>> depth_figures(const nlohmann::json& numbers);
 
 }  // namespace uvic::app

@@ -54,9 +54,9 @@ class LabExamples {
   /// clamped to the schedule's t_max().
   diffusion::TrainingExample at(const Batch& batch, double fraction) const;
 
-  /// The words, or parts of words, of the caption that example `i` of a batch is conditioned on: one
-  /// for each context token, empty where a token stands for none. Empty where they are not known: no
-  /// text, or features that an encoder made before.
+  /// The words, or parts of words, of the caption that example `i` of a batch is conditioned on:
+  /// one for each context token, empty where a token stands for none. Empty where they are not
+  /// known: no text, or features that an encoder made before.
   std::vector<std::string> words(const Batch& batch, int64_t i) const;
 
   /// The training loss of each image, float64 [B] on the CPU.

@@ -56,8 +56,8 @@ class LabFeed {
   /// The forward passes of the examples that were read, which show each place once.
   virtual size_t passes() const = 0;
   virtual LabPass pass(size_t number) const = 0;
-  /// The training loss of each example at a place of the pass that gave `prediction`: float64 [B] on
-  /// the CPU, with its graph. NaN where nothing counts there.
+  /// The training loss of each example at a place of the pass that gave `prediction`: float64 [B]
+  /// on the CPU, with its graph. NaN where nothing counts there.
   virtual torch::Tensor losses(const torch::Tensor& prediction, size_t place) const = 0;
   /// How many of the first tokens the loss at a place depends on; 0: all.
   virtual int64_t tokens_of_loss(size_t /*place*/) const { return 0; }

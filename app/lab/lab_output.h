@@ -30,14 +30,15 @@ struct LabRecord {
   std::string precision, device;
 };
 
-/// {"settings", "statistics": {"head", "block", "gradient", "circuit"}, "ablations", "subjects", "differences"}.
+/// {"settings", "statistics": {"head", "block", "gradient", "circuit"}, "ablations", "subjects",
+/// "differences"}.
 ///
 /// A subject has "head", "block" and "gradient": for each statistic "mean" and "error" (of the mean
-/// over the examples) as [place][block][head], of blocks and gradients [place][block]; "head_mean", the
-/// same of the mean over the heads of an example, [place][block]; "circuit", [block][head]; "loss",
-/// [place]; "scores", counts [place][block][head][bin]; "ablation". Numbers that are not defined are
-/// null. Places are the "timesteps" of the settings, or of sequences their "positions", of which
-/// "first" and "last" belong to each.
+/// over the examples) as [place][block][head], of blocks and gradients [place][block]; "head_mean",
+/// the same of the mean over the heads of an example, [place][block]; "circuit", [block][head];
+/// "loss", [place]; "scores", counts [place][block][head][bin]; "ablation". Numbers that are not
+/// defined are null. Places are the "timesteps" of the settings, or of sequences their "positions",
+/// of which "first" and "last" belong to each.
 ///
 /// "differences" compares each further subject with the first, where both have equally many blocks:
 /// the difference of the means, its standard error, and the p of Welch's test over the examples,

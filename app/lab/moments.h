@@ -7,8 +7,9 @@
 
 namespace uvic::app {
 
-/// Welford's running mean and variance of each of `size` numbers. NaN is no value: each number has a
-/// count of its own. Memory does not grow with what is added. Source: Welford 1962, Technometrics 4.
+/// Welford's running mean and variance of each of `size` numbers. NaN is no value: each number has
+/// a count of its own. Memory does not grow with what is added. Source: Welford 1962, Technometrics
+/// 4.
 class Moments {
  public:
   explicit Moments(int64_t size = 0)

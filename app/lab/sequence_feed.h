@@ -14,10 +14,10 @@
 namespace uvic::app {
 
 /// The sequences that a language model is looked at with, as uvic score takes them: of its own data
-/// (`data` empty) those that it was not trained on, of other data all. `length` 0: as in its training.
-/// `trained_on`: the fingerprint of its training data, or empty; it says which tokenizer belongs to it.
-/// Throws std::invalid_argument where they do not suit the network, and what open_token_source()
-/// throws.
+/// (`data` empty) those that it was not trained on, of other data all. `length` 0: as in its
+/// training. `trained_on`: the fingerprint of its training data, or empty; it says which tokenizer
+/// belongs to it. Throws std::invalid_argument where they do not suit the network, and what
+/// open_token_source() throws.
 std::unique_ptr<data::TokenSource> open_lab_sequences(const RunConfig& training,
                                                       const std::string& data,
                                                       int64_t length,
@@ -55,9 +55,9 @@ class SequenceFeed : public LabFeed {
   torch::Tensor sequences_, targets_;  ///< int64 [B, L] on the device
 };
 
-/// Each token as text, of tokenizers with a file as it follows the one before, which decides spaces.
-/// Bytes that are no character of their own are written as \xE2, and a boundary between documents as
-/// <end>.
+/// Each token as text, of tokenizers with a file as it follows the one before, which decides
+/// spaces. Bytes that are no character of their own are written as \xE2, and a boundary between
+/// documents as <end>.
 std::vector<std::string> token_texts(const data::Tokenizer& tokenizer,
                                      const std::vector<int64_t>& tokens);
 

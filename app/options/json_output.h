@@ -7,9 +7,9 @@
 
 namespace uvic::app {
 
-/// Adds the flag --json to the program. Where it is given, all that a command prints for people goes
-/// to standard error, and print_json() alone writes to standard output. A command with a --json of
-/// its own (bench, which names a file, and inspect) keeps that.
+/// Adds the flag --json to the program. Where it is given, all that a command prints for people
+/// goes to standard error, and print_json() alone writes to standard output. A command with a
+/// --json of its own (bench, which names a file, and inspect) keeps that.
 void add_json_flag(CLI::App& app);
 
 /// Whether the flag was given.

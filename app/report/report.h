@@ -12,8 +12,8 @@
 namespace uvic::app {
 
 /// Writes to `out`: report.html (one file, without network access), report.json (the data, see
-/// report_data.h), the sample grids as PNG, every plot as SVG, and the scores as table.csv, table.md
-/// and table.tex. `baseline_column` as in report_data(). Each file is written completely
+/// report_data.h), the sample grids as PNG, every plot as SVG, and the scores as table.csv,
+/// table.md and table.tex. `baseline_column` as in report_data(). Each file is written completely
 /// or not at all.
 void write_report(const std::string& title,
                   const std::vector<ReportEntry>& entries,
@@ -27,8 +27,9 @@ std::string report_text(const std::string& title,
                         const std::vector<nlohmann::json>& baselines,
                         const std::string& baseline_column = "");
 
-/// The scores as a table: a row for each metric, a column for each entry, then baselines. In another
-/// row for each metric the corrected p of each column against `baseline_column`, where one is named.
+/// The scores as a table: a row for each metric, a column for each entry, then baselines. In
+/// another row for each metric the corrected p of each column against `baseline_column`, where one
+/// is named.
 NumberTable report_numbers(const nlohmann::json& data);
 
 }  // namespace uvic::app

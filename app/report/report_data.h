@@ -30,8 +30,8 @@ struct ReportEntry {
 /// `baselines` are scores with an additional key "name", such as "real, held out" or "noise". If a
 /// file of a run is missing, its part is left out. A damaged file throws std::runtime_error that
 /// names it.
-/// `baseline_column`: the name of the entry that the others are tested against; empty: every pair is
-/// tested. Throws std::invalid_argument where no entry has that name.
+/// `baseline_column`: the name of the entry that the others are tested against; empty: every pair
+/// is tested. Throws std::invalid_argument where no entry has that name.
 nlohmann::json report_data(const std::string& title,
                            const std::vector<ReportEntry>& entries,
                            const std::vector<nlohmann::json>& baselines,

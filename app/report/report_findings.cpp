@@ -129,8 +129,8 @@ std::string with_own_error(const json& metric) {
   return base::with_error(metric["mean"], number_at(metric, "std_of_one_score").value_or(0));
 }
 
-/// " On the same scale: real, held out 3.1 ± 0.2; noise 250": of a single score its own error, where
-/// it has one.
+/// " On the same scale: real, held out 3.1 ± 0.2; noise 250": of a single score its own error,
+/// where it has one.
 std::string baseline_sentence(const json& baselines, const std::string& metric) {
   std::string list;
   for (const auto& baseline : baselines)

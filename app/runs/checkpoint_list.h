@@ -1,4 +1,5 @@
-// Checkpoints of a run, by the words of an option: "latest", "all", "every=64k", "64k,128k", "best".
+// Checkpoints of a run, by the words of an option: "latest", "all", "every=64k", "64k,128k",
+// "best".
 #pragma once
 
 #include <optional>

@@ -21,8 +21,8 @@ std::vector<std::string> take_defaults(RunConfig& config);
 /// The training images at the size of the network.
 std::unique_ptr<data::Dataset> open_training_images(const RunConfig& config);
 
-/// "images of DATA are 96 x 64 px, cropped and resized to 32": empty where they have the size of the
-/// network. Reads the headers of at most 16 images, spread evenly.
+/// "images of DATA are 96 x 64 px, cropped and resized to 32": empty where they have the size of
+/// the network. Reads the headers of at most 16 images, spread evenly.
 std::string size_note(const data::Dataset& dataset, const RunConfig& config);
 
 }  // namespace uvic::app

@@ -29,8 +29,8 @@ std::filesystem::path autoencoder_path(const std::string& name);
 /// An autoencoder and the scale of the network's latents: x = (z - shift) * scale.
 class LatentSpace {
  public:
-  /// Opens config.autoencoder. Throws std::invalid_argument where it is not given, std::runtime_error
-  /// that names a file that can't be read.
+  /// Opens config.autoencoder. Throws std::invalid_argument where it is not given,
+  /// std::runtime_error that names a file that can't be read.
   LatentSpace(const EncoderConfig& config, torch::Device device, torch::ScalarType compute);
 
   int64_t downsampling() const;

@@ -13,8 +13,8 @@ namespace uvic::app {
 bool is_read_by_network(const std::string& option, const std::string& kind);
 
 /// The options by their dotted names without "model.", except those of other kinds of networks and
-/// those that change only memory (use_checkpoint) or fresh weights (init). Two configs with the same
-/// record and the same weights give the same values.
+/// those that change only memory (use_checkpoint) or fresh weights (init). Two configs with the
+/// same record and the same weights give the same values.
 nlohmann::json network_record(const model::NetworkConfig& config);
 
 }  // namespace uvic::app

@@ -94,7 +94,8 @@ std::string schedule_of(diffusion::DiffusionConfig config) {
   return text;
 }
 
-/// Features of CLIP and vectors of words may have one width, and mean nothing to each other's networks.
+/// Features of CLIP and vectors of words may have one width, and mean nothing to each other's
+/// networks.
 void require_kind_of_text(const std::string& given, const std::string& trained_with) {
   const bool words = trained_with == kWordEncoder;
   base::require(given.empty() || trained_with.empty() || (given == kWordEncoder) == words,

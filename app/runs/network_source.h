@@ -36,9 +36,9 @@ RunConfig training_of_source(const std::string& run,
                              const std::string& weights,
                              const std::string& config);
 
-/// The same with the weights, of any kind that open_weights() knows; with a run, empty `weights` are
-/// its latest. What `encoders` gives replaces the config's. Throws also std::invalid_argument where
-/// they don't fit the config or the network generates no images of 3 channels.
+/// The same with the weights, of any kind that open_weights() knows; with a run, empty `weights`
+/// are its latest. What `encoders` gives replaces the config's. Throws also std::invalid_argument
+/// where they don't fit the config or the network generates no images of 3 channels.
 SampleSource open_sample_source(const std::string& run,
                                 const std::string& weights,
                                 const std::string& config,

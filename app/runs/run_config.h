@@ -311,10 +311,10 @@ struct RunConfig {
   void validate_attention_stats() const;
 };
 
-/// The values of leave_to_data() that are still open: img_size and in_chans are those of the images,
-/// or of their latents; num_classes is the number of classes, plus the null class where labels are
-/// dropped, or -1 without labels or where the condition is text. Returns a line for each, as
-/// "model.num_classes = 11: 10 classes of DATA and the null class".
+/// The values of leave_to_data() that are still open: img_size and in_chans are those of the
+/// images, or of their latents; num_classes is the number of classes, plus the null class where
+/// labels are dropped, or -1 without labels or where the condition is text. Returns a line for
+/// each, as "model.num_classes = 11: 10 classes of DATA and the null class".
 std::vector<std::string> fill_from_data(
     RunConfig& config, int64_t size, int64_t channels, int64_t classes, const std::string& data);
 

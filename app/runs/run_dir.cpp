@@ -103,8 +103,8 @@ void move_into(const fs::path& path, const fs::path& folder) {
   fs::rename(path, folder / path.filename());
 }
 
-/// Whether a launch that was killed before run.json was there has left this file: a log or statistics
-/// without a line, or what was to become one of the three.
+/// Whether a launch that was killed before run.json was there has left this file: a log or
+/// statistics without a line, or what was to become one of the three.
 bool is_left_of_start(const fs::directory_entry& file) {
   const auto name = file.path().filename().string();
   std::error_code error;

@@ -6,8 +6,8 @@
 
 namespace uvic::app {
 
-/// Relative paths are relative to the current folder, as on the command line. Those of a run that do
-/// not exist from there, but from the folder of its latest launch ("folder" in run.json), become
+/// Relative paths are relative to the current folder, as on the command line. Those of a run that
+/// do not exist from there, but from the folder of its latest launch ("folder" in run.json), become
 /// absolute: data, score_ref, init, inception, and score_extractor where that is a file.
 void find_from_launch_folder(const RunDir& run, RunConfig& config);
 

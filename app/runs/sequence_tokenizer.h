@@ -10,10 +10,10 @@
 
 namespace uvic::app {
 
-/// Throws std::invalid_argument where `tokenizer`, whose text `file` names, is not that of the network: it
-/// has more tokens, or fewer by 1024 or more (vocabularies are padded to a multiple of up to that),
-/// or `trained_on`, the fingerprint of the training data, names another file of a tokenizer. What is
-/// built in has no file, and is accepted.
+/// Throws std::invalid_argument where `tokenizer`, whose text `file` names, is not that of the
+/// network: it has more tokens, or fewer by 1024 or more (vocabularies are padded to a multiple of
+/// up to that), or `trained_on`, the fingerprint of the training data, names another file of a
+/// tokenizer. What is built in has no file, and is accepted.
 void require_tokenizer_of(const model::NetworkInput& input,
                           const data::Tokenizer& tokenizer,
                           const std::string& file,

@@ -1,5 +1,5 @@
-// A run as TensorBoard shows it: events.out.tfevents.*.uvic in the run folder, next to stats.jsonl and
-// of the same numbers.
+// A run as TensorBoard shows it: events.out.tfevents.*.uvic in the run folder, next to stats.jsonl
+// and of the same numbers.
 #pragma once
 
 #include <cstdint>

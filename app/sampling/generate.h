@@ -69,10 +69,10 @@ struct GeneratedImages {
   std::vector<Trajectory> trajectories;  ///< one for each image, if requested
 };
 
-/// Generates images of P x P px: P is the network's size, or in latents that times the autoencoder's
-/// downsampling. Input images are encoded to the mean of their latents, and a latent is generated
-/// anew where any pixel of its cell is; what a mask keeps is put back in pixels at the end. A pixel is
-/// clamp(0.5 (x + 1), 0, 1) * 255 + 0.5, truncated, as in the official code.
+/// Generates images of P x P px: P is the network's size, or in latents that times the
+/// autoencoder's downsampling. Input images are encoded to the mean of their latents, and a latent
+/// is generated anew where any pixel of its cell is; what a mask keeps is put back in pixels at the
+/// end. A pixel is clamp(0.5 (x + 1), 0, 1) * 255 + 0.5, truncated, as in the official code.
 ///
 /// On the CPU the bits of an image depend neither on the batch nor on the number of threads.
 /// `progress(step, steps)` may be empty; steps is 0 if their number is not known in advance. The
@@ -83,7 +83,8 @@ GeneratedImages generate(model::Network& network,
                          const GenerationRequest& request,
                          const std::function<void(int64_t step, int64_t steps)>& progress = {});
 
-/// The same, with each frame of the trajectory as soon as it is recorded (TrajectoryRecorder::tell).
+/// The same, with each frame of the trajectory as soon as it is recorded
+/// (TrajectoryRecorder::tell).
 GeneratedImages generate(model::Network& network,
                          const GenerationSettings& settings,
                          const GenerationRequest& request,

@@ -42,9 +42,9 @@ struct TextSettings {
 /// `uniform`, from [0, 1).
 int64_t choose_token(const torch::Tensor& logits, const TextSettings& settings, double uniform);
 
-/// The tokens that follow `prompt` (which must not be empty), up to the first `boundary` (-1: none),
-/// which is left out. Token i is a function of network, prompt, settings, seed and i; nothing else
-/// is computed with it. Ends early where the network has no further position.
+/// The tokens that follow `prompt` (which must not be empty), up to the first `boundary` (-1:
+/// none), which is left out. Token i is a function of network, prompt, settings, seed and i;
+/// nothing else is computed with it. Ends early where the network has no further position.
 /// `progress` is called with the tokens so far and may throw.
 std::vector<int64_t> generate_tokens(model::SequenceNetwork& network,
                                      const std::vector<int64_t>& prompt,

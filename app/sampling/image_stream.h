@@ -35,8 +35,8 @@ struct SampleStream {
   nlohmann::json record;  ///< how they are generated, as in samples.json
 };
 
-/// Opens the stream. Throws what open_sample_source(), SampleSubject and SeedList::parse() throw. The
-/// stream throws base::StopRequested after a signal.
+/// Opens the stream. Throws what open_sample_source(), SampleSubject and SeedList::parse() throw.
+/// The stream throws base::StopRequested after a signal.
 SampleStream open_sample_stream(const SampleStreamOptions& options);
 
 }  // namespace uvic::app

@@ -71,8 +71,8 @@ LikeRequest request_like(const nlohmann::json& sample,
 std::filesystem::path weights_like(const nlohmann::json& sample, const std::string& run);
 
 /// What a command that makes samples of `settings` (as SampleProvenance has them) does otherwise
-/// than the sample says: a line each. Throws std::invalid_argument where weights, network, encoders,
-/// guide or given images are others.
+/// than the sample says: a line each. Throws std::invalid_argument where weights, network,
+/// encoders, guide or given images are others.
 std::vector<std::string> differences_from(const nlohmann::json& sample,
                                           const nlohmann::json& settings);
 

@@ -18,9 +18,9 @@ struct SheetRow {
   std::function<formats::Image(uint64_t seed)> picture;
 };
 
-/// Seeds in reading order. `caption`, if not empty, is the text below the last image of a seed. With
-/// several rows, each band of `columns` seeds shows one below the other, labelled. At most 100 tiles
-/// in all.
+/// Seeds in reading order. `caption`, if not empty, is the text below the last image of a seed.
+/// With several rows, each band of `columns` seeds shows one below the other, labelled. At most 100
+/// tiles in all.
 formats::Image sample_sheet(const std::vector<uint64_t>& seeds,
                             int columns,
                             const std::vector<SheetRow>& rows,

@@ -9,8 +9,8 @@
 
 namespace uvic::app {
 
-/// All images, or with a group (null: none) each process its part of them: the same result, in every
-/// process. A line on stderr says how far the first has come with `what`.
+/// All images, or with a group (null: none) each process its part of them: the same result, in
+/// every process. A line on stderr says how far the first has come with `what`.
 metrics::Collected collect_parts(base::ProcessGroup* group,
                                  const metrics::FeatureExtractor& extractor,
                                  const metrics::SharedImages& images,

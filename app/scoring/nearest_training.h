@@ -50,7 +50,8 @@ class TrainingFeatures {
   torch::Tensor features_;  // [M, D], of those
 };
 
-/// What compare() returned, as earlier versions kept it: "pictures" and "training_pictures" renamed.
+/// What compare() returned, as earlier versions kept it: "pictures" and "training_pictures"
+/// renamed.
 nlohmann::json with_current_names(nlohmann::json found);
 
 }  // namespace uvic::app

@@ -16,10 +16,10 @@ namespace uvic::app {
 /// The light statistics of attention (model/attention/light_statistics.h) on the same few examples
 /// each time.
 ///
-/// They are kExamples examples of the training set. Which ones, and their noise, are functions of the
-/// run's seed. Images have no flip and keep their condition; example i has noise of the time at
-/// (i + 1/2) / kExamples of the schedule. Sequences are those of a place in the endless order that is
-/// no other's.
+/// They are kExamples examples of the training set. Which ones, and their noise, are functions of
+/// the run's seed. Images have no flip and keep their condition; example i has noise of the time at
+/// (i + 1/2) / kExamples of the schedule. Sequences are those of a place in the endless order that
+/// is no other's.
 class AttentionLog {
  public:
   static constexpr int64_t kExamples = 8;

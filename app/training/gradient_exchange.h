@@ -24,13 +24,13 @@ struct Wire {
   bool is_narrow = false;  ///< as bf16, see base::NarrowSum; else float32
 };
 
-/// The parameters, last first, are cut into buckets of about `bucket_bytes` (of float32). A bucket is
-/// on its way as soon as the backward pass has given all of its gradients and the buckets before it
-/// are: in every process in the same order. The sums have the same bits in every process.
+/// The parameters, last first, are cut into buckets of about `bucket_bytes` (of float32). A bucket
+/// is on its way as soon as the backward pass has given all of its gradients and the buckets before
+/// it are: in every process in the same order. The sums have the same bits in every process.
 ///
-/// On the wire are the model's gradients, once, plus a number for each parameter (whether any process
-/// had a gradient of it) and three float64 for each process (its report). A narrow wire has two ways:
-/// a bucket's parts go to those who sum them, and its sums go back two buckets later.
+/// On the wire are the model's gradients, once, plus a number for each parameter (whether any
+/// process had a gradient of it) and three float64 for each process (its report). A narrow wire has
+/// two ways: a bucket's parts go to those who sum them, and its sums go back two buckets later.
 class GradientExchange {
  public:
   /// All outlive this object. Parameters are contiguous float32 on the CPU.
@@ -48,9 +48,9 @@ class GradientExchange {
   /// call finish() sends all.
   void send_during_backward() { sending_ = true; }
 
-  /// Sends what has not been sent, waits for everything, and makes parameters[i].grad() the sum over
-  /// all processes (undefined where no process had a gradient). Returns each rank's report. Throws
-  /// base::ProcessLost.
+  /// Sends what has not been sent, waits for everything, and makes parameters[i].grad() the sum
+  /// over all processes (undefined where no process had a gradient). Returns each rank's report.
+  /// Throws base::ProcessLost.
   std::vector<PartReport> finish(const PartReport& own);
 
   int64_t processes() const { return group_.size(); }

@@ -22,7 +22,8 @@ class ImageSnapshots : public Snapshots {
  public:
   /// All but the identity outlive this object. Processes of `group` share the generation and the
   /// feature network; images and scores have the bits that one process gives them (CPU). Opens the
-  /// scores' reference and extractor now, so that a wrong path is reported before hours of training.
+  /// scores' reference and extractor now, so that a wrong path is reported before hours of
+  /// training.
   ImageSnapshots(const RunConfig& config,
                  const data::Dataset& dataset,
                  const ObjectiveInputs& inputs,

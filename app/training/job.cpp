@@ -31,8 +31,8 @@ bool option_may_differ(const std::string& option) {
   return false;
 }
 
-/// What the first process has read of a set goes to the owners of its tensors. A set that it has not
-/// read stays as it begins: the average is the weights, the optimizer at rest.
+/// What the first process has read of a set goes to the owners of its tensors. A set that it has
+/// not read stays as it begins: the average is the weights, the optimizer at rest.
 void send_to_owners(base::ProcessGroup& group, TrainState& state, const TrainState::Set& set) {
   auto& shares = *state.shares;
   const bool is_given = !group.broadcast(shares.is_staged(set.prefix) ? "given" : "").empty();

@@ -12,8 +12,8 @@ namespace uvic::app {
 struct LearningRateSchedule {
   const char* name;
   const char* help;
-  /// The factor on config.lr at `images_seen`, which is at least config.warmup_images. `end` is where
-  /// a decay ends: config.lr_decay_images, or the run's length.
+  /// The factor on config.lr at `images_seen`, which is at least config.warmup_images. `end` is
+  /// where a decay ends: config.lr_decay_images, or the run's length.
   double (*factor)(const OptimizerConfig& config, int64_t images_seen, int64_t end);
   double constant_share =
       0;  ///< of `end` up to which the rate is constant by default; 0: no such part

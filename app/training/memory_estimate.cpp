@@ -20,8 +20,8 @@ namespace {
 
 constexpr double kFloat = 4;
 
-/// Bytes of a shared state: the most that one process keeps. Parameters are shared whole, so that is
-/// more than a part in N where one of them is large.
+/// Bytes of a shared state: the most that one process keeps. Parameters are shared whole, so that
+/// is more than a part in N where one of them is large.
 struct LargestPart {
   double optimizer = 0, average = 0;
 };

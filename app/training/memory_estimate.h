@@ -56,11 +56,12 @@ bool sharing_pays(const MemoryEstimate& whole, const MemoryEstimate& shared);
 /// Bytes that this process can have at most: the machine's memory, or its control group's limit.
 double usable_memory();
 
-/// Throws std::invalid_argument, with the estimate and the cure, where a step surely needs more than
-/// `usable` bytes: more by a quarter, twice what the estimate may be off.
+/// Throws std::invalid_argument, with the estimate and the cure, where a step surely needs more
+/// than `usable` bytes: more by a quarter, twice what the estimate may be off.
 void refuse_too_large(const MemoryEstimate& estimate, double usable);
 
-/// One line for each part, MiB. `program`: bytes that the process takes before the run; 0: not said.
+/// One line for each part, MiB. `program`: bytes that the process takes before the run; 0: not
+/// said.
 std::string memory_text(const MemoryEstimate& estimate, double program = 0);
 
 }  // namespace uvic::app

@@ -16,8 +16,8 @@ namespace uvic::app {
 ///   A = X X^T,  X <- a X + (b A + c A^2) X,  a = 3.4445, b = -4.7750, c = 2.0315,
 /// for rows > columns on the transpose. After five iterations singular values above a hundredth of
 /// |m| are between 0.68 and 1.14. Products run in `compute` (float32 or bf16). A matrix of zeros
-/// stays one. Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks";
-/// the iteration: Bernstein and Newhouse 2024, arXiv:2409.20325.
+/// stays one. Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural
+/// networks"; the iteration: Bernstein and Newhouse 2024, arXiv:2409.20325.
 torch::Tensor orthogonalised(const torch::Tensor& m, int64_t iterations, torch::Dtype compute);
 
 /// The factor on the nearly orthogonal update of a matrix.
@@ -38,8 +38,8 @@ base::Table<MuonScale>& muon_scales();
 ///   m = mu m + (1 - mu) g,  u = mu m + (1 - mu) g   (Nesterov)
 ///   W = W (1 - r muon_weight_decay) - r factor(rows, columns) orthogonalised(u)
 ///
-/// All other parameters are AdamW's. Each matrix is computed by one thread, so the bits do not depend
-/// on the number of threads. Products run in bf16 where the hardware multiplies it faster.
+/// All other parameters are AdamW's. Each matrix is computed by one thread, so the bits do not
+/// depend on the number of threads. Products run in bf16 where the hardware multiplies it faster.
 ///
 /// State: momentum (m) of the matrices, exp_avg and exp_avg_sq of the others, float32. Throws
 /// std::invalid_argument where no parameter is the matrix of a hidden layer.

@@ -24,8 +24,8 @@ class Objective {
   /// Whether that number is the number of examples, whatever they hold.
   virtual bool counts_examples() const { return true; }
 
-  /// What depends on the batch alone and not on the weights, once before the batch is cut up: images
-  /// are encoded, and captions. `batch` is on any device; what is encoded, on the network's.
+  /// What depends on the batch alone and not on the weights, once before the batch is cut up:
+  /// images are encoded, and captions. `batch` is on any device; what is encoded, on the network's.
   virtual data::Batch prepare(const data::Batch& batch) const { return batch; }
 
   /// The summed loss of a prepared batch with its graph, a float32 scalar on the network's device.

@@ -55,9 +55,9 @@ class Optimizer {
   /// Its state, which training changes in place: saved and loaded whole.
   virtual std::vector<TensorSet> state() const = 0;
 
-  /// Updates parameters that are its own, and their average, from parameters[i].grad(). Consumes all
-  /// gradients. Returns the norm of all of them before clipping. Throws NotFinite where that is not finite,
-  /// changing nothing.
+  /// Updates parameters that are its own, and their average, from parameters[i].grad(). Consumes
+  /// all gradients. Returns the norm of all of them before clipping. Throws NotFinite where that is
+  /// not finite, changing nothing.
   virtual double step(const OptimizerStep& step) = 0;
 };
 

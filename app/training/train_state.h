@@ -24,8 +24,8 @@ namespace uvic::app {
 struct TrainState {
   /// Fresh weights of `seed`, the average a copy of them, the optimizer at rest.
   ///
-  /// `group`: its processes share the state. Each has the average and the optimizer's tensors of its
-  /// own parameters (StateShares), and all call step(), with_whole_average(), save() and
+  /// `group`: its processes share the state. Each has the average and the optimizer's tensors of
+  /// its own parameters (StateShares), and all call step(), with_whole_average(), save() and
   /// save_weights(); these throw base::ProcessLost. Null: all is here.
   TrainState(const model::NetworkConfig& config,
              const OptimizerConfig& optimizer,

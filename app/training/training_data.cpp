@@ -96,7 +96,8 @@ void check_data(const RunConfig& options, const data::Dataset& dataset) {
   if (options.model.input().num_classes > 0) check_labels(options, dataset);
 }
 
-/// A store says which autoencoder encoded it. Another file may hold the same weights, so it is a note.
+/// A store says which autoencoder encoded it. Another file may hold the same weights, so it is a
+/// note.
 void note_other_autoencoder(const RunConfig& options,
                             const data::Dataset& dataset,
                             const LatentSpace& latent) {

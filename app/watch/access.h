@@ -14,8 +14,8 @@ bool same_secret(std::string_view secret, std::string_view given);
 /// Whether `host`, the Host header of a request or the authority of its Origin, names this server:
 /// a numeric address, "localhost", or one of `names`, with or without a port.
 ///
-/// Another site's name can be made to resolve to this machine (DNS rebinding), and its scripts would
-/// then read the page as their own. A browser sends that name as the Host.
+/// Another site's name can be made to resolve to this machine (DNS rebinding), and its scripts
+/// would then read the page as their own. A browser sends that name as the Host.
 bool is_own_host(std::string_view host, const std::vector<std::string>& names);
 
 /// "http://AUTHORITY" to AUTHORITY; empty for anything else.

@@ -28,9 +28,9 @@ class CurveBuckets {
   size_t size() const { return buckets_.size(); }
 
   /// {"lines": of the file, "width": lines a point, "images": [...], "values": {NAME: {"mean": [...],
-  /// "low": [...], "high": [...]}}}, of at most `points` points with low <= images <= high. "low" and
-  /// "high" are missing where each point is one line. A point's images are the middle of its lines'.
-  /// Numbers have seven digits.
+  /// "low": [...], "high": [...]}}}, of at most `points` points with low <= images <= high. "low"
+  /// and "high" are missing where each point is one line. A point's images are the middle of its
+  /// lines'. Numbers have seven digits.
   nlohmann::json json(size_t points, double low, double high) const;
 
   /// The bytes of the file, from the first to the second, that hold all lines of low <= images <=

@@ -12,8 +12,8 @@ namespace uvic::app {
 /// Whole lines of a file that are new since the last call. Reads only what was appended.
 class GrowingFile {
  public:
-  /// folder/name; it need not exist yet. Of a longer file only the last `tail_bytes` are read, where
-  /// given.
+  /// folder/name; it need not exist yet. Of a longer file only the last `tail_bytes` are read,
+  /// where given.
   GrowingFile(std::filesystem::path folder, std::string name, int64_t tail_bytes = -1);
 
   struct News {

@@ -23,7 +23,8 @@ bool wait_for(int socket, short events, WatchClock::time_point deadline) {
   }
 }
 
-/// Appends what has arrived, at most `most` bytes: 1, 0 where the client closed, -1 at the deadline.
+/// Appends what has arrived, at most `most` bytes: 1, 0 where the client closed, -1 at the
+/// deadline.
 int receive_some(int socket, WatchClock::time_point deadline, size_t most, std::string& text) {
   char bytes[4096];
   while (true) {

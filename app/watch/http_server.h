@@ -1,4 +1,5 @@
-// An HTTP server for a page that a few people watch: cpp-httplib with bounds on what a client may do.
+// An HTTP server for a page that a few people watch: cpp-httplib with bounds on what a client may
+// do.
 #pragma once
 
 #include <cstdint>
@@ -38,9 +39,9 @@ struct HttpLimits {
   double bytes_per_second = 256 << 10;  ///< as long as it takes at this rate
 };
 
-/// Serves `handler`, on a thread for each connection, one request a connection. A handler that throws
-/// is a 500 without a word of why. Requests that are malformed, too long or too slow never reach
-/// it (request_head.h).
+/// Serves `handler`, on a thread for each connection, one request a connection. A handler that
+/// throws is a 500 without a word of why. Requests that are malformed, too long or too slow never
+/// reach it (request_head.h).
 class HttpServer {
  public:
   using Handler = std::function<HttpResponse(const HttpRequest&)>;

@@ -70,7 +70,8 @@ FileMark mark_inside(const std::filesystem::path& folder, const std::vector<std:
 
 namespace {
 
-/// Whether the entry of an open folder is a file, and no link to one. Some file systems leave out the type.
+/// Whether the entry of an open folder is a file, and no link to one. Some file systems leave out
+/// the type.
 bool is_regular_entry(int folder, const dirent& entry) {
   if (entry.d_type != DT_UNKNOWN) return entry.d_type == DT_REG;
   struct stat status = {};

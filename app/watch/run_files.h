@@ -27,8 +27,9 @@ class Descriptor {
   int number_;
 };
 
-/// The regular file or folder at folder/names[0]/names[1]/..., for reading. None of the names may be
-/// a link, "..", or hold a "/". No descriptor where there is no such file: it may vanish at any time.
+/// The regular file or folder at folder/names[0]/names[1]/..., for reading. None of the names may
+/// be a link, "..", or hold a "/". No descriptor where there is no such file: it may vanish at any
+/// time.
 Descriptor open_inside(const std::filesystem::path& folder,
                        const std::vector<std::string>& names,
                        struct stat& status);
@@ -55,8 +56,8 @@ bool is_numbered_name(std::string_view name, std::string_view ending);
 /// The images seen in it; 0 where it is none or the number is too large.
 int64_t number_of_name(std::string_view name);
 
-/// Names of that form in folder/`inside`, ascending by number, at most `most`: the last ones. Those of
-/// regular files alone: open_inside() opens no link, so none is offered.
+/// Names of that form in folder/`inside`, ascending by number, at most `most`: the last ones. Those
+/// of regular files alone: open_inside() opens no link, so none is offered.
 std::vector<std::string> numbered_names(const std::filesystem::path& folder,
                                         const std::string& inside,
                                         std::string_view ending,

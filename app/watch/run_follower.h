@@ -43,15 +43,16 @@ class RunFollower {
   bool has_more() const;
 
   /// {"id", "name", "folder", "state", "eta_sec", "silent_sec", "images_seen", "total_images",
-  /// "examples", "last": {NAME: number}, "grids": [[images, file], ...], "texts": the same of language
-  /// models, "data_size", "host", "reading": share of stats.jsonl that was read, ...}.
+  /// "examples", "last": {NAME: number}, "grids": [[images, file], ...], "texts": the same of
+  /// language models, "data_size", "host", "reading": share of stats.jsonl that was read, ...}.
   nlohmann::json summary(bool with_grids = true) const;
 
   /// Of the whole run, or of a range of images. A range is read again from the file, where that
   /// takes at most 16 MiB, so that it shows single lines.
   nlohmann::json curve(size_t points, double low, double high) const;
 
-  /// Each {"images_seen", "distance", "distance_std", "distance_name", ...}; then lines of attention,
+  /// Each {"images_seen", "distance", "distance_std", "distance_name", ...}; then lines of
+  /// attention,
   /// {"images_seen", "attention_NAME/BLOCK", ...}.
   nlohmann::json scores() const;
   nlohmann::json log_tail() const;

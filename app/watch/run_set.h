@@ -32,8 +32,8 @@ class RunSet {
   /// Looks for runs and reads what is new of each, at most about 4 MiB; true where more is there.
   bool poll(bool looks_for_runs = true);
 
-  /// Polls every `interval_sec` on a thread, without a pause while there is more. Looking for runs in
-  /// large folders takes at most a hundredth of the time.
+  /// Polls every `interval_sec` on a thread, without a pause while there is more. Looking for runs
+  /// in large folders takes at most a hundredth of the time.
   void start(double interval_sec);
   void stop();
 

@@ -55,12 +55,12 @@ class SampleDesk {
   const SampleLimits& limits() const { return limits_; }
 
   /// What can be requested of a run: {"checkpoints": [images seen], "classes": [name], "text",
-  /// "sampler", "steps", "guidance": of its config, "samplers", "most_steps", "most_images"}; null where
-  /// no run has this id.
+  /// "sampler", "steps", "guidance": of its config, "samplers", "most_steps", "most_images"}; null
+  /// where no run has this id.
   nlohmann::json choices(const std::string& run) const;
 
-  /// Adds a request: its id; nothing where the queue is full. Throws std::invalid_argument for a run
-  /// or a checkpoint that does not exist.
+  /// Adds a request: its id; nothing where the queue is full. Throws std::invalid_argument for a
+  /// run or a checkpoint that does not exist.
   std::optional<std::string> add(const SampleAsk& ask);
   /// Ends it, before its turn or in the middle. False where no request has this id.
   bool cancel(const std::string& id);

@@ -27,8 +27,9 @@ struct StatsLine {
   }
 };
 
-/// Nothing where the line is no JSON object with a whole number "images_seen". At most 256 numbers of
-/// names of at most 64 bytes are read, and 64 levels. No tree is built: a run may have 10^6 lines.
+/// Nothing where the line is no JSON object with a whole number "images_seen". At most 256 numbers
+/// of names of at most 64 bytes are read, and 64 levels. No tree is built: a run may have 10^6
+/// lines.
 std::optional<StatsLine> parse_stats_line(std::string_view text);
 
 }  // namespace uvic::app

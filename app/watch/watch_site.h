@@ -38,8 +38,8 @@ class WatchSite {
   WatchSite(const RunSet& runs, SiteRules rules, SampleDesk* desk = nullptr);
 
   /// 421 for another host's name, 403 for another origin, a missing or a wrong token, 404 and 405
-  /// for what does not exist, 400 for a query that makes no sense. Every answer has the headers that
-  /// keep a browser from guessing, framing, caching and passing on the address.
+  /// for what does not exist, 400 for a query that makes no sense. Every answer has the headers
+  /// that keep a browser from guessing, framing, caching and passing on the address.
   HttpResponse answer(const HttpRequest& request) const;
 
  private:

@@ -258,7 +258,8 @@ const char* name(HalfType type) { return type == HalfType::bf16 ? "bf16" : "fp16
 /// Prints how far each instance is from the definition; returns whether all are near enough.
 bool check_all(const std::vector<int64_t>& lengths) {
   bool first = true, right = true;
-  // Every width by the kernels that serve it here, and those of attention_hopper_tiles.cuh by the others too.
+  // Every width by the kernels that serve it here, and those of attention_hopper_tiles.cuh by the
+  // others too.
   struct Checked {
     KernelFamily family;
     int64_t width;

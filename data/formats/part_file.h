@@ -1,4 +1,5 @@
-// A large file that is written over several launches: what a killed one wrote is kept and continued.
+// A large file that is written over several launches: what a killed one wrote is kept and
+// continued.
 #pragma once
 
 #include <cstddef>

@@ -26,9 +26,9 @@ struct TarEntry {
 /// several threads.
 class TarReader {
  public:
-  /// Headers are read one after the other, the bytes between them are not touched. Memory is that of
-  /// the names. Throws std::runtime_error naming the file and the place if a checksum is wrong, an
-  /// entry reaches beyond the end, a name leaves the archive (absolute, "..", NUL, longer than
+  /// Headers are read one after the other, the bytes between them are not touched. Memory is that
+  /// of the names. Throws std::runtime_error naming the file and the place if a checksum is wrong,
+  /// an entry reaches beyond the end, a name leaves the archive (absolute, "..", NUL, longer than
   /// 4095 bytes), a pax record is damaged or larger than 1 MiB, the archive is cut off, or the
   /// file is sparse or continues another volume.
   ///

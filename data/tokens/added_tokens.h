@@ -20,8 +20,8 @@ struct AddedTokenRule {
   bool strips_left = false, strips_right = false;  ///< takes the white space next to it along
 };
 
-/// The list "added_tokens". Throws std::runtime_error that begins with `source` for an entry that is
-/// none, and for a single_word, which is not understood.
+/// The list "added_tokens". Throws std::runtime_error that begins with `source` for an entry that
+/// is none, and for a single_word, which is not understood.
 std::vector<AddedTokenRule> read_added_tokens(const nlohmann::json& file,
                                               const Normalizer& normalizer,
                                               const std::string& source);

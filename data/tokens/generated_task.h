@@ -39,8 +39,8 @@ struct Rule {
   int64_t count = 0;
 };
 
-/// A part of the task's sequences. One sequence of eight is held out, by a hash of its tokens, or by
-/// number where Rule::index gives one. Sequences are made until one is of the wanted part.
+/// A part of the task's sequences. One sequence of eight is held out, by a hash of its tokens, or
+/// by number where Rule::index gives one. Sequences are made until one is of the wanted part.
 std::unique_ptr<TokenSource> make_generated_task(Rule rule, TokenSplit split);
 
 }  // namespace uvic::data

@@ -226,7 +226,8 @@ std::vector<BpeSymbol> SentencePieceTokenizer::symbols_of(std::string_view text)
   return symbols;
 }
 
-/// Neighbours whose text is a piece are joined, the highest score first, of equal ones the leftmost.
+/// Neighbours whose text is a piece are joined, the highest score first, of equal ones the
+/// leftmost.
 PieceList SentencePieceTokenizer::bpe(std::string_view text) const {
   struct Join {
     float score;

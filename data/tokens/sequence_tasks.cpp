@@ -114,7 +114,8 @@ Rule switching_rule(const char* name,
   return rule;
 }
 
-/// Several delays in one sequence: the token T<tau> switches to x(t + 1) = (x(t) + x(t - tau)) mod N.
+/// Several delays in one sequence: the token T<tau> switches to x(t + 1) = (x(t) + x(t - tau)) mod
+/// N.
 std::unique_ptr<TokenSource> make_multi_nt(const TokenOptions& options, TokenSplit split) {
   const int64_t n = or_else(options.symbols, 4);
   std::vector<std::string> rules;
@@ -198,7 +199,8 @@ Rule bits_rule(const char* name,
   return rule;
 }
 
-/// How many ones are there? The share of ones is drawn for each sequence, so that every count comes.
+/// How many ones are there? The share of ones is drawn for each sequence, so that every count
+/// comes.
 std::unique_ptr<TokenSource> make_count_ones(const TokenOptions& options, TokenSplit split) {
   auto rule =
       bits_rule("count_ones", options, [](base::RandomStream& random, int64_t bits, Draft& draft) {
@@ -229,9 +231,9 @@ std::unique_ptr<TokenSource> make_find_zero(const TokenOptions& options, TokenSp
 ///
 /// Why it needs negative weights. The answer is a sum over tokens: the symbols before "-" count +1,
 /// those after it count -1. One head sees at "?" the sum of w_j V (e(x_j) + p_j), where e is a
-/// symbol's embedding and p that of its position. Its share for a symbol x is (w_1 + w_2) V e(x), with
-/// the weights of its two places (w_2 = 0 for the answer). Weights of softmax are positive, and
-/// depend on x only through the key, which can't know whether x comes again. So up to that, the
+/// symbol's embedding and p that of its position. Its share for a symbol x is (w_1 + w_2) V e(x),
+/// with the weights of its two places (w_2 = 0 for the answer). Weights of softmax are positive,
+/// and depend on x only through the key, which can't know whether x comes again. So up to that, the
 /// deleted symbols have about twice the answer's share with the same sign, whatever V is: no linear
 /// readout prefers the answer both to them and to absent symbols, whose share is 0. Cog gives the
 /// places after "-" negative weights, so deleted symbols cancel, and only the answer remains.

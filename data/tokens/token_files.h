@@ -8,8 +8,8 @@
 
 namespace uvic::data {
 
-/// The stream of documents, each with the tokenizer's start() before it and followed by its boundary,
-/// cut into sequences of
+/// The stream of documents, each with the tokenizer's start() before it and followed by its
+/// boundary, cut into sequences of
 /// length() tokens without gaps (a sequence may hold a boundary).
 ///
 /// Position p is in epoch p / n of n sequences, which begin at a random offset that is the epoch's

@@ -17,8 +17,9 @@ Batch read_sequences(const TokenSource& source,
                      torch::Tensor* parts = nullptr,
                      torch::Tensor* sizes = nullptr);
 
-/// A batch covers positions seen .. seen + batch_size - 1, of which rank r of `world` gets the slice
-/// from batch_size r / world to batch_size (r + 1) / world. The source must outlive the loader.
+/// A batch covers positions seen .. seen + batch_size - 1, of which rank r of `world` gets the
+/// slice from batch_size r / world to batch_size (r + 1) / world. The source must outlive the
+/// loader.
 class TokenLoader : public BatchSource {
  public:
   TokenLoader(const TokenSource& source,

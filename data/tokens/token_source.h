@@ -72,8 +72,9 @@ class TokenSource : public Examples {
   /// Different sequences; 0: infinitely many.
   virtual int64_t size() const { return 0; }
 
-  /// Writes the sequence at `position` of the infinite series that `seed` gives; returns the size of
-  /// its problem, for accuracies by size (of text: its length). Safe to call from several threads.
+  /// Writes the sequence at `position` of the infinite series that `seed` gives; returns the size
+  /// of its problem, for accuracies by size (of text: its length). Safe to call from several
+  /// threads.
   virtual int64_t read(uint64_t seed, int64_t position, const TokenRow& row) const = 0;
 
   const std::vector<std::string>& class_names() const override {

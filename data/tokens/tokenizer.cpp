@@ -68,7 +68,8 @@ class WordTokenizer : public Tokenizer {
   std::map<std::string, int64_t> ids_;
 };
 
-/// The bytes of the sequence that `text` begins with, or 0 if it is invalid (Unicode 15, table 3-7).
+/// The bytes of the sequence that `text` begins with, or 0 if it is invalid (Unicode 15, table
+/// 3-7).
 int64_t sequence_bytes(const uint8_t* text, int64_t size) {
   const uint8_t first = text[0];
   if (first < 0x80) return 1;

@@ -10,8 +10,8 @@
 namespace uvic::data {
 
 /// Reads `text`, the content of the file at `path`, as the tokenizers library does: added tokens,
-/// normaliser, pre-tokenizer, model, and of the post-processor the tokens that it puts before and after a text. `truncation` and
-/// `padding` are left aside: texts are taken whole.
+/// normaliser, pre-tokenizer, model, and of the post-processor the tokens that it puts before and
+/// after a text. `truncation` and `padding` are left aside: texts are taken whole.
 ///
 /// boundary() is "eos_token" of tokenizer_config.json or special_tokens_map.json next to the file;
 /// else the first of </s>, <|endoftext|>, <|end_of_text|>, <eos> and <|im_end|> that is an added

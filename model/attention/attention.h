@@ -67,8 +67,8 @@ torch::Tensor extensive_attention(const AttentionInput& in);
 /// or the call is not causal. Source: Rende et al. 2024, arXiv:2405.18874 ("factored attention").
 torch::Tensor factored_attention(const AttentionInput& in);
 
-/// out = w v, with w = e^s / (1 + rowsum(e^s)): softmax with one more key of score 0 and value 0, so
-/// a query may attend to nothing. Source: Miller 2023, "Attention is off by one".
+/// out = w v, with w = e^s / (1 + rowsum(e^s)): softmax with one more key of score 0 and value 0,
+/// so a query may attend to nothing. Source: Miller 2023, "Attention is off by one".
 torch::Tensor softmax_one_attention(const AttentionInput& in);
 
 /// out = sigmoid(gate) * (softmax(s) v), a gate for each number of the output, computed from the

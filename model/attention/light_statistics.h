@@ -18,8 +18,8 @@ struct LightStatistic {
 const std::vector<LightStatistic>& light_statistics();
 
 /// The numbers above in their order of w [B, H, L, S], the weights of a block: float64
-/// [B, light statistics] on the CPU. Computed in float32 or, of float64 weights, in float64. `causal`:
-/// later keys are hidden.
+/// [B, light statistics] on the CPU. Computed in float32 or, of float64 weights, in float64.
+/// `causal`: later keys are hidden.
 torch::Tensor measure_light(const torch::Tensor& weights, bool causal);
 
 }  // namespace uvic::model

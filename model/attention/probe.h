@@ -39,8 +39,8 @@ class AttentionProbe {
 
   /// Whether take_output() is to be called.
   virtual bool takes_outputs() const { return false; }
-  /// The residual stream after a block, [B, L, dim], with its graph. Not for blocks that are computed
-  /// again in the backward pass (use_checkpoint): they have no graph here.
+  /// The residual stream after a block, [B, L, dim], with its graph. Not for blocks that are
+  /// computed again in the backward pass (use_checkpoint): they have no graph here.
   virtual void take_output(int64_t /*layer*/, const torch::Tensor& /*out*/) {}
 
   /// Whether replacement() is asked in this block. The block then runs in plain tensor code.

@@ -15,7 +15,8 @@ inline torch::Tensor attention_scores(const AttentionInput& in) {
   return (narrow ? s.to(torch::kFloat32) : s) * in.scale;
 }
 
-/// True where query i may not see key j: [L, S], j > i + S - L. Undefined if the call is not causal.
+/// True where query i may not see key j: [L, S], j > i + S - L. Undefined if the call is not
+/// causal.
 inline torch::Tensor hidden_keys(const AttentionInput& in) {
   if (!in.causal) return {};
   const int64_t queries = in.q.size(2), keys = in.k.size(2);
@@ -33,7 +34,8 @@ inline torch::Tensor apply_weights(const torch::Tensor& weights, const Attention
   return weights.to(in.v.scalar_type()).matmul(in.v);  // [B, H, L, D]
 }
 
-/// The weights of each kind, [B, H, L, S] in float32 or wider: what AttentionKind::weights points to.
+/// The weights of each kind, [B, H, L, S] in float32 or wider: what AttentionKind::weights points
+/// to.
 torch::Tensor softmax_weights(const AttentionInput& in);
 torch::Tensor cog_weights(const AttentionInput& in);
 torch::Tensor expressive_weights(const AttentionInput& in);

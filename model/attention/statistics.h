@@ -50,8 +50,8 @@ struct AttentionStatistic {
 
 /// For each head. With w [L, S] the weights of a head, p = |w| / rowsum |w|, v the values, y the
 /// tokens that the head reads (after the norm) and W_O its part of the output projection; means are
-/// over the queries of an example for which the number is defined. Keys that a causal query does not
-/// see count nowhere: S is the number of keys that it sees, and means over keys are over these.
+/// over the queries of an example for which the number is defined. Keys that a causal query does
+/// not see count nowhere: S is the number of keys that it sees, and means over keys are over these.
 ///
 ///   negative_share      mean over the keys that a query sees of [w < 0]
 ///   negative_mass       sum over keys of p [w < 0]
@@ -85,8 +85,8 @@ const std::vector<AttentionStatistic>& head_statistics();
 
 /// The numbers above in their order: float64 [B, H, statistics] on the CPU, NaN where undefined.
 /// `weights`: kind->weights(attention), before the gate or norm that some kinds have. Computed in
-/// float32 or, of float64 inputs, in float64. Of a causal block `view` and `weights` may be those of
-/// queries_of().
+/// float32 or, of float64 inputs, in float64. Of a causal block `view` and `weights` may be those
+/// of queries_of().
 torch::Tensor measure_heads(const BlockView& view,
                             const torch::Tensor& weights,
                             const TokenLayout& layout);

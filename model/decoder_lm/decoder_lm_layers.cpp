@@ -8,8 +8,8 @@ namespace {
 
 constexpr double kPi = 3.14159265358979323846;
 
-/// Llama 3.1: frequencies whose wavelength is long against the length of pre-training are divided by
-/// the factor, short ones stay, those between are mixed.
+/// Llama 3.1: frequencies whose wavelength is long against the length of pre-training are divided
+/// by the factor, short ones stay, those between are mixed.
 double llama3_frequency(double frequency, const DecoderLMConfig& c) {
   const double original = static_cast<double>(c.rope_original_positions);
   const double wavelength = 2 * kPi / frequency;

@@ -55,7 +55,8 @@ class GroupNormImpl : public torch::nn::Module {
 };
 TORCH_MODULE(GroupNorm);
 
-/// x + conv2(silu(norm2(conv1(silu(norm1(x)))))), with a 1x1 convolution of x where channels change.
+/// x + conv2(silu(norm2(conv1(silu(norm1(x)))))), with a 1x1 convolution of x where channels
+/// change.
 class ResnetBlockImpl : public torch::nn::Module {
  public:
   ResnetBlockImpl(int64_t in, int64_t out, int64_t groups);

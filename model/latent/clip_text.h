@@ -27,8 +27,8 @@ struct ClipTextConfig {
 /// network. Distinguishes a CLIP file from others.
 std::string clip_text_mark(const std::map<std::string, torch::Tensor>& tensors);
 
-/// Whether the file, or what the folder stands for (ClipText::open), holds a CLIP text encoder. Looks
-/// at names alone. Throws std::runtime_error for what can't be read.
+/// Whether the file, or what the folder stands for (ClipText::open), holds a CLIP text encoder.
+/// Looks at names alone. Throws std::runtime_error for what can't be read.
 bool is_clip_text(const std::filesystem::path& path);
 
 /// x = token_embedding[ids] + position_embedding

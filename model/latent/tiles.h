@@ -21,9 +21,9 @@ std::vector<int64_t> tile_begins(int64_t length, int64_t tile);
 
 /// work(x) for x [1, C, H, W], or, where a side is longer than the tile, work() of tiles, blended.
 ///
-/// Each tile has a weight that rises from 0 to 1 over the inner half of the overlap and is 0 outside
-/// it, where a tile's own border is near. The result is the weighted mean, so it has no edge where
-/// a tile ends. At the border of the image weights are 1.
+/// Each tile has a weight that rises from 0 to 1 over the inner half of the overlap and is 0
+/// outside it, where a tile's own border is near. The result is the weighted mean, so it has no
+/// edge where a tile ends. At the border of the image weights are 1.
 torch::Tensor in_tiles(const torch::Tensor& x,
                        const Tiling& tiling,
                        const std::function<torch::Tensor(const torch::Tensor&)>& work);

@@ -8,7 +8,8 @@
 //   nothing  names are those of the last flush of their folder, contents those that were flushed
 //   torn     as names, and of what was not flushed the first half is there
 //
-// UVIC_FAULTS_ALL=1 takes every operation, which takes minutes; otherwise a few spread over the run.
+// UVIC_FAULTS_ALL=1 takes every operation, which takes minutes; otherwise a few spread over the
+// run.
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>

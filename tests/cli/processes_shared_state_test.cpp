@@ -149,8 +149,8 @@ TEST_CASE("gradients in bf16 take half the bytes, give the same bits again, and 
   CHECK_THAT(says, Contains("(bf16)"));
   const auto a = state_of(scratch / "a");
   CHECK(same_bits(a, state_of(scratch / "b")));
-  // Each part and the sum are rounded by at most 2^-8 of their size. AdamW divides a gradient by its
-  // own size: after ten steps weights are off by little, but not by nothing.
+  // Each part and the sum are rounded by at most 2^-8 of their size. AdamW divides a gradient by
+  // its own size: after ten steps weights are off by little, but not by nothing.
   const double off = distance(a, state_of(scratch / "wide"));
   CHECK(off > 1e-7);
   CHECK(off < 1e-2);

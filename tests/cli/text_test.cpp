@@ -76,7 +76,8 @@ TEST_CASE("captions become tokens and features, and tokens become the same featu
   const auto context = formats::read_npy(scratch / "context.npy").clone();
   CHECK(tokens.sizes() == torch::IntArrayRef({4, 12}));
   CHECK(tokens.scalar_type() == torch::kInt64);
-  // Ids: 256 bytes from "!" on, 256 with </w>, 512 ca, 513 cat</w>, 514 do, 515 dog</w>, 516 start, 517 end.
+  // Ids: 256 bytes from "!" on, 256 with </w>, 512 ca, 513 cat</w>, 514 do, 515 dog</w>, 516 start,
+  // 517 end.
   CHECK(tokens[1].slice(0, 0, 6).equal(
       torch::tensor(std::vector<int64_t>{516, 256 + 'a' - '!', 515, 256, 517, 517})));
   CHECK(tokens[2][1].item<int64_t>() == 517);

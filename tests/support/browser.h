@@ -40,8 +40,8 @@ inline std::string title_of(const std::string& document) {
 }
 
 /// The title of `page` after `script` has driven it. The script pushes what it finds to `said`, and
-/// id(x) is an element. The title joins these by commas and ends with "faults N ": errors of scripts
-/// and violations of the page's Content-Security-Policy, and what they were.
+/// id(x) is an element. The title joins these by commas and ends with "faults N ": errors of
+/// scripts and violations of the page's Content-Security-Policy, and what they were.
 inline std::string driven_title(const std::filesystem::path& page, const std::string& script) {
   auto html = formats::read_file(page);
   const std::string watch =

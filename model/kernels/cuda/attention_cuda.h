@@ -43,8 +43,8 @@ struct AttentionBackward {
 };
 
 /// Which kernels serve a call. automatic: those for compute capability 9.0
-/// (attention_hopper_tiles.cuh), where the device has it and the head is 40 to 64 wide, else those for
-/// 8.0. In the emulation, those for 8.0.
+/// (attention_hopper_tiles.cuh), where the device has it and the head is 40 to 64 wide, else those
+/// for 8.0. In the emulation, those for 8.0.
 enum class KernelFamily : int { automatic, ampere, hopper };
 /// For tests and measurements; holds for all later calls of the process.
 void choose_kernels(KernelFamily family);

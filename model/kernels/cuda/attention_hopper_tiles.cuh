@@ -5,8 +5,9 @@
 // The rows of the other side are streamed, 64 at a time, through three stages: while one is used,
 // the copies of the next two are under way, and one barrier for each stage suffices. Rows of 128
 // bytes are kept in the 128-byte swizzle that wgmma reads. Few rows beyond
-// the blocks of 128 (257 = 2 * 128 + 1) are left to the other kernels. (As a block of the same launch
-// that works as those do, they took the place of a whole block and gained nothing on an H100.)
+// the blocks of 128 (257 = 2 * 128 + 1) are left to the other kernels. (As a block of the same
+// launch that works as those do, they took the place of a whole block and gained nothing on an
+// H100.)
 #pragma once
 
 #include "model/kernels/cuda/attention_cuda_tiles.cuh"

@@ -1,5 +1,5 @@
-// attention_cuda_binding.h, block_cuda_binding.h and optimizer_cuda_binding.h in a build without CUDA
-// kernels.
+// attention_cuda_binding.h, block_cuda_binding.h and optimizer_cuda_binding.h in a build without
+// CUDA kernels.
 #include <stdexcept>
 
 #include "model/kernels/cuda/attention_cuda_binding.h"

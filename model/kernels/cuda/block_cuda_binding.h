@@ -8,9 +8,9 @@
 
 namespace uvic::model {
 
-/// fused_block() (cpu/fused_block.h) on the GPU, on the current stream: x and skip [B, L, D] float32
-/// -> [B, L, D] float32. Products are cuBLAS's in bf16. Attention, and the passes over rows between
-/// the products (row_cuda.h), are our kernels. Differentiable once.
+/// fused_block() (cpu/fused_block.h) on the GPU, on the current stream: x and skip [B, L, D]
+/// float32 -> [B, L, D] float32. Products are cuBLAS's in bf16. Attention, and the passes over rows
+/// between the products (row_cuda.h), are our kernels. Differentiable once.
 torch::Tensor cuda_block(const torch::Tensor& x,
                          const torch::Tensor& skip,
                          const BlockParameters& parameters,

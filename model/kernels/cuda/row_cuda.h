@@ -2,9 +2,9 @@
 // backward. Each reads and writes device memory once. Without LibTorch.
 //
 // The residual stream, statistics and sums are float32, and the operands of products are bf16
-// (uint16_t here). All rows are contiguous and begin at a multiple of 16 bytes; `width` is a multiple
-// of 8. Sums over rows run in a fixed order that depends on the shape alone, so results have the
-// same bits every time.
+// (uint16_t here). All rows are contiguous and begin at a multiple of 16 bytes; `width` is a
+// multiple of 8. Sums over rows run in a fixed order that depends on the shape alone, so results
+// have the same bits every time.
 #pragma once
 
 #include <stdint.h>

@@ -1,4 +1,5 @@
-// Norms of gradients by block, against float64 autograd by other ways and against finite differences.
+// Norms of gradients by block, against float64 autograd by other ways and against finite
+// differences.
 #include "app/lab/gradients.h"
 
 #include <cmath>

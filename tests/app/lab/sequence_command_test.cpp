@@ -1,4 +1,5 @@
-// uvic attention of language models: its files, its refusals, and the view of tokens in a real browser.
+// uvic attention of language models: its files, its refusals, and the view of tokens in a real
+// browser.
 #include <fmt/format.h>
 
 #include "app/commands/attention.h"

@@ -1,5 +1,5 @@
-// The analysis of attention over sequences: ranges of positions, the bits of predictions, gradients and
-// ablations by range.
+// The analysis of attention over sequences: ranges of positions, the bits of predictions, gradients
+// and ablations by range.
 #include <cmath>
 
 #include <torch/nn/functional/loss.h>

@@ -68,7 +68,8 @@ void check_each_field(const char* what, Part part, bool (*decides)(const std::st
   }
 }
 
-/// Of the sections of a network, those of a U-ViT, without the choice of memory and of fresh weights.
+/// Of the sections of a network, those of a U-ViT, without the choice of memory and of fresh
+/// weights.
 bool decides_on_uvit(const std::string& name) {
   return name.find('.') == std::string::npos && name != "use_checkpoint" && name != "init";
 }

@@ -1,5 +1,5 @@
-// Statistics of ranges of positions of a causal block against loops over their definitions in float64,
-// in which a query knows the keys up to its own and no others.
+// Statistics of ranges of positions of a causal block against loops over their definitions in
+// float64, in which a query knows the keys up to its own and no others.
 #include <algorithm>
 #include <cmath>
 #include <limits>

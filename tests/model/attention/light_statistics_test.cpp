@@ -1,4 +1,5 @@
-// The light statistics are the means over heads of the whole ones, and know the heads whose answer is known.
+// The light statistics are the means over heads of the whole ones, and know the heads whose answer
+// is known.
 #include "model/attention/light_statistics.h"
 
 #include <cmath>

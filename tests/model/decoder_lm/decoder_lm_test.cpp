@@ -1,5 +1,5 @@
-// An independent PyTorch reading of Llama's architecture (tests/golden/model/make_decoder_lm.py), and
-// what must hold of the network by itself.
+// An independent PyTorch reading of Llama's architecture (tests/golden/model/make_decoder_lm.py),
+// and what must hold of the network by itself.
 #include "model/decoder_lm/decoder_lm.h"
 
 #include <cmath>
