@@ -118,8 +118,8 @@ struct SamplerConfig {
               .read_by(solvers));
     visit("lower_order_final",
           lower_order_final,
-          Field{"When the order of a step of a multistep method is at most the number of steps "
-                "left, this one included, so that the last has order 1",
+          Field{"When a multistep method lowers the order of its last steps: a step then has at "
+                "most the order of the steps left, and the last has order 1",
                 {{"always", ""},
                  {"below_10", "with fewer than 10 steps, as the official DPM-Solver code"},
                  {"never", ""}}}

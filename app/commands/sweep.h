@@ -41,8 +41,8 @@ struct SweepOptions {
     visit("run", run, Field{"Folder of the run"});
     visit("ref",
           ref,
-          Field{"Reference images, or statistics (.npz); empty: what the run scores against, its "
-                "training images unless score_ref says otherwise"});
+          Field{"Reference images, or statistics (.npz); empty: the run's score_ref or, without "
+                "one, its training images"});
     visit("out",
           out,
           Field{"Folder of samples, sweep.json, tables, plots; the same command continues"});

@@ -64,7 +64,7 @@ struct FidOptions {
         ref,
         Field{"Reference: images as for --images, statistics (.npz with mu and sigma; m, s; mean, "
               "cov; ADM's reference batches) or features (.npy); FILE.npz:NAME chooses an array; "
-              "empty with --run: what the run scores against"});
+              "empty with --run: the run's score_ref or, without one, its training images"});
     visit("images",
           images,
           Field{"Images to score: " + data::data_source_list() +
