@@ -73,13 +73,12 @@ struct DiffusionConfig {
           Field{"Standard deviation of the data, for the edm schedule, prediction and loss weight",
                 base::above(0, 1e6)}
               .read_by("edm"));
-    visit(
-        "time_scale",
-        time_scale,
-        Field{"The network reads time_scale * t + time_offset (edm: log(sigma) / 4 instead of t); "
-              "0: 999 for vp_*, N for discrete schedules, else 1000",
-              base::from(0, 1e9)}
-            .advanced());
+    visit("time_scale",
+          time_scale,
+          Field{"The network is given the time time_scale * t + time_offset (edm: log(sigma) / 4 "
+                "instead of t); 0: 999 for vp_*, N for discrete schedules, else 1000",
+                base::from(0, 1e9)}
+              .advanced());
     visit("time_offset",
           time_offset,
           Field{"See time_scale; -1 suits networks trained on n = 0..N-1", base::from(-1e9, 1e9)}
@@ -125,8 +124,8 @@ struct DiffusionConfig {
               .advanced());
     visit("contrastive_loss",
           contrastive_loss,
-          Field{"Weight of the squared distance to the target of another example, which is "
-                "subtracted (contrastive flow matching: 0.05); 0: off",
+          Field{"Weight of a term that is subtracted from the loss: the squared distance to the "
+                "target of another example (contrastive flow matching: 0.05); 0: off",
                 base::below(0, 1)}
               .advanced());
   }

@@ -82,7 +82,7 @@ void add_fid_command(CLI::App& app) {
   command->callback([options, command] {
     options->take_sampler_of_run();  // default < the run's config < command line
     if (options->take_reference_of_run() && base::process_place().rank == 0)
-      fmt::print(stderr, "reference: {}, what the run scores against\n", options->ref);
+      fmt::print(stderr, "reference: {}, the run's own\n", options->ref);
     apply_given(*command, *options);
     if (!options->checkpoints.empty()) return score_checkpoints(*options);
     const auto result = run_fid(*options, print_scores);

@@ -296,8 +296,10 @@ void SampleFolder::write() {
   if (fs::exists(file)) {
     const auto there = read_record(file);
     if (const auto other = difference(there, settings_); !other.empty())
-      throw std::runtime_error(fmt::format(
-          "{}: another command has begun to generate with another {} here", path_.string(), other));
+      throw std::runtime_error(
+          fmt::format("{}: another command has begun to generate here, with another {}",
+                      path_.string(),
+                      other));
     generated_.insert_all(listed(there, ids_key_));
     missing.insert_all(listed(there, "missing"));
     if (there.value("grid", false)) record_["grid"] = true;

@@ -212,7 +212,7 @@ TEST_CASE("fid --checkpoints best says who picked it, and warns where its seeds 
         run_uvic(Words{"fid", "--run", (scratch / "run").string(), "--num_ref", "30"} + more);
     CAPTURE(outcome.err);
     REQUIRE(outcome.exit_code == 0);
-    CHECK_THAT(outcome.err, Contains("reference: procedural, what the run scores against"));
+    CHECK_THAT(outcome.err, Contains("reference: procedural, the run's own"));
     return outcome;
   };
   const auto same = score({"--checkpoints", "best", "--seeds", "10-29"});
