@@ -26,6 +26,7 @@ struct SamplerInfo {
   bool stochastic;    ///< adds noise in its steps by default; ddim (eta) and heun (s_churn) can too
   bool ends_at_zero;  ///< last_step = auto means zero
   torch::Tensor (*run)(const SamplerCall& call, torch::Tensor x_T);
+  bool in_sweep = false;  ///< one of those that a sweep compares unless it is told others
 };
 base::Table<SamplerInfo>& samplers();
 

@@ -64,6 +64,9 @@ struct NetworkConfig {
     visit("small", small, "");
   }
 
+  /// Blocks keep what their gradients need instead of computing it again: the same numbers.
+  void keep_activations() { uvit.use_checkpoint = decoder_lm.use_checkpoint = false; }
+
   /// Throws std::invalid_argument where fields contradict each other.
   void validate() const;
   NetworkInput input() const;

@@ -82,8 +82,11 @@ refuse_word() {
 }
 
 # A network is made and asked by model/network.h alone.
-refuse_word '\<UViT' 'names a network above model/' < <(find app metrics diffusion -type f \( -name '*.h' -o -name '*.cpp' \) 2>/dev/null)
+refuse_word '(\<UViT|model\.uvit)' 'names a network above model/' < <(find app metrics diffusion -type f \( -name '*.h' -o -name '*.cpp' \) 2>/dev/null)
 # The trainer, the step, state and estimates serve any task: these files are image diffusion's side of the objective's seam.
 refuse_word 'diffusion' 'names diffusion above the objective' < <(find app/training -type f \( -name '*.h' -o -name '*.cpp' \) \
   ! -name 'image_diffusion.*' ! -name 'image_snapshots.*' ! -name 'attention_log.*' ! -name objective.cpp ! -name no_cuda.cpp 2>/dev/null)
+# The whole of LibTorch costs each file that includes it seconds to compile.
+refuse_word 'torch/torch\.h' 'includes all of LibTorch: base/torch.h has its tensors, other headers a module each' < <(find app base data \
+  diffusion metrics model tests -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) ! -path base/torch.h 2>/dev/null)
 exit $status

@@ -3,11 +3,13 @@
 # a command which was never killed, byte by byte. What holds times or random ids is compared without these: safetensors
 # without their metadata, JSON without its times, speeds, ids and hashes of files that hold ids. Left out are log.txt,
 # run.json and compare's report, which is made from the scores.
-#   scripts/kills.sh [KILLS [PROGRAM]]      default: 200 build/release/bin/uvic
+#   scripts/kills.sh [KILLS [PROGRAM [COMMANDS]]]      default: 200 build/release/bin/uvic, all commands
+# KILLS are divided among all commands; COMMANDS, such as "sample fid", runs only the shares of these.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 kills=${1:-200}
 program=$(realpath "${2:-build/release/bin/uvic}")
+commands=${3:-train shards sample fid compare dataset convert}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export OMP_WAIT_POLICY=passive UVIC_ROOT=${UVIC_ROOT:-$PWD}
@@ -57,12 +59,15 @@ summary() {
     done
 }
 
+for name in $commands; do
+  [ -n "${share[$name]:-}" ] || { echo "$name: none of ${!share[*]}" >&2; exit 2; }
+done
 (cd "$scratch" && "$program" train "${tiny[@]}" --total_images 64 --checkpoint_images 64 --out run) 2>"$scratch/err" ||
   { cat "$scratch/err" >&2; exit 1; }
 
 total=0 wrong=0 late=0
 printf '%-8s %6s %6s %6s   seconds of a whole run\n' command killed late wrong
-for name in train shards sample fid compare dataset convert; do
+for name in $commands; do
   prepare "$scratch/$name-whole"
   begin=$(date +%s%N)
   (cd "$scratch/$name-whole" && "$program" ${command[$name]}) >"$scratch/err" 2>&1 || { cat "$scratch/err" >&2; exit 1; }

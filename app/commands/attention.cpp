@@ -128,9 +128,7 @@ void check_options_of(const AttentionOptions& options, const Opened& opened) {
 
 Opened open_source(const AttentionOptions& options, const LabSource& source) {
   Opened opened{source, open_sample_source(source.run, source.weights, options.config), {}, {}};
-  // Blocks keep what their gradients need: the same numbers.
-  opened.network.training.model.uvit.use_checkpoint = false;
-  opened.network.training.model.decoder_lm.use_checkpoint = false;
+  opened.network.training.model.keep_activations();
   check_options_of(options, opened);
   if (source.images_seen == 0) opened.source.images_seen = opened.network.images_seen;
   const auto& config = opened.network.training.model;

@@ -20,7 +20,6 @@ namespace uvic::app {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kSamplers = "ddpm,ddim,heun,dpm_solver,dpm_solver_pp,dpm_solver_pp_sde,unipc";
 constexpr const char* kEvaluations = "5,10,20,50";
 constexpr const char* kOwnSampler = "the run's";
 
@@ -67,10 +66,12 @@ Interval parse_interval(const std::string& text) {
   return interval;
 }
 
+/// What --samplers names; "": those that a sweep compares by default.
 std::vector<std::string> sampler_texts(const std::string& text) {
-  if (text != "all") return split(text, ',');
+  if (!text.empty() && text != "all") return split(text, ',');
   std::vector<std::string> names;
-  for (const auto& info : diffusion::samplers()) names.push_back(info.name);
+  for (const auto& info : diffusion::samplers())
+    if (!text.empty() || info.in_sweep) names.push_back(info.name);
   return names;
 }
 
@@ -125,7 +126,7 @@ void check_sweep(const SweepOptions& options) {
   parse_scales(options.guidance_scale);
   for (const auto& interval : split(options.guidance_interval, ',')) parse_interval(interval);
   check_checkpoint_list(options.checkpoints);
-  const auto texts = sampler_texts(options.samplers.empty() ? kSamplers : options.samplers);
+  const auto texts = sampler_texts(options.samplers);
   for (const auto& text : texts) parse_sampler(text);
   base::require(options.first_seed + options.count <= 4294967296,
                 "--first_seed {} and --count {}: seeds end at 4294967295",
@@ -139,7 +140,7 @@ SweepAxes sweep_axes(const SweepOptions& options, const RunConfig& training) {
   if (options.samplers.empty() && else_swept)
     axes.samplers = {kOwnSampler};
   else
-    axes.samplers = sampler_texts(options.samplers.empty() ? kSamplers : options.samplers);
+    axes.samplers = sampler_texts(options.samplers);
   if (options.evaluations.empty() && else_swept && training.sample.method != "adaptive")
     axes.evaluations = {diffusion::function_evaluations(training.sample)};
   else

@@ -26,7 +26,7 @@ constexpr int kSheetColumns = 8, kSheetRows = 10, kFilmFrames = 8, kFrame_px = 6
 
 /// The path of the sample of a seed, if it exists.
 std::optional<fs::path> sample_path(const fs::path& folder, uint64_t seed) {
-  const auto path = picture_path(folder, seed);
+  const auto path = sampled_image_path(folder, seed);
   return fs::exists(path) ? std::optional(path) : std::nullopt;
 }
 

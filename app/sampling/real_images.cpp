@@ -68,7 +68,7 @@ void write_real_images(const data::Dataset& dataset,
     const int64_t label = dataset.read(index, planes.data_ptr<uint8_t>());
     const auto found = waiting.find(labelled ? label : -1);
     if (found == waiting.end()) continue;
-    const auto path = picture_path(folder, found->second.front());
+    const auto path = sampled_image_path(folder, found->second.front());
     formats::make_folder(path.parent_path());
     formats::write_png(path, to_images(planes)[0]);
     found->second.pop_front();

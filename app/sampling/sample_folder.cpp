@@ -172,7 +172,7 @@ struct SampleFolder::Files {
   }
 };
 
-fs::path picture_path(const fs::path& folder, uint64_t seed) {
+fs::path sampled_image_path(const fs::path& folder, uint64_t seed) {
   return file_path(folder, seed, kImage);
 }
 fs::path trajectory_path(const fs::path& folder, uint64_t seed) {

@@ -21,7 +21,7 @@ namespace uvic::app {
 
 /// The file of the image of `seed`: FOLDER/000042.png; from ten thousand on in folders of a
 /// thousand, FOLDER/012/012345.png.
-std::filesystem::path picture_path(const std::filesystem::path& folder, uint64_t seed);
+std::filesystem::path sampled_image_path(const std::filesystem::path& folder, uint64_t seed);
 std::filesystem::path trajectory_path(const std::filesystem::path& folder, uint64_t seed);
 std::filesystem::path noise_path(const std::filesystem::path& folder, uint64_t seed);
 

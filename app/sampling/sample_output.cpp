@@ -45,7 +45,7 @@ void write_images(const fs::path& folder,
                   const std::function<std::vector<formats::ImageText>(size_t i)>& texts) {
   const auto images = to_images(generated.images);
   for (size_t i = 0; i < ids.size(); ++i) {
-    const auto path = picture_path(folder, ids[i]);
+    const auto path = sampled_image_path(folder, ids[i]);
     if (path.parent_path() != folder) formats::make_folder(path.parent_path());
     if (generated.noise.defined())
       formats::write_safetensors(noise_path(folder, ids[i]),
@@ -59,7 +59,9 @@ void write_images(const fs::path& folder,
 }
 
 void write_sheet(const fs::path& folder, const SampleSubject& subject) {
-  const auto sampled = [&](uint64_t id) { return formats::read_image(picture_path(folder, id)); };
+  const auto sampled = [&](uint64_t id) {
+    return formats::read_image(sampled_image_path(folder, id));
+  };
   const auto given = [&](uint64_t id) { return subject.given(id); };
   const auto kept = [&](uint64_t id) { return subject.kept(id); };
   const auto noise = [&](uint64_t id) {
@@ -98,7 +100,7 @@ nlohmann::json reconstruction_errors(const SampleFolder& folder, const SampleSub
   int64_t count = 0;
   for (const auto& range : folder.generated().ranges())
     for (uint64_t id = range.first; id <= range.last; ++id) {
-      const auto path = picture_path(folder.path(), id);
+      const auto path = sampled_image_path(folder.path(), id);
       if (!fs::exists(path)) continue;
       const double error = rmse(subject.given(id), formats::read_image(path));
       by_seed[fmt::format("{}", id)] = error;

@@ -67,6 +67,17 @@ rm app/training/step.cpp
 printf '\nbool others = config.diffusion.contrastive_loss > 0;\n' > app/training/trainer.cpp
 expect 1 'app/training/trainer.cpp:2:bool others = config.diffusion.contrastive_loss > 0;  <- names diffusion above the objective'
 
+rm app/training/trainer.cpp
+printf 'config.model.uvit.use_checkpoint = false;\n' > app/training/step.cpp
+expect 1 'app/training/step.cpp:1:config.model.uvit.use_checkpoint = false;  <- names a network above model/'
+
+# All of LibTorch, which base/torch.h alone may name.
+new_tree
+printf '// instead of <torch/torch.h>\n' > base/torch.h
+expect 0 '2 includes in order'
+printf '#include <torch/torch.h>\n' > data/latent_store.cpp
+expect 1 'data/latent_store.cpp:1:#include <torch/torch.h>  <- includes all of LibTorch'
+
 # Tests and the programs in bench/ may include anything.
 new_tree
 mkdir tests bench
