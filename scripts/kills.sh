@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Kills the built program by SIGKILL at random moments, runs the same command again, and compares what it leaves with that of
 # a command which was never killed, byte by byte. What holds times or random ids is compared without these: safetensors
-# without their metadata, JSON without its times, speeds, ids and hashes of files that hold ids. Left out are log.txt,
-# run.json and compare's report, which is made from the scores.
+# without their metadata, JSON without its times, speeds, ids and hashes of files that hold ids (also the
+# fingerprint of a folder of samples). Left out are log.txt, run.json and compare's report, which is made from the scores. Needs
+# python3.
 #   scripts/kills.sh [KILLS [PROGRAM [COMMANDS]]]      default: 200 build/release/bin/uvic, all commands
 # KILLS are divided among all commands; COMMANDS, such as "sample fid", runs only the shares of these.
 set -uo pipefail
@@ -43,6 +44,15 @@ prepare() {  # FOLDER
 }
 
 volatile='"[a-z_]*(created|_sec|seconds|_mib|run_id|sha256)[a-z_]*": ?("[^"]*"|[-0-9.e+]+|null),?'
+# An image names its run and the hash of its checkpoint, a file with times in it: its chunks without these, and without checksums.
+png_without_ids='import hashlib, re, sys
+data = open(sys.argv[1], "rb").read()
+at, kept = 8, []
+while at < len(data):
+    size = int.from_bytes(data[at:at + 4], "big")
+    kept.append(re.sub(rb"\"(run_id|checkpoint_sha256)\":\"[0-9a-f]*\"", b"", data[at + 4:at + 8 + size]))
+    at += 12 + size
+print(hashlib.sha256(b"|".join(kept)).hexdigest())'
 # A line a file: its name and what of it has to be the same.
 summary() {
   (cd "$1" && find . -type f ! -name '.*' ! -name '*.toml' ! -name log.txt ! -name run.json ! -name 'report.*' \
@@ -52,8 +62,9 @@ summary() {
       case $file in
         *.tmp) echo "$file" ;;
         *.safetensors) echo "$file $(tail -c +$((9 + $(od -An -tu8 -N8 "$path"))) "$path" | sha256sum)" ;;
+        *.png) echo "$file $(python3 -c "$png_without_ids" "$path")" ;;
         *.jsonl | *.json)
-          echo "$file $(sed -E "s/$volatile//g" "$path" | sha256sum)" ;;
+          echo "$file $(sed -E "s/$volatile|content=[0-9a-f]+//g; /^ *\$/d" "$path" | sha256sum)" ;;
         *) echo "$file $(sha256sum <"$path")" ;;
       esac
     done
