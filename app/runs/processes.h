@@ -14,8 +14,10 @@ namespace uvic::app {
 /// share of the usable cores.
 base::ProcessGroup* start_processes(const base::ProcessOptions& options, int64_t threads);
 
-/// Throws std::invalid_argument for several processes on GPUs, which this version does not have.
-void require_cpu(const base::ProcessGroup* group, torch::Device device);
+/// base::choose_device(wanted); of several processes on GPUs the one that is this process's own
+/// (base::choose_gpus). All call it. Throws std::invalid_argument where processes work on different
+/// kinds of device, or there are too few GPUs.
+torch::Device device_of_process(base::ProcessGroup* group, const std::string& wanted);
 
 /// Whether a signal has stopped this process, or any other of `group` (null: there is none) before
 /// all have come here. A signal that comes while this one waits asks the others to stop too.
