@@ -36,7 +36,8 @@ int fail(int code, std::string what, bool is_of_others = false) {
   std::replace(what.begin(), what.end(), '\n', ' ');
   what = uvic::base::printable_text(what);
   auto* const group = uvic::base::process_group();
-  if (group && group->is_first() && !is_of_others) what = group->name() + ": " + what;
+  if (group && group->size() > 1 && group->is_first() && !is_of_others)
+    what = group->name() + ": " + what;
   // One process of the job reports what ended it.
   if (!group || group->fail(what)) std::fprintf(stderr, "uvic: %s\n", what.c_str());
   if (!group) return code;
@@ -142,5 +143,7 @@ int main(int argc, char** argv) {
   const int code = run(argc, argv);
   const auto error = uvic::base::output_error();
   if (code == 0 && !error.empty()) return fail(1, "standard output: can't write: " + error);
+  const auto* group = uvic::base::process_group();
+  if (group && group->leaves_threads()) _exit(code);
   return code;
 }

@@ -9,6 +9,7 @@
 #include <exception>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "base/collectives.h"
 
@@ -157,7 +158,7 @@ std::unique_ptr<Collectives> connect_collectives(const ProcessPlace& place,
 void publish_port(const ProcessPlace& place, int64_t port, double timeout_sec) {
   plain("torchrun's store", [&] {
     const auto text = std::to_string(port);
-    agent_store(place, timeout_sec)->set(kPortKey, {text.begin(), text.end()});
+    agent_store(place, timeout_sec)->set(kPortKey, std::vector<uint8_t>(text.begin(), text.end()));
   });
 }
 

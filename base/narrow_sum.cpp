@@ -13,7 +13,8 @@ torch::Tensor as_bytes(const torch::Tensor& narrow) { return narrow.view(torch::
 NarrowSum::NarrowSum(ProcessGroup& group, torch::Tensor buffer)
     : group_(group), buffer_(std::move(buffer)) {
   const auto size = group_.size();
-  narrow_ = torch::zeros({size, (buffer_.numel() + size - 1) / size}, torch::kBFloat16);
+  narrow_ = torch::zeros({size, (buffer_.numel() + size - 1) / size},
+                         buffer_.options().dtype(torch::kBFloat16));
 }
 
 void NarrowSum::start() {

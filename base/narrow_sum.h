@@ -19,7 +19,7 @@ namespace uvic::base {
 /// All processes make the calls start(), sum_own_part() and finish() in the same order.
 class NarrowSum {
  public:
-  /// Both outlive this object. `buffer`: one-dimensional contiguous float32 on the CPU.
+  /// Both outlive this object. `buffer`: one-dimensional contiguous float32.
   NarrowSum(ProcessGroup& group, torch::Tensor buffer);
 
   /// Rounds the buffer, and begins to send its parts.

@@ -29,6 +29,8 @@
 namespace uvic::base {
 namespace {
 
+std::atomic<int64_t> own_gpu{-1};
+
 std::atomic<int> stop_signal{0}, signal_of_another{0};
 
 void on_stop_signal(int signal) {
@@ -161,6 +163,7 @@ double peak_resident_mib() {
 
 std::string choose_device(const std::string& wanted) {
   if (wanted == "cpu") return wanted;
+  if (own_gpu >= 0) return fmt::format("cuda:{}", own_gpu.load());
   const bool cuda = torch::cuda::is_available();
   if (wanted == "auto") return cuda ? "cuda" : "cpu";
   if (wanted != "cuda")
@@ -170,6 +173,8 @@ std::string choose_device(const std::string& wanted) {
         "--device cuda: this LibTorch sees no CUDA device; use --device cpu");
   return wanted;
 }
+
+void set_own_gpu(int64_t index) { own_gpu = index; }
 
 std::string shell_word(const std::string& word) {
   if (!word.empty() &&

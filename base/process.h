@@ -42,8 +42,9 @@ double resident_mib();
 double peak_resident_mib();
 
 /// "cpu" or "cuda", with `wanted` one of auto, cpu, cuda; throws std::invalid_argument where cuda
-/// is not to be had.
+/// is not to be had. After set_own_gpu(2) "cuda:2" for "cuda".
 std::string choose_device(const std::string& wanted);
+void set_own_gpu(int64_t index);
 
 /// A word as a shell wants it: in single quotes where it holds more than plain letters.
 std::string shell_word(const std::string& word);

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <cstring>
 #include <mutex>
+#include <thread>
+#include <utility>
 
 #include "base/check.h"
 #include "base/process.h"
@@ -43,6 +45,34 @@ size_t first_difference(const std::string& a, const std::string& b) {
   return i;
 }
 
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+/// What one process exchanges with itself.
+class OfOneProcess : public Collectives {
+ public:
+  void sum(torch::Tensor, Done done) override { done(""); }
+  void broadcast(torch::Tensor, int64_t, Done done) override { done(""); }
+  void gather(torch::Tensor own, torch::Tensor all, Done done) override {
+    all[0].copy_(own);
+    done("");
+  }
+  void exchange(torch::Tensor to_all, torch::Tensor from_all, Done done) override {
+    from_all.copy_(to_all);
+    done("");
+  }
+};
+
+/// The process ends anyway; where this fails, it ends without the GPU.
+void abort_quietly(DeviceCollectives& devices) {
+  try {
+    devices.abort();
+  } catch (const std::exception&) {
+    // Why the job ends is the monitor's to say.
+  }
+}
+
+std::unique_ptr<Collectives> of_one_process() { return std::make_unique<OfOneProcess>(); }
+
 std::unique_ptr<ProcessGroup>& own_group() {
   // Never destroyed by exit(): threads of the library may still wait.
   static auto* const group = new std::unique_ptr<ProcessGroup>;
@@ -59,20 +89,22 @@ ProcessGroup::ProcessGroup(const ProcessPlace& place,
   MeetingOptions meeting_options;
   meeting_options.timeout_sec = options.timeout_sec;
   meeting_options.version = version;
-  if (is_first()) {
+  if (is_first() && size() > 1) {
     store_ = open_address_store();
     meeting_options.store_port = store_->port();
   }
   auto meeting = meet(place_, meeting_options);
   sharing_ = meeting.sharing;
-  const auto store_host = meeting.store_host, address = meeting.own_address;
-  const auto store_port = meeting.store_port;
+  host_ = meeting.host, machine_ = meeting.machine;
+  store_host_ = meeting.store_host, store_port_ = meeting.store_port;
+  const auto address = meeting.own_address;
   monitor_ = std::make_shared<ProcessMonitor>(
       std::move(meeting), place_, options.timeout_sec, std::move(end));
   monitor_->begin_wait(++waits_);
   try {
     collectives_ =
-        connect_collectives(place_, store_host, store_port, address, options.timeout_sec);
+        size() == 1 ? of_one_process()
+                    : connect_collectives(place_, store_host_, store_port_, address, timeout_sec_);
   } catch (const std::exception& e) {
     monitor_->wait_for(kReason_sec, [] { return false; });
     if (const auto verdict = monitor_->verdict()) throw ProcessLost(*verdict);
@@ -83,8 +115,49 @@ ProcessGroup::ProcessGroup(const ProcessPlace& place,
 }
 
 ProcessGroup::~ProcessGroup() {
+  monitor_->on_verdict({});
   // Threads of the library wait for a process that is gone, and would be joined.
   if (failed_) static_cast<void>(collectives_.release());
+  if (failed_ && devices_) static_cast<void>(new std::shared_ptr<DeviceCollectives>(devices_));
+}
+
+GpuView ProcessGroup::gpu_view() const {
+  return {host_, machine_, place_.local_rank, visible_gpus()};
+}
+
+void ProcessGroup::connect_gpu(torch::Device device) {
+  monitor_->begin_wait(++waits_);
+  try {
+    connect_gpu(connect_device_collectives(place_, store_host_, store_port_, device, timeout_sec_));
+  } catch (const std::exception& e) {
+    throw_failed(e.what());
+  }
+  monitor_->end_wait();
+}
+
+void ProcessGroup::connect_gpu(std::shared_ptr<DeviceCollectives> devices) {
+  devices_ = std::move(devices);
+  monitor_->on_verdict([aborted = std::weak_ptr<DeviceCollectives>(devices_)] {
+    // The GPU may wait for the process that is gone, and the host for the GPU.
+    if (const auto held = aborted.lock()) std::thread([held] { abort_quietly(*held); }).detach();
+  });
+}
+
+void ProcessGroup::throw_if_lost() {
+  if (const auto verdict = monitor_->verdict()) {
+    failed_ = true;
+    throw ProcessLost(*verdict);
+  }
+}
+
+void ProcessGroup::check_gpu() {
+  if (!devices_) return;
+  try {
+    devices_->synchronize();
+  } catch (const std::exception& e) {
+    throw_failed(e.what());
+  }
+  throw_if_lost();
 }
 
 std::string ProcessGroup::name() const { return fmt::format("rank {} of {}", rank(), size()); }
@@ -109,55 +182,97 @@ std::shared_ptr<PendingExchange> ProcessGroup::begin(const std::function<void(Do
       });
     });
   } catch (const std::exception& e) {
-    const std::string text = e.what();
-    pending->error = text.substr(0, text.find('\n'));
+    pending->error = first_line(e.what());
     pending->done = true;
   }
   return pending;
 }
 
-std::shared_ptr<PendingExchange> ProcessGroup::start_sum(torch::Tensor tensor) {
-  summed_bytes_ += static_cast<int64_t>(tensor.nbytes());
-  auto pending = begin([&](Done done) { collectives_->sum(tensor, std::move(done)); });
-  pending->tensor = std::move(tensor);
+std::shared_ptr<PendingExchange> ProcessGroup::begin_on_gpu(const std::function<Join()>& call) {
+  auto pending = std::make_shared<PendingExchange>();
+  try {
+    pending->join = call();
+  } catch (const std::exception& e) {
+    pending->error = first_line(e.what());
+  }
+  pending->done = true;
   return pending;
 }
 
-std::shared_ptr<PendingExchange> ProcessGroup::start_broadcast(torch::Tensor tensor, int64_t from) {
-  auto pending = begin([&](Done done) { collectives_->broadcast(tensor, from, std::move(done)); });
-  pending->tensor = std::move(tensor);
+template <class OnCpu, class OnGpu>
+std::shared_ptr<PendingExchange> ProcessGroup::begin(const torch::Tensor& tensor,
+                                                     torch::Tensor result,
+                                                     OnCpu&& on_cpu,
+                                                     OnGpu&& on_gpu) {
+  const bool is_here = is_on_gpu(tensor);
+  TORCH_INTERNAL_ASSERT(is_here || tensor.is_cpu(), "no exchange for tensors of this device");
+  auto pending = is_here ? begin_on_gpu(on_gpu) : begin(on_cpu);
+  pending->tensor = std::move(result);
   return pending;
+}
+
+std::shared_ptr<PendingExchange> ProcessGroup::start_sum(torch::Tensor tensor) {
+  summed_bytes_ += static_cast<int64_t>(tensor.nbytes());
+  return begin(
+      tensor,
+      tensor,
+      [&](Done done) { collectives_->sum(tensor, std::move(done)); },
+      [&] { return devices_->sum(tensor); });
+}
+
+std::shared_ptr<PendingExchange> ProcessGroup::start_broadcast(torch::Tensor tensor, int64_t from) {
+  return begin(
+      tensor,
+      tensor,
+      [&](Done done) { collectives_->broadcast(tensor, from, std::move(done)); },
+      [&] { return devices_->broadcast(tensor, from); });
 }
 
 std::shared_ptr<PendingExchange> ProcessGroup::start_gather(torch::Tensor own) {
   auto shape = own.sizes().vec();
   shape.insert(shape.begin(), size());
-  auto all = torch::empty(shape, own.options());
-  auto pending = begin([&](Done done) { collectives_->gather(own, all, std::move(done)); });
-  pending->tensor = std::move(all);
-  return pending;
+  const auto all = torch::empty(shape, own.options());
+  return begin(
+      own,
+      all,
+      [&](Done done) { collectives_->gather(own, all, std::move(done)); },
+      [&] { return devices_->gather(own, all); });
 }
 
 std::shared_ptr<PendingExchange> ProcessGroup::start_exchange(torch::Tensor to_all) {
   summed_bytes_ += static_cast<int64_t>(to_all.nbytes());
-  auto from_all = torch::empty_like(to_all);
-  auto pending =
-      begin([&](Done done) { collectives_->exchange(to_all, from_all, std::move(done)); });
-  pending->tensor = std::move(from_all);
-  return pending;
+  const auto from_all = torch::empty_like(to_all);
+  return begin(
+      to_all,
+      from_all,
+      [&](Done done) { collectives_->exchange(to_all, from_all, std::move(done)); },
+      [&] { return devices_->exchange(to_all, from_all); });
 }
 
-void ProcessGroup::wait(PendingExchange& pending) {
-  monitor_->begin_wait(++waits_);
-  const bool done = monitor_->wait([&] { return pending.done; });
+void ProcessGroup::throw_failed(const std::string& error) {
   monitor_->end_wait();
-  if (done && pending.error.empty()) return;
   failed_ = true;
   // The connection broke. Why, the monitor knows, or will in a moment.
   monitor_->wait_for(std::min(kReason_sec, timeout_sec_ / 4), [] { return false; });
   const auto verdict = monitor_->verdict();
   if (verdict) throw ProcessLost(*verdict);
-  throw std::runtime_error("the exchange with the other processes failed: " + pending.error);
+  throw std::runtime_error("the exchange with the other processes failed: " + error);
+}
+
+void ProcessGroup::wait(PendingExchange& pending) {
+  if (pending.join) {
+    throw_if_lost();
+    try {
+      return pending.join();
+    } catch (const std::exception& e) {
+      throw_failed(first_line(e.what()));
+    }
+  }
+  monitor_->begin_wait(++waits_);
+  const bool done = monitor_->wait([&] { return pending.done; });
+  monitor_->end_wait();
+  if (done && pending.error.empty()) return;
+  throw_failed(pending.error);
 }
 
 void ProcessGroup::sum(const torch::Tensor& tensor) { wait(*start_sum(tensor)); }
@@ -238,6 +353,7 @@ void ProcessGroup::throw_of_others() {
 }
 
 void ProcessGroup::finish() {
+  check_gpu();
   if (monitor_->finish()) return;
   failed_ = true;
   throw ProcessLost(monitor_->verdict().value_or("a process is lost"));
@@ -254,7 +370,7 @@ ProcessGroup* join_processes(const ProcessOptions& options,
   if (own_group()) return own_group().get();
   const auto place = process_place();
   if (!place.note.empty()) say(place.note);
-  if (place.size == 1) return nullptr;
+  if (place.size == 1 && !options.even_one) return nullptr;
   require(options.processes == 1 || options.processes == place.size,
           "--processes {}: {} has started {}; leave the option out",
           options.processes,

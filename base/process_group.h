@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "base/collectives.h"
+#include "base/device_collectives.h"
 #include "base/field.h"
+#include "base/gpus.h"
 #include "base/process_monitor.h"
 #include "base/process_place.h"
 #include "base/torch.h"
@@ -20,6 +22,7 @@ namespace uvic::base {
 struct ProcessOptions {
   int64_t processes = 1;
   double timeout_sec = 60;
+  bool even_one = false;  ///< one process is a group too, to try what several do
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -49,12 +52,18 @@ class PendingExchange {
 
  private:
   friend class ProcessGroup;
+  Join join;  ///< of a tensor on a GPU
   bool done = false;
   std::string error;
 };
 
 /// All processes make the same calls in the same order. Each call that waits throws ProcessLost as
 /// soon as a process is known to have failed, died or gone silent.
+///
+/// Tensors on the CPU travel by base::Collectives. Those of the GPU that connect_gpu() was given travel
+/// by base::DeviceCollectives: wait() then waits for nothing on the host, but the current stream waits
+/// for the result. Where a process is lost, what the GPU computes from there on is not to be used, and
+/// check_gpu() says so.
 class ProcessGroup {
  public:
   /// Meets the others. `end` is what ends this process if it can't do so itself
@@ -77,6 +86,18 @@ class ProcessGroup {
   int64_t threads() const;
   /// This process's part of 0 .. count - 1: begin and end. The parts follow each other by rank.
   std::pair<int64_t, int64_t> part_of(int64_t count) const;
+
+  /// This process and its GPUs, for choose_gpus().
+  GpuView gpu_view() const;
+  /// From here on tensors of that GPU can be summed and copied. Throws std::runtime_error.
+  void connect_gpu(torch::Device device);
+  /// The same, by `devices`.
+  void connect_gpu(std::shared_ptr<DeviceCollectives> devices);
+  /// Whether sums and copies of `tensor` are the GPU's work.
+  bool is_on_gpu(const torch::Tensor& tensor) const { return devices_ && devices_->takes(tensor); }
+  /// Waits until the GPU has done all that it was given; throws ProcessLost where the results are not
+  /// to be used. Without a GPU does nothing.
+  void check_gpu();
 
   /// Starts to sum a contiguous tensor over all processes, in place.
   std::shared_ptr<PendingExchange> start_sum(torch::Tensor tensor);
@@ -116,29 +137,43 @@ class ProcessGroup {
   /// for rank 0.
   [[noreturn]] void throw_of_others();
 
-  /// Waits until all have come here. Throws ProcessLost.
+  /// Waits until all have come here. Throws ProcessLost. Where leaves_threads(), the process is to end
+  /// by _exit(): NCCL would wait for each recording of its calls to be freed, also for one that failed.
   void finish();
+  bool leaves_threads() const { return devices_ != nullptr; }
 
   /// After an exception: lets the others know, and returns whether this process is the one that
   /// prints it. To be followed by _exit(): threads of the library may still wait.
   bool fail(const std::string& why);
 
  private:
+  void throw_if_lost();
+  [[noreturn]] void throw_failed(const std::string& error);
   std::shared_ptr<PendingExchange> begin(const std::function<void(Done)>& call);
+  std::shared_ptr<PendingExchange> begin_on_gpu(const std::function<Join()>& call);
+  /// Of the two, the one that takes `tensor`; the result is in `result`.
+  template <class OnCpu, class OnGpu>
+  std::shared_ptr<PendingExchange> begin(const torch::Tensor& tensor,
+                                         torch::Tensor result,
+                                         OnCpu&& on_cpu,
+                                         OnGpu&& on_gpu);
 
   const ProcessPlace place_;
   const double timeout_sec_;
   int64_t sharing_ = 1;
+  std::string host_, machine_, store_host_;
+  int64_t store_port_ = 0;
   std::unique_ptr<AddressStore> store_;
   std::shared_ptr<ProcessMonitor> monitor_;  // weakly held by what waits in the library's threads
   std::unique_ptr<Collectives> collectives_;
+  std::shared_ptr<DeviceCollectives> devices_;  // held by the thread that aborts them
   uint64_t waits_ = 0;
   int64_t summed_bytes_ = 0;
   bool failed_ = false;
 };
 
-/// The group of this process, made at the first call where a launcher started several; null where
-/// this process is alone. `say(line)` prints a line. Throws std::invalid_argument where
+/// The group of this process, made at the first call where a launcher started several, or one is
+/// enough (options.even_one); null where this process is alone. `say(line)` prints a line. Throws std::invalid_argument where
 /// options.processes contradicts the launcher, and what meeting the others throws.
 ProcessGroup* join_processes(const ProcessOptions& options,
                              const std::string& version,

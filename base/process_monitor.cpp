@@ -100,6 +100,12 @@ bool ProcessMonitor::wait_for(double seconds, const std::function<bool()>& ready
   return ready();
 }
 
+void ProcessMonitor::on_verdict(std::function<void()> call) {
+  const Lock lock(mutex_);
+  if (verdict_ && call) call();
+  on_verdict_ = std::move(call);
+}
+
 std::optional<std::string> ProcessMonitor::verdict() {
   const Lock lock(mutex_);
   return verdict_;
@@ -303,6 +309,7 @@ void ProcessMonitor::decide(const std::string& why, bool reported_elsewhere) {
       watched.peer.socket->send(kAbort, why);
       watched.peer.socket->end_sending();
     }
+  if (on_verdict_) on_verdict_();
   changed_.notify_all();
 }
 

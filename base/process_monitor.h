@@ -47,6 +47,10 @@ class ProcessMonitor {
   /// From any thread: changes what `ready()` reads.
   void update(const std::function<void()>& change);
 
+  /// `call()` once there is a verdict, on any thread: it must return at once, and call nothing of
+  /// this object. Empty: nothing more is called.
+  void on_verdict(std::function<void()> call);
+
   /// Why the job ends, or nothing.
   std::optional<std::string> verdict();
   /// Whether this process is the one to report it.
@@ -98,6 +102,7 @@ class ProcessMonitor {
   uint64_t waits_for_ = 0;
   Clock::time_point waits_since_, last_beat_, last_look_, decided_;
   std::optional<std::string> verdict_;
+  std::function<void()> on_verdict_;
   bool reports_ = false, stop_ = false;
   int wake_ = -1;
   std::thread thread_;

@@ -317,7 +317,12 @@ std::string Peer::name(int64_t size) const {
 }
 
 Meeting meet(const ProcessPlace& place, const MeetingOptions& options) {
-  return place.rank == 0 ? Host(place, options).meet() : Guest(place, options).meet();
+  Meeting meeting;
+  if (place.size > 1)
+    meeting = place.rank == 0 ? Host(place, options).meet() : Guest(place, options).meet();
+  meeting.host = own_host();
+  meeting.machine = own_machine();
+  return meeting;
 }
 
 }  // namespace uvic::base

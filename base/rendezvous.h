@@ -43,6 +43,8 @@ struct Meeting {
   std::string store_host;   ///< where this process reaches it
   std::string own_address;  ///< at which the others reach this process
   int64_t sharing = 1;      ///< processes that may use just the cores of this one
+  std::string host;         ///< this process's: its name
+  std::string machine;      ///< and what is equal in all processes of its machine
 };
 
 struct MeetingOptions {
@@ -51,7 +53,7 @@ struct MeetingOptions {
   int64_t store_port = 0;  ///< of rank 0: where its store listens
 };
 
-/// Returns when all place.size processes have come. Each waits timeout_sec from its own start.
+/// Returns when all place.size processes have come; of one process at once. Each waits timeout_sec from its own start.
 /// Throws std::runtime_error that says which ranks did not come, or why rank 0 refused this one:
 /// another version, job or number of processes, or a rank that is taken.
 Meeting meet(const ProcessPlace& place, const MeetingOptions& options);

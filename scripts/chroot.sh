@@ -2,6 +2,7 @@
 # A bare Debian in a chroot that is removed at the end, also after a failure; read by scripts that test there. In this order:
 #   chroot_options ARGUMENT...     reads --scratch FOLDER, --mirror URL and --keep; all others are left in $chroot_others
 #   chroot_make SUITE NAME         makes it in $root; at the end it is removed, or kept with --keep
+#   chroot_copy_sources FOLDER     copies the tree to /src in it, and makes /build
 #   inside COMMAND...              runs a command in it
 # The script that reads it may define chroot_ended STATUS, which is called last, and sets -euo pipefail itself.
 
@@ -56,6 +57,19 @@ chroot_make() {
   rm "$root.log"
   mount -t proc proc "$root/proc"
   [ ! -e /etc/resolv.conf ] || cp -L /etc/resolv.conf "$root/etc/resolv.conf"
+}
+
+# What git knows or would add, in its present state; all files where there is no git.
+chroot_copy_sources() {
+  local source=$1
+  mkdir "$root/src" "$root/build"
+  if git -C "$source" rev-parse >/dev/null 2>&1; then
+    (cd "$source" && git ls-files -z --cached --others --exclude-standard |
+      while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done |
+      tar --null --files-from=- -cf - .) 2>/dev/null | tar -C "$root/src" -xf -
+  else
+    tar -C "$source" --exclude=./build -cf - . | tar -C "$root/src" -xf -
+  fi
 }
 
 inside() {

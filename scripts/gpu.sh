@@ -2,8 +2,8 @@
 # On a machine with an NVIDIA GPU, PyTorch 2.x (its wheel's LibTorch), nvcc, CMake and ninja, but none of our other packages
 # and no network: builds, tests and measures, in three parts that each end within their own time.
 #   scripts/gpu-fetch.sh                         beforehand, where there is a network: Debian packages into .gpu
-#   scripts/gpu.sh contact [OPTIONS]             240 s: builds, kernels against float64, tests/gpu, both networks train,
-#                                                sample and resume on the GPU, attention next to PyTorch's
+#   scripts/gpu.sh contact [OPTIONS]             270 s: builds, kernels against float64, tests/gpu, both networks train,
+#                                                sample and resume on the GPU, NCCL with one process, attention next to PyTorch's
 #   scripts/gpu.sh measure [OPTIONS]             300 s: steps, evaluations, sampling, features and their PyTorch peers, the
 #                                                kernels of one step, loss curves on GPU and CPU, compute-sanitizer
 #   scripts/gpu.sh train --data PATH [OPTIONS]   U-ViT-S/2 and U-ViC-S/2, equally many images, each half of --seconds;
@@ -24,7 +24,7 @@ root=$PWD
 part=${1:-}
 shift || true
 case "$part" in
-  contact) seconds=240 ;;
+  contact) seconds=270 ;;
   measure) seconds=300 ;;
   train) seconds=480 ;;
   sources)
@@ -136,7 +136,7 @@ configure() {
     -DWEBP_INCLUDE_DIR="$prefix/usr/include" -DWEBP_LIBRARY="$libraries/libwebp.so" \
     -DSTB_INCLUDE_DIR="$prefix/usr/include/stb" \
     -DCMAKE_EXE_LINKER_FLAGS="$linking" -DUVIC_WERROR=OFF -DUVIC_UNITY=ON \
-    -DUVIC_CUDA_ARCHITECTURES="${architecture:-90a}"
+    -DUVIC_NCCL_ROOT="$wheels/nvidia/nccl" -DUVIC_CUDA_ARCHITECTURES="${architecture:-90a}"
 }
 # The last step of a test program runs it to list its tests; program_starts reports a library that is missing there.
 build_program() {
@@ -191,6 +191,30 @@ first_runs() {
     run=$build/first/$name-cuda
     ours "$uvic" train --out "$run" --total_images 160 || return 1
     ours "$uvic" sample --run "$run" --device cuda --seeds 0-63 --sample.steps 10 --out "$run/samples" || return 1
+  done
+}
+# One process that sums its gradients by NCCL: the exchanges must be in the recorded step, and the weights those of a run without
+# them. Of a state in parts the bits are those of the whole one, of gradients in bf16 the rounding is all that differs.
+nccl() {
+  local name how run
+  rm -rf "$build/nccl"
+  for name in uvic uvit; do
+    for how in alone "whole --collectives nccl" "parts --collectives nccl --sharded_optimizer true" \
+               "narrow --collectives nccl --wire_precision bf16"; do
+      # shellcheck disable=SC2086  # words
+      set -- $how
+      run=$build/nccl/$name-$1
+      shift
+      ours "$uvic" train --config cifar10_tiny_$name --data procedural --out "$run" --device cuda --precision fp32 \
+        --batch_size 16 --optimizer.warmup_images 16 --total_images 320 --log_images 32 --checkpoint_images 320 \
+        --grid_images 0 --score_images 0 "$@" || return 1
+      [ $# = 0 ] || grep -q 'one recorded CUDA graph, with the exchanges' "$run/log.txt" ||
+        { echo "$run: the exchanges are not recorded"; grep 'steps run' "$run/log.txt"; return 1; }
+    done
+    run=$build/nccl/$name
+    "$python" "$root/bench/gpu/collect.py" weights "$run-whole" "$run-alone" 1e-5 || return 1
+    "$python" "$root/bench/gpu/collect.py" weights "$run-parts" "$run-whole" 0 || return 1
+    "$python" "$root/bench/gpu/collect.py" weights "$run-narrow" "$run-whole" 1e-2 || return 1
   done
 }
 # 300 steps of the small CIFAR-10 networks: three seeds on the GPU in bf16, one on the CPU in fp32.
@@ -258,7 +282,7 @@ keep_of_runs() {
     [ -z "$file" ] || cp "$file" "$out/$name-grid.png"
   done
 }
-export -f unpack configure build_program kernels_build have_kernels kernels machine program_starts gpu_tests bench first_runs \
+export -f unpack configure build_program kernels_build have_kernels kernels machine program_starts gpu_tests bench first_runs nccl \
   loss_curves step_kernels features sanitizers training
 export root out debs build prefix logs python cores patience data torch wheels sources uvic gpu_test
 
@@ -286,6 +310,7 @@ case "$part" in
       stage gpu_tests_again 60 gpu_tests
     fi
     stage first_runs 60 first_runs
+    stage nccl 60 nccl
     stage bench_step 40 'bench --parts step,evaluation --batch_size 256 --seconds 2 --json "$out/bench_step.json"' ;;
   measure)
     have_program

@@ -35,16 +35,7 @@ chroot_ended() {
 say "Debian 13 in ${chroot_scratch}"
 chroot_make trixie uvic-debian13
 
-# What git knows or would add, in its present state; all files where there is no git.
-mkdir "$root/src" "$root/build"
-if git -C "$source" rev-parse >/dev/null 2>&1; then
-  (cd "$source" && git ls-files -z --cached --others --exclude-standard |
-    while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done |
-    tar --null --files-from=- -cf - .) 2>/dev/null | tar -C "$root/src" -xf - 
-else
-  tar -C "$source" --exclude=./build -cf - . | tar -C "$root/src" -xf -
-fi
-
+chroot_copy_sources "$source"
 inside /src/scripts/install-packages.sh tests
 # shellcheck disable=SC2016  # the fields are dpkg-query's
 say "packages installed: $(inside dpkg-query -W -f '${Package} ${Version}, ' libtorch-dev catch2 libfmt-dev g++ | sed 's/, $//')"

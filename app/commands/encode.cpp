@@ -305,8 +305,7 @@ bool run_encode(const EncodeOptions& options) {
   auto* const group = start_processes(options.processes, options.threads);
   const bool is_first = !group || group->is_first();
   base::catch_stop_signals();
-  const torch::Device device(base::choose_device(options.device));
-  require_cpu(group, device);
+  const auto device = device_of_process(group, options.device);
   const Encoder encoder(options, device);
   std::unique_ptr<data::FeatureWriter> writer;
   const auto left = open_writer(options, encoder.plan(), group, writer);

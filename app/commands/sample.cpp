@@ -249,8 +249,7 @@ bool run_sample(const SampleOptions& options) {
   auto* const group = start_processes(options.processes, options.threads);
   const bool is_first = !group || group->is_first();
   base::catch_stop_signals();
-  const torch::Device device(base::choose_device(options.device));
-  require_cpu(group, device);
+  const auto device = device_of_process(group, options.device);
   const auto precision = base::resolve_precision(options.precision, device);
   const auto dtype = base::compute_dtype(precision);
   const auto source =

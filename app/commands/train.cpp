@@ -316,12 +316,11 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
   if (!options.dry_run) require_places(options);
   say_first(options, flags);
   if (options.dry_run) return {};
-  auto* const group = start_processes(flags.processes, options.threads);
+  auto* const group = start_processes(processes_of(flags), options.threads);
   require_example_each(group, options.batch_size);
   model::use_fused_kernels(options.kernels == "fused");
   base::catch_stop_signals();
-  const torch::Device device(base::choose_device(options.device));
-  require_cpu(group, device);
+  const auto device = training_device(group, options.device, flags);
   const auto share = agreed_share(group, options, device, flags);
   if (device.is_cpu()) refuse_too_large(training_memory(options, device, share), usable_memory());
 

@@ -144,6 +144,7 @@ ProcessShare agreed_share(base::ProcessGroup* group,
                           torch::Device device,
                           const LaunchOptions& flags) {
   auto share = process_share(options, device, flags, group ? group->size() : 1);
+  if (group && group->size() == 1) share.is_state_shared = flags.sharded_optimizer == "true";
   if (group)
     share.is_state_shared = group->broadcast(share.is_state_shared ? "shared" : "") == "shared";
   return share;
@@ -162,7 +163,8 @@ std::vector<std::string> one_process_notes(const LaunchOptions& flags) {
 std::vector<std::pair<std::string, std::string>> ways_of(const LaunchOptions& flags) {
   return {{"--bucket_mib", fmt::format("{}", flags.bucket_mib)},
           {"--wire_precision", flags.wire_precision},
-          {"--sharded_optimizer", flags.sharded_optimizer}};
+          {"--sharded_optimizer", flags.sharded_optimizer},
+          {"--collectives", flags.collectives}};
 }
 
 void print_training_memory(const RunConfig& config,

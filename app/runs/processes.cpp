@@ -7,8 +7,10 @@
 #include <cstdio>
 #include <stdexcept>
 #include <thread>
+#include <vector>
 
 #include "base/check.h"
+#include "base/gpus.h"
 #include "base/process.h"
 #include "base/process_launcher.h"
 
@@ -49,11 +51,27 @@ base::ProcessGroup* start_processes(const base::ProcessOptions& options, int64_t
   return group;
 }
 
-void require_cpu(const base::ProcessGroup* group, torch::Device device) {
-  base::require(!group || device.is_cpu(),
-                "--device {}: in this version several processes work together only on CPUs; pass "
-                "--device cpu",
-                device.str());
+torch::Device device_of_process(base::ProcessGroup* group, const std::string& wanted) {
+  const torch::Device own(base::choose_device(wanted));
+  if (!group) return own;
+  const auto kinds = group->gather(own.is_cpu() ? "cpu" : "cuda");
+  for (size_t rank = 1; rank < kinds.size(); ++rank)
+    base::require(kinds[rank] == kinds[0],
+                  "--device {}: rank {} would work on {}, rank 0 on {}; pass --device cpu",
+                  wanted,
+                  rank,
+                  kinds[rank],
+                  kinds[0]);
+  if (own.is_cpu()) return own;
+  std::vector<base::GpuView> views;
+  for (const auto& text : group->gather(base::text_of(group->gpu_view())))
+    views.push_back(base::gpu_view_of(text));
+  base::require(!views[0].gpus.empty(),
+                "--device {}: this build has no CUDA (UVIC_CUDA), and its processes can't share "
+                "GPUs; pass --device cpu",
+                wanted);
+  base::use_gpu(base::choose_gpus(views)[static_cast<size_t>(group->rank())]);
+  return torch::Device(base::choose_device(wanted));
 }
 
 void require_example_each(base::ProcessGroup* group, int64_t batch_size) {

@@ -14,8 +14,10 @@ namespace uvic::app {
 /// share of the usable cores.
 base::ProcessGroup* start_processes(const base::ProcessOptions& options, int64_t threads);
 
-/// Throws std::invalid_argument for several processes on GPUs, which this version does not have.
-void require_cpu(const base::ProcessGroup* group, torch::Device device);
+/// base::choose_device(wanted); of several processes on GPUs the one that is this process's own
+/// (base::choose_gpus). All call it. Throws std::invalid_argument where processes work on different
+/// kinds of device, or there are too few GPUs.
+torch::Device device_of_process(base::ProcessGroup* group, const std::string& wanted);
 
 /// Throws std::invalid_argument where a batch has fewer examples than `group` has processes (null:
 /// there is one). The other ranks wait until rank 0 has said so: one line is printed.

@@ -108,6 +108,12 @@ void CudaGraph::replay() {
   run([this] { state_->graph->replay(); });
 }
 
+void CudaGraph::forget(const std::string& why) {
+  state_->graph.reset();
+  state_->recorded = false;
+  state_->error = why;
+}
+
 bool CudaGraph::recorded() const { return state_->recorded; }
 const std::string& CudaGraph::error() const { return state_->error; }
 

@@ -28,6 +28,8 @@ class CudaGraph {
   /// of the default generator.
   void replay();
   bool recorded() const;
+  /// As if record() had failed for that reason. The memory of the recording is free again.
+  void forget(const std::string& why);
   const std::string& error() const;
 
  private:

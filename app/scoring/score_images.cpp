@@ -172,7 +172,7 @@ FidResult run_fid(const FidOptions& options,
   options.validate();
   options.check_paths();
   auto* const group = start_processes(options.processes, options.threads);
-  require_cpu(group, torch::Device(base::choose_device(options.device)));
+  device_of_process(group, options.device);  // which open_scorer() and the samples take
   if (group) base::catch_stop_signals();
   const auto begin = Clock::now();
   const auto scorer = open_scorer(options);

@@ -22,17 +22,21 @@ class RecordedStep : public CudaStep {
   RecordedStep(const RunConfig& config,
                const Objective& objective,
                TrainState& state,
-               const std::vector<model::AdamwTensors>& tensors)
+               GradientExchange* exchange,
+               const std::vector<model::AdamwTensors>& tensors,
+               const std::vector<bool>& own)
       : config_(config),
         objective_(objective),
         state_(state),
+        exchange_(exchange),
         device_(state.model->device()),
-        optimizer_(tensors),
+        optimizer_(tensors, own),
         graph_(device_),
         totals_(torch::zeros({2}, torch::dtype(torch::kFloat32).device(device_))) {}
 
   void run(const data::Batch& batch, const OptimizerStep& update) override {
     stage(batch);
+    if (exchange_) count_ = terms_of_all(batch);
     model::AdamwStep step;
     step.lr = update.lr, step.beta1 = config_.optimizer.beta1;
     step.beta2 = config_.optimizer.beta2, step.epsilon = config_.optimizer.eps;
@@ -40,7 +44,8 @@ class RecordedStep : public CudaStep {
     step.step = update.number, step.ema_decay = update.ema_decay;
     optimizer_.set_values(step, config_.optimizer.grad_clip);
 
-    if (!graph_.recorded() && !refused_ && ++loose_steps_ > kLooseSteps) record();
+    if (!graph_.recorded() && !refused_ && ++loose_steps_ > kLooseSteps)
+      can_be_recorded() ? record() : refuse("the terms of their loss are counted by the host");
     if (graph_.recorded()) return graph_.replay();
     graph_.run([&] {
       optimizer_.set_gradients(gradients());
@@ -80,18 +85,70 @@ class RecordedStep : public CudaStep {
     // The graph has memory of its own; what the steps before it used would stay allocated, unused.
     c10::cuda::CUDACachingAllocator::emptyCache();
     std::vector<torch::Tensor> recorded;
-    const bool good = graph_.record([&] {
+    bool good = graph_.record([&] {
       recorded = gradients();
       finish();
     });
-    if (good) optimizer_.set_gradients(recorded);  // which keeps them where the graph writes them
-    refused_ = !good;
-    note_ = good ? "each step is one recorded CUDA graph"
-                 : fmt::format("steps run launch by launch: {}", graph_.error());
+    if (exchange_) {
+      if (!good) exchange_->start_over();
+      // Recorded in every process or in none, as the exchange asks.
+      const auto other = exchange_->first_without(good);
+      if (good && other >= 0) graph_.forget(fmt::format("rank {} can't record them", other));
+      good = other < 0;
+    }
+    if (!good) {
+      for (const auto& p : state_.parameters) torch::Tensor(p).mutable_grad() = torch::Tensor();
+      return refuse(graph_.error());
+    }
+    optimizer_.set_gradients(recorded);  // which keeps them where the graph writes them
+    note_ = "each step is one recorded CUDA graph";
+    if (exchange_) note_ += ", with the exchanges between the processes in it";
+  }
+
+  void refuse(const std::string& why) {
+    refused_ = true;
+    note_ = "steps run launch by launch: " + why;
+  }
+
+  /// Of several processes the number of terms is a constant of the recording.
+  bool can_be_recorded() const { return !exchange_ || objective_.counts_examples(); }
+
+  int64_t terms_of_all(const data::Batch& slice) {
+    const auto count = objective_.counts_examples()
+                           ? config_.batch_size
+                           : exchange_->sum_of_counts(objective_.count(slice));
+    return std::max<int64_t>(1, count);
   }
 
   /// Loss and gradients of batch_; the loss stays in loss_.
   std::vector<torch::Tensor> gradients() {
+    return exchange_ ? gradients_of_all() : own_gradients();
+  }
+
+  /// The same of the whole batch. The buckets of the exchange are where the gradients stay.
+  std::vector<torch::Tensor> gradients_of_all() {
+    loss_ = torch::Tensor();
+    int64_t left = batch_.size();
+    for_each_part(batch_, {config_.accumulate, /*shards=*/1}, [&](const data::Batch& part) {
+      const auto loss = objective_.loss(*state_.model, part) / static_cast<double>(count_);
+      left -= part.size();
+      if (left == 0) exchange_->send_during_backward();
+      loss.backward();
+      loss_ = loss_.defined() ? loss_ + loss.detach() : loss.detach();
+    });
+    exchange_->sum_gradients();
+    const torch::NoGradGuard no_grad;
+    loss_ = loss_.to(torch::kFloat32).clone();
+    exchange_->sum(loss_);
+    std::vector<torch::Tensor> sums;
+    for (const auto& p : state_.parameters) {
+      sums.push_back(p.grad());
+      torch::Tensor(p).mutable_grad() = torch::Tensor();
+    }
+    return sums;
+  }
+
+  std::vector<torch::Tensor> own_gradients() {
     std::vector<torch::Tensor> sum;
     loss_ = torch::Tensor();
     const int64_t count = std::max<int64_t>(1, objective_.count(batch_));
@@ -114,6 +171,7 @@ class RecordedStep : public CudaStep {
 
   void finish() {
     optimizer_.launch();
+    if (state_.shares) state_.shares->share_parameters();
     const torch::NoGradGuard no_grad;
     totals_.add_(torch::stack({loss_.to(torch::kFloat32), optimizer_.norm()[0]}));
   }
@@ -121,12 +179,13 @@ class RecordedStep : public CudaStep {
   const RunConfig config_;
   const Objective& objective_;
   TrainState& state_;
+  GradientExchange* const exchange_;
   torch::Device device_;
   model::CudaAdamw optimizer_;
   CudaGraph graph_;
   data::Batch batch_;
   torch::Tensor totals_, loss_;
-  int64_t loose_steps_ = 0;
+  int64_t loose_steps_ = 0, count_ = 1;
   bool refused_ = false;
   std::string note_;
 };
@@ -135,7 +194,8 @@ class RecordedStep : public CudaStep {
 
 std::unique_ptr<CudaStep> make_cuda_step(const RunConfig& config,
                                          const Objective& objective,
-                                         TrainState& state) {
+                                         TrainState& state,
+                                         GradientExchange* exchange) {
   if (!state.parameters.front().is_cuda() || config.optimizer.kind != "adamw") return nullptr;
   const auto sets = state.optimizer->state();  // exp_avg, exp_avg_sq
   std::vector<model::AdamwTensors> tensors;
@@ -146,8 +206,9 @@ std::unique_ptr<CudaStep> make_cuda_step(const RunConfig& config,
                        sets.at(1).tensors[i],
                        state.averages[i].detach(),
                        {}});
-  if (!model::cuda_adamw_serves(tensors)) return nullptr;
-  return std::make_unique<RecordedStep>(config, objective, state, tensors);
+  const auto own = state.shares ? state.shares->own() : std::vector<bool>();
+  if (!model::cuda_adamw_serves(tensors, own)) return nullptr;
+  return std::make_unique<RecordedStep>(config, objective, state, exchange, tensors, own);
 }
 
 }  // namespace uvic::app

@@ -5,7 +5,10 @@
 #include <utility>
 #include <vector>
 
+#include "app/runs/processes.h"
 #include "app/runs/run_parts.h"
+#include "base/check.h"
+#include "base/device_collectives.h"
 #include "base/precision.h"
 #include "model/kernels/cpu/isa.h"
 
@@ -42,7 +45,8 @@ void send_to_owners(base::ProcessGroup& group, TrainState& state, const TrainSta
       if (!own.defined() || shares.owner(i) == 0) continue;
       torch::Tensor sent;
       if (group.is_first())
-        sent = shares.staged(set.prefix, state.names[i]).to(torch::kCPU).contiguous();
+        sent =
+            shares.staged(set.prefix, state.names[i]).to(state.parameters[i].device()).contiguous();
       else
         sent = shares.is_own(i) ? own : torch::empty_like(state.parameters[i].detach());
       group.broadcast(sent);
@@ -70,6 +74,27 @@ void require_same_job(base::ProcessGroup& group,
                        model::isa_name(model::active_isa())}});
 }
 
+base::ProcessOptions processes_of(const LaunchOptions& flags) {
+  auto options = flags.processes;
+  options.even_one = flags.collectives == "nccl";
+  return options;
+}
+
+torch::Device training_device(base::ProcessGroup* group,
+                              const std::string& wanted,
+                              const LaunchOptions& flags) {
+  const auto device = device_of_process(group, wanted);
+  base::require(device.is_cuda() || flags.collectives != "nccl",
+                "--collectives nccl: NCCL is for GPUs, and the device is the CPU");
+  if (!group || device.is_cpu()) return device;
+  base::require(base::has_device_collectives(),
+                "--device {}: this build has no NCCL, by which several processes train on GPUs "
+                "(LibTorch 2.1 or newer with CUDA and NCCL, and nccl.h); pass --device cpu",
+                wanted);
+  group->connect_gpu(device);
+  return device;
+}
+
 void share_state(base::ProcessGroup& group, TrainState& state) {
   const torch::NoGradGuard no_grad;
   for (const auto& set : state.sets()) {
@@ -93,6 +118,7 @@ void share_state(base::ProcessGroup& group, TrainState& state) {
   state.elapsed_sec = values[2];
   state.loss = values[3];
   state.lowest_loss = values[4];
+  group.check_gpu();
 }
 
 }  // namespace uvic::app

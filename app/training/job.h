@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/runs/run_config.h"
+#include "app/training/resume.h"
 #include "app/training/train_state.h"
 #include "base/process_group.h"
 #include "data/examples.h"
@@ -21,6 +22,15 @@ void require_same_job(base::ProcessGroup& group,
                       const data::Examples& examples,
                       torch::Device device,
                       const std::vector<std::pair<std::string, std::string>>& ways);
+
+/// The processes that a launch asks for: of one a group too, where it is to try NCCL.
+base::ProcessOptions processes_of(const LaunchOptions& flags);
+
+/// device_of_process(), with the group's GPUs connected where that is a GPU. Throws
+/// std::invalid_argument where several processes can't train on `wanted`, and why.
+torch::Device training_device(base::ProcessGroup* group,
+                              const std::string& wanted,
+                              const LaunchOptions& flags);
 
 /// The state of rank 0 becomes that of all: what a run folder holds, rank 0 alone reads.
 void share_state(base::ProcessGroup& group, TrainState& state);

@@ -16,6 +16,7 @@ CudaGraph::~CudaGraph() = default;
 void CudaGraph::run(const std::function<void()>& work) { work(); }
 bool CudaGraph::record(const std::function<void()>&) { return false; }
 void CudaGraph::replay() { throw std::logic_error("CudaGraph: nothing was recorded"); }
+void CudaGraph::forget(const std::string& why) { state_->error = why; }
 bool CudaGraph::recorded() const { return false; }
 const std::string& CudaGraph::error() const { return state_->error; }
 
@@ -28,7 +29,10 @@ diffusion::ConditionalNetwork replayed(diffusion::ConditionalNetwork network,
 KeepRecordings::KeepRecordings() = default;
 KeepRecordings::~KeepRecordings() = default;
 
-std::unique_ptr<CudaStep> make_cuda_step(const RunConfig&, const Objective&, TrainState&) {
+std::unique_ptr<CudaStep> make_cuda_step(const RunConfig&,
+                                         const Objective&,
+                                         TrainState&,
+                                         GradientExchange*) {
   return nullptr;
 }
 

@@ -22,6 +22,7 @@ struct LaunchOptions {
   double bucket_mib = 25;
   std::string wire_precision = "fp32";
   std::string sharded_optimizer = "auto";
+  std::string collectives = "auto";
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -56,8 +57,14 @@ struct LaunchOptions {
               "the average (ZeRO-1)",
               {{"auto", "where it saves more than a tenth of the memory"},
                {"true", "less memory, but the weights are sent too"},
-               {"false", "the steps so far are saved whichever process dies"}}}
+               {"false", "on CPUs the steps so far are saved whichever process dies"}}}
             .advanced());
+    visit("collectives",
+          collectives,
+          Field{"How gradients travel between processes",
+                {{"auto", "by NCCL on GPUs, by Gloo on CPUs"},
+                 {"nccl", "by NCCL, also in one process, which then only tries it"}}}
+              .advanced());
   }
 };
 

@@ -43,7 +43,7 @@ StateShares::StateShares(base::ProcessGroup& group, const std::vector<torch::Ten
   const torch::NoGradGuard no_grad;
   int64_t total = 0;
   for (const auto& p : parameters_) total += aligned(p.numel());
-  weights_ = torch::zeros({total});
+  weights_ = torch::zeros({total}, parameters_.front().options());
   std::vector<std::vector<Chunk>> of_owner(static_cast<size_t>(group_.size()));
   int64_t at = 0;
   for (int64_t owner = 0; owner < group_.size(); ++owner) {
@@ -100,6 +100,7 @@ torch::Tensor StateShares::whole(const torch::Tensor& own, size_t parameter) con
   auto tensor =
       is_own(parameter) ? own.detach() : torch::empty_like(parameters_[parameter].detach());
   group_.broadcast(tensor, owners_[parameter]);
+  group_.check_gpu();  // what follows may write it to a file
   return tensor;
 }
 

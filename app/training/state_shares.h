@@ -24,7 +24,7 @@ std::vector<int64_t> owners_of(const std::vector<int64_t>& elements, int64_t pro
 /// Source: Rajbhandari et al. 2020, arXiv:1910.02054 (stage 1).
 class StateShares {
  public:
-  /// The parameters, contiguous float32 on the CPU, move to one piece of memory, owner by owner,
+  /// The parameters, contiguous float32 on one device, move to one piece of memory, owner by owner,
   /// which is sent in chunks. The group outlives this object.
   StateShares(base::ProcessGroup& group, const std::vector<torch::Tensor>& parameters);
 

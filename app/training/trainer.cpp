@@ -61,12 +61,11 @@ class Trainer {
     state_.ema->set_compute_dtype(dtype);
     state_.model->train();
     state_.ema->eval();
-    if (!group_) {
-      on_gpu_ = make_cuda_step(config_, objective_, state_);
-      return;
+    if (group_) {
+      exchange_ = std::make_unique<GradientExchange>(*group_, state.parameters, processes.wire);
+      if (writes_) run_.log(processes_text(*exchange_, state_.shares.get()));
     }
-    exchange_ = std::make_unique<GradientExchange>(*group_, state.parameters, processes.wire);
-    if (writes_) run_.log(processes_text(*exchange_, state_.shares.get()));
+    on_gpu_ = make_cuda_step(config_, objective_, state_, exchange_.get());
   }
 
   void run() {
@@ -122,6 +121,7 @@ class Trainer {
     const auto prepared = objective_.prepare(batch);
     if (on_gpu_) {
       on_gpu_->run(prepared, update);
+      if (exchange_) take_reports(exchange_->agree(own_report(0)));  // the loss is in its totals
     } else {
       const auto on_device = prepared.to(device_);
       const StepLayout layout{config_.accumulate, config_.shards};
@@ -133,6 +133,7 @@ class Trainer {
       try {
         window_.norm_sum += state_.update(update);
       } catch (const NotFinite&) {
+        if (group_) group_->check_gpu();
         throw_diverged("the gradient's norm", state_.images_seen);
       }
       window_.loss_sum += loss;
@@ -152,17 +153,21 @@ class Trainer {
     const int64_t count = objective_.counts_examples()
                               ? config_.batch_size
                               : exchange_->sum_of_counts(objective_.count(slice));
-    PartReport own;
-    own.loss = add_gradients(objective_,
-                             *state_.model,
-                             state_.parameters,
-                             slice,
-                             layout,
-                             std::max<int64_t>(1, count),
-                             [&] { exchange_->send_during_backward(); });
-    own.stop_signal = base::stop_requested();
-    own.saves = writes_ && time_to_save();
-    const auto reports = exchange_->finish(own);
+    const double loss = add_gradients(objective_,
+                                      *state_.model,
+                                      state_.parameters,
+                                      slice,
+                                      layout,
+                                      std::max<int64_t>(1, count),
+                                      [&] { exchange_->send_during_backward(); });
+    return take_reports(exchange_->finish(own_report(loss)));
+  }
+
+  PartReport own_report(double loss) const {
+    return {loss, base::stop_requested(), writes_ && time_to_save()};
+  }
+
+  double take_reports(const std::vector<PartReport>& reports) {
     double loss = 0;
     for (size_t rank = 0; rank < reports.size(); ++rank) {
       loss += reports[rank].loss;
@@ -257,11 +262,12 @@ class Trainer {
 
   void take_totals() {
     const auto totals = on_gpu_->take();
+    if (group_) group_->check_gpu();
     require_finite(totals.loss + totals.norm, state_.images_seen);
     window_.loss_sum += totals.loss;
     since_save_.loss_sum += totals.loss;
     window_.norm_sum += totals.norm;
-    if (const auto note = on_gpu_->note(); !note.empty()) run_.log(note);
+    if (const auto note = on_gpu_->note(); writes_ && !note.empty()) run_.log(note);
   }
 
   void require_finite(double loss, int64_t images_seen) const {
@@ -332,12 +338,13 @@ class Trainer {
   }
 
   void save_state() {
+    if (group_) group_->check_gpu();  // what is lost on its way is saved by nobody
+    if (on_gpu_) take_totals();       // which throws rather than saves what has diverged
     if (!writes_) {
       if (state_.shares) state_.save({}, {});
       saved_at_ = state_.images_seen;
       return;
     }
-    if (on_gpu_) take_totals();  // which throws rather than saves what has diverged
     if (since_save_.steps > 0)
       state_.loss = since_save_.loss_sum / static_cast<double>(since_save_.steps);
     if (std::isfinite(state_.loss)) state_.lowest_loss = std::min(state_.lowest_loss, state_.loss);

@@ -6,6 +6,7 @@
     collect.py curves FOLDER     loss curves of FOLDER/NAME-cpu and NAME-cuda-SEED as JSON, with their differences
     collect.py ncu FILE.csv      time by kernel from ncu's raw page, as JSON
     collect.py inception FILE.pth            weights of the FID Inception by the rule of the tests
+    collect.py weights A B LIMIT the weights of two runs' states: relative L2 of their difference; fails above LIMIT
     collect.py images TRAIN.json SECONDS      how many images each of two networks can train in that time together
 """
 import csv
@@ -28,6 +29,26 @@ def compare_losses(a, b):
         print(f"{x:.7f} {y:.7f} {(x - y) / y:+.2e}")
     print(f"largest relative difference {worst:.2e}")
     return 0 if worst < 1e-3 else 1
+
+
+def weights(a, b, limit):
+    import array
+
+    def tensors(run):
+        data = (pathlib.Path(run) / "state.safetensors").read_bytes()
+        size = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8:8 + size])
+        return {name: array.array("f", data[8 + size + entry["data_offsets"][0]:8 + size + entry["data_offsets"][1]])
+                for name, entry in header.items() if name.startswith("model.")}
+
+    a, b = tensors(a), tensors(b)
+    if not b or a.keys() != b.keys():
+        print("other tensors")
+        return 1
+    difference = sum((x - y) ** 2 for name in b for x, y in zip(a[name], b[name]))
+    distance = (difference / sum(y * y for name in b for y in b[name])) ** 0.5
+    print(f"relative L2 of the difference {distance:.2e}, at most {limit}")
+    return 0 if distance <= float(limit) else 1
 
 
 def curves(folder):
@@ -126,7 +147,8 @@ def collect(part, out, logs):
 
 
 def main():
-    verbs = {"losses": compare_losses, "curves": curves, "ncu": ncu, "inception": inception, "images": images}
+    verbs = {"losses": compare_losses, "curves": curves, "ncu": ncu, "inception": inception, "images": images,
+             "weights": weights}
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     if sys.argv[1] in verbs:

@@ -5,64 +5,15 @@
 #include "base/narrow_sum.h"
 
 #include <unistd.h>
-#include <chrono>
-#include <exception>
-#include <thread>
 
 #include "base/process.h"
 #include "tests/support/catch.h"
+#include "tests/support/ranks.h"
 #include "tests/support/skip.h"
 
 using namespace uvic::base;
+using namespace uvic::test;
 using Catch::Matchers::Contains;
-
-namespace {
-
-/// Of that many ranks, who meet at a free port. Rank 0 listens already, as --processes has it.
-ProcessPlace place_of(int64_t rank, int64_t size, int listening) {
-  ProcessPlace place;
-  place.rank = rank;
-  place.size = size;
-  place.local_rank = rank;
-  place.port = port_of(listening);
-  if (rank == 0) place.listening = listening;
-  place.launcher = "test";
-  return place;
-}
-
-std::unique_ptr<ProcessGroup> join(const ProcessPlace& place,
-                                   const std::string& version = "1",
-                                   double timeout_sec = 20) {
-  return std::make_unique<ProcessGroup>(
-      place, ProcessOptions{1, timeout_sec}, version, [](auto&) {});
-}
-
-std::string message_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const std::exception& e) {
-    return e.what();
-  }
-  return "";
-}
-
-/// Runs work(rank) on a thread for each rank; what each threw, or "".
-std::vector<std::string> on_ranks(int64_t size, const std::function<void(int64_t)>& work) {
-  std::vector<std::string> errors(static_cast<size_t>(size));
-  std::vector<std::thread> threads;
-  for (int64_t rank = 0; rank < size; ++rank)
-    threads.emplace_back([&, rank] { errors[rank] = message_of([&] { work(rank); }); });
-  for (auto& thread : threads) thread.join();
-  return errors;
-}
-
-double seconds_of(const std::function<void()>& work) {
-  const auto begin = Clock::now();
-  work();
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-}  // namespace
 
 TEST_CASE("ranks sum, copy and gather", "[processes]") {
   if (!has_collectives()) UVIC_SKIP("this build has no c10d");

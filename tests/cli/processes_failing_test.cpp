@@ -98,3 +98,21 @@ TEST_CASE("a loss that is not finite is reported once, with its rank", "[process
   CHECK(lines_of(outcome.err, "uvic:") == 1);
   CHECK_THAT(outcome.err, Contains("rank 0 of 2: ") && Contains("no longer finite"));
 }
+
+TEST_CASE("NCCL is refused without a GPU, a GPU where there is none", "[processes]") {
+  if (torch::cuda::is_available()) UVIC_SKIP("there is a GPU");
+  const Scratch scratch;
+  const auto refusal = [&](const Words& how) {
+    const auto outcome = run_uvic(plain_training(scratch / "run") + how);
+    CHECK(outcome.exit_code == 2);
+    CHECK_FALSE(fs::exists(scratch / "run"));
+    return outcome.err;
+  };
+  CHECK_THAT(refusal({"--collectives", "nccl"}),
+             Contains("--collectives nccl: NCCL is for GPUs, and the device is the CPU"));
+  CHECK_THAT(refusal({"--collectives", "mpi"}), Contains("auto") && Contains("nccl"));
+  if (!base::has_collectives()) return;
+  const auto on_gpus = refusal(several(2) + Words{"--device", "cuda"});
+  CHECK_THAT(on_gpus, Contains("--device cuda: this LibTorch sees no CUDA device"));
+  CHECK(lines_of(on_gpus, "uvic:") == 1);
+}

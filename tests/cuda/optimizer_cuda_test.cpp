@@ -144,5 +144,43 @@ TEST_CASE("cuda adamw: if the norm is not finite, nothing changes") {
   }
 }
 
+// What CudaAdamw does for a process that keeps a part of the state.
+TEST_CASE("cuda adamw: blocks of some tensors update those, by the norm of all") {
+  std::vector<Parameter> parameters;
+  for (const int64_t size : {5000, 77, 9001}) parameters.emplace_back(size, size);
+  std::mt19937_64 random(5);
+  std::normal_distribution<float> normal;
+  double square_sum = 0;
+  for (auto& p : parameters)
+    for (auto& g : p.grad) g = normal(random);
+  for (auto& p : parameters)
+    for (size_t i = p.offset; i < p.grad.size(); ++i) square_sum += double{p.grad[i]} * p.grad[i];
+  const double norm = std::sqrt(square_sum);
+  const auto others = parameters[1].param;
+  Run run(parameters);
+  run.tensors[1].mean = run.tensors[1].square = run.tensors[1].ema = nullptr;  // kept elsewhere
+  std::vector<AdamwBlock> own;
+  for (const auto& block : run.blocks)
+    if (block.tensor != 1) own.push_back(block);
+  const auto values = values_of(1, norm / 3);
+  AdamwJob job = {run.tensors.data(),
+                  run.blocks.data(),
+                  static_cast<int64_t>(run.blocks.size()),
+                  &values,
+                  run.partial.data(),
+                  run.norm};
+  gradient_norm(job, nullptr);
+  job.blocks = own.data(), job.block_count = static_cast<int64_t>(own.size());
+  adamw_ema(job, nullptr);
+  CHECK(run.norm[0] == Approx(norm).epsilon(1e-6));
+  CHECK(parameters[1].param == others);
+  for (const size_t i : {0, 2}) {
+    auto& p = parameters[i];
+    p.exact_step(1, 1.0 / 3);
+    for (size_t k = p.offset; k < p.param.size(); ++k)
+      REQUIRE(p.param[k] == Approx(p.exact[k]).epsilon(1e-5).margin(1e-6));
+  }
+}
+
 }  // namespace
 }  // namespace uvic::model::cuda

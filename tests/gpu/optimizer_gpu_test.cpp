@@ -53,5 +53,43 @@ TEST_CASE("gpu: three clipped steps of AdamW are the CPU's", "[gpu]") {
   }
 }
 
+TEST_CASE("gpu: a part of the state is updated as the whole is, bit for bit", "[gpu]") {
+  UVIC_NEEDS_GPU();
+  torch::manual_seed(2);
+  const auto on_gpu = torch::dtype(torch::kFloat32).device(torch::kCUDA);
+  std::vector<AdamwTensors> all, part;
+  std::vector<torch::Tensor> grads;
+  const std::vector<bool> own = {true, false, true};
+  for (const int64_t count : {100001, 77, 4096}) {
+    const auto p = torch::randn({count}, on_gpu);
+    grads.push_back(torch::randn({count}, on_gpu));
+    for (auto* tensors : {&all, &part})
+      tensors->push_back({p.clone(),
+                          {},
+                          torch::zeros({count}, on_gpu),
+                          torch::zeros({count}, on_gpu),
+                          p.clone(),
+                          {}});
+  }
+  part[1].mean = part[1].square = part[1].ema = torch::empty({0}, on_gpu);
+  const auto before = part[1].param.clone();
+  REQUIRE_FALSE(cuda_adamw_serves(part));
+  REQUIRE(cuda_adamw_serves(part, own));
+  CudaAdamw whole(all), shared(part, own);
+  AdamwStep step;
+  step.lr = 1e-2, step.ema_decay = 0.9, step.step = 1;
+  for (auto* optimizer : {&whole, &shared}) {
+    optimizer->set_gradients(grads);
+    optimizer->set_values(step, 1.0);
+    optimizer->launch();
+  }
+  CHECK(torch::equal(whole.norm(), shared.norm()));
+  for (const size_t i : {0, 2}) {
+    CHECK(torch::equal(part[i].param, all[i].param));
+    CHECK(torch::equal(part[i].ema, all[i].ema));
+  }
+  CHECK(torch::equal(part[1].param, before));
+}
+
 }  // namespace
 }  // namespace uvic::model

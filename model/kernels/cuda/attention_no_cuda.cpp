@@ -39,12 +39,14 @@ torch::Tensor cuda_block(const torch::Tensor&,
 }
 
 struct CudaAdamw::Tables {};
-CudaAdamw::CudaAdamw(const std::vector<AdamwTensors>&) { refuse("CudaAdamw"); }
+CudaAdamw::CudaAdamw(const std::vector<AdamwTensors>&, const std::vector<bool>&) {
+  refuse("CudaAdamw");
+}
 CudaAdamw::~CudaAdamw() = default;
 void CudaAdamw::set_gradients(const std::vector<torch::Tensor>&) {}
 void CudaAdamw::set_values(const AdamwStep&, double) {}
 void CudaAdamw::launch() {}
 torch::Tensor CudaAdamw::norm() const { return {}; }
-bool cuda_adamw_serves(const std::vector<AdamwTensors>&) { return false; }
+bool cuda_adamw_serves(const std::vector<AdamwTensors>&, const std::vector<bool>&) { return false; }
 
 }  // namespace uvic::model

@@ -2,6 +2,7 @@
 
 #include <c10/cuda/CUDAGuard.h>
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 
@@ -23,6 +24,13 @@ void upload(const torch::Tensor& to, const void* from, size_t bytes) {
   to.copy_(staged, /*non_blocking=*/true);
 }
 
+torch::Tensor blocks_on(torch::Device device, const std::vector<cuda::AdamwBlock>& blocks) {
+  const auto bytes = blocks.size() * sizeof(cuda::AdamwBlock);
+  auto on_device = bytes_on(device, bytes);
+  if (bytes > 0) upload(on_device, blocks.data(), bytes);
+  return on_device;
+}
+
 float* floats(const torch::Tensor& x) { return x.defined() ? x.data_ptr<float>() : nullptr; }
 
 }  // namespace
@@ -31,12 +39,17 @@ struct CudaAdamw::Tables {
   std::vector<AdamwTensors> kept;
   std::vector<cuda::AdamwTensor> tensors;
   std::vector<torch::Tensor> gradients;  ///< keeps the memory that the table points to
-  torch::Tensor device_tensors, device_blocks, device_values, partial_sums, norm;
-  cuda::AdamwJob job{};
+  torch::Tensor device_tensors, device_blocks, own_blocks, device_values, partial_sums, norm;
+  cuda::AdamwJob norm_job{}, job{};
 };
 
-bool cuda_adamw_serves(const std::vector<AdamwTensors>& tensors) {
-  for (const auto& t : tensors) {
+bool cuda_adamw_serves(const std::vector<AdamwTensors>& tensors, const std::vector<bool>& own) {
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    auto t = tensors[i];
+    if (!own.empty() && !own[i]) {
+      t.mean = t.square = t.param;
+      t.ema = t.narrow = torch::Tensor();
+    }
     for (const auto* x : {&t.param, &t.mean, &t.square})
       if (!x->defined() || !x->is_cuda() || x->scalar_type() != torch::kFloat32 ||
           !x->is_contiguous() || x->device() != tensors[0].param.device() ||
@@ -53,8 +66,9 @@ bool cuda_adamw_serves(const std::vector<AdamwTensors>& tensors) {
   return !tensors.empty();
 }
 
-CudaAdamw::CudaAdamw(const std::vector<AdamwTensors>& tensors) : tables_(new Tables) {
-  if (!cuda_adamw_serves(tensors))
+CudaAdamw::CudaAdamw(const std::vector<AdamwTensors>& tensors, const std::vector<bool>& own)
+    : tables_(new Tables) {
+  if (!cuda_adamw_serves(tensors, own))
     throw std::invalid_argument(
         "CudaAdamw: give float32 contiguous parameters and averages of one shape each, all on one "
         "CUDA device");
@@ -74,20 +88,30 @@ CudaAdamw::CudaAdamw(const std::vector<AdamwTensors>& tensors) : tables_(new Tab
   const c10::cuda::CUDAGuard guard(device);
   const auto blocks = cuda::adamw_blocks(t.tensors);
   t.device_tensors = bytes_on(device, t.tensors.size() * sizeof(cuda::AdamwTensor));
-  t.device_blocks = bytes_on(device, blocks.size() * sizeof(cuda::AdamwBlock));
+  t.device_blocks = blocks_on(device, blocks);
   t.device_values = bytes_on(device, sizeof(cuda::AdamwValues));
   t.partial_sums = torch::empty({static_cast<int64_t>(blocks.size())},
                                 torch::dtype(torch::kFloat64).device(device));
   t.norm = torch::zeros({2}, torch::dtype(torch::kFloat32).device(device));
   upload(t.device_tensors, t.tensors.data(), t.tensors.size() * sizeof(cuda::AdamwTensor));
-  upload(t.device_blocks, blocks.data(), blocks.size() * sizeof(cuda::AdamwBlock));
+  // The norm is summed in the same order whoever owns what.
+  auto of_own = blocks;
+  if (!own.empty()) {
+    const auto is_of_others = [&](const auto& b) { return !own[static_cast<size_t>(b.tensor)]; };
+    of_own.erase(std::remove_if(of_own.begin(), of_own.end(), is_of_others), of_own.end());
+    t.own_blocks = blocks_on(device, of_own);
+  }
   c10::cuda::getCurrentCUDAStream(device.index()).synchronize();
-  t.job = {static_cast<const cuda::AdamwTensor*>(t.device_tensors.data_ptr()),
-           static_cast<const cuda::AdamwBlock*>(t.device_blocks.data_ptr()),
-           static_cast<int64_t>(blocks.size()),
-           static_cast<const cuda::AdamwValues*>(t.device_values.data_ptr()),
-           t.partial_sums.data_ptr<double>(),
-           t.norm.data_ptr<float>()};
+  t.norm_job = {static_cast<const cuda::AdamwTensor*>(t.device_tensors.data_ptr()),
+                static_cast<const cuda::AdamwBlock*>(t.device_blocks.data_ptr()),
+                static_cast<int64_t>(blocks.size()),
+                static_cast<const cuda::AdamwValues*>(t.device_values.data_ptr()),
+                t.partial_sums.data_ptr<double>(),
+                t.norm.data_ptr<float>()};
+  t.job = t.norm_job;
+  if (own.empty()) return;
+  t.job.blocks = static_cast<const cuda::AdamwBlock*>(t.own_blocks.data_ptr());
+  t.job.block_count = static_cast<int64_t>(of_own.size());
 }
 
 CudaAdamw::~CudaAdamw() = default;
@@ -132,8 +156,8 @@ void CudaAdamw::launch() {
   const auto device = tables_->norm.device();
   const c10::cuda::CUDAGuard guard(device);
   void* const stream = c10::cuda::getCurrentCUDAStream(device.index()).stream();
-  cuda::gradient_norm(tables_->job, stream);
-  cuda::adamw_ema(tables_->job, stream);
+  cuda::gradient_norm(tables_->norm_job, stream);
+  if (tables_->job.block_count > 0) cuda::adamw_ema(tables_->job, stream);
 }
 
 torch::Tensor CudaAdamw::norm() const { return tables_->norm; }

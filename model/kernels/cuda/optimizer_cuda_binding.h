@@ -11,17 +11,19 @@
 namespace uvic::model {
 
 /// Whether CudaAdamw supports these tensors: float32, contiguous, all on one CUDA device. False in
-/// a build without the kernels.
-bool cuda_adamw_serves(const std::vector<AdamwTensors>& tensors);
+/// a build without the kernels. `own`: for each whether it is updated here; empty: all are. Of the
+/// others only the parameter counts.
+bool cuda_adamw_serves(const std::vector<AdamwTensors>& tensors, const std::vector<bool>& own = {});
 
 /// AdamW and the average of the weights for all parameters in three launches. They can be captured
 /// in a graph, because all values that change between steps are in device memory. `grad` of the
 /// tensors is not read, see set_gradients().
 class CudaAdamw {
  public:
+  /// The norm is that of all gradients, of which tensors that are not `own` change nothing else.
   /// Throws std::invalid_argument for tensors that are not supported, std::runtime_error in a build
   /// without the kernels.
-  explicit CudaAdamw(const std::vector<AdamwTensors>& tensors);
+  explicit CudaAdamw(const std::vector<AdamwTensors>& tensors, const std::vector<bool>& own = {});
   ~CudaAdamw();
 
   /// Sets the gradients of the following steps: one for each parameter, undefined if there is none.

@@ -159,6 +159,19 @@ TEST_CASE("memory: of a shared state each process has its part of moments and av
   CHECK_FALSE(pays(4096));
 }
 
+TEST_CASE("memory: on GPUs gradients are in the buckets, and weights in bf16 come on top",
+          "[memory]") {
+  auto options = options_of("softmax", "bf16", false);
+  const torch::Device gpu(torch::kCUDA, 0);
+  const auto one = estimate_memory(options, gpu, 1), two = estimate_memory(options, gpu, 1, {2});
+  CHECK(one.exchange == 0);
+  CHECK(one.gradients == one.parameters);
+  CHECK(two.exchange == one.parameters);
+  CHECK(two.gradients == 0);
+  CHECK(two.weight_copies == one.parameters / 2);
+  CHECK(estimate_memory(options, gpu, 1, {2, false, true}).exchange == 2 * one.parameters);
+}
+
 TEST_CASE("memory: of a shared state the process with the embedding keeps the most", "[memory]") {
   // 2000 x 32 of its numbers are the embedding, and more than half of all.
   RunConfig options;
