@@ -14,6 +14,7 @@
 #include "data/formats/json.h"
 #include "data/formats/npy.h"
 #include "data/formats/sha256.h"
+#include "data/image_listing.h"
 #include "data/source_path.h"
 
 namespace uvic::data {
@@ -147,9 +148,15 @@ LatentStore::LatentStore(fs::path folder) : folder_(std::move(folder)) {
   const auto index = store_index_path(folder_);
   info_ = LatentStoreInfo::from_json(formats::read_json(index), index.string());
   labels_ = open(folder_ / "labels.npy", {info_.images}, torch::kInt64);
-  if (info_.labelled)
-    class_count_ = std::max(static_cast<int64_t>(info_.class_names.size()),
-                            labels_.values.max().item<int64_t>() + 1);
+  if (info_.labelled) {
+    const auto lowest = labels_.values.min().item<int64_t>(),
+               highest = labels_.values.max().item<int64_t>();
+    if (lowest < -1 || highest >= kMaxClasses)
+      throw file_error(
+          (folder_ / "labels.npy").string(),
+          fmt::format("classes {} to {}, want -1 to {}", lowest, highest, kMaxClasses - 1));
+    class_count_ = std::max(static_cast<int64_t>(info_.class_names.size()), highest + 1);
+  }
   const int64_t* begins = nullptr;
   if (info_.captions > 0) {
     begins_ = open(folder_ / "caption_begins.npy", {info_.images + 1}, torch::kInt64);
@@ -206,7 +213,7 @@ std::string LatentStore::fingerprint() const {
   for (int64_t i = 0; i < count; ++i) {
     const auto index = base::spread_index(i, count, size());
     const auto& shard = moments_[static_cast<size_t>(index / info_.shard_images)];
-    const auto row = shard.values[index % info_.shard_images];
+    const auto row = shard.values[index % info_.shard_images].contiguous();
     const auto sum = formats::crc32({static_cast<const char*>(row.data_ptr()), row.nbytes()});
     hash.update(&sum, sizeof(sum));
   }
@@ -227,7 +234,7 @@ int64_t LatentStore::read_example(int64_t index, uint64_t choice, const ExampleM
     copy_as_float(contexts.values[row], to.context);
     contexts.file->require_unchanged();
   }
-  return labels_.values.data_ptr<int64_t>()[index];
+  return info_.labelled ? labels_.values.data_ptr<int64_t>()[index] : -1;
 }
 
 std::vector<std::string> LatentStore::captions(int64_t index) const {

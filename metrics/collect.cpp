@@ -199,11 +199,12 @@ Collected collect_shared(base::ProcessGroup& group,
 Collected collect_activations(const Activations& activations, const CollectOptions& options) {
   const auto& [features, spatial, logits] = activations;
   const auto check = [&](bool wanted, const torch::Tensor& rows, const char* what) {
+    const auto& all = activations.features;
     if (wanted && !rows.defined())
       throw std::invalid_argument(fmt::format("an array of features without {}", what));
-    if (wanted && rows.size(0) != features.size(0))
+    if (wanted && rows.size(0) != all.size(0))
       throw std::invalid_argument(
-          fmt::format("features of {} images, {} of {}", features.size(0), what, rows.size(0)));
+          fmt::format("features of {} images, {} of {}", all.size(0), what, rows.size(0)));
   };
   check(true, features, "features");
   check(options.spatial, spatial, "spatial features");

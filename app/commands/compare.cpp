@@ -32,6 +32,7 @@
 #include "data/dataset.h"
 #include "data/formats/image_file.h"
 #include "data/formats/json.h"
+#include "data/formats/json_fields.h"
 #include "data/formats/make_folder.h"
 
 namespace uvic::app {
@@ -165,7 +166,7 @@ void check_samples(const CompareOptions& options, const ComparedRun& run) {
   const auto file = run.samples / "samples.json";
   if (!fs::exists(file)) return;
   const auto wanted = compared_seeds(options, run.training.score_count);
-  const auto there = formats::read_json(file).value("seeds", "");
+  const auto there = formats::text_field(formats::read_json(file), "seeds", "", file.string());
   if (there.empty()) return;
   auto others = SeedList::parse(there).set();
   others.erase_all(SeedList::parse(wanted).set());

@@ -22,6 +22,7 @@
 #include "base/process.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
+#include "data/formats/json_fields.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -69,7 +70,7 @@ json distances_of(const std::vector<std::vector<json>>& runs) {
       const auto distance = number_at(line, "distance");
       if (!distance) continue;
       auto& measured = by_images[line["images_seen"].get<int64_t>()];
-      measured.name = line.value("distance_name", "FD");
+      measured.name = formats::text_field(line, "distance_name", "FD", "stats.jsonl");
       measured.values.push_back(*distance);
       if (const auto error = number_at(line, "distance_std")) measured.errors.push_back(*error);
       measured.elapsed_sec.push_back(elapsed_sec);
@@ -223,9 +224,8 @@ std::string attention_text(const std::string& attention, const std::string& plac
 
 std::vector<uint64_t> sample_seeds(const json& samples) {
   constexpr uint64_t kMost = 100'000;  // more than a report shows
-  return samples.is_object() && samples.contains("seeds")
-             ? SeedList::parse(samples["seeds"].get<std::string>()).slice(0, kMost)
-             : std::vector<uint64_t>();
+  const auto seeds = formats::text_field(samples, "seeds", "", "samples.json");
+  return seeds.empty() ? std::vector<uint64_t>() : SeedList::parse(seeds).slice(0, kMost);
 }
 
 json report_data(const std::string& title,

@@ -14,6 +14,7 @@
 #include "app/sampling/image_grid.h"
 #include "app/sampling/sample_folder.h"
 #include "data/formats/json.h"
+#include "data/formats/json_fields.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -88,7 +89,8 @@ std::optional<Image> sheet_of(const SheetPlan& plan, const fs::path& samples, bo
 /// (write_real_images).
 bool has_classes(const fs::path& folder) {
   const auto record = folder / "real.json";
-  return !fs::exists(record) || formats::read_json(record).value("labelled", true);
+  return !fs::exists(record) ||
+         formats::flag_field(formats::read_json(record), "labelled", true, record.string());
 }
 
 /// The sample grids of a run, by images seen.

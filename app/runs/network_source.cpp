@@ -22,6 +22,7 @@
 #include "base/process.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
+#include "data/formats/json_fields.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -76,7 +77,7 @@ void take_weights(WeightsFile file, SampleSource& source) {
   source.tensors = std::move(file.tensors);
   if (const auto names = file.metadata.find("uvic.class_names"); names != file.metadata.end())
     source.class_names =
-        formats::parse_json(names->second, source.weights.string()).get<std::vector<std::string>>();
+        formats::parse_texts(names->second, source.weights.string(), "uvic.class_names");
   if (const auto seen = file.metadata.find("uvic.images_seen"); seen != file.metadata.end())
     source.images_seen = std::atoll(seen->second.c_str());
   if (const auto run = file.metadata.find("uvic.run_id"); run != file.metadata.end())

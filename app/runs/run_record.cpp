@@ -42,7 +42,9 @@ nlohmann::json last_launch(const RunDir& run) {
 
 void record_images(const RunDir& run, int64_t images_seen) {
   auto record = read_record(run);
-  if (record.is_null() || !record.contains("launches") || record["launches"].empty()) return;
+  if (record.is_null() || !record.contains("launches") || !record["launches"].is_array() ||
+      record["launches"].empty() || !record["launches"].back().is_object())
+    return;
   record["launches"].back()["to"] = images_seen;
   formats::write_json(run.provenance(), record);
 }

@@ -11,6 +11,7 @@
 #include "base/torch.h"
 #include "data/formats/image_file.h"
 #include "data/formats/json.h"
+#include "data/formats/json_fields.h"
 #include "data/formats/make_folder.h"
 
 namespace uvic::app {
@@ -50,9 +51,9 @@ void write_real_images(const data::Dataset& dataset,
                        const std::vector<uint64_t>& seeds,
                        const nlohmann::json& samples,
                        const std::filesystem::path& folder) {
-  auto labels = labels_in_turn(seeds, samples.value("classes", std::vector<int64_t>()));
-  const auto matches =
-      matching_classes(samples.value("class_names", Names()), dataset.class_names());
+  auto labels = labels_in_turn(seeds, formats::integers_field(samples, "classes", "samples.json"));
+  const auto matches = matching_classes(
+      formats::texts_field(samples, "class_names", "samples.json"), dataset.class_names());
   const bool labelled =
       !labels.empty() &&
       std::any_of(matches.begin(), matches.end(), [](int64_t match) { return match >= 0; });

@@ -14,7 +14,9 @@
 #include <system_error>
 #include <utility>
 
+#include "data/formats/file_error.h"
 #include "data/formats/json.h"
+#include "data/formats/json_fields.h"
 #include "data/formats/make_folder.h"
 
 namespace uvic::app {
@@ -77,15 +79,19 @@ class FolderLock {
   int folder_;
 };
 
-SeedSet listed(const nlohmann::json& record, const std::string& key) {
-  const auto text = record.value(key, "");
-  return text.empty() ? SeedSet() : SeedList::parse(text).set();
+SeedSet listed(const nlohmann::json& record, const std::string& key, const fs::path& file) {
+  const auto text = formats::text_field(record, key.c_str(), "", file.string());
+  try {
+    return text.empty() ? SeedSet() : SeedList::parse(text).set();
+  } catch (const std::invalid_argument&) {
+    throw formats::file_error(file.string(), fmt::format("\"{}\": no list of seeds", key));
+  }
 }
 
 /// All that a record knows of: generated or begun.
-SeedSet known_in(const nlohmann::json& record) {
-  auto known = listed(record, record.contains("frames") ? "frames" : "seeds");
-  known.insert_all(listed(record, "missing"));
+SeedSet known_in(const nlohmann::json& record, const fs::path& file) {
+  auto known = listed(record, record.contains("frames") ? "frames" : "seeds", file);
+  known.insert_all(listed(record, "missing", file));
   return known;
 }
 
@@ -204,7 +210,7 @@ SeedList SampleFolder::open(const SeedList& ids, bool overwrite) {
   if (fs::exists(file)) {
     const auto before = read_record(file);
     // Records of version 0.1.0 say nothing of the grid that came with them.
-    grid_is_ours = grid_is_ours || before.value("grid", true);
+    grid_is_ours = grid_is_ours || formats::flag_field(before, "grid", true, file.string());
     if (take_over(before, files, overwrite)) files = Files(path_);
   }
   if (!overwrite) refuse_foreign(wanted, files, grid_is_ours);
@@ -226,7 +232,7 @@ bool SampleFolder::take_over(const nlohmann::json& before, const Files& files, b
   if (!other.empty() && !overwrite)
     throw std::invalid_argument(fmt::format(
         "{}: holds images generated with another {}; {}", path_.string(), other, remedy_));
-  const auto known = known_in(before);
+  const auto known = known_in(before, path_ / "samples.json");
   if (other.empty()) {
     generated_ = known.intersection(files.images);
     missing_ = known;
@@ -276,8 +282,9 @@ void SampleFolder::add(const std::vector<uint64_t>& ids) {
 
 void SampleFolder::add_time(int64_t images, double seconds) {
   if (images == 0) return;
-  const double before_sec = record_.value("seconds", 0.0);
-  const double before = before_sec * record_.value("images_per_sec", 0.0);
+  const auto file = (path_ / "samples.json").string();
+  const double before_sec = formats::number_field(record_, "seconds", 0, file);
+  const double before = before_sec * formats::number_field(record_, "images_per_sec", 0, file);
   record_["seconds"] = before_sec + seconds;
   record_["images_per_sec"] = (before + static_cast<double>(images)) / (before_sec + seconds);
 }
@@ -300,9 +307,9 @@ void SampleFolder::write() {
           fmt::format("{}: another command has begun to generate here, with another {}",
                       path_.string(),
                       other));
-    generated_.insert_all(listed(there, ids_key_));
-    missing.insert_all(listed(there, "missing"));
-    if (there.value("grid", false)) record_["grid"] = true;
+    generated_.insert_all(listed(there, ids_key_, file));
+    missing.insert_all(listed(there, "missing", file));
+    if (formats::flag_field(there, "grid", false, file.string())) record_["grid"] = true;
   }
   missing.erase_all(generated_);
   record_[ids_key_] = generated_.text();

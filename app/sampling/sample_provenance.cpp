@@ -244,11 +244,12 @@ LikeRequest request_like(const json& sample,
   if (sample.contains("prompt")) request.prompt = word("prompt");
   if (sample.contains("precision")) request.precision = word("precision");
   if (sample.contains("device") && word("device") == "cpu") request.device = "cpu";
-  for (const auto* key : {"strength", "repeats"})
-    if (sample.contains(key) && !sample[key].is_number()) refuse_field(file, key);
+  if (sample.contains("strength") && !sample["strength"].is_number())
+    refuse_field(file, "strength");
   if (sample.contains("init_fingerprint") && sample.contains("strength"))
     request.strength = sample["strength"].get<double>();
-  if (sample.contains("repeats")) request.repeats = sample["repeats"].get<int64_t>();
+  if (sample.contains("repeats"))
+    request.repeats = static_cast<int64_t>(std::min<uint64_t>(number("repeats"), 10000));
   const auto options = sample.find("sampler_options");
   if (options == sample.end() || !options->is_object()) refuse_field(file, "sampler_options");
   take_leaves(*options, file, sampler);

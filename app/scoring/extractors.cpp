@@ -7,6 +7,7 @@
 
 #include "app/options/assets.h"
 #include "data/formats/json.h"
+#include "data/formats/json_fields.h"
 #include "metrics/torchscript.h"
 
 namespace uvic::app {
@@ -32,7 +33,7 @@ std::vector<std::string> check_statistics(const std::string& path,
     return {fmt::format("{} does not say which extractor, resize and images made it", path)};
   const auto made = formats::parse_json(statistics.provenance, path + ": provenance");
   if (!made.is_object()) throw std::runtime_error(path + ": its provenance is not a JSON object");
-  const auto text = [&](const char* key) { return made.value(key, std::string()); };
+  const auto text = [&](const char* key) { return formats::text_field(made, key, "", path); };
   if (text("extractor") != extractor.name() ||
       text("extractor_sha256") != extractor.weights_sha256())
     throw std::invalid_argument(fmt::format(

@@ -20,6 +20,7 @@
 #include "base/progress_line.h"
 #include "base/tensor_text.h"
 #include "data/formats/json.h"
+#include "data/formats/json_fields.h"
 #include "metrics/given_features.h"
 #include "metrics/image_source.h"
 #include "metrics/image_stream.h"
@@ -195,7 +196,9 @@ Side side_of_statistics(const SideRequest& request,
   side.provenance = json::object();
   if (!statistics.provenance.empty())
     side.provenance = formats::parse_json(statistics.provenance, request.source + ": provenance");
-  side.image_size = side.provenance.value("image_size", int64_t{0});
+  if (!side.provenance.is_object())
+    throw std::runtime_error(request.source + ": its provenance is not a JSON object");
+  side.image_size = formats::integer_field(side.provenance, "image_size", 0, request.source);
   side.provenance["statistics"] = request.source;
   side.provenance.update(recognised);
   if (side.collected.count > 0) side.provenance["count"] = side.collected.count;
@@ -239,10 +242,10 @@ metrics::GivenFeatures given_by(const std::string& source) {
   if (statistics.provenance.empty()) return given;
   const auto made = formats::parse_json(statistics.provenance, source + ": provenance");
   if (!made.is_object()) throw std::runtime_error(source + ": its provenance is not a JSON object");
-  given.name = made.value("extractor", given.name);
-  given.sha256 = made.value("extractor_sha256", given.sha256);
-  given.resize = made.value("resize", given.resize);
-  given.precision = made.value("precision", given.precision);
+  given.name = formats::text_field(made, "extractor", given.name, source);
+  given.sha256 = formats::text_field(made, "extractor_sha256", given.sha256, source);
+  given.resize = formats::text_field(made, "resize", given.resize, source);
+  given.precision = formats::text_field(made, "precision", given.precision, source);
   return given;
 }
 

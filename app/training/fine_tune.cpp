@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/process.h"
 #include "data/formats/json.h"
+#include "data/formats/json_fields.h"
 #include "data/formats/safetensors.h"
 #include "model/weight_transfer.h"
 
@@ -30,8 +31,7 @@ model::NamedTensors copies(const model::NamedTensors& tensors) {
 std::vector<std::string> class_names_of(const WeightsFile& file) {
   const auto names = file.metadata.find("uvic.class_names");
   if (names == file.metadata.end()) return {};
-  const auto parsed = formats::parse_json(names->second, file.path.string());
-  return parsed.is_array() ? parsed.get<std::vector<std::string>>() : std::vector<std::string>();
+  return formats::parse_texts(names->second, file.path.string(), "uvic.class_names");
 }
 
 KnownNetwork network_of(const RunConfig& config, const WeightsFile& file) {

@@ -66,8 +66,7 @@ void require_keys(const json& part,
                   std::initializer_list<const char*> keys,
                   const std::string& source) {
   for (const auto& [key, value] : part.items())
-    if (key != "type" &&
-        std::none_of(keys.begin(), keys.end(), [&](const char* known) { return known == key; }))
+    if (key != "type" && std::find(keys.begin(), keys.end(), key) == keys.end())
       throw formats::file_error(
           source, fmt::format("the setting {} of {} is not understood", key, part["type"].dump()));
 }

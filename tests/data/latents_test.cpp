@@ -6,6 +6,7 @@
 
 #include "data/feature_folders.h"
 #include "data/formats/atomic_file.h"
+#include "data/formats/json.h"
 #include "data/formats/npy.h"
 #include "data/formats/npy_object.h"
 #include "data/latent_store.h"
@@ -312,6 +313,56 @@ TEST_CASE("a store that is cut short or of other shapes is refused when it is op
   const auto emptied = [](const fs::path& path) { std::ofstream{path}; };
   CHECK(has(refusal("index.json", halved), "index.json: damaged: not the record of the latents"));
   CHECK(has(refusal("index.json", emptied), "index.json: damaged: not the record of the latents"));
+}
+
+TEST_CASE("a store of labels: any that is no class is refused, without labels none is given",
+          "[latents]") {
+  const Scratch scratch;
+  FeaturePlan plan;
+  plan.info.images = 3;
+  plan.info.channels = 8, plan.info.size = 4;
+  plan.labels = {2, -1, 0};
+  write_some(scratch / "store", plan, 3);
+  const auto write_labels = [&](std::vector<int64_t> labels) {
+    formats::write_npy(scratch / "store" / "labels.npy", torch::tensor(labels));
+  };
+  const auto set = open(scratch / "store");
+  CHECK(set->class_count() == 3);
+  CHECK(read(*set, 0).label == 2);
+  CHECK(read(*set, 1).label == -1);
+  for (const int64_t label : {INT64_MAX, int64_t{1} << 20, int64_t{-2}, INT64_MIN}) {
+    write_labels({2, label, 0});
+    CHECK(has(error_of([&] { open(scratch / "store"); }), "labels.npy: classes "));
+  }
+  write_labels({7, 7, 7});
+  const auto index = scratch / "store" / "index.json";
+  auto info = formats::read_json(index);
+  info["labelled"] = false;
+  formats::write_json(index, info);
+  const auto unlabelled = open(scratch / "store");
+  CHECK(unlabelled->class_count() == 0);
+  CHECK(read(*unlabelled, 0).label == -1);
+}
+
+TEST_CASE("a store in Fortran's order is the same store", "[latents]") {
+  const Scratch scratch;
+  auto plan = captioned_plan();
+  write_some(scratch / "store", plan, 7);
+  const auto before = open(scratch / "store");
+  const auto print = before->fingerprint();
+  const auto third = read(*before, 6).moments;
+  // Elements of one example are then far from each other, the last of them at the end of the file.
+  const auto path = scratch / "store" / "moments-00002.npy";
+  const auto values = formats::read_npy(path).clone();
+  auto header = formats::npy_header(torch::kFloat32, values.sizes());
+  const std::string order = "'fortran_order': False";
+  header.replace(header.find(order), order.size(), "'fortran_order': True ");
+  const auto turned = values.permute({3, 2, 1, 0}).contiguous();
+  std::ofstream(path, std::ios::binary)
+      << header << std::string(static_cast<const char*>(turned.data_ptr()), turned.nbytes());
+  const auto after = open(scratch / "store");
+  CHECK(torch::equal(read(*after, 6).moments, third));
+  CHECK(after->fingerprint() == print);
 }
 
 TEST_CASE("batches of latents depend on seed and position, not on the workers", "[latents]") {

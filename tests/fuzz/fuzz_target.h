@@ -1,7 +1,7 @@
 // UVIC_FUZZ_TARGET(name, extensions...) { read `bytes` } declares a reader that must survive any
 // bytes: it either takes them or throws std::runtime_error. Everything else is a finding: a crash,
-// another exception, an allocation or a time out of proportion to the bytes. Seeds are the golden
-// files of these extensions.
+// another exception, an allocation or a time out of proportion to the bytes. Seeds are corpus/NAME,
+// and the golden files of these extensions.
 #pragma once
 
 #include <cstddef>
@@ -46,7 +46,7 @@ inline bool survives(Read read, const std::string& bytes) {
 /// Reads every element, so that a tensor beyond its memory is found.
 inline void touch(const torch::Tensor& tensor) {
   constexpr int64_t kMost = 1 << 16;  // views of one element can be long
-  if (tensor.numel() > kMost) return;
+  if (!tensor.defined() || tensor.numel() > kMost) return;
   const auto copy = tensor.contiguous();
   const auto* bytes = static_cast<const uint8_t*>(copy.data_ptr());
   volatile uint8_t sum = 0;

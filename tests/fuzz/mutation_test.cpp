@@ -112,11 +112,15 @@ TEST_CASE("fuzz: every reader survives its seeds, old findings, and mutations of
   REQUIRE_FALSE(uvic::fuzz::targets().empty());
   for (const auto& target : uvic::fuzz::targets()) {
     INFO(target.name);
-    auto seeds = read_folder(UVIC_GOLDEN_DIR "/formats", target.extensions);
-    for (const char* folder : {UVIC_CONFIGS_DIR, UVIC_GOLDEN_DIR "/data/tokenizers"}) {
+    std::vector<std::string> seeds;
+    for (const char* folder :
+         {UVIC_GOLDEN_DIR "/formats", UVIC_CONFIGS_DIR, UVIC_GOLDEN_DIR "/data/tokenizers"}) {
+      if (target.extensions.empty()) break;
       const auto more = read_folder(folder, target.extensions);
       seeds.insert(seeds.end(), more.begin(), more.end());
     }
+    const auto corpus = read_folder(fs::path(UVIC_FUZZ_DIR) / "corpus" / target.name);
+    seeds.insert(seeds.end(), corpus.begin(), corpus.end());
     size_t taken = 0;
     for (const auto& seed : seeds) taken += uvic::fuzz::survives(target.read, seed);
     CHECK(taken > 0);  // or the seeds no longer reach the reader

@@ -136,6 +136,17 @@ void product(int64_t rows, int64_t panels, int64_t steps, Left a, Right b, Produ
   }
 }
 
+/// Lane i is word from[i] of the 2 kLanes words of a and b.
+UVIC_INLINE Vec shuffled(Vec a, Vec b, IVec from) {
+#ifdef __clang__  // has no shuffle by a vector; slow, and for the fuzz targets alone
+  Vec c;
+  for (int i = 0; i < kLanes; ++i) c[i] = from[i] < kLanes ? a[from[i]] : b[from[i] - kLanes];
+  return c;
+#else
+  return __builtin_shuffle(a, b, from);
+#endif
+}
+
 /// Transposes kLanes vectors of kLanes words by log2(kLanes) perfect shuffles of the rows.
 UVIC_INLINE void transpose_in_place(Vec (&x)[kLanes]) {
   IVec low, high;
@@ -148,8 +159,8 @@ UVIC_INLINE void transpose_in_place(Vec (&x)[kLanes]) {
     Vec y[kLanes];
 #pragma GCC unroll 8
     for (int i = 0; i < kLanes / 2; ++i) {
-      y[2 * i] = __builtin_shuffle(x[i], x[i + kLanes / 2], low);
-      y[2 * i + 1] = __builtin_shuffle(x[i], x[i + kLanes / 2], high);
+      y[2 * i] = shuffled(x[i], x[i + kLanes / 2], low);
+      y[2 * i + 1] = shuffled(x[i], x[i + kLanes / 2], high);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) x[i] = y[i];

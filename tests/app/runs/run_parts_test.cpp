@@ -239,6 +239,19 @@ TEST_CASE("run record: each launch is added, the first one's fields stay", "[run
   CHECK(record["launches"][1]["to"] == 128);
 }
 
+TEST_CASE("run record: launches of another form are left as they are", "[runs]") {
+  const Scratch scratch;
+  const RunDir run(scratch.path());
+  for (const nlohmann::json& launches :
+       {nlohmann::json("text"), nlohmann::json({{"a", 1}}), nlohmann::json({1, "b"})}) {
+    const nlohmann::json record = {{"launches", launches}};
+    formats::write_json(run.provenance(), record);
+    record_images(run, 64);
+    CHECK(formats::read_json(run.provenance()) == record);
+    CHECK(last_launch(run) == nlohmann::json::object());
+  }
+}
+
 TEST_CASE("exports: no path remains, addresses and classes do", "[runs]") {
   CHECK(without_paths(std::string("data = \"/home/me/set.zip\" and ~/a/b, C:\\x\\y.pth")) ==
         "data = \"set.zip\" and b, y.pth");

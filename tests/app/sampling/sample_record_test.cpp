@@ -3,9 +3,11 @@
 #include "app/sampling/sample_record.h"
 
 #include <filesystem>
+#include <tuple>
 
 #include "app/commands/convert.h"
 #include "app/sampling/sample_folder.h"
+#include "app/sampling/sample_provenance.h"
 #include "data/formats/json.h"
 #include "data/formats/torch_pickle.h"
 #include "tests/app/small_uvit.h"
@@ -137,6 +139,39 @@ TEST_CASE("sample folder: samples of other settings are refused with the setting
   for (const auto* key : {"device", "instruction_set"}) record.erase(key);
   formats::write_json(file, record);
   CHECK(record_folder(scratch, plain).open(SeedList::parse("0-3"), false).size() == 4);
+}
+
+TEST_CASE("sample folder: a record with fields of other types is refused by the field",
+          "[sample_record]") {
+  const Scratch scratch;
+  const RecordedSamples plain;
+  record_folder(scratch, plain).open(SeedList::parse("0-3"), false);
+  const auto file = scratch / "s" / "samples.json";
+  const auto good = formats::read_json(file);
+  for (const auto& [key, value, fault] :
+       {std::tuple("seeds", json(5), "samples.json: \"seeds\": it is of type number, want a text"),
+        std::tuple("seeds", json("0-"), "samples.json: \"seeds\": no list of seeds"),
+        std::tuple("missing", json::array(), "samples.json: \"missing\": it is of type array"),
+        std::tuple("grid", json("yes"), "samples.json: \"grid\": it is of type string")}) {
+    auto record = good;
+    record[key] = value;
+    formats::write_json(file, record);
+    CHECK_THROWS_WITH(record_folder(scratch, plain).open(SeedList::parse("0-3"), false),
+                      Contains(fault));
+  }
+}
+
+TEST_CASE("sample text: a count that is none is refused by its name", "[sample_record]") {
+  diffusion::SamplerConfig sampler;
+  diffusion::GuidanceConfig guidance;
+  const json sample = {{"seed", 3}, {"sampler_options", json::object()}, {"repeats", 2}};
+  CHECK(request_like(sample, "a.png", sampler, guidance).repeats == 2);
+  for (const json& other : {json(1.5), json(1e300), json(-1), json("2")}) {
+    auto changed = sample;
+    changed["repeats"] = other;
+    CHECK_THROWS_WITH(request_like(changed, "a.png", sampler, guidance),
+                      Contains("a.png: its uvic.sample says no usable \"repeats\""));
+  }
 }
 
 TEST_CASE("samples: what was assumed of a config is kept with them, a bare file says what to do",
