@@ -116,6 +116,25 @@ TEST_CASE("compress: a threshold of 1 gives the same logits, from weights withou
   CHECK(relative_l2(formats::read_npy(scratch / "logits.npy"), with_config) < 1e-5);
 }
 
+TEST_CASE("compress: weights of a Llama-like network without a config, with data", "[compress]") {
+  const Scratch scratch;
+  const auto run = trained_on_text(scratch);
+  auto bare = formats::read_safetensors(RunDir(run.out).latest_weights());
+  bare.metadata.clear();
+  formats::write_safetensors(scratch / "llama.safetensors", bare);
+  auto options = compression(run, scratch / "small.safetensors", 0.8);
+  options.run.clear();
+  options.weights = (scratch / "llama.safetensors").string();
+  options.network.shapes.num_heads = 2;
+  CHECK_THROWS_WITH(run_compress(options), Contains("--data is missing"));
+  formats::write_npy(scratch / "tokens.npy", torch::arange(6000).remainder(257));
+  options.data = (scratch / "tokens.npy").string();
+  const auto result = run_compress(options);
+  CHECK(result.bytes_after < result.bytes_before);
+  CHECK(result.calibration_sequences == 1);  // 2 sequences of the 2048 positions that are assumed
+  CHECK(logits_of(scratch, options.out).size(2) == 257);
+}
+
 TEST_CASE("compress: calibration and loss read different sequences", "[compress]") {
   const Scratch scratch;
   const auto run = trained_on_text(scratch);
