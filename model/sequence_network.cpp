@@ -13,6 +13,7 @@ constexpr int64_t kNotCounted = -100;
 /// The tokens themselves, for networks that read all of them again.
 struct TokenMemory : SequenceMemory {
   torch::Tensor all;  ///< [B, n]
+  int64_t bytes() const override { return all.defined() ? static_cast<int64_t>(all.nbytes()) : 0; }
   void add(const torch::Tensor& tokens) {
     all = all.defined() ? torch::cat({all, tokens}, 1) : tokens;
     tokens_ = all.size(1);

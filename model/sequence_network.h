@@ -14,6 +14,7 @@ class SequenceMemory {
  public:
   virtual ~SequenceMemory() = default;
   int64_t tokens() const { return tokens_; }  ///< how many it holds
+  virtual int64_t bytes() const = 0;          ///< what it takes, room for further tokens included
 
  protected:
   int64_t tokens_ = 0;

@@ -101,6 +101,7 @@ def call_of(attack, command, out):
                   "--evaluations", "2"],
         "bench": ["bench", "--networks", str(attack.run / "config.toml"), "--parts", "step", "--seconds", "0.01"],
         "convert": ["convert", str(attack.run), out + ".safetensors"],
+        "compress": ["compress", "--run", str(attack.run), "--out", out + ".safetensors"],
         "inspect": ["inspect", str(attack.run)],
         "predict": ["predict", "--weights", str(attack.run / "weights/000000064.safetensors"), "--input", "/nowhere.npy",
                     "--timesteps", "0.5"],

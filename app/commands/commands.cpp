@@ -4,6 +4,7 @@
 #include "app/commands/attention.h"
 #include "app/commands/compare.h"
 #include "app/commands/completion.h"
+#include "app/commands/compress.h"
 #include "app/commands/convert.h"
 #include "app/commands/dataset.h"
 #include "app/commands/encode.h"
@@ -37,6 +38,7 @@ void add_commands(CLI::App& app) {
   add_grid_command(app);
   add_bench_command(app);
   add_convert_command(app);
+  add_compress_command(app);
   add_inspect_command(app);
   add_predict_command(app);
   add_dataset_command(app);

@@ -9,13 +9,12 @@
 
 #include "app/commands/compare_cost.h"
 #include "app/commands/compare_plan.h"
+#include "app/commands/compare_sequences.h"
+#include "app/commands/compare_steps.h"
 #include "app/commands/sample.h"
-#include "app/commands/train.h"
 #include "app/options/json_output.h"
 #include "app/options/options.h"
-#include "app/report/report.h"
 #include "app/runs/latent_space.h"
-#include "app/runs/run_dir.h"
 #include "app/runs/text_encoder.h"
 #include "app/sampling/generate.h"
 #include "app/sampling/image_grid.h"
@@ -27,7 +26,6 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/process.h"
-#include "base/progress_line.h"
 #include "data/captioned_set.h"
 #include "data/dataset.h"
 #include "data/formats/image_file.h"
@@ -42,22 +40,6 @@ using nlohmann::json;
 namespace {
 
 constexpr uint64_t kRealImagesShown = 100;
-
-void say(const std::string& line) { base::say_progress("compare: " + line); }
-
-/// The names of the columns, in order of appearance.
-std::vector<std::string> column_names(const std::vector<ComparedRun>& plan) {
-  std::vector<std::string> names;
-  for (const auto& run : plan)
-    if (std::find(names.begin(), names.end(), run.column) == names.end())
-      names.push_back(run.column);
-  return names;
-}
-
-/// Throws StopRequested between two pieces of work if a signal asked for it.
-void stop_if_asked(bool finished = true) {
-  if (!finished || base::stop_requested()) throw base::StopRequested();
-}
 
 /// Real images of the classes of the samples, next to which the report shows them.
 void write_real_images_of(const data::Dataset& dataset,
@@ -111,37 +93,6 @@ SampleOptions sample_options(const CompareOptions& options, const ComparedRun& r
   return sample;
 }
 
-/// Columns in the order of the plan, each with the runs that have a score.
-std::vector<ReportEntry> entries_of(const std::vector<ComparedRun>& plan,
-                                    const std::vector<json>& scores,
-                                    Memorisation& memorisation) {
-  std::vector<ReportEntry> entries;
-  for (size_t i = 0; i < scores.size(); ++i) {
-    const auto& run = plan[i];
-    const auto found = std::find_if(entries.begin(), entries.end(), [&](const auto& entry) {
-      return entry.name == run.column;
-    });
-    if (found == entries.end()) {
-      entries.push_back({run.column,
-                         run.training.out,
-                         run.samples,
-                         {scores[i]},
-                         {},
-                         memorisation.of(run.samples, run.score.stem())});
-    } else {
-      found->scores.push_back(scores[i]);
-      found->repeats.emplace_back(run.training.out);
-    }
-  }
-  return entries;
-}
-
-std::string default_title(const std::vector<std::string>& names) {
-  std::string title;
-  for (const auto& name : names) title += (title.empty() ? "" : " against ") + name;
-  return title;
-}
-
 /// The real images and the noise, against the same reference as the samples.
 std::vector<json> baselines_of(const ComparisonScores& scoring,
                                const data::Dataset* held_out,
@@ -178,34 +129,6 @@ void check_samples(const CompareOptions& options, const ComparedRun& run) {
                 wanted);
 }
 
-/// The report of what is scored so far, on disk; returns what is printed of it.
-std::string report(const CompareOptions& options,
-                   const fs::path& out,
-                   const std::string& title,
-                   const std::vector<ReportEntry>& entries,
-                   const std::vector<json>& baselines) {
-  // Before the first round is complete a baseline column may have no score yet.
-  const bool has_baseline = std::any_of(entries.begin(), entries.end(), [&](const auto& entry) {
-    return entry.name == options.baseline;
-  });
-  const auto baseline = has_baseline ? options.baseline : "";
-  write_report(title, entries, baselines, out, baseline);
-  say((out / "report.html").string());
-  if (options.table == "text") return report_text(title, entries, baselines, baseline);
-  return to_text(report_numbers(report_data(title, entries, baselines, baseline)), options.table);
-}
-
-/// Trains a run to its end. Throws StopRequested.
-void train_run(const ComparedRun& run, const ComparisonScores& scoring) {
-  if (!run.is_finished) return stop_if_asked(run_train(scoring.during(run.training)).finished);
-  const auto seen = RunDir(run.training.out).checkpoints().back().images_seen;
-  if (seen < run.training.total_images)
-    say(fmt::format("note: {} has weights of {} of its {} images",
-                    run.training.out,
-                    seen,
-                    run.training.total_images));
-}
-
 /// What sampling will need, opened once before any training: the encoders and the captions.
 void check_sampling(const CompareOptions& options, const RunConfig& training) {
   const auto input = training.model.input();
@@ -224,34 +147,38 @@ std::unique_ptr<data::Dataset> open_held_out(const CompareOptions& options,
 }
 
 /// The plan from top to bottom; returns the report as text. Throws StopRequested.
-std::string compare(const CompareOptions& options,
-                    const fs::path& out,
-                    const std::vector<ComparedRun>& plan) {
+std::string compare_images(const CompareOptions& options,
+                           const fs::path& out,
+                           const std::vector<ComparedRun>& plan) {
   const auto& first = plan.front().training;
-  const auto title = options.title.empty() ? default_title(column_names(plan)) : options.title;
+  const auto title = comparison_title(options, plan);
   // Before any training, so that a wrong path is reported at once.
   const auto held_out = open_held_out(options, first);
   for (const auto& run : plan) check_samples(options, run);
   for (const auto& run : plan)
     if (run.round == plan.front().round) check_sampling(options, run.training);
   if (const auto cost = comparison_cost(options, plan); !cost || cost->total_sec() > 0)
-    say(comparison_cost_text(cost));
+    say_compare(comparison_cost_text(cost));
   const ComparisonScores scoring(
-      {options.metrics, options.num_ref, options.held_out}, first, out / "scores");
+      {options.image_metrics(), options.num_ref, options.held_out}, first, out / "scores");
   Memorisation memorisation(first, held_out.get(), out / "neighbours");
   std::vector<json> scores, baselines;
   std::string text;
   for (size_t i = 0; i < plan.size(); ++i) {
     const auto& run = plan[i];
-    say(fmt::format("{} of {}: {}, seed {}", i + 1, plan.size(), run.column, run.training.seed));
-    train_run(run, scoring);
+    train_compared(plan, i, scoring.during(run.training));
     stop_if_asked(run_sample(sample_options(options, run)));
     scores.push_back(scoring.of_samples(run.samples, run.score));
     stop_if_asked();
     if (baselines.empty())
       baselines = baselines_of(scoring, held_out.get(), run.samples, out / "samples" / "real");
     if (i + 1 < plan.size() && plan[i + 1].round == run.round) continue;
-    text = report(options, out, title, entries_of(plan, scores, memorisation), baselines);
+    const auto entries = compared_entries(plan, scores, [&](const ComparedRun& first_run) {
+      ReportEntry entry{first_run.column, first_run.training.out, first_run.samples, {}};
+      entry.neighbours = memorisation.of(first_run.samples, first_run.score.stem());
+      return entry;
+    });
+    text = write_comparison(options, out, title, entries, baselines);
   }
   return text;
 }
@@ -261,13 +188,17 @@ std::string compare(const CompareOptions& options,
 bool run_comparison(const CompareOptions& options,
                     const fs::path& out,
                     const std::vector<ComparedRun>& plan) {
-  if (plan.front().training.dry_run) {
-    open_held_out(options, plan.front().training);
+  const auto& first = plan.front().training;
+  if (first.dry_run) {
+    if (!first.is_of_sequences()) open_held_out(options, first);
+    if (first.is_of_sequences() && !first.data.empty()) check_compared_sequences(plan);
     print_comparison_plan(options, plan);
     return true;
   }
   try {
-    fmt::print("{}", compare(options, out, plan));
+    fmt::print("{}",
+               first.is_of_sequences() ? compare_sequences(options, out, plan)
+                                       : compare_images(options, out, plan));
     if (json_is_asked()) print_json(formats::read_json(out / "report.json"));
     return true;
   } catch (const base::StopRequested&) {
@@ -278,11 +209,10 @@ bool run_comparison(const CompareOptions& options,
 void add_compare_command(CLI::App& app) {
   auto options = std::make_shared<CompareOptions>();
   auto training = std::make_shared<RunConfig>();
-  auto* command =
-      app.add_subcommand("compare", "Train, sample and score configs side by side, and report");
+  auto* command = app.add_subcommand(
+      "compare", "Train and score configs side by side, with samples of images, and report");
   add_fields(*command, *options);
   add_fields(*command, *training);  // given ones override every config
-  remove_options(*command, {"model.decoder_lm.", "model.small.", "tokens."});  // of sequences
   command->get_option("--out")->description(
       "Folder of the comparison; the same command continues what is there");
   command->callback([options, training, command] {
@@ -292,8 +222,12 @@ void add_compare_command(CLI::App& app) {
     const auto plan =
         plan_comparison(*options, out, [&](RunConfig& config) { apply_given(*command, config); });
     base::require(!plan.front().training.data.empty() || training->dry_run,
-                  "compare: --data is missing; \"procedural\" is the embedded set");
-    if (!run_comparison(*options, out, plan)) say("stopped; the same command continues from here");
+                  plan.front().training.is_of_sequences()
+                      ? "compare: --data is missing; give text, token arrays, or a task such as "
+                        "\"nt\""
+                      : "compare: --data is missing; \"procedural\" is the embedded set");
+    if (!run_comparison(*options, out, plan))
+      say_compare("stopped; the same command continues from here");
   });
 }
 

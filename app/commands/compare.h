@@ -1,4 +1,4 @@
-// uvic compare: trains, samples and scores several configs alike, and reports which generates
+// uvic compare: trains and scores several configs alike, and reports which generates or predicts
 // better and whether that is more than chance.
 #pragma once
 
@@ -29,7 +29,7 @@ struct CompareOptions {
   int64_t seeds_per_config = 1;
   std::string held_out;
   std::string captions;
-  std::string metrics = "fd";
+  std::string metrics;
   int64_t first_sample_seed = 0;
   int64_t sample_batch_size = 64;
   int64_t num_ref = 0;
@@ -81,18 +81,24 @@ struct CompareOptions {
         Field{
             "Networks with text: file of the captions that samples show, as in uvic fid; default: "
             "those of --data"});
-    visit("metrics", metrics, Field{"Metrics, comma-separated, as in uvic fid, or all"});
+    visit(
+        "metrics",
+        metrics,
+        Field{"Metrics, comma-separated, or all: those of uvic fid, of sequences loss, perplexity, "
+              "accuracy and whole (sequences); empty: fd, of sequences the first three"});
     visit(
         "first_sample_seed",
         first_sample_seed,
         Field{"First seed of the samples; each column has samples of score_count seeds from it on",
               base::from(0, 4294967295.0)}
             .advanced());
-    visit("sample_batch_size",
-          sample_batch_size,
-          Field{"Samples generated at once; changes speed and memory, never an image",
-                base::from(1, base::kMostAtOnce)}
-              .advanced());
+    visit(
+        "sample_batch_size",
+        sample_batch_size,
+        Field{"Samples generated, or sequences scored, at once; changes speed and memory, never an "
+              "image",
+              base::from(1, base::kMostAtOnce)}
+            .advanced());
     visit("num_ref",
           num_ref,
           Field{"Use that many reference images, spread evenly; 0: all",
@@ -107,13 +113,16 @@ struct CompareOptions {
 
   /// Throws std::invalid_argument.
   void validate() const;
+
+  /// `metrics` of images.
+  std::string image_metrics() const { return metrics.empty() ? "fd" : metrics; }
 };
 
 /// One training run of a comparison, and where all that comes of it is.
 struct ComparedRun {
   std::string column;             ///< name of its config in the report
   RunConfig training;             ///< out is the run's folder
-  std::filesystem::path samples;  ///< folder
+  std::filesystem::path samples;  ///< folder; not of networks of sequences
   std::filesystem::path score;    ///< JSON
   int64_t round = 0;              ///< number of its seed within the column
   bool is_finished = false;       ///< a run of --run, which is not trained
@@ -134,7 +143,7 @@ std::vector<ComparedRun> plan_comparison(
 /// if a signal stopped it: the same call goes on from there.
 ///
 ///   out/runs/NAME-seed0         run folders
-///   out/samples/NAME-seed0      images
+///   out/samples/NAME-seed0      images; not of networks of sequences
 ///   out/scores/NAME-seed0.json  scores, each with what it was made from
 ///   out/report.html, ...        see report.h
 bool run_comparison(const CompareOptions& options,

@@ -15,6 +15,7 @@
 #include "app/runs/latent_space.h"
 #include "app/runs/run_dir.h"
 #include "app/scoring/memorisation.h"
+#include "app/training/training_data.h"
 #include "base/process.h"
 #include "metrics/image_source.h"
 
@@ -60,6 +61,7 @@ int64_t reference_of_comparison(const CompareOptions& options,
 int64_t images_besides_samples(const CompareOptions& options,
                                const std::vector<ComparedRun>& plan) {
   const auto& training = plan.front().training;
+  if (training.is_of_sequences()) return 0;
   const auto scores = plan.front().score.parent_path();
   const auto neighbours = scores.parent_path() / "neighbours";
   const auto images = training.data.empty() ? nullptr : open_training_images(training);
@@ -71,7 +73,7 @@ int64_t images_besides_samples(const CompareOptions& options,
     held_out = data::open_dataset(options.held_out, dataset_of_scores(training))->size();
   int64_t total = fs::exists(scores / "noise.json") ? 0 : training.score_count;
   // Other metrics than the distance need the features themselves, which no file keeps.
-  const bool again = options.metrics != "fd";
+  const bool again = options.image_metrics() != "fd";
   if (held_out > 0 && !fs::exists(scores / "held_out.json")) {
     total += std::min(held_out, training.score_count);
     passes_of_reference += again;
@@ -134,9 +136,12 @@ void print_comparison_plan(const CompareOptions& options, const std::vector<Comp
   }
   const auto cost = comparison_cost(options, plan);
   fmt::print("# {} columns, {} runs\n", configs.size(), plan.size());
-  if (!plan.front().training.data.empty()) {
-    const auto dataset = open_training_images(plan.front().training);
-    const auto note = size_note(*dataset, plan.front().training);
+  const auto& first = plan.front().training;
+  if (!first.data.empty() && first.is_of_sequences()) {
+    fmt::print("# {}\n", open_training_sequences(first)->describe());
+  } else if (!first.data.empty()) {
+    const auto dataset = open_training_images(first);
+    const auto note = size_note(*dataset, first);
     fmt::print("# {}\n{}", dataset->describe(), note.empty() ? "" : "# " + note + "\n");
   }
   fmt::print("# {}\n", comparison_cost_text(cost));

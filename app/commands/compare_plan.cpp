@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "app/commands/compare_sequences.h"
 #include "app/options/assets.h"
 #include "app/options/options.h"
 #include "app/report/number_table.h"
@@ -90,14 +91,9 @@ struct Column {
   std::vector<RunConfig> runs;  ///< of --run; empty: to be trained
 };
 
-void check_config(const CompareOptions& options,
-                  const RunConfig& training,
-                  const std::string& source) {
+void check_config(const CompareOptions& options, const RunConfig& training) {
   training.validate();
-  base::require(!training.is_of_sequences(),
-                "{}: a network of sequences; compare samples and scores images (train each, then "
-                "\"uvic score\")",
-                source);
+  if (training.is_of_sequences()) return check_sequence_comparison(options, training);
   check_grid(training);
   GenerationSettings{training.diffusion, training.sample, training.guidance}.validate();
   SeedList::parse(compared_seeds(options, training.score_count));  // throws beyond the last seed
@@ -120,7 +116,7 @@ RunConfig read_config(const CompareOptions& options,
     fmt::print(stderr, "note: {}: {}\n", variant.name.empty() ? config : variant.name, line);
   if (training.score_images == 0 && options.curve_points > 0)
     training.score_images = std::max<int64_t>(1, training.total_images / options.curve_points);
-  check_config(options, training, config);
+  check_config(options, training);
   return training;
 }
 
@@ -185,7 +181,8 @@ std::vector<Column> columns_of_runs(const CompareOptions& options,
     training.total_images = own.total_images;
     training.model = own.model;
     training.diffusion = own.diffusion;
-    check_config(options, training, own.out);
+    if (own.is_of_sequences()) training.tokens = own.tokens;
+    check_config(options, training);
     const auto found = std::find(keys.begin(), keys.end(), key);
     if (found != keys.end()) {
       columns[static_cast<size_t>(found - keys.begin())].runs.push_back(training);
@@ -207,8 +204,15 @@ void check_columns(const std::vector<Column>& columns) {
     base::require(used.insert(safe_name(column.name)).second,
                   "compare: two columns are named {}; give each its own --name",
                   column.name);
-    const auto side = [](const RunConfig& training) {
-      return image_size_of(training.encoders, training.model.input());
+    const bool sequences = column.training.is_of_sequences();
+    base::require(sequences == columns.front().training.is_of_sequences(),
+                  "{}: a network of {}, {} is one of {}; compare networks of one kind",
+                  column.name,
+                  sequences ? "sequences" : "images",
+                  columns.front().name,
+                  sequences ? "images" : "sequences");
+    const auto side = [&](const RunConfig& training) {
+      return sequences ? 0 : image_size_of(training.encoders, training.model.input());
     };
     const auto size = side(column.training), first = side(columns.front().training);
     base::require(size == first,

@@ -60,17 +60,18 @@ int64_t reference_of_training(const RunConfig& config, int64_t training_images) 
 
 void add_cost(const RunConfig& config, int64_t training_images, TrainingPlan& plan) {
   const torch::Device device(base::choose_device(config.device));
-  const bool scores = config.score_images > 0 && !config.is_of_sequences();
+  const bool scores = config.score_images > 0;
   const auto image = measure_cost(config, device, scores);
   if (!image) {
     plan.text += "time not estimated: one step of this network takes too long for a trial\n";
     return;
   }
-  const auto cost = estimate_cost(config,
-                                  *image,
-                                  /*images_seen=*/0,
-                                  /*samples=*/0,
-                                  scores ? reference_of_training(config, training_images) : 0);
+  const auto cost = estimate_cost(
+      config,
+      *image,
+      /*images_seen=*/0,
+      /*samples=*/0,
+      scores && !config.is_of_sequences() ? reference_of_training(config, training_images) : 0);
   plan.text += cost_text(cost) + "\n";
   plan.cost = cost_record(cost);
 }

@@ -85,17 +85,6 @@ std::string plain_number(std::string& text) {
 
 }  // namespace detail
 
-void remove_options(CLI::App& command, const std::vector<std::string>& prefixes) {
-  for (auto* option : command.get_options([&](const CLI::Option* candidate) {
-         const auto& names = candidate->get_lnames();
-         return !names.empty() &&
-                std::any_of(prefixes.begin(), prefixes.end(), [&](const std::string& prefix) {
-                  return base::begins_with(names.front(), prefix);
-                });
-       }))
-    command.remove_option(option);
-}
-
 void parse_given(CLI::App& app, const CLI::App& command) {
   std::vector<std::string> arguments;
   for (const auto* option : command.get_options()) {

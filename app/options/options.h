@@ -59,9 +59,6 @@ void add_fields(CLI::App& app, Config& config) {
   });
 }
 
-/// Removes the options whose names begin with one of `prefixes`: what a command does not read.
-void remove_options(CLI::App& command, const std::vector<std::string>& prefixes);
-
 /// Makes --help list the everyday options of a command, and --help_all all of its options.
 void use_option_groups(CLI::App& app);
 

@@ -66,8 +66,10 @@ std::pair<double, bool> score_error(const ScoredColumn& of, const ScoredColumn& 
         return metric.value("leave_out", json::array()).get<std::vector<double>>();
     return std::vector<double>();
   };
+  // Of images the seeds of the samples, of sequences which of them were scored.
   const auto seeds = [](const ScoredColumn& column) {
-    return value_at(*column.entry, "/samples/seeds");
+    const auto& sequences = value_at(*column.entry, "/scores/0/examples");
+    return sequences.is_null() ? value_at(*column.entry, "/samples/seeds") : sequences;
   };
   const auto a = leave_out(of), b = leave_out(against);
   if (!a.empty() && a.size() == b.size() && !seeds(of).is_null() && seeds(of) == seeds(against)) {
@@ -79,6 +81,11 @@ std::pair<double, bool> score_error(const ScoredColumn& of, const ScoredColumn& 
     return number_at(*column.metric, "std_of_one_score").value_or(0);
   };
   return {std::hypot(std(of), std(against)), false};
+}
+
+/// Whether two columns answer the same question: scores on other sequences are those of another task.
+bool are_comparable(const ScoredColumn& a, const ScoredColumn& b) {
+  return value_at(*a.entry, "/scores/0/examples") == value_at(*b.entry, "/scores/0/examples");
 }
 
 json pair_of(double low, double high) { return json::array({low, high}); }
@@ -236,6 +243,7 @@ json column_tests(const json& entries, const std::string& metric, const std::str
   if (columns.size() < 2 || !direction) return tests;
   for (size_t i = 0; i < columns.size(); ++i)
     for (size_t j = i + 1; j < columns.size(); ++j) {
+      if (!are_comparable(columns[i], columns[j])) continue;
       if (baseline.empty() || columns[i].name == baseline)
         tests.push_back(test_of(columns[j], columns[i], *direction));
       else if (columns[j].name == baseline)
@@ -249,7 +257,10 @@ std::string tests_text(const json& entries,
                        const std::string& metric,
                        const std::string& baseline,
                        const json& tests) {
-  if (tests.empty()) return "Fewer than two entries are scored. Compare the images.";
+  if (tests.empty())
+    return columns_of(entries, metric).size() < 2
+               ? "Fewer than two entries are scored. Compare the images."
+               : "No two columns are scored on the same sequences, so none is tested.";
   const auto seeds = [&](const json& test) {
     return seeds_text(metric_of(entries, test["of"], metric),
                       metric_of(entries, test["against"], metric));

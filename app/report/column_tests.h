@@ -21,10 +21,12 @@ namespace uvic::app {
 ///   detectable            the true difference that this test finds in 4 of 5 repetitions, at 5 %
 ///                         over the number of tests
 ///   error, within_score_error  with one seed: the standard error of the difference of two scores,
-///                         paired where both have the same sample seeds; whether the difference is
+///                         paired where both have the same sample seeds, or scored the same
+///                         sequences; whether the difference is
 ///                         below twice that. Null where errors are not known
 ///
-/// Empty for fewer than two scored entries, or where the direction of the metric is not known.
+/// Networks of sequences are tested only where both scored the same sequences. Empty for fewer than
+/// two scored entries, or where the direction of the metric is not known.
 /// Throws std::invalid_argument where no entry is named `baseline`.
 nlohmann::json column_tests(const nlohmann::json& entries,
                             const std::string& metric,

@@ -13,6 +13,8 @@
 #include "app/report/report_notes.h"
 #include "app/report/report_plots.h"
 #include "app/report/report_table.h"
+#include "app/report/sequence_figures.h"
+#include "app/report/sequence_numbers.h"
 #include "app/runs/version.h"
 #include "app/sampling/image_grid.h"
 #include "base/process.h"
@@ -189,6 +191,18 @@ constexpr const char* kReadingNote =
     "called FID only with the features of the FID Inception network. Distances of different "
     "feature networks, references or numbers of images are not comparable.";
 
+constexpr const char* kSequenceNote =
+    "Loss is the mean cross entropy in nats a token, perplexity its exponential. Losses of "
+    "different "
+    "vocabularies, tokenizers or sequences are not comparable.";
+
+json plots_view(const std::vector<ReportPlot>& plots) {
+  json view = json::array();
+  for (const auto& plot : plots)
+    view.push_back({{"svg", plot.page_svg}, {"caption", plot.caption}, {"file", plot.file}});
+  return view;
+}
+
 json sheets_view(const std::vector<Sheet>& sheets, const SheetPlan& plan) {
   json view = json::array();
   for (const auto& sheet : sheets)
@@ -204,6 +218,7 @@ json view_of(const json& data,
              const std::vector<Sheet>& sheets,
              const SheetPlan& plan,
              const std::vector<ReportPlot>& plots,
+             const std::vector<ReportPlot>& task_plots,
              const std::optional<ReportPlot>& scores,
              const Film& film) {
   json view = {
@@ -236,12 +251,12 @@ json view_of(const json& data,
   view["tests"] = tests_view(data);
   view["has_tests"] = !view["tests"].empty();
   view["version"] = version_text().substr(0, version_text().find('\n'));
-  view["reading_note"] = kReadingNote;
+  view["reading_note"] = is_of_sequences(data) ? kSequenceNote : kReadingNote;
+  view["of_images"] = !is_of_sequences(data);
   view["has_plots"] = !plots.empty();
-  view["plots"] = json::array();
-  for (const auto& plot : plots)
-    view["plots"].push_back(
-        {{"svg", plot.page_svg}, {"caption", plot.caption}, {"file", plot.file}});
+  view["plots"] = plots_view(plots);
+  view["task_plots"] = plots_view(task_plots);
+  view["has_task_plots"] = !task_plots.empty();
   view["film"] = view_of(film, data["entries"]);
   view["has_film"] = !view["film"]["rows"].empty();
   view["neighbours"] = neighbours_view(data["entries"]);
@@ -268,10 +283,11 @@ void write_report(const std::string& title,
   const auto data = report_data(title, entries, baselines, baseline_column);
   const auto plan = plan_sheet(data["entries"]);
   const auto sheets = make_sheets(plan, data);
-  const auto plots = make_plots(data);
+  const auto plots = make_plots(data), task_plots = make_task_plots(data);
   const auto scores = make_score_plot(data, score_caption(data));
   const auto film = make_film(data["entries"]);
-  const auto page = render_page("report.html", view_of(data, sheets, plan, plots, scores, film));
+  const auto page =
+      render_page("report.html", view_of(data, sheets, plan, plots, task_plots, scores, film));
 
   formats::make_folder(out);
   std::vector<Image> images;
@@ -283,8 +299,9 @@ void write_report(const std::string& title,
     headings.push_back(sheet.name);
   }
   if (images.size() > 1) formats::write_png(out / "samples.png", side_by_side(images, headings));
-  for (const auto& plot : plots)
-    formats::write_file_atomically(out / (plot.file + ".svg"), plot.print_svg);
+  for (const auto* all : {&plots, &task_plots})
+    for (const auto& plot : *all)
+      formats::write_file_atomically(out / (plot.file + ".svg"), plot.print_svg);
   if (!film.rows.empty()) formats::write_png(out / "film.png", film_sheet(film, data["entries"]));
   for (const auto& shown : neighbours_view(data["entries"]))
     formats::write_file_atomically(

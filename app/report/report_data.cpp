@@ -14,6 +14,7 @@
 #include "app/report/attention_curves.h"
 #include "app/report/plot.h"
 #include "app/report/report_findings.h"
+#include "app/report/sequence_numbers.h"
 #include "app/report/significance.h"
 #include "app/runs/run_config.h"
 #include "app/runs/run_dir.h"
@@ -193,6 +194,10 @@ json entry_data(const ReportEntry& entry) {
   data["config_toml"] = fs::exists(run.config()) ? formats::read_file(run.config()) : "";
   std::vector<std::vector<json>> stats = {run.read_stats()};
   for (const auto& repeat : entry.repeats) stats.push_back(RunDir(repeat).read_stats());
+  if (!entry.scores.empty() && entry.scores.front().contains("length"))  // of sequences
+    data["tokens_per_sequence"] = entry.scores.front()["length"];
+  data["complexity"] = accuracy_by_complexity(entry.scores);
+  data["held_out"] = held_out_curve(stats);
   data["seeds"] = seeds_of(entry);
   data["cost"] = cost_of(stats);
   data["distances"] = distances_of(stats);

@@ -13,9 +13,10 @@ namespace uvic::app {
 /// One column of the report: a trained config, its samples and its scores.
 struct ReportEntry {
   std::string name;
-  std::filesystem::path run;           ///< run folder, from `uvic train`
-  std::filesystem::path samples;       ///< from `uvic sample`; empty: no samples
-  std::vector<nlohmann::json> scores;  ///< from `uvic fid`, one per training seed; may be empty
+  std::filesystem::path run;      ///< run folder, from `uvic train`
+  std::filesystem::path samples;  ///< from `uvic sample`; empty: no samples
+  /// One per training seed, from `uvic fid`, or of sequences from sequence_score(); may be empty.
+  std::vector<nlohmann::json> scores;
   std::vector<std::filesystem::path> repeats = {};  ///< runs of the same config with other seeds
   /// The nearest training images of samples, from TrainingFeatures::compare (nearest_training.h),
   /// with "sheet", the path of their image. "held_out_median_distance" is there if real images were

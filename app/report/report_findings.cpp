@@ -11,6 +11,7 @@
 
 #include "app/report/column_tests.h"
 #include "app/report/report_data.h"
+#include "app/report/sequence_numbers.h"
 #include "base/text_format.h"
 
 namespace uvic::app {
@@ -51,7 +52,15 @@ struct Setting {
 
 const Setting kSettings[] = {
     {"training data", [](const json& e) { return value_at(e, "/run/data/fingerprint"); }},
-    {"images seen", [](const json& e) { return value_at(e, "/cost/images_seen"); }},
+    {"images seen",
+     [](const json& e) { return is_of_sequences(e) ? json() : value_at(e, "/cost/images_seen"); }},
+    {"tokens seen",
+     [](const json& e) {
+       if (!is_of_sequences(e)) return json();
+       return json(counted_per_example(e) * number_at(e["cost"], "images_seen").value_or(0));
+     }},
+    {"vocabulary", [](const json& e) { return value_at(e, "/scores/0/vocabulary"); }},
+    {"scored sequences", [](const json& e) { return value_at(e, "/scores/0/examples"); }},
     {"training seed", [](const json& e) { return value_at(e, "/config/seed"); }},
     {"batch size", [](const json& e) { return value_at(e, "/config/batch_size"); }},
     {"learning rate", [](const json& e) { return value_at(e, "/config/optimizer.lr"); }},
@@ -152,7 +161,10 @@ std::string direction_text(const json& entries, const std::string& metric) {
 std::string verdict_of_one(const json& entries, const std::string& metric) {
   const auto& entry = entries[0];
   const auto& cost = entry["cost"];
-  const auto after = fmt::format("after {} images", base::si_number(cost["images_seen"]));
+  const auto after =
+      fmt::format("after {} {}",
+                  base::si_number(counted_per_example(entry) * cost["images_seen"].get<double>()),
+                  counted_name(entries));
   if (const auto* found = metric_named(entry, metric))
     return fmt::format("{} reaches {} {} {}{}.",
                        entry["name"].get<std::string>(),

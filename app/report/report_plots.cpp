@@ -10,16 +10,13 @@
 #include "app/report/plot.h"
 #include "app/report/report_data.h"
 #include "app/report/report_findings.h"
+#include "app/report/sequence_figures.h"
+#include "app/report/sequence_numbers.h"
 
 namespace uvic::app {
 using nlohmann::json;
 
 namespace {
-
-template <class Plot>
-ReportPlot report_plot(const std::string& file, const std::string& caption, const Plot& plot) {
-  return {file, caption, to_svg(plot, page_palette()), to_svg(plot, print_palette())};
-}
 
 std::vector<double> numbers(const json& values) {
   std::vector<double> result;
@@ -28,20 +25,14 @@ std::vector<double> numbers(const json& values) {
   return result;
 }
 
-/// The unit for times up to `longest_sec`, in seconds and by name.
-std::pair<double, std::string> time_unit(double longest_sec) {
-  if (longest_sec < 180) return {1, "s"};
-  if (longest_sec < 3 * 3600) return {60, "min"};
-  return {3600, "h"};
-}
-
 LinePlot loss_plot(const json& entries, bool over_time) {
   double longest_sec = 0;
   for (const auto& entry : entries)
     longest_sec = std::max(longest_sec, entry["cost"]["elapsed_sec"].get<double>());
   const auto [unit_sec, unit] = time_unit(longest_sec);
-  LinePlot plot{over_time ? "Loss against training time" : "Loss against images seen",
-                over_time ? fmt::format("training time, {}", unit) : "images seen",
+  const auto seen = counted_name(entries) + " seen";
+  LinePlot plot{fmt::format("Training loss against {}", over_time ? "training time" : seen),
+                over_time ? fmt::format("training time, {}", unit) : seen,
                 "loss",
                 true,
                 {},
@@ -53,9 +44,9 @@ LinePlot loss_plot(const json& entries, bool over_time) {
       series.name = first ? entries[i]["name"].get<std::string>() : "";
       series.colour = i;
       series.raw_x = series.x = numbers(curve[over_time ? "elapsed_sec" : "images_seen"]);
-      if (over_time)
-        for (auto* xs : {&series.x, &series.raw_x})
-          for (double& x : *xs) x /= unit_sec;
+      const double scale = over_time ? 1 / unit_sec : counted_per_example(entries[i]);
+      for (auto* xs : {&series.x, &series.raw_x})
+        for (double& x : *xs) x *= scale;
       series.raw_y = numbers(curve["loss"]);
       series.y = moving_average(series.raw_y, std::max<size_t>(3, series.raw_y.size() / 25));
       if (!series.y.empty()) plot.series.push_back(series);
@@ -128,12 +119,19 @@ std::optional<DotPlot> score_plot(const json& data) {
 
 }  // namespace
 
+std::pair<double, std::string> time_unit(double longest_sec) {
+  if (longest_sec < 180) return {1, "s"};
+  if (longest_sec < 3 * 3600) return {60, "min"};
+  return {3600, "h"};
+}
+
 std::vector<ReportPlot> make_plots(const json& data) {
-  std::vector<ReportPlot> plots;
+  auto plots = make_held_out_plots(data);
   const auto losses = loss_plot(data["entries"], false);
   if (!losses.series.empty()) {
-    plots.push_back(report_plot(
-        "loss_by_images", "Training loss, smoothed (line) and as logged (faint).", losses));
+    plots.push_back(report_plot("loss_by_" + counted_name(data["entries"]),
+                                "Training loss, smoothed (line) and as logged (faint).",
+                                losses));
     plots.push_back(report_plot(
         "loss_by_time", "The same against training time.", loss_plot(data["entries"], true)));
   }
@@ -150,8 +148,10 @@ std::vector<ReportPlot> make_plots(const json& data) {
   for (const auto& [name, plot] : attention_plots(data["entries"]))
     plots.push_back(report_plot(
         "attention_" + name,
-        "While training, by --attention_stats_images: mean over the blocks that have it, on eight "
-        "training images. Bars: standard deviation over training seeds.",
+        fmt::format(
+            "While training, by --attention_stats_images: mean over the blocks that have it, "
+            "on eight training {}. Bars: standard deviation over training seeds.",
+            is_of_sequences(data) ? "sequences" : "images"),
         plot));
   return plots;
 }

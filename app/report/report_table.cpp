@@ -7,6 +7,7 @@
 
 #include "app/report/report_data.h"
 #include "app/report/report_findings.h"
+#include "app/report/sequence_numbers.h"
 #include "base/text_format.h"
 
 namespace uvic::app {
@@ -56,11 +57,14 @@ std::string test_text(const json& data, const std::string& metric) {
 std::string speed_text(const json& entry) {
   const auto median = number_at(entry["cost"], "images_per_sec");
   if (!median || *median <= 0) return "";
+  const double unit = counted_per_example(entry);
   const auto& quartiles = value_at(entry, "/cost/images_per_sec_quartiles");
-  const auto text = base::si_number(*median, 4);
+  const auto text = base::si_number(unit * *median, 4);
   if (!quartiles.is_array() || quartiles[0] == quartiles[1]) return text;
-  return fmt::format(
-      "{} ({} to {})", text, base::si_number(quartiles[0], 3), base::si_number(quartiles[1], 3));
+  return fmt::format("{} ({} to {})",
+                     text,
+                     base::si_number(unit * quartiles[0].get<double>(), 3),
+                     base::si_number(unit * quartiles[1].get<double>(), 3));
 }
 
 /// Floating-point operations of all network calls of one image.
@@ -141,12 +145,16 @@ std::vector<std::string> wrapped_lines(const std::string& text, size_t width) {
 
 TableGroup model_rows(const json& entries) {
   TableGroup model{"Model", {}};
+  const bool sequences = !entries.empty() && is_of_sequences(entries[0]);
   add_row(model, entries, "Attention", "softmax in the other blocks", [](const json& e) {
+    if (is_of_sequences(e)) return sequence_attention_text(e);
     const auto &attention = value_at(e, "/config/model.attention"),
                &placement = value_at(e, "/config/model.placement");
     return attention.is_string() ? attention_text(attention, placement) : "";
   });
-  add_row(model, entries, "Shape", "depth × width, heads, patch", [](const json& e) {
+  const auto* shape = sequences ? "layers × width, heads" : "depth × width, heads, patch";
+  add_row(model, entries, "Shape", shape, [](const json& e) {
+    if (is_of_sequences(e)) return sequence_shape_text(e);
     if (!value_at(e, "/config/model.depth").is_number()) return std::string();
     return fmt::format("{} × {}, {} heads, {} px",
                        value_at(e, "/config/model.depth").get<int64_t>(),
@@ -156,7 +164,8 @@ TableGroup model_rows(const json& entries) {
   });
   add_row(
       model, entries, "Parameters", "", [](const json& e) { return si_at(e, "/run/parameters"); });
-  add_row(model, entries, "GFLOP per image", "forward pass", [](const json& e) {
+  const auto* flops = sequences ? "GFLOP per sequence of full length" : "GFLOP per image";
+  add_row(model, entries, flops, "forward pass", [](const json& e) {
     return si_at(e, "/run/forward_gflop_per_image");
   });
   return model;
@@ -177,12 +186,14 @@ TableGroup quality_rows(const json& data) {
 
 TableGroup training_rows(const json& entries) {
   TableGroup training{"Training", {}};
-  add_row(training, entries, "Images seen", "", [](const json& e) {
-    return si_at(e, "/cost/images_seen");
+  const bool sequences = !entries.empty() && is_of_sequences(entries[0]);
+  add_row(training, entries, sequences ? "Tokens seen" : "Images seen", "", [](const json& e) {
+    const double seen = counted_per_example(e) * e["cost"]["images_seen"].get<double>();
+    return seen > 0 ? base::si_number(seen, 4) : "";
   });
   add_row(training,
           entries,
-          "Training images/s",
+          sequences ? "Training tokens/s" : "Training images/s",
           "median and quartiles of the log; not measured side by side, so no comparison",
           speed_text);
   add_row(training, entries, "Training time", "mean over seeds; likewise", [](const json& e) {
@@ -193,7 +204,7 @@ TableGroup training_rows(const json& entries) {
     const double mib = e["cost"]["memory_mib"];
     return mib > 0 ? fmt::format("{:.0f}", mib) : "";
   });
-  add_row(training, entries, "Loss", "mean of the last tenth", [](const json& e) {
+  add_row(training, entries, "Training loss", "mean of the last tenth", [](const json& e) {
     const auto loss = number_at(e["cost"], "loss");
     if (!loss) return std::string();
     return base::with_error(*loss, number_at(e["cost"], "loss_std_over_seeds").value_or(0));
@@ -255,9 +266,15 @@ std::string shortened(const std::string& text, size_t bytes) {
 std::vector<TableGroup> table_of(const json& data) {
   const auto& entries = data["entries"];
   std::vector<TableGroup> groups;
-  for (auto& group :
-       {quality_rows(data), model_rows(entries), training_rows(entries), sampling_rows(entries)})
-    if (!group.rows.empty()) groups.push_back(group);
+  groups.push_back(quality_rows(data));
+  if (is_of_sequences(data))
+    for (auto& group : complexity_rows(entries)) groups.push_back(std::move(group));
+  for (auto& group : {model_rows(entries), training_rows(entries), sampling_rows(entries)})
+    groups.push_back(group);
+  groups.erase(
+      std::remove_if(
+          groups.begin(), groups.end(), [](const TableGroup& group) { return group.rows.empty(); }),
+      groups.end());
   return groups;
 }
 

@@ -20,7 +20,8 @@ struct TableGroup {
   std::vector<TableRow> rows;
 };
 
-/// The groups quality, model, training and sampling, without rows that are empty for all entries.
+/// The groups quality, of sequences accuracy by sub-task and length, model, training and sampling,
+/// without rows that are empty for all entries.
 /// `data` as in report_data.
 std::vector<TableGroup> table_of(const nlohmann::json& data);
 

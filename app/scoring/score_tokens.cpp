@@ -25,9 +25,10 @@ class Ratio {
     MeanWithError result;
     if (n_ == 0) return {std::numeric_limits<double>::quiet_NaN(), result.mean};
     result.mean = y_ / n_;
-    // sum (y - r n)^2, which cancellation may leave just below 0
-    const double squares =
-        std::max(0.0, yy_ - 2 * result.mean * yn_ + result.mean * result.mean * nn_);
+    // sum (y - r n)^2: where all sequences are alike, cancellation leaves rounding errors.
+    constexpr double kRounding = 1e-12;
+    double squares = yy_ - 2 * result.mean * yn_ + result.mean * result.mean * nn_;
+    if (squares < kRounding * yy_) squares = 0;
     result.error = count_ < 2 ? std::numeric_limits<double>::quiet_NaN()
                               : std::sqrt(squares * count_ / (count_ - 1)) / n_;
     return result;
@@ -82,6 +83,27 @@ std::vector<TokenGroupScore> by_size(std::vector<Sequence> sequences) {
   return scores;
 }
 
+/// TokenScore::loss_without and accuracy_without.
+void leave_out(const std::vector<Sequence>& sequences, TokenScore& score) {
+  constexpr size_t kParts = 20;
+  const size_t count = sequences.size(), parts = std::min(kParts, count);
+  if (parts < 2) return;
+  for (size_t part = 0; part < parts; ++part) {
+    double loss = 0, right = 0, tokens = 0;
+    for (size_t i = 0; i < count; ++i) {
+      if (i * parts / count == part) continue;
+      loss += sequences[i].loss, right += sequences[i].right, tokens += sequences[i].tokens;
+    }
+    if (tokens == 0) {
+      score.loss_without.clear();
+      score.accuracy_without.clear();
+      return;
+    }
+    score.loss_without.push_back(loss / tokens);
+    score.accuracy_without.push_back(right / tokens);
+  }
+}
+
 nlohmann::json number(double value) {
   return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr);
 }
@@ -104,6 +126,7 @@ nlohmann::json TokenScore::json() const {
   auto result = json_of(all);
   result.erase("name");
   result["sequences"] = sequences;
+  result["length"] = length;
   result["perplexity"] = number(perplexity());
   result["perplexity_error"] = number(perplexity_error());
   result["whole_sequences"] = number(whole.mean);
@@ -120,7 +143,8 @@ TokenScore score_tokens(model::SequenceNetwork& network,
                         uint64_t seed,
                         int64_t count,
                         int64_t batch,
-                        const std::function<void(int64_t)>& progress) {
+                        const std::function<void(int64_t)>& progress,
+                        int64_t begin) {
   const torch::NoGradGuard no_grad;
   const auto names = source.part_names();
   std::vector<Group> parts(names.size());
@@ -129,8 +153,8 @@ TokenScore score_tokens(model::SequenceNetwork& network,
   Ratio whole;
   for (int64_t first = 0; first < count; first += batch) {
     torch::Tensor part, size;
-    const auto examples =
-        data::read_sequences(source, seed, first, std::min(batch, count - first), &part, &size);
+    const auto examples = data::read_sequences(
+        source, seed, begin + first, std::min(batch, count - first), &part, &size);
     const auto targets = examples.targets.to(network.device());
     const auto logits = network.forward(examples.sequences.to(network.device()), {}, {});
     const auto wide = logits.to(torch::kFloat32);
@@ -161,10 +185,12 @@ TokenScore score_tokens(model::SequenceNetwork& network,
   }
   TokenScore score;
   score.sequences = count;
+  score.length = source.length();
   score.all = all.score("all");
   score.whole = whole.value();
   for (size_t p = 0; p < parts.size() && parts.size() > 1; ++p)
     score.parts.push_back(parts[p].score(names[p]));
+  leave_out(sequences, score);
   score.sizes = by_size(std::move(sequences));
   return score;
 }

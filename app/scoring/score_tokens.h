@@ -29,10 +29,15 @@ struct TokenGroupScore {
 
 struct TokenScore {
   int64_t sequences = 0;
+  int64_t length = 0;  ///< tokens of a sequence
   TokenGroupScore all;
   MeanWithError whole;                 ///< share of sequences all of whose tokens are right
   std::vector<TokenGroupScore> parts;  ///< sub-tasks; empty where there is one only
   std::vector<TokenGroupScore> sizes;  ///< of up to 8 ranges of problem sizes; empty for one size
+  /// Loss and accuracy without each of up to 20 equal parts of the sequences in their order, for a
+  /// jackknife of the difference of two networks on the same sequences. Empty below two sequences,
+  /// and where a part holds all tokens that count.
+  std::vector<double> loss_without, accuracy_without;
 
   double perplexity() const;  ///< e^loss
   /// Of the perplexity: that of the loss times the perplexity, to first order.
@@ -40,14 +45,15 @@ struct TokenScore {
   nlohmann::json json() const;
 };
 
-/// Of sequences 0 .. count - 1 of the source in the order of `seed`; `batch` at once. `progress` is
-/// called with the sequences done and may throw.
+/// Of `count` sequences of the source in the order of `seed`, from number `begin` on; `batch` at
+/// once. `progress` is called with the sequences done and may throw.
 TokenScore score_tokens(model::SequenceNetwork& network,
                         const data::TokenSource& source,
                         uint64_t seed,
                         int64_t count,
                         int64_t batch,
-                        const std::function<void(int64_t)>& progress = nullptr);
+                        const std::function<void(int64_t)>& progress = nullptr,
+                        int64_t begin = 0);
 
 /// Where a source of sequences is from.
 struct TokenSourceOrigin {

@@ -96,7 +96,13 @@ std::optional<ImageCost> measure_cost(const RunConfig& config, torch::Device dev
       }) /
       static_cast<double>(images);
   cost.sampling_sec = objective->sampling_sec(*state.ema, images);
-  if (scores && !config.is_of_sequences()) cost.features_sec = features_sec(config, device);
+  if (!scores) return cost;
+  cost.features_sec = config.is_of_sequences() ? base::second_call_sec([&] {
+                                                   const torch::NoGradGuard no_grad;
+                                                   state.ema->forward(batch.sequences, {}, {});
+                                                   synchronize();
+                                                 }) / static_cast<double>(images)
+                                               : features_sec(config, device);
   return cost;
 }
 
@@ -107,6 +113,7 @@ RunCost& RunCost::operator+=(const RunCost& other) {
   samples_sec += other.samples_sec;
   features_sec += other.features_sec;
   disk_bytes += other.disk_bytes;
+  is_of_sequences = is_of_sequences || other.is_of_sequences;
   return *this;
 }
 
@@ -121,6 +128,7 @@ RunCost estimate_cost(const RunConfig& config,
     return static_cast<double>(times_due(interval, images_seen, end));
   };
   RunCost cost;
+  cost.is_of_sequences = config.is_of_sequences();
   cost.training_sec = left * image.training_sec;
   cost.grids_sec =
       due(config.grid_images) * static_cast<double>(config.grid_count) * image.sampling_sec;
@@ -140,7 +148,7 @@ RunCost estimate_cost(const RunConfig& config,
   const auto side = config.is_of_sequences()
                         ? 0.0
                         : static_cast<double>(image_size_of(config.encoders, config.model.input()));
-  const double image_bytes = kPngShare * 3 * side * side;
+  const double image_bytes = kPngShare * 3 * side * side;  // sequences leave no images
   cost.disk_bytes =
       kFloatBytes * parameters * (states * state_numbers + weights) +
       image_bytes * (due(config.grid_images) * static_cast<double>(config.grid_count) +
@@ -159,7 +167,7 @@ std::string cost_text(const RunCost& cost) {
   add("grids", cost.grids_sec);
   add("scores during training", cost.scores_sec);
   add("samples", cost.samples_sec);
-  add("features of scores", cost.features_sec);
+  add(cost.is_of_sequences ? "scores" : "features of scores", cost.features_sec);
   auto text = fmt::format("about {} on this machine as busy as it is now ({}); {}B on disk",
                           base::duration_text(cost.total_sec()),
                           parts,

@@ -15,7 +15,8 @@ namespace uvic::app {
 struct ImageCost {
   double training_sec = 0;  ///< forward, backward and the optimizer's step
   double sampling_sec = 0;  ///< all evaluations of a sample, guidance included
-  double features_sec = 0;  ///< the feature network of the scores; 0: nothing is scored
+  double features_sec = 0;  ///< the feature network of the scores, or of a sequence a forward pass;
+                            ///< 0: nothing is scored
 };
 
 /// Times a step and an evaluation on a few images of noise, each after one that warms up; where
@@ -31,6 +32,7 @@ struct RunCost {
   double samples_sec = 0;   ///< of a comparison: the samples of the final score
   double features_sec = 0;  ///< of those samples, the reference and what else is scored once
   double disk_bytes = 0;    ///< states, weights, grids, and those samples
+  bool is_of_sequences = false;
 
   double scoring_sec() const { return scores_sec + samples_sec + features_sec; }
   double total_sec() const { return training_sec + grids_sec + scoring_sec(); }

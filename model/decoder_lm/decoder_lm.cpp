@@ -15,6 +15,13 @@ namespace uvic::model {
 struct DecoderLMImpl::Memory : SequenceMemory {
   std::vector<LayerCache> layers;
   void advance(int64_t tokens) { tokens_ += tokens; }
+  int64_t bytes() const override {
+    int64_t total = 0;
+    for (const auto& layer : layers)
+      for (const auto& kept : {layer.k, layer.v})
+        if (kept.defined()) total += static_cast<int64_t>(kept.nbytes());
+    return total;
+  }
 };
 
 DecoderTrunkImpl::DecoderTrunkImpl(const DecoderLMConfig& c) {
@@ -99,13 +106,13 @@ torch::Tensor DecoderLMImpl::run(const torch::Tensor& tokens, Memory* memory) {
   if (model->embed_positions)
     h = h + model->embed_positions->forward(torch::arange(before, end, tokens.options()));
 
-  // Rotations of whole heads, and of the parts of heads that some kinds rotate by themselves.
+  // Rotations of whole heads, and of the parts of heads that some kinds rotate by themselves: of all
+  // places up to here, because keys of low rank are rotated after the cache.
   Rotations whole, parts;
   const auto rotations = [&](int64_t width) {
     const auto all = rope_rotations(config_, width, end);
     const auto on_device = [&](const torch::Tensor& t) {
-      return t.slice(0, before).to(h.device(),
-                                   compute == torch::kFloat64 ? compute : torch::kFloat32);
+      return t.to(h.device(), compute == torch::kFloat64 ? compute : torch::kFloat32);
     };
     return Rotations{on_device(all.cos), on_device(all.sin)};
   };
@@ -120,7 +127,8 @@ torch::Tensor DecoderLMImpl::run(const torch::Tensor& tokens, Memory* memory) {
       const int64_t width = config_.head_width();
       auto& own = kinds_[i]->score_parts == 1 ? whole : parts;
       if (!own.defined()) own = rotations(width / kinds_[i]->score_parts);
-      call.rotations = own;
+      call.all_rotations = own;
+      call.rotations = own.slice(before, end);
     }
     h = run_layer(model->layers->ptr<DecoderLayerImpl>(i), h, call);
   }

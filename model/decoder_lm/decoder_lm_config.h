@@ -39,6 +39,8 @@ struct DecoderLMConfig {
   std::string attention = "cog";
   std::string placement = "inner";
   std::string init = "official";
+  std::string key_ranks;
+  std::string value_ranks;
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -116,6 +118,12 @@ struct DecoderLMConfig {
                 {{"official", "standard deviation 0.02 everywhere, as Llama"},
                  {"scaled", "1/sqrt(inputs): narrow networks learn sooner"}}}
               .advanced());
+    visit("key_ranks",
+          key_ranks,
+          Field{"Numbers that the cache keeps of a key for each head, one for each layer, such as "
+                "16,8,0; 0: the width of a head; empty: 0 everywhere (uvic compress chooses them)"}
+              .advanced());
+    visit("value_ranks", value_ranks, Field{"The same of values"}.advanced());
   }
 
   /// Throws std::invalid_argument if fields are inconsistent.
@@ -128,6 +136,22 @@ struct DecoderLMConfig {
   }
 };
 
+/// How many numbers the cache of keys and values keeps of a token for each head of them.
+struct CacheRanks {
+  int64_t key = 0, value = 0;  ///< 0: the width of a head, without a basis
+
+  /// Numbers of a key and of a value for heads of `width`.
+  int64_t key_width(int64_t width) const { return key > 0 ? key : width; }
+  int64_t value_width(int64_t width) const { return value > 0 ? value : width; }
+};
+
+/// Of each layer, from key_ranks and value_ranks. Throws std::invalid_argument for lists of another
+/// length than the layers, and for ranks that are not below the width of a head.
+std::vector<CacheRanks> cache_ranks(const DecoderLMConfig& config);
+
+/// Numbers that the cache keeps of a token, over all layers.
+int64_t cache_numbers(const DecoderLMConfig& config);
+
 /// As in model/network_config.h, for this kind of network.
 int64_t parameter_count(const DecoderLMConfig& config);
 int64_t hidden_parameter_count(const DecoderLMConfig& config);
@@ -138,7 +162,8 @@ NetworkInput input_of(const DecoderLMConfig& config);
 /// bytes of the compute dtype, a layer keeps for each token
 ///
 ///   24 D            the residual stream twice, and both norms in float32
-///   (2 D + 4 Q + 3 K + 4 I) c   inputs and results of the products, attention, and the SwiGLU
+///   (2 D + 4 Q + 3 K + R + 4 I) c   inputs and results of the products, attention, and the SwiGLU;
+///                   R: keys and values of low rank before their bases
 ///
 /// plain attention also its scores, and the head keeps three times its logits in float32.
 ActivationBytes activation_bytes(const DecoderLMConfig& config, const ActivationSettings& settings);

@@ -127,6 +127,36 @@ void read_shapes(const NamedTensors& tensors, const std::string& source, Decoder
   }
 }
 
+/// The basis `name` of a layer, [key-value heads, rank, width of a head], or null.
+const torch::Tensor* find_basis(const NamedTensors& tensors,
+                                int64_t layer,
+                                const std::string& name,
+                                const std::string& source) {
+  const auto found = tensors.find(fmt::format("model.layers.{}.self_attn.{}", layer, name));
+  if (found == tensors.end()) return nullptr;
+  base::require(found->second.dim() == 3 && found->second.numel() > 0,
+                "{}: {} is {}, wanted heads x rank x width",
+                source,
+                found->first,
+                base::shape_text(found->second));
+  return &found->second;
+}
+
+/// "8,8,0": the ranks of all layers; empty where no layer has the basis.
+std::string visible_ranks(const NamedTensors& tensors,
+                          int64_t layers,
+                          const std::string& name,
+                          const std::string& source) {
+  std::string list;
+  bool any = false;
+  for (int64_t i = 0; i < layers; ++i) {
+    const auto* basis = find_basis(tensors, i, name, source);
+    any = any || basis;
+    list += fmt::format("{}{}", i == 0 ? "" : ",", basis ? basis->size(1) : 0);
+  }
+  return any ? list : "";
+}
+
 void read_heads(const NamedTensors& tensors, const std::string& source, DecoderLMConfig& c) {
   const auto queries = matrix(tensors, "model.layers.0.self_attn.o_proj.weight", source).size(1);
   const auto keys = matrix(tensors, "model.layers.0.self_attn.v_proj.weight", source).size(0);
@@ -136,13 +166,16 @@ void read_heads(const NamedTensors& tensors, const std::string& source, DecoderL
                 c.num_attention_heads,
                 queries);
   c.head_dim = queries / c.num_attention_heads;
-  base::require(keys % c.head_dim == 0,
+  const auto* basis = find_basis(tensors, 0, "v_basis", source);
+  base::require(basis ? basis->size(2) == c.head_dim && keys == basis->size(0) * basis->size(1)
+                      : keys % c.head_dim == 0,
                 "{}: heads of width {} do not divide the {} rows of v_proj; give another "
                 "--num_heads",
                 source,
                 c.head_dim,
                 keys);
   c.num_key_value_heads = keys / c.head_dim;
+  if (basis) c.num_key_value_heads = basis->size(0);
   if (c.head_dim * c.num_attention_heads == c.hidden_size) c.head_dim = 0;
   if (c.num_key_value_heads == c.num_attention_heads) c.num_key_value_heads = 0;
 }
@@ -191,6 +224,8 @@ ConfigGuess guess_decoder_lm(const NamedTensors& tensors,
   if (!file.read("rms_norm_eps", c.rms_norm_eps)) assume("rms_norm_eps = 1e-6");
   if (!file.read("rope_theta", c.rope_theta) && c.positions == "rope") assume("rope_theta = 10000");
   file.read_scaling(c);
+  c.key_ranks = visible_ranks(tensors, c.num_hidden_layers, "k_basis", source);
+  c.value_ranks = visible_ranks(tensors, c.num_hidden_layers, "v_basis", source);
   c.attention = visible_attention(tensors, c.num_hidden_layers);
   c.placement = c.attention == "softmax" ? "none" : "inner";
   if (c.attention == "softmax")

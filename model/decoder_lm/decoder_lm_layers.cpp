@@ -31,6 +31,16 @@ torch::Tensor for_each_query_head(const torch::Tensor& x, int64_t heads) {
   return groups == 1 ? x : x.repeat_interleave(groups, 1);
 }
 
+/// x [B, heads, S, r] times the basis of each head [heads, r, D]; x where there is none.
+torch::Tensor with_basis(const torch::Tensor& x, const torch::Tensor& basis) {
+  return basis.defined() ? x.matmul(basis.to(x.scalar_type())) : x;
+}
+
+/// A fresh basis: the first r channels of a head.
+torch::Tensor fresh_basis(int64_t heads, int64_t rank, int64_t width) {
+  return torch::eye(rank, width).unsqueeze(0).repeat({heads, 1, 1});
+}
+
 }  // namespace
 
 Rotations rope_rotations(const DecoderLMConfig& config, int64_t width, int64_t places) {
@@ -48,26 +58,18 @@ Rotations rope_rotations(const DecoderLMConfig& config, int64_t width, int64_t p
   return {angles.cos(), angles.sin()};
 }
 
-std::pair<torch::Tensor, torch::Tensor> LayerCache::extend(const torch::Tensor& new_k,
-                                                           const torch::Tensor& new_v,
-                                                           int64_t used) {
-  const int64_t end = used + new_k.size(2);
-  if (!k.defined() || k.size(2) < end) {
+torch::Tensor LayerCache::add(torch::Tensor& kept, const torch::Tensor& more, int64_t used) {
+  const int64_t end = used + more.size(2);
+  if (!kept.defined() || kept.size(2) < end) {
     constexpr int64_t kSmallest = 64;
-    const int64_t capacity = std::max({end, 2 * used, kSmallest});
-    const auto grown = [&](const torch::Tensor& old, const torch::Tensor& like) {
-      auto sizes = like.sizes().vec();
-      sizes[2] = capacity;
-      auto room = torch::empty(sizes, like.options());
-      if (old.defined() && used > 0) room.slice(2, 0, used).copy_(old.slice(2, 0, used));
-      return room;
-    };
-    k = grown(k, new_k);
-    v = grown(v, new_v);
+    auto sizes = more.sizes().vec();
+    sizes[2] = std::max({end, 2 * used, kSmallest});
+    auto room = torch::empty(sizes, more.options());
+    if (used > 0) room.slice(2, 0, used).copy_(kept.slice(2, 0, used));
+    kept = room;
   }
-  k.slice(2, used, end).copy_(new_k);
-  v.slice(2, used, end).copy_(new_v);
-  return {k.slice(2, 0, end), v.slice(2, 0, end)};
+  kept.slice(2, used, end).copy_(more);
+  return kept.slice(2, 0, end);
 }
 
 DecoderAttentionImpl::DecoderAttentionImpl(const DecoderLMConfig& c,
@@ -78,34 +80,63 @@ DecoderAttentionImpl::DecoderAttentionImpl(const DecoderLMConfig& c,
       width_(c.head_width()),
       layer_(layer),
       kind_(&kind) {
-  const int64_t dim = c.hidden_size, keys = key_value_heads_ * width_;
+  const int64_t dim = c.hidden_size;
+  const auto ranks = cache_ranks(c)[static_cast<size_t>(layer)];
+  const int64_t keys = key_value_heads_ * ranks.key_width(width_),
+                values = key_value_heads_ * ranks.value_width(width_);
   if (kind.uses_scores) {
     q_proj = register_module("q_proj", Linear(dim, c.query_width(), c.attention_bias));
     k_proj = register_module("k_proj", Linear(dim, keys, c.attention_bias));
   }
-  v_proj = register_module("v_proj", Linear(dim, keys, c.attention_bias));
+  v_proj = register_module("v_proj", Linear(dim, values, c.attention_bias));
   o_proj = register_module("o_proj", Linear(c.query_width(), dim, c.attention_bias));
   if (kind.gated) gate_proj = register_module("gate_proj", Linear(dim, c.query_width()));
+  if (ranks.key > 0)
+    k_basis = register_parameter("k_basis", fresh_basis(key_value_heads_, ranks.key, width_));
+  if (ranks.value > 0)
+    v_basis = register_parameter("v_basis", fresh_basis(key_value_heads_, ranks.value, width_));
   kind_parameters_ =
       register_kind_parameters(*this, kind, {heads_, width_, c.max_position_embeddings});
 }
 
+/// Adds what the cache keeps of k and v, whose last width is theirs or the rank, and gives the keys
+/// and values of all tokens at the width of a head. Keys of low rank are rotated here.
+void DecoderAttentionImpl::read_cache(torch::Tensor& k,
+                                      torch::Tensor& v,
+                                      const LayerCall& call) const {
+  v = with_basis(LayerCache::add(call.cache->v, v, call.before), v_basis);
+  if (!kind_->uses_scores) {
+    k = v;
+    return;
+  }
+  k = with_basis(LayerCache::add(call.cache->k, k, call.before), k_basis);
+  if (k_basis.defined() && call.all_rotations.defined())
+    k = rotate_parts(k, call.all_rotations, kind_->score_parts);
+}
+
 AttentionInput DecoderAttentionImpl::heads_input(const torch::Tensor& x, const LayerCall& call) {
   AttentionInput in;
-  auto v = by_head(v_proj->forward(x), key_value_heads_);  // [B, Hk, L, D]
+  // Each part of the width that makes scores of its own is rotated by itself.
+  const auto rotated = [&](const torch::Tensor& t) {
+    return call.rotations.defined() ? rotate_parts(t, call.rotations, kind_->score_parts) : t;
+  };
+  auto v = by_head(v_proj->forward(x), key_value_heads_);  // [B, Hk, L, D or rank]
   torch::Tensor q, k = v;  // for kinds that read neither, tensors of the right shape
   if (kind_->uses_scores) {
-    q = by_head(q_proj->forward(x), heads_);            // [B, H, L, D]
-    k = by_head(k_proj->forward(x), key_value_heads_);  // [B, Hk, L, D]
-    if (call.rotations.defined()) {
-      // Each part of the width that makes scores of its own is rotated by itself.
-      q = rotate_parts(q, call.rotations, kind_->score_parts);
-      k = rotate_parts(k, call.rotations, kind_->score_parts);
-    }
-  } else {
-    q = for_each_query_head(v, heads_);
+    q = rotated(by_head(q_proj->forward(x), heads_));   // [B, H, L, D]
+    k = by_head(k_proj->forward(x), key_value_heads_);  // [B, Hk, L, D or rank]
+    if (!k_basis.defined())
+      k = rotated(k);
+    else if (!call.cache)
+      k = rotated(with_basis(k, k_basis));
   }
-  if (call.cache) std::tie(k, v) = call.cache->extend(k, v, call.before);
+  if (call.cache) {
+    read_cache(k, v, call);
+  } else {
+    v = with_basis(v, v_basis);
+    if (!kind_->uses_scores) k = v;
+  }
+  if (!kind_->uses_scores) q = for_each_query_head(v.slice(2, v.size(2) - x.size(1)), heads_);
   in.q = q;
   in.k = for_each_query_head(k, heads_);
   in.v = for_each_query_head(v, heads_);
@@ -131,7 +162,9 @@ torch::Tensor DecoderAttentionImpl::forward(const torch::Tensor& x, const LayerC
 }
 
 torch::Tensor DecoderAttentionImpl::value_weight() const {
-  const auto by_key_head = v_proj->weight.detach().unflatten(0, {1, key_value_heads_, width_});
+  auto weight = v_proj->weight.detach().unflatten(0, {key_value_heads_, -1});  // [Hk, D, dim]
+  if (v_basis.defined()) weight = v_basis.detach().transpose(1, 2).matmul(weight);
+  const auto by_key_head = weight.unsqueeze(0);
   return for_each_query_head(by_key_head, heads_).reshape({heads_ * width_, -1});
 }
 

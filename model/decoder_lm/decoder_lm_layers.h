@@ -19,26 +19,30 @@ namespace uvic::model {
 /// f_i = theta^(-2 i / width), scaled as config.rope_scaling says.
 Rotations rope_rotations(const DecoderLMConfig& config, int64_t width, int64_t places);
 
-/// Keys and values of one layer.
+/// Keys and values of one layer, of low rank before their bases and rotations.
 struct LayerCache {
-  torch::Tensor k, v;  ///< [B, key-value heads, capacity, D]; undefined while empty
+  torch::Tensor k, v;  ///< [B, key-value heads, capacity, D or rank]; undefined while empty;
+                       ///< k also where the kind reads no keys
 
-  /// Adds k and v [B, heads, n, D] after the first `used` places and returns all.
-  std::pair<torch::Tensor, torch::Tensor> extend(const torch::Tensor& new_k,
-                                                 const torch::Tensor& new_v,
-                                                 int64_t used);
+  /// Adds `more` [B, heads, n, width] to `kept`, k or v, after its first `used` places and returns
+  /// all.
+  static torch::Tensor add(torch::Tensor& kept, const torch::Tensor& more, int64_t used);
 };
 
 /// What a layer is given besides its input.
 struct LayerCall {
-  Rotations rotations;   ///< of the places of the input; undefined: none
-  torch::Dtype compute;  ///< of products and attention
+  Rotations rotations;      ///< of the places of the input; undefined: none
+  Rotations all_rotations;  ///< of these and the places before; undefined: none
+  torch::Dtype compute;     ///< of products and attention
   LayerCache* cache = nullptr;
   int64_t before = 0;               ///< tokens in the cache
   torch::Tensor* values = nullptr;  ///< values of the layer before, replaced by this layer's
 };
 
 /// Causal self-attention with grouped heads, of a given kind.
+///
+/// Keys or values may have low rank: k_proj then gives r numbers for each head, which the cache
+/// keeps, and the keys of a head are these times its basis [r, D], before rotations.
 class DecoderAttentionImpl : public torch::nn::Module {
  public:
   DecoderAttentionImpl(const DecoderLMConfig& config, const AttentionKind& kind, int64_t layer);
@@ -55,8 +59,12 @@ class DecoderAttentionImpl : public torch::nn::Module {
   Linear q_proj{nullptr}, k_proj{nullptr};  ///< null where the kind uses no scores
   Linear v_proj{nullptr}, o_proj{nullptr};
   Linear gate_proj{nullptr};  ///< null unless the kind is gated
+  /// [key-value heads, r, D]; undefined where keys or values have the whole width.
+  torch::Tensor k_basis, v_basis;
 
  private:
+  void read_cache(torch::Tensor& k, torch::Tensor& v, const LayerCall& call) const;
+
   int64_t heads_, key_value_heads_, width_, layer_;
   const AttentionKind* kind_;
   std::vector<torch::Tensor> kind_parameters_;

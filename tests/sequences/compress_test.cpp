@@ -1,0 +1,183 @@
+// uvic compress: from a run or weights to files that the other commands open.
+#include "app/commands/compress.h"
+
+#include <cmath>
+
+#include "app/commands/predict.h"
+#include "app/commands/sample_text.h"
+#include "app/commands/score.h"
+#include "app/commands/train.h"
+#include "app/runs/run_dir.h"
+#include "data/formats/atomic_file.h"
+#include "data/formats/json.h"
+#include "data/formats/npy.h"
+#include "data/formats/safetensors.h"
+#include "model/weights.h"
+#include "tests/sequences/small_run.h"
+#include "tests/support/all_close.h"
+#include "tests/support/scratch.h"
+
+using namespace uvic;
+using namespace uvic::app;
+using Catch::Matchers::Contains;
+using test::relative_l2;
+using test::Scratch;
+using test::small_run;
+namespace fs = std::filesystem;
+
+namespace {
+
+RunConfig trained_on_text(const Scratch& scratch) {
+  std::string text;
+  for (int i = 0; i < 600; ++i) text += "line " + std::to_string(i % 7) + "\n";
+  formats::write_file_atomically(scratch / "text.txt", text);
+  auto config = small_run(scratch / "run");
+  config.data = (scratch / "text.txt").string();
+  config.model.decoder_lm.vocab_size = 257;
+  config.score_images = 0;
+  run_train(config);
+  return config;
+}
+
+CompressOptions compression(const RunConfig& run, const fs::path& out, double threshold) {
+  CompressOptions options;
+  options.run = run.out;
+  options.out = out.string();
+  options.rank_threshold = threshold;
+  options.count = 20;
+  options.calibration_count = 8;
+  options.precision = "fp32";
+  options.threads = 2;
+  return options;
+}
+
+torch::Tensor logits_of(const Scratch& scratch, const std::string& weights) {
+  formats::write_npy(scratch / "tokens.npy", torch::arange(40).view({2, 20}));
+  PredictOptions options;
+  options.weights = weights;
+  options.input = (scratch / "tokens.npy").string();
+  options.output = (scratch / "logits.npy").string();
+  run_predict(options);
+  return formats::read_npy(scratch / "logits.npy");
+}
+
+}  // namespace
+
+TEST_CASE("compress: a run becomes a run that score, sample and predict open", "[compress]") {
+  const Scratch scratch;
+  const auto run = trained_on_text(scratch);
+  const auto result = run_compress(compression(run, scratch / "small", 0.8));
+  CHECK(result.bytes_after < result.bytes_before);
+  CHECK(result.bytes_before == 4 * 3 * 2 * (8 + 8));  // fp32, 3 layers, 2 heads of 8
+  CHECK(result.after.all.loss.mean != result.before.all.loss.mean);
+
+  ScoreOptions score;
+  score.run = (scratch / "small").string();
+  score.precision = "fp32", score.threads = 2;
+  CHECK(std::isfinite(run_score(score).all.loss.mean));
+  SampleOptions sample;
+  sample.run = score.run, sample.prompt = {"line"}, sample.seeds = "0", sample.threads = 1;
+  sample.text.max_tokens = 5, sample.out = (scratch / "texts").string();
+  CHECK(run_sample_text(sample));
+  CHECK(fs::exists(scratch / "texts/000000.txt"));
+  CHECK(logits_of(scratch, score.run).size(2) == 257);
+
+  const auto record = formats::read_json(scratch / "small/run.json")["compressed"];
+  CHECK(record["rank_threshold"] == 0.8);
+  CHECK(record["cache_bytes_per_token"] == result.bytes_after);
+  CHECK(record["score"]["loss"].get<double>() == result.after.all.loss.mean);
+}
+
+TEST_CASE("compress: a threshold of 1 gives the same logits, from weights without a config too",
+          "[compress]") {
+  const Scratch scratch;
+  const auto run = trained_on_text(scratch);
+  const auto whole = run_compress(compression(run, scratch / "whole.safetensors", 1));
+  CHECK(whole.bytes_after == whole.bytes_before);
+  const auto expected = logits_of(scratch, run.out);
+  CHECK(relative_l2(logits_of(scratch, (scratch / "whole.safetensors").string()), expected) < 1e-5);
+
+  // The shape is in the tensors: without metadata and config the file opens too.
+  run_compress(compression(run, scratch / "low.safetensors", 0.8));
+  const auto with_config = logits_of(scratch, (scratch / "low.safetensors").string());
+  auto bare = formats::read_safetensors(scratch / "low.safetensors");
+  bare.metadata.clear();
+  formats::write_safetensors(scratch / "bare.safetensors", bare);
+  formats::write_npy(scratch / "tokens.npy", torch::arange(40).view({2, 20}));
+  PredictOptions options;
+  options.weights = (scratch / "bare.safetensors").string();
+  options.input = (scratch / "tokens.npy").string();
+  options.output = (scratch / "logits.npy").string();
+  options.network.shapes.num_heads = 2, options.network.shapes.attention = "cog";
+  run_predict(options);
+  CHECK(relative_l2(formats::read_npy(scratch / "logits.npy"), with_config) < 1e-6);
+  options.cache_step = 3;
+  run_predict(options);
+  CHECK(relative_l2(formats::read_npy(scratch / "logits.npy"), with_config) < 1e-5);
+}
+
+TEST_CASE("compress: weights of a Llama-like network without a config, with data", "[compress]") {
+  const Scratch scratch;
+  const auto run = trained_on_text(scratch);
+  auto bare = formats::read_safetensors(RunDir(run.out).latest_weights());
+  bare.metadata.clear();
+  formats::write_safetensors(scratch / "llama.safetensors", bare);
+  auto options = compression(run, scratch / "small.safetensors", 0.8);
+  options.run.clear();
+  options.weights = (scratch / "llama.safetensors").string();
+  options.network.shapes.num_heads = 2;
+  CHECK_THROWS_WITH(run_compress(options), Contains("--data is missing"));
+  formats::write_npy(scratch / "tokens.npy", torch::arange(6000).remainder(257));
+  options.data = (scratch / "tokens.npy").string();
+  const auto result = run_compress(options);
+  CHECK(result.bytes_after < result.bytes_before);
+  CHECK(result.calibration_sequences == 1);  // 2 sequences of the 2048 positions that are assumed
+  CHECK(logits_of(scratch, options.out).size(2) == 257);
+}
+
+TEST_CASE("compress: calibration and loss read different sequences", "[compress]") {
+  const Scratch scratch;
+  const auto run = trained_on_text(scratch);
+  auto options = compression(run, scratch / "a", 0.8);
+  options.calibration_count = 1000;
+  const auto all = run_compress(options);  // 5 % of 4200 bytes: 10 sequences of 20
+  CHECK(all.calibration_sequences == 5);
+  CHECK(all.before.sequences == 5);
+  options.out = (scratch / "b").string();
+  options.data = run.data, options.calibration_count = 8, options.count = 20;
+  const auto other = run_compress(options);
+  CHECK(other.calibration_sequences == 8);
+  CHECK(other.before.sequences == 20);
+}
+
+TEST_CASE("compress: what can't be compressed is refused in one line", "[compress]") {
+  const Scratch scratch;
+  auto config = small_run(scratch / "lstm");
+  config.model.kind = "lstm";
+  config.model.small.vocab_size = 3, config.model.small.length = 24;
+  config.model.small.hidden_size = 16;
+  config.score_images = 0;
+  run_train(config);
+  CHECK_THROWS_WITH(run_compress(compression(config, scratch / "out", 0.9)),
+                    Contains("model.kind is lstm, which keeps no keys and values"));
+  auto run = small_run(scratch / "nt");
+  run.score_images = 0;
+  run_train(run);
+  CHECK_THROWS_WITH(run_compress(compression(run, scratch / "nt", 0.9)),
+                    Contains("already holds a run"));
+  CHECK_THROWS_WITH(run_compress(compression(run, scratch / "out.bin", 0.9)),
+                    Contains("want a name ending in .safetensors"));
+  CHECK_THROWS_WITH(run_compress(compression(run, scratch / "out", 1.5)),
+                    Contains("rank_threshold"));
+  CHECK_THROWS_WITH(run_compress(compression(run, scratch / "out", 0)), Contains("rank_threshold"));
+  auto both = compression(run, scratch / "out", 0.9);
+  both.weights = "x";
+  CHECK_THROWS_WITH(run_compress(both), Contains("give --run FOLDER or --weights FILE"));
+  CHECK_FALSE(fs::exists(scratch / "out"));
+  // Twice is refused: the ranks of the first time would be lost.
+  run_compress(compression(run, scratch / "once", 0.9));
+  auto twice = run;
+  twice.out = (scratch / "once").string();
+  CHECK_THROWS_WITH(run_compress(compression(twice, scratch / "twice", 0.9)),
+                    Contains("low rank already"));
+}
