@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include <chrono>
 #include <cstdlib>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "base/collectives.h"
+#include "base/tcp_store.h"
 
 namespace uvic::base {
 namespace {
@@ -38,28 +38,14 @@ std::string message_of(const std::exception_ptr& error) {
 class TcpAddressStore : public AddressStore {
  public:
   TcpAddressStore() {
-    c10d::TCPStoreOptions options;
-    options.port = 0;
-    options.isServer = true;
-    options.waitWorkers = false;
-    store_ = c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options);
+    store_ = c10::make_intrusive<c10d::TCPStore>("127.0.0.1",
+                                                 tcp_store_options(/*port=*/0, /*is_server=*/true));
   }
   int64_t port() const override { return store_->getPort(); }
 
  private:
   c10::intrusive_ptr<c10d::TCPStore> store_;
 };
-
-c10::intrusive_ptr<c10d::TCPStore> client(const std::string& host,
-                                          int64_t port,
-                                          double timeout_sec) {
-  c10d::TCPStoreOptions options;
-  options.port = static_cast<std::uint16_t>(port);
-  options.isServer = false;
-  options.waitWorkers = false;
-  options.timeout = milliseconds(timeout_sec);
-  return c10::make_intrusive<c10d::TCPStore>(host, options);
-}
 
 // A collective may wait for as long as another process is at work: whether it still lives is for
 // the process group to know (process_monitor.h).
@@ -78,10 +64,11 @@ class GlooCollectives : public Collectives {
         interface && *interface ? ProcessGroupGloo::createDeviceForInterface(interface)
                                 : ProcessGroupGloo::createDeviceForHostname(own_address));
     options->threads = 2;
-    group_ = c10::make_intrusive<ProcessGroupGloo>(client(store_host, store_port, timeout_sec),
-                                                   static_cast<int>(place.rank),
-                                                   static_cast<int>(place.size),
-                                                   options);
+    group_ =
+        c10::make_intrusive<ProcessGroupGloo>(tcp_store_client(store_host, store_port, timeout_sec),
+                                              static_cast<int>(place.rank),
+                                              static_cast<int>(place.size),
+                                              options);
   }
 
   void sum(torch::Tensor tensor, Done done) override {
@@ -122,8 +109,8 @@ class GlooCollectives : public Collectives {
 const char* const kPortKey = "uvic/port";
 
 c10::intrusive_ptr<c10d::Store> agent_store(const ProcessPlace& place, double timeout_sec) {
-  return c10::make_intrusive<c10d::PrefixStore>(place.job,
-                                                client(place.host, place.port, timeout_sec));
+  return c10::make_intrusive<c10d::PrefixStore>(
+      place.job, tcp_store_client(place.host, place.port, timeout_sec));
 }
 
 /// What c10d throws, without its backtrace.

@@ -4,7 +4,6 @@
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include <chrono>
 #include <cstdlib>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "base/device_collectives.h"
+#include "base/tcp_store.h"
 
 namespace uvic::base {
 namespace {
@@ -53,13 +53,7 @@ c10::intrusive_ptr<c10d::Store> store_of(const ProcessPlace& place,
                                          int64_t port,
                                          double timeout_sec) {
   if (place.size == 1) return c10::make_intrusive<c10d::HashStore>();
-  c10d::TCPStoreOptions options;
-  options.port = static_cast<std::uint16_t>(port);
-  options.isServer = false;
-  options.waitWorkers = false;
-  options.timeout = milliseconds(timeout_sec);
-  return c10::make_intrusive<c10d::PrefixStore>("nccl",
-                                                c10::make_intrusive<c10d::TCPStore>(host, options));
+  return c10::make_intrusive<c10d::PrefixStore>("nccl", tcp_store_client(host, port, timeout_sec));
 }
 
 class NcclCollectives : public DeviceCollectives {
