@@ -366,3 +366,25 @@ TEST_CASE("every command that has a result prints it as one JSON object with --j
   const auto texts = object_of({"sample", "--run", at("nt"), "--prompt", "0 1", "--seeds", "0-1"});
   CHECK(texts.at("samples").size() == 2);
 }
+
+TEST_CASE("compress and compare of sequences print one JSON object with --json", "[json]") {
+  const Scratch scratch;
+  const auto at = [&](const char* name) { return (scratch / name).string(); };
+  const auto object_of = [](const Words& arguments) {
+    const auto outcome = run_uvic(Words{"--json"} + arguments);
+    CAPTURE(arguments[0], outcome.err);
+    REQUIRE(outcome.exit_code == 0);
+    return nlohmann::json::parse(outcome.out);
+  };
+  const Words nt = {"--config", "nt_softmax", "--total_images", "32", "--batch_size", "16"};
+  object_of(Words{"train", "--out", at("nt")} + nt);
+  const Words counts = {"--count", "8", "--calibration_count", "4"};
+  const auto compressed =
+      object_of(Words{"compress", "--run", at("nt"), "--out", at("low.safetensors")} + counts);
+  CHECK(compressed.at("key_ranks").size() == 2);
+  CHECK(compressed.at("cache_bytes_per_token") <= compressed.at("cache_bytes_per_token_before"));
+  const auto compared = object_of(
+      {"compare", "--config", "nt_softmax", "--config", "nt_cog", "--out", at("x"), "--dry_run"});
+  CHECK(compared.at("runs") == 2);
+  CHECK(compared.at("cost").at("features_sec") > 0);
+}
