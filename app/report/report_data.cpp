@@ -22,6 +22,7 @@
 #include "app/sampling/seed_list.h"
 #include "base/process.h"
 #include "data/formats/atomic_file.h"
+#include "data/formats/file_error.h"
 #include "data/formats/json.h"
 #include "data/formats/json_fields.h"
 
@@ -230,7 +231,11 @@ std::string attention_text(const std::string& attention, const std::string& plac
 std::vector<uint64_t> sample_seeds(const json& samples) {
   constexpr uint64_t kMost = 100'000;  // more than a report shows
   const auto seeds = formats::text_field(samples, "seeds", "", "samples.json");
-  return seeds.empty() ? std::vector<uint64_t>() : SeedList::parse(seeds).slice(0, kMost);
+  try {
+    return seeds.empty() ? std::vector<uint64_t>() : SeedList::parse(seeds).slice(0, kMost);
+  } catch (const std::invalid_argument&) {
+    throw formats::file_error("samples.json", "\"seeds\": no list of seeds");
+  }
 }
 
 json report_data(const std::string& title,

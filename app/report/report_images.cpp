@@ -33,20 +33,19 @@ std::optional<fs::path> sample_path(const fs::path& folder, uint64_t seed) {
 
 std::map<uint64_t, int64_t> labels_by_seed(const json& samples) {
   std::map<uint64_t, int64_t> labels;
-  const auto& classes = value_at(samples, "/classes");
-  if (!classes.is_array() || classes.empty()) return labels;
+  const auto classes = formats::integers_field(samples, "classes", "samples.json");
+  if (classes.empty()) return labels;
   const auto seeds = sample_seeds(samples);
-  const auto classes_of_seeds = labels_in_turn(seeds, classes.get<std::vector<int64_t>>());
+  const auto classes_of_seeds = labels_in_turn(seeds, classes);
   for (size_t i = 0; i < seeds.size(); ++i) labels[seeds[i]] = classes_of_seeds[i];
   return labels;
 }
 
 std::map<uint64_t, std::string> prompts_by_seed(const json& samples) {
   std::map<uint64_t, std::string> by_seed;
-  const auto& prompts = value_at(samples, "/prompts");
-  if (!prompts.is_array() || prompts.empty()) return by_seed;
-  for (const auto seed : sample_seeds(samples))
-    by_seed[seed] = prompts[seed % prompts.size()].get<std::string>();
+  const auto prompts = formats::texts_field(samples, "prompts", "samples.json");
+  if (prompts.empty()) return by_seed;
+  for (const auto seed : sample_seeds(samples)) by_seed[seed] = prompts[seed % prompts.size()];
   return by_seed;
 }
 
@@ -55,7 +54,8 @@ std::string class_name(const json& entry, int64_t label) {
     const json::json_pointer path(pointer);
     if (!entry.contains(path) || !entry[path].is_array()) continue;
     const auto& names = entry[path];
-    if (label >= 0 && label < static_cast<int64_t>(names.size()))
+    if (label >= 0 && label < static_cast<int64_t>(names.size()) &&
+        names[static_cast<size_t>(label)].is_string())
       return names[static_cast<size_t>(label)];
   }
   return fmt::format("class {}", label);

@@ -322,7 +322,14 @@ TEST_CASE("a store of labels: any that is no class is refused, without labels no
   plan.info.images = 3;
   plan.info.channels = 8, plan.info.size = 4;
   plan.labels = {2, -1, 0};
-  write_some(scratch / "store", plan, 3);
+  {
+    LatentStoreWriter writer(scratch / "store", plan);
+    for (const auto& piece : writer.left(1)) {
+      writer.begin(piece);
+      for (int64_t i = piece.begin; i < piece.end; ++i) writer.add(moments_of(i), {});
+    }
+    writer.finish({}, {});
+  }
   const auto write_labels = [&](std::vector<int64_t> labels) {
     formats::write_npy(scratch / "store" / "labels.npy", torch::tensor(labels));
   };

@@ -192,7 +192,7 @@ def encoders():
         layers[name[:-6] + "bias"] = shape[:1]
     write("autoencoder", "official", folder({
         "a.safetensors": tensors(layers, dtype="F16"),
-        "config.json": '{"scaling_factor": 0.5, "shift_factor": 0.1, "norm_num_groups": 4, "latent_channels": 2}'}))
+        "config.json": '{"_class_name": "AutoencoderKL", "scaling_factor": 0.5, "shift_factor": 0.1, "norm_num_groups": 4, "latent_channels": 2}'}))
     clip = {"embeddings.token_embedding.weight": [6, 8], "embeddings.position_embedding.weight": [4, 8],
             "final_layer_norm.weight": [8], "final_layer_norm.bias": [8]}
     for name in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj"):
@@ -219,6 +219,17 @@ def samples():
     png = (GOLDEN / "runs/samples-uvic/000000.png").read_bytes()
     write("samples_folder", "same", folder({"samples.json": json.dumps(record), "000000.png": png, "000003.png": png,
                                             "000001_trajectory.png": png, "012/012345.png": png, "grid.png": png}))
+    config = "data = 'procedural'\n[model]\nnum_classes = 11\n"
+    stats = json.dumps({"images_seen": 16, "loss": 1.0, "images_per_sec": 3, "elapsed_sec": 1, "attention_entropy/0": 1}) + "\n"
+    stats += json.dumps({"images_seen": 16, "distance": 2.5, "distance_std": 0.5, "distance_name": "FD (embedded)"}) + "\n"
+    run = {"run_id": "0", "parameters": 3740, "forward_gflop_per_image": 0.1, "device": "cpu",
+           "data": {"describe": "procedural", "class_names": ["a", "b"], "fingerprint": "x"}}
+    shown = dict(record, classes=[0, 1], class_names=["a", "b"], nfe=5, guidance_scale=1.5, checkpoint_sha256="0")
+    write("report", "classes", folder({"config.toml": config, "run.json": json.dumps(run), "stats.jsonl": stats,
+                                       "samples.json": json.dumps(shown), "000000.png": png, "000001.png": png,
+                                       "grids/000000016.png": png, "000000_trajectory.png": png}))
+    write("report", "prompts", folder({"config.toml": config, "samples.json": json.dumps(dict(record, prompts=["a", "b"])),
+                                       "000000.png": png}))
     write("samples_folder", "other", folder({"samples.json": json.dumps(dict(record, precision="bf16")), "000000.png": "x",
                                              "score.json": '{"made_from": {"a": 1}, "value": 3}'}))
     write("sample_ask", "all", json.dumps({"run": "1", "checkpoint": 48, "label": "cat", "prompt": "", "seed": 1, "images": 2,

@@ -36,7 +36,7 @@ for target in "$@"; do
   # Readers may allocate in proportion to the file: 16 KiB of deflated data or of image make 64 MiB at most.
   cpu=$({
     time OMP_NUM_THREADS=1 "$build/tests/fuzz/fuzz_$target" -max_total_time="$seconds" -max_len=$longest \
-      -malloc_limit_mb=128 -rss_limit_mb=2048 -timeout=25 -print_final_stats=1 \
+      -malloc_limit_mb=128 -rss_limit_mb=2048 -timeout=25 -print_funcs=0 -entropic=0 -print_final_stats=1 \
       -artifact_prefix="$build/findings/$target-" "$corpus" >"$log" 2>&1
   } 2>&1) || code=$?
   awk -v target="$target" -v cpu="$cpu" -v wall=$((SECONDS - start)) -v code=$code '

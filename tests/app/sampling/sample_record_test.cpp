@@ -164,7 +164,7 @@ TEST_CASE("sample folder: a record with fields of other types is refused by the 
 TEST_CASE("sample text: a count that is none is refused by its name", "[sample_record]") {
   diffusion::SamplerConfig sampler;
   diffusion::GuidanceConfig guidance;
-  const json sample = {{"seed", 3}, {"sampler_options", json::object()}, {"repeats", 2}};
+  const json sample = {{"seed", 3U}, {"sampler_options", json::object()}, {"repeats", 2U}};
   CHECK(request_like(sample, "a.png", sampler, guidance).repeats == 2);
   for (const json& other : {json(1.5), json(1e300), json(-1), json("2")}) {
     auto changed = sample;
