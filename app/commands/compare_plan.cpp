@@ -135,13 +135,6 @@ std::vector<Column> columns_to_train(const CompareOptions& options,
   return columns;
 }
 
-/// All of a config that makes runs repeats of one another: everything but the seed and the place.
-std::string repeat_key(RunConfig config) {
-  config.seed = 0;
-  config.out.clear();
-  return to_toml(config);
-}
-
 /// "runs/uvic-seed2" -> "uvic".
 std::string name_of_run(const std::string& folder, int64_t seed) {
   const auto path = fs::absolute(folder).lexically_normal();
@@ -181,7 +174,10 @@ std::vector<Column> columns_of_runs(const CompareOptions& options,
     training.total_images = own.total_images;
     training.model = own.model;
     training.diffusion = own.diffusion;
-    if (own.is_of_sequences()) training.tokens = own.tokens;
+    if (own.is_of_sequences()) {
+      training.tokens = own.tokens;
+      training.encoders = own.encoders;  // the tokenizer, too, is the run's
+    }
     check_config(options, training);
     const auto found = std::find(keys.begin(), keys.end(), key);
     if (found != keys.end()) {
@@ -266,6 +262,12 @@ std::vector<ColumnVariant> column_variants(const CompareOptions& options) {
     variants = std::move(product);
   }
   return variants;
+}
+
+std::string repeat_key(RunConfig config) {
+  config.seed = 0;
+  config.out.clear();
+  return to_toml(config);
 }
 
 std::string compared_seeds(const CompareOptions& options, int64_t count) {

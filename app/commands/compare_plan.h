@@ -20,6 +20,9 @@ struct ColumnVariant {
 /// "placement=all, lr=1e-4". Throws std::invalid_argument for what can't be read.
 std::vector<ColumnVariant> column_variants(const CompareOptions& options);
 
+/// All of a config that makes runs repeats of one another: everything but the seed and the place.
+std::string repeat_key(RunConfig config);
+
 /// "0-4999": the seeds of the samples of every run.
 std::string compared_seeds(const CompareOptions& options, int64_t count);
 

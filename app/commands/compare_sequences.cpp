@@ -5,15 +5,20 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "app/commands/compare_cost.h"
+#include "app/commands/compare_plan.h"
 #include "app/commands/compare_steps.h"
 #include "app/commands/score.h"
 #include "app/runs/run_dir.h"
+#include "app/runs/sequence_tokenizer.h"
 #include "app/scoring/kept_result.h"
 #include "app/scoring/sequence_scores.h"
 #include "app/training/training_data.h"
 #include "base/check.h"
+#include "base/precision.h"
+#include "base/process.h"
 #include "data/formats/make_folder.h"
 #include "data/formats/sha256.h"
 
@@ -34,25 +39,43 @@ ScoredPart scored_part(const RunConfig& training) {
   return {training.score_ref, data::TokenSplit::kAll, "all"};
 }
 
-std::unique_ptr<data::TokenSource> open_scored_part(const RunConfig& training) {
+std::unique_ptr<data::TokenSource> open_scored_part(const ComparedRun& run) {
+  const auto& training = run.training;
   const auto input = training.model.input();
   const auto part = scored_part(training);
   const auto tokenizer =
       data::sequence_tasks().find(part.data) ? std::string() : training.encoders.tokenizer;
   auto source = data::open_token_source(
       part.data, training.tokens, {part.split, input.length, input.vocabulary, tokenizer});
-  check_token_source(input, *source, {part.data, tokenizer}, /*allow_longer=*/false);
+  const auto trained_on =
+      run.is_finished ? data_fingerprint_of(RunDir(training.out).latest_weights()) : std::string();
+  check_token_source(input, *source, {part.data, tokenizer, trained_on}, /*allow_longer=*/false);
   return source;
 }
 
-/// Which sequences a column is scored on.
+/// Which sequences a network is scored on.
 struct ScoredExamples {
-  std::string fingerprint, description;
+  json key;  ///< equal for the same sequences
+  std::string description;
 };
 
-ScoredExamples examples_of(const RunConfig& training) {
-  const auto source = open_scored_part(training);
-  return {source->fingerprint(), source->describe()};
+ScoredExamples examples_of(const ComparedRun& run) {
+  const auto& training = run.training;
+  const auto source = open_scored_part(run);
+  const auto part = scored_part(training);
+  json key = {
+      {"data", source->fingerprint()}, {"split", part.split_name}, {"count", training.score_count}};
+  // The fingerprint is that of whole files: the share says where their held-out part begins.
+  if (part.split == data::TokenSplit::kHeldOut && !data::sequence_tasks().find(part.data))
+    key["held_out"] = training.tokens.held_out;
+  return {std::move(key), source->describe()};
+}
+
+/// Tokens of a sequence of the training, whose data need not be there any more.
+int64_t trained_length(const RunConfig& training) {
+  if (const auto* task = data::sequence_tasks().find(training.data))
+    return task->make(training.tokens, data::TokenSplit::kTrain)->length();
+  return training.tokens.length > 0 ? training.tokens.length : training.model.input().length;
 }
 
 json score_of(const CompareOptions& options,
@@ -62,10 +85,11 @@ json score_of(const CompareOptions& options,
   const auto metrics = parse_sequence_metrics(options.metrics);
   const auto part = scored_part(training);
   const auto weights = RunDir(training.out).latest_weights();
-  const json on = {
-      {"data", examples.fingerprint}, {"split", part.split_name}, {"count", training.score_count}};
-  const json key = {
-      {"weights_sha256", formats::sha256_file(weights)}, {"examples", on}, {"metrics", metrics}};
+  const torch::Device device(base::choose_device(training.device));
+  const json key = {{"weights_sha256", formats::sha256_file(weights)},
+                    {"examples", examples.key},
+                    {"metrics", metrics},
+                    {"precision", base::resolve_precision(training.precision, device)}};
   return kept_or_new(run.score, key, [&] {
     ScoreOptions scored;
     scored.run = training.out;
@@ -80,7 +104,8 @@ json score_of(const CompareOptions& options,
     auto score = sequence_score(run_score(scored), metrics);
     score["reference"] = examples.description;
     score["vocabulary"] = training.model.input().vocabulary;
-    score["examples"] = on;
+    score["examples"] = examples.key;
+    score["trained_length"] = trained_length(training);
     score["weights"] = weights.string();
     return score;
   });
@@ -111,9 +136,10 @@ void check_sequence_comparison(const CompareOptions& options, const RunConfig& t
 }
 
 void check_compared_sequences(const std::vector<ComparedRun>& plan) {
+  std::set<std::string> checked;  // seeds of one config read the same
   for (const auto& run : plan) {
-    if (run.round != plan.front().round) continue;
-    open_scored_part(run.training);
+    if (!checked.insert(repeat_key(run.training)).second) continue;
+    open_scored_part(run);
     if (!run.is_finished) open_training_sequences(run.training);
   }
 }
@@ -127,16 +153,16 @@ std::string compare_sequences(const CompareOptions& options,
     say_compare(comparison_cost_text(cost));
   formats::make_folder(out / "scores");
   const auto baselines = guess_of(options, plan);
-  std::map<std::string, ScoredExamples> examples;  // by column: its seeds have the same
+  std::map<std::string, ScoredExamples> examples;  // by config: its seeds have the same
   std::vector<json> scores;
   std::string text;
   for (size_t i = 0; i < plan.size(); ++i) {
     const auto& run = plan[i];
     train_compared(plan, i, run.training);
     stop_if_asked();
-    auto found = examples.find(run.column);
-    if (found == examples.end())
-      found = examples.emplace(run.column, examples_of(run.training)).first;
+    const auto config = repeat_key(run.training);
+    auto found = examples.find(config);
+    if (found == examples.end()) found = examples.emplace(config, examples_of(run)).first;
     scores.push_back(score_of(options, run, found->second));
     stop_if_asked();
     if (i + 1 < plan.size() && plan[i + 1].round == run.round) continue;

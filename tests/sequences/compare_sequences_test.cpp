@@ -2,6 +2,7 @@
 #include "app/commands/compare.h"
 #include "app/commands/compare_cost.h"
 #include "app/options/options.h"
+#include "app/report/report_table.h"
 #include "app/scoring/sequence_scores.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
@@ -95,8 +96,15 @@ TEST_CASE("compare of sequences: finished runs are columns, scored on the text o
   CompareOptions options;
   for (const auto& run : pair.plan()) options.run.push_back(run.training.out);
   options.metrics = "accuracy,whole";
-  const auto plan = plan_comparison(
-      options, pair.scratch / "again", [](RunConfig& config) { config.score_ref = "multi_nt"; });
+  const auto plan_at = [&](const std::string& precision) {
+    return plan_comparison(options, pair.scratch / "again", [&](RunConfig& config) {
+      config.score_ref = "multi_nt";
+      config.precision = precision;
+      config.encoders.tokenizer = "of-other-columns.json";
+    });
+  };
+  const auto plan = plan_at("fp32");
+  CHECK(plan[0].training.encoders.tokenizer.empty());  // the run's own
   REQUIRE(run_comparison(options, pair.scratch / "again", plan));
   const auto data = formats::read_json(pair.scratch / "again/report.json");
   CHECK(data["primary_metric"] == "accuracy, %");
@@ -107,6 +115,51 @@ TEST_CASE("compare of sequences: finished runs are columns, scored on the text o
   CHECK(test["p"].is_null());
   CHECK(test["paired"] == true);
   CHECK(test["error"].is_number());
+  // A score that was kept is not that of another precision.
+  CHECK(formats::read_json(plan[0].score)["made_from"]["precision"] == "fp32");
+  REQUIRE(run_comparison(options, pair.scratch / "again", plan_at("bf16")));
+  CHECK(formats::read_json(plan[0].score)["made_from"]["precision"] == "bf16");
+}
+
+TEST_CASE("compare of sequences: other held-out shares of one text are other sequences",
+          "[compare]") {
+  Pair pair;
+  std::string text;
+  for (int i = 0; i < 600; ++i) text += "line " + std::to_string(i % 7) + "\n";
+  formats::write_file_atomically(pair.scratch / "text.txt", text);
+  auto config = small_run("");
+  config.data = (pair.scratch / "text.txt").string();
+  config.model.decoder_lm.vocab_size = 257;
+  config.total_images = 64, config.checkpoint_images = 64;
+  formats::write_file_atomically(pair.scratch / "text.toml", to_toml(config));
+  pair.options.config = {(pair.scratch / "text.toml").string()};
+  pair.options.set = {"tokens.held_out=0.2;name=A", "tokens.held_out=0.3;seed=1;name=B"};
+  pair.options.seeds_per_config = 1;
+  REQUIRE(run_comparison(pair.options, pair.scratch / "out", pair.plan()));
+  const auto data = formats::read_json(pair.scratch / "out/report.json");
+  CHECK(data["entries"][0]["scores"][0]["examples"]["held_out"] == 0.2);
+  CHECK(data["entries"][1]["scores"][0]["examples"]["held_out"] == 0.3);
+  CHECK(data["comparisons"].empty());
+  CHECK_THAT(data["verdict"].get<std::string>(),
+             Contains("No two columns are scored on the same sequences, so none is tested."));
+  const auto table = table_of(data);
+  REQUIRE(table[0].rows[0].label == "loss");
+  CHECK_FALSE(table[0].rows[0].best);
+
+  pair.options.baseline = "B";
+  REQUIRE(run_comparison(pair.options, pair.scratch / "out", pair.plan()));
+  CHECK_THAT(formats::read_json(pair.scratch / "out/report.json")["verdict"].get<std::string>(),
+             Contains("No column is scored on the sequences of B, so none is tested."));
+
+  // As two runs of one column, each is scored on its own held-out part.
+  CompareOptions options;
+  for (const auto& run : pair.plan()) options.run.push_back(run.training.out + ";name=x");
+  const auto one = pair.scratch / "one";
+  REQUIRE(run_comparison(options, one, plan_comparison(options, one, [](RunConfig&) {})));
+  const auto scores = formats::read_json(one / "report.json")["entries"][0]["scores"];
+  REQUIRE(scores.size() == 2);
+  CHECK(scores[0]["examples"]["held_out"] == 0.2);
+  CHECK(scores[1]["examples"]["held_out"] == 0.3);
 }
 
 TEST_CASE("compare of sequences: accuracy by N is a line for each attention", "[compare]") {
