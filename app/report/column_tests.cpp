@@ -10,6 +10,7 @@
 
 #include "app/report/report_data.h"
 #include "app/report/report_findings.h"
+#include "app/report/sequence_numbers.h"
 #include "app/report/significance.h"
 #include "base/text_format.h"
 #include "metrics/frechet.h"
@@ -81,11 +82,6 @@ std::pair<double, bool> score_error(const ScoredColumn& of, const ScoredColumn& 
     return number_at(*column.metric, "std_of_one_score").value_or(0);
   };
   return {std::hypot(std(of), std(against)), false};
-}
-
-/// Whether two columns answer the same question: scores on other sequences are those of another task.
-bool are_comparable(const ScoredColumn& a, const ScoredColumn& b) {
-  return value_at(*a.entry, "/scores/0/examples") == value_at(*b.entry, "/scores/0/examples");
 }
 
 json pair_of(double low, double high) { return json::array({low, high}); }
@@ -225,7 +221,38 @@ std::string text_of_one(const json& entries,
                      interval_text(test["interval"]));
 }
 
+/// The verdict where nothing is tested.
+std::string untested_text(const json& entries,
+                          const std::string& metric,
+                          const std::string& baseline) {
+  if (std::none_of(entries.begin(), entries.end(), is_of_sequences))
+    return "Fewer than two entries are scored. Compare the images.";
+  if (columns_of(entries, metric).size() < 2) return "Fewer than two entries are scored.";
+  return baseline.empty()
+             ? "No two columns are scored on the same sequences, so none is tested."
+             : fmt::format("No column is scored on the sequences of {}, so none is tested.",
+                           baseline);
+}
+
 }  // namespace
+
+bool on_same_sequences(const json& a, const json& b) {
+  const auto& first = value_at(a, "/scores/0/examples");
+  for (const auto* entry : {&a, &b})
+    for (const auto& score : value_at(*entry, "/scores"))
+      if (value_at(score, "/examples") != first) return false;
+  return true;
+}
+
+bool all_on_same_sequences(const json& entries) {
+  const json* first = nullptr;
+  for (const auto& entry : entries) {
+    if (value_at(entry, "/scores").empty()) continue;
+    if (!first) first = &entry;
+    if (!on_same_sequences(*first, entry)) return false;
+  }
+  return true;
+}
 
 json column_tests(const json& entries, const std::string& metric, const std::string& baseline) {
   json tests = json::array();
@@ -243,7 +270,7 @@ json column_tests(const json& entries, const std::string& metric, const std::str
   if (columns.size() < 2 || !direction) return tests;
   for (size_t i = 0; i < columns.size(); ++i)
     for (size_t j = i + 1; j < columns.size(); ++j) {
-      if (!are_comparable(columns[i], columns[j])) continue;
+      if (!on_same_sequences(*columns[i].entry, *columns[j].entry)) continue;
       if (baseline.empty() || columns[i].name == baseline)
         tests.push_back(test_of(columns[j], columns[i], *direction));
       else if (columns[j].name == baseline)
@@ -257,10 +284,7 @@ std::string tests_text(const json& entries,
                        const std::string& metric,
                        const std::string& baseline,
                        const json& tests) {
-  if (tests.empty())
-    return columns_of(entries, metric).size() < 2
-               ? "Fewer than two entries are scored. Compare the images."
-               : "No two columns are scored on the same sequences, so none is tested.";
+  if (tests.empty()) return untested_text(entries, metric, baseline);
   const auto seeds = [&](const json& test) {
     return seeds_text(metric_of(entries, test["of"], metric),
                       metric_of(entries, test["against"], metric));

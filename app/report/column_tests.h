@@ -32,6 +32,12 @@ nlohmann::json column_tests(const nlohmann::json& entries,
                             const std::string& metric,
                             const std::string& baseline);
 
+/// Whether all scores of two entries are of the same sequences; of images always.
+bool on_same_sequences(const nlohmann::json& a, const nlohmann::json& b);
+
+/// Whether all scored entries are: else no value of a row is the best.
+bool all_on_same_sequences(const nlohmann::json& entries);
+
 /// The verdict of tests that column_tests() made, in a few sentences: who differs, by how much,
 /// with what probability, and what the number of seeds can't show.
 std::string tests_text(const nlohmann::json& entries,

@@ -195,12 +195,17 @@ json entry_data(const ReportEntry& entry) {
   data["config_toml"] = fs::exists(run.config()) ? formats::read_file(run.config()) : "";
   std::vector<std::vector<json>> stats = {run.read_stats()};
   for (const auto& repeat : entry.repeats) stats.push_back(RunDir(repeat).read_stats());
-  if (!entry.scores.empty() && entry.scores.front().contains("length"))  // of sequences
-    data["tokens_per_sequence"] = entry.scores.front()["length"];
+  if (!entry.scores.empty() && entry.scores.front().contains("length")) {  // of sequences
+    const auto& score = entry.scores.front();
+    data["tokens_per_sequence"] = score.value("trained_length", score["length"]);
+  }
   data["complexity"] = accuracy_by_complexity(entry.scores);
   data["held_out"] = held_out_curve(stats);
   data["seeds"] = seeds_of(entry);
   data["cost"] = cost_of(stats);
+  // A run without a log, as of uvic compress, says in its record how far its weights were trained.
+  if (data["cost"]["images_seen"] == 0)
+    data["cost"]["images_seen"] = number_at(data["run"], "images_seen").value_or(0);
   data["distances"] = distances_of(stats);
   data["attention"] = attention_curves(stats);
   data["curves"] = json::array();

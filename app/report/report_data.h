@@ -15,7 +15,8 @@ struct ReportEntry {
   std::string name;
   std::filesystem::path run;      ///< run folder, from `uvic train`
   std::filesystem::path samples;  ///< from `uvic sample`; empty: no samples
-  /// One per training seed, from `uvic fid`, or of sequences from sequence_score(); may be empty.
+  /// One per training seed, from `uvic fid`, or of sequences from sequence_score(), with
+  /// "trained_length" where the training had sequences of another "length"; may be empty.
   std::vector<nlohmann::json> scores;
   std::vector<std::filesystem::path> repeats = {};  ///< runs of the same config with other seeds
   /// The nearest training images of samples, from TrainingFeatures::compare (nearest_training.h),

@@ -43,6 +43,14 @@ std::vector<std::string> metric_names(const json& entries) {
   return names;
 }
 
+/// Which sequences were scored: null of images, a list where the scores of an entry differ.
+json scored_sequences(const json& entry) {
+  if (on_same_sequences(entry, entry)) return value_at(entry, "/scores/0/examples");
+  json all = json::array();
+  for (const auto& score : entry["scores"]) all.push_back(value_at(score, "/examples"));
+  return all;
+}
+
 /// A setting that a fair comparison keeps equal.
 struct Setting {
   const char* name;
@@ -60,7 +68,7 @@ const Setting kSettings[] = {
        return json(counted_per_example(e) * number_at(e["cost"], "images_seen").value_or(0));
      }},
     {"vocabulary", [](const json& e) { return value_at(e, "/scores/0/vocabulary"); }},
-    {"scored sequences", [](const json& e) { return value_at(e, "/scores/0/examples"); }},
+    {"scored sequences", scored_sequences},
     {"training seed", [](const json& e) { return value_at(e, "/config/seed"); }},
     {"batch size", [](const json& e) { return value_at(e, "/config/batch_size"); }},
     {"learning rate", [](const json& e) { return value_at(e, "/config/optimizer.lr"); }},
@@ -172,8 +180,10 @@ std::string verdict_of_one(const json& entries, const std::string& metric) {
                        with_std(*found),
                        after,
                        direction_text(entries, metric));
-  return fmt::format(
-      "{} {} is not scored. Compare the images.", entry["name"].get<std::string>(), after);
+  return fmt::format("{} {} is not scored.{}",
+                     entry["name"].get<std::string>(),
+                     after,
+                     is_of_sequences(entry) ? "" : " Compare the images.");
 }
 
 /// " Different settings: images seen, sampler."

@@ -7,6 +7,7 @@
 #include <map>
 #include <vector>
 
+#include "app/report/column_tests.h"
 #include "app/report/report.h"
 #include "base/text_format.h"
 
@@ -74,21 +75,24 @@ std::string numbers_note(const json& data) {
                    : fmt::format("± is the standard deviation over {} training seeds.", seeds);
   for (const auto& [metric, how] : estimates_of(data["entries"]))
     note += fmt::format(" ± of one {}: {}.", metric, how.empty() ? "standard deviation" : how);
-  if (data["entries"].size() > 1)
+  const bool all_comparable = all_on_same_sequences(data["entries"]);
+  if (data["entries"].size() > 1 && all_comparable)
     note += " The best value of a row is bold, also without a significant difference.";
   const auto& tests = data["comparisons"];
   const auto tested = std::find_if(
       tests.begin(), tests.end(), [](const json& test) { return !test["p"].is_null(); });
   if (tested == tests.end()) return note;
   const std::string baseline = data["baseline_column"];
-  note += fmt::format(" p: {}{}, without a correction over rows.",
-                      (*tested)["test"].get<std::string>(),
-                      tests.size() == 1
-                          ? std::string()
-                          : fmt::format(", {}, with Holm's correction for {} tests",
-                                        baseline.empty() ? "every pair of columns"
-                                                         : "each column against " + baseline,
-                                        tests.size()));
+  const std::string scored = all_comparable ? "" : " scored on the same sequences";
+  note += fmt::format(
+      " p: {}{}, without a correction over rows.",
+      (*tested)["test"].get<std::string>(),
+      tests.size() == 1
+          ? std::string()
+          : fmt::format(", {}, with Holm's correction for {} tests",
+                        baseline.empty() ? "every pair of columns" + scored
+                                         : "each column" + scored + " against " + baseline,
+                        tests.size()));
   return note;
 }
 
@@ -113,9 +117,9 @@ json tests_view(const json& data) {
 NumberTable report_numbers(const json& data) {
   NumberTable table;
   const auto plain = numbers_note(data);
-  table.caption = plain.substr(0, plain.find(" The best value of a row"));
-  if (const auto end = plain.find(" p: "); end != std::string::npos)
-    table.caption += plain.substr(end);
+  const auto best = plain.find(" The best value of a row"), tests_begin = plain.find(" p: ");
+  table.caption = plain.substr(0, std::min(best, tests_begin));
+  if (tests_begin != std::string::npos) table.caption += plain.substr(tests_begin);
   table.header = {"metric"};
   for (const auto* group : {"entries", "baselines"})
     for (const auto& column : data[group]) table.header.push_back(column["name"]);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "app/report/column_tests.h"
 #include "app/report/report_data.h"
 #include "app/report/report_findings.h"
 #include "app/report/sequence_numbers.h"
@@ -85,6 +86,7 @@ void add_metric_rows(TableGroup& group, const json& data) {
       if (const std::string name = metric["name"];
           std::find(names.begin(), names.end(), name) == names.end())
         names.push_back(name);
+  const bool has_best = data["entries"].size() > 1 && all_on_same_sequences(data["entries"]);
   for (const auto& name : names) {
     const auto higher = higher_is_better(data["entries"], name);
     TableRow row{name,
@@ -107,7 +109,7 @@ void add_metric_rows(TableGroup& group, const json& data) {
           best = mean, row.best = row.cells.size() - 1;
       }
     }
-    if (data["entries"].size() < 2) row.best.reset();
+    if (!has_best) row.best.reset();
     group.rows.push_back(row);
   }
 }

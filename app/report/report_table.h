@@ -11,7 +11,7 @@ namespace uvic::app {
 struct TableRow {
   std::string label, note;
   std::vector<std::string> cells;  ///< one for each entry; empty without a value
-  std::optional<size_t> best;      ///< the best entry, in quality rows
+  std::optional<size_t> best;      ///< the best entry, in quality rows of comparable scores
   std::string test;                ///< "p = 0.03", the best against the second; empty: no test
 };
 

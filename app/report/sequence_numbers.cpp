@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 
+#include "app/report/column_tests.h"
 #include "app/report/significance.h"
 #include "base/text_format.h"
 
@@ -65,6 +66,7 @@ void add_complexity_group(const json& entries,
           std::find(names.begin(), names.end(), name) == names.end())
         names.push_back(name);
   if (names.empty()) return;
+  const bool has_best = entries.size() > 1 && all_on_same_sequences(entries);
   TableGroup group{title, {}};
   for (const auto& name : names) {
     TableRow line{"accuracy, %: " + name, "", {}, {}, {}};
@@ -79,7 +81,7 @@ void add_complexity_group(const json& entries,
         if (mean > best) best = mean, line.best = line.cells.size() - 1;
       }
     }
-    if (entries.size() < 2) line.best.reset();
+    if (!has_best) line.best.reset();
     group.rows.push_back(std::move(line));
   }
   groups.push_back(std::move(group));
