@@ -26,6 +26,15 @@ std::optional<double> summary_error(const json& summary) {
   return number_at(summary, "error");
 }
 
+/// Whether the sequences that are scored are those that the training left out of its data: with
+/// --score_ref they are all of other data.
+bool all_held_out(const json& entries) {
+  return std::none_of(entries.begin(), entries.end(), [](const json& entry) {
+    const auto& reference = value_at(entry["config"], "/score_ref");
+    return reference.is_string() && !reference.get<std::string>().empty();
+  });
+}
+
 LinePlot held_out_plot(const json& entries, const std::string& key, bool over_time) {
   double longest_sec = 0;
   for (const auto& entry : entries)
@@ -34,7 +43,10 @@ LinePlot held_out_plot(const json& entries, const std::string& key, bool over_ti
   const auto [unit_sec, unit] = time_unit(longest_sec);
   const bool is_loss = key == "loss";
   LinePlot plot;
-  plot.title = fmt::format("Held-out {} against {}", key, over_time ? "training time" : "tokens");
+  const auto title = all_held_out(entries)
+                         ? "Held-out " + key
+                         : std::string(is_loss ? "Loss" : "Accuracy") + " on the scored sequences";
+  plot.title = fmt::format("{} against {}", title, over_time ? "training time" : "tokens");
   plot.x_label = over_time ? fmt::format("training time, {}", unit) : "tokens seen";
   plot.y_label = is_loss ? "loss, nats a token" : "accuracy, %";
   plot.log_y = is_loss;
@@ -109,14 +121,15 @@ LinePlot size_plot(const json& entries) {
 /// An option that makes a task harder.
 struct Difficulty {
   const char *option, *title, *file;
+  bool is_default_at_0;  ///< 0 is the task's usual value, which the config does not say
 };
 
 constexpr Difficulty kDifficulties[] = {
-    {"tokens.symbols", "N, the number of symbols", "accuracy_by_symbols"},
-    {"tokens.delay", "the delay tau", "accuracy_by_delay"},
-    {"tokens.items", "the number of items", "accuracy_by_items"},
-    {"tokens.length", "the length of sequences, tokens", "accuracy_by_sequence_length"},
-    {"tokens.switch_rate", "the switch rate", "accuracy_by_switch_rate"},
+    {"tokens.symbols", "N, the number of symbols", "accuracy_by_symbols", true},
+    {"tokens.delay", "the delay tau", "accuracy_by_delay", false},
+    {"tokens.items", "the number of items", "accuracy_by_items", false},
+    {"tokens.length", "the length of sequences, tokens", "accuracy_by_sequence_length", true},
+    {"tokens.switch_rate", "the switch rate", "accuracy_by_switch_rate", false},
 };
 
 /// The config without what may differ along a line: the difficulty, what follows from it, the seed
@@ -173,7 +186,7 @@ std::optional<LinePlot> difficulty_plot(const json& entries, const Difficulty& d
     const auto& config = entries[i]["config"];
     if (!config.is_object() || !accuracy_of(entries[i])) continue;
     const auto value = number_at(config, difficulty.option);
-    if (value && *value > 0)  // 0: the task's usual value, which the config does not say
+    if (value && !(difficulty.is_default_at_0 && *value == 0))
       lines[line_key(config, difficulty.option)].push_back(i);
   }
   LinePlot plot;
@@ -218,11 +231,13 @@ std::vector<ReportPlot> make_held_out_plots(const json& data) {
     for (const bool over_time : {false, true}) {
       const auto plot = held_out_plot(data["entries"], key, over_time);
       if (plot.series.empty()) continue;
-      plots.push_back(
-          report_plot(fmt::format("held_out_{}_by_{}", key, over_time ? "time" : "tokens"),
-                      over_time ? "The same against training time."
-                                : fmt::format("On held-out sequences while training. {}", kBars),
-                      plot));
+      plots.push_back(report_plot(
+          fmt::format("held_out_{}_by_{}", key, over_time ? "time" : "tokens"),
+          over_time ? "The same against training time."
+                    : fmt::format("On {} sequences while training. {}",
+                                  all_held_out(data["entries"]) ? "held-out" : "the scored",
+                                  kBars),
+          plot));
     }
   return plots;
 }

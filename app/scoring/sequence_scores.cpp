@@ -107,7 +107,7 @@ json sequence_score(const TokenScore& score, const std::vector<std::string>& met
         {"name", metric->title}, {"value", mean}, {"higher_is_better", metric->higher_is_better}};
     if (std::isfinite(error)) {
       entry["std"] = error;
-      entry["how"] = "standard error over held-out sequences";
+      entry["how"] = "standard error over the scored sequences";
     }
     if (const auto without = metric->without(score); !without.empty()) entry["leave_out"] = without;
     result["metrics"].push_back(std::move(entry));

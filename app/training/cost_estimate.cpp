@@ -173,7 +173,8 @@ std::string cost_text(const RunCost& cost) {
                           parts,
                           base::si_number(cost.disk_bytes, 3));
   if (cost.training_sec > 0 && cost.scoring_sec() > cost.training_sec)
-    text += "; samples and scores take longer than the training";
+    text += fmt::format("; {} take longer than the training",
+                        cost.is_of_sequences ? "scores" : "samples and scores");
   return text;
 }
 

@@ -49,7 +49,8 @@ RunCost estimate_cost(const RunConfig& config,
                       int64_t others = 0);
 
 /// "about 3 h 20 min on this machine as busy as it is now (training 2 h, samples 1 h, features of
-/// scores 20 min); 1.2 GB on disk". Says so where samples and scores take longer than the training.
+/// scores 20 min); 1.2 GB on disk". Says so where samples and scores, of sequences
+/// scores, take longer than the training.
 std::string cost_text(const RunCost& cost);
 
 /// The parts in seconds, total_sec and disk_bytes.

@@ -10,7 +10,7 @@ namespace uvic::formats {
 
 /// The value under `key`, or `otherwise` where `object` is no object, lacks it or has null there.
 /// Each throws std::runtime_error that names `file`, the key and both types where it is of another
-/// type: `FILE: "seeds": it is a number, want a text`.
+/// type: `FILE: "seeds": it is of type number, want a text`.
 std::string text_field(const nlohmann::json& object,
                        const char* key,
                        const std::string& otherwise,

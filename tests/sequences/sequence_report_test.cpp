@@ -1,11 +1,17 @@
 // What a report says of networks of sequences, from made-up scores and logs.
 #include <nlohmann/json.hpp>
 
+#include "app/report/report_data.h"
+#include "app/report/report_table.h"
 #include "app/report/sequence_figures.h"
 #include "app/report/sequence_numbers.h"
+#include "data/formats/atomic_file.h"
+#include "data/formats/json.h"
 #include "tests/support/all_close.h"
+#include "tests/support/scratch.h"
 
 using namespace uvic::app;
+using Catch::Matchers::Contains;
 using nlohmann::json;
 
 namespace {
@@ -95,6 +101,65 @@ TEST_CASE("sequence report: columns that differ in N alone are joined to a line"
   CHECK(joined({entry("a", 2, 90), entry("b", 2, 70)}).empty());
   CHECK(joined({entry("a", 0, 90), entry("b", 3, 70)}).empty());  // 0: the usual N, not known here
   CHECK(joined({entry("slow", 2, 90), entry("fast", 4, 70)}).empty());  // of two learning rates
+  auto never = entry("never", 2, 90), often = entry("often", 2, 70);
+  never["config"]["tokens.switch_rate"] = 0.0;  // a rate, and no default
+  often["config"]["tokens.switch_rate"] = 0.2;
+  const auto by_rate = joined({never, often});
+  REQUIRE(by_rate.size() == 1);
+  CHECK(by_rate[0].file == "accuracy_by_switch_rate");
+}
+
+TEST_CASE("sequence report: tokens seen are those of the training, not of the scores", "[report]") {
+  const uvic::test::Scratch scratch;
+  for (const auto* name : {"run", "compressed"})
+    std::filesystem::create_directories(scratch / name);
+  uvic::formats::write_file_atomically(scratch / "run/stats.jsonl",
+                                       "{\"images_seen\": 10, \"loss\": 1}\n");
+  uvic::formats::write_json(scratch / "compressed/run.json", {{"images_seen", 10}});
+  json score = {{"metrics", {{{"name", "loss"}, {"value", 2}, {"higher_is_better", false}}}},
+                {"length", 7},
+                {"trained_length", 20}};
+  const auto data = report_data("t",
+                                {{"trained", scratch / "run", {}, {score}},
+                                 {"compressed", scratch / "compressed", {}, {score}}},
+                                {});
+  for (const auto& of_run : data["entries"]) {
+    CHECK(of_run["tokens_per_sequence"] == 20);
+    CHECK(of_run["cost"]["images_seen"] == 10);
+  }
+  for (const auto& check : data["held_equal"]) CHECK(check["equal"] == true);
+  score.erase("trained_length");  // of an earlier version
+  const auto before = report_data("t", {{"trained", scratch / "run", {}, {score}}}, {});
+  CHECK(before["entries"][0]["tokens_per_sequence"] == 7);
+}
+
+TEST_CASE("sequence report: columns on other sequences have no best and no test", "[report]") {
+  const auto scored = [](const std::string& name, const std::string& on, double loss) {
+    const json score = {
+        {"metrics", {{{"name", "loss"}, {"value", loss}, {"higher_is_better", false}}}},
+        {"length", 20},
+        {"parts", {{{"name", "I"}, {"accuracy", 1 / loss}}, {{"name", "A"}, {"accuracy", 0.5}}}},
+        {"examples", {{"data", on}}}};
+    return ReportEntry{name, "none", {}, {score}};
+  };
+  const auto others =
+      report_data("t", {scored("A", "x", 2), scored("B", "x", 3), scored("C", "y", 1)}, {}, "C");
+  CHECK(others["comparisons"].empty());
+  CHECK_THAT(others["verdict"].get<std::string>(),
+             Contains("No column is scored on the sequences of C, so none is tested."));
+  for (const auto& group : table_of(others))
+    for (const auto& row : group.rows) CHECK_FALSE(row.best);
+  const auto pairs = report_data("t", {scored("A", "x", 2), scored("B", "y", 3)}, {});
+  CHECK_THAT(pairs["verdict"].get<std::string>(),
+             Contains("No two columns are scored on the same sequences, so none is tested."));
+  const auto same = report_data("t", {scored("A", "x", 2), scored("B", "x", 3)}, {});
+  CHECK(same["comparisons"].size() == 1);
+  CHECK(table_of(same)[0].rows[0].best == 0);
+  // One column of two runs on other sequences is comparable with none.
+  auto mixed = scored("A", "x", 2);
+  mixed.scores.push_back(scored("A", "y", 2).scores[0]);
+  mixed.repeats.emplace_back("none");
+  CHECK(report_data("t", {mixed, scored("B", "x", 3)}, {})["comparisons"].empty());
 }
 
 TEST_CASE("sequence report: attention and shape in words", "[report]") {

@@ -207,7 +207,9 @@ TEST_CASE("a plan counts the features of scores, and says when scoring takes lon
                  !Contains("samples and scores take longer than the training"));
   cost +=
       estimate_cost(config, {0, 0, 1}, 1000, 370);  // 130.75 and 370 s of scores, 500 s of training
-  CHECK_THAT(cost_text(cost), Contains("samples and scores take longer than the training"));
+  CHECK_THAT(cost_text(cost), Contains("; samples and scores take longer than the training"));
+  cost.is_of_sequences = true;  // which have no samples
+  CHECK_THAT(cost_text(cost), Contains("; scores take longer than the training"));
   const auto record = cost_record(cost);
   CHECK(record.at("features_sec") == 396.75);
   CHECK(record.at("total_sec") == cost.total_sec());
