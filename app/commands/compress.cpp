@@ -34,6 +34,10 @@ bool is_run_folder(const fs::path& out) { return out.extension().empty(); }
 
 fs::path config_next_to(const fs::path& out) { return fs::path(out).replace_extension(".toml"); }
 
+std::vector<std::string> output_files(const CompressOptions& options) {
+  return {options.out, config_next_to(options.out).string()};
+}
+
 void check_out(const CompressOptions& options) {
   const fs::path out(options.out);
   base::require(!out.empty(), "--out is missing; give NAME.safetensors, or a run folder");
@@ -44,11 +48,19 @@ void check_out(const CompressOptions& options) {
       "folder",
       options.out);
   if (is_run_folder(out)) {
+    std::error_code ignored;
+    base::require(!fs::exists(out, ignored) || fs::is_directory(out, ignored),
+                  "--out {}: a file; without an ending it is the name of a run folder, choose "
+                  "another",
+                  options.out);
     base::require(
         !RunDir(out).is_run(), "--out {}: already holds a run; choose another folder", options.out);
+    RunDir(out).refuse_other_files();
     return;
   }
-  formats::refuse_same_file({options.out}, {options.weights, options.data, options.network.config});
+  formats::refuse_same_file(
+      output_files(options),
+      {options.weights, options.data, options.tokenizer, options.network.config});
   formats::check_output_file(out, options.overwrite);
   formats::check_output_file(config_next_to(out), options.overwrite);
 }
@@ -58,7 +70,23 @@ struct Compressed {
   WeightsFile file;
   KnownNetwork known;
   std::shared_ptr<model::DecoderLMImpl> network;
+  nlohmann::json run_record;  ///< run.json of the run that the weights are of, or null
 };
+
+/// Neither the weights that were opened nor what describes them is overwritten.
+void check_inputs_stay(const CompressOptions& options, const Compressed& from) {
+  if (is_run_folder(options.out)) return;
+  std::vector<std::string> inputs = {from.file.path.string()};
+  for (const auto& shard : from.file.shards) inputs.push_back(shard.string());
+  std::error_code ignored;
+  if (fs::is_regular_file(from.known.origin, ignored)) inputs.push_back(from.known.origin);
+  if (!from.file.run_folder.empty()) {
+    const RunDir run(from.file.run_folder);
+    inputs.push_back(run.config().string());
+    inputs.push_back(run.state().string());
+  }
+  formats::refuse_same_file(output_files(options), inputs);
+}
 
 Compressed open_compressed(const CompressOptions& options,
                            torch::Device device,
@@ -81,6 +109,10 @@ Compressed open_compressed(const CompressOptions& options,
                 "decoder_lm",
                 path,
                 training.model.kind);
+  if (const RunDir run(opened.file.run_folder);
+      !opened.file.run_folder.empty() && fs::exists(run.provenance()))
+    opened.run_record = formats::read_json(run.provenance());
+  check_inputs_stay(options, opened);
   model::load_weights(*network, opened.file.tensors, path);
   network->to(device);
   network->set_compute_dtype(dtype);
@@ -160,33 +192,49 @@ std::string rank_list(const std::vector<model::CacheRanks>& ranks, int64_t width
   return list;
 }
 
+/// run.json of a compressed run. What it says of the training is what the record of the source says.
+nlohmann::json record_of_run(const fs::path& out,
+                             const Compressed& from,
+                             const nlohmann::json& origin,
+                             const CompressResult& result) {
+  const auto name = fs::absolute(out).lexically_normal();
+  nlohmann::json record = {
+      {"name", (name.has_filename() ? name : name.parent_path()).filename().string()},
+      {"command", base::command_line()},
+      {"version", UVIC_VERSION},
+      {"parameters", result.parameters_after},
+      {"images_seen", count_in(from.file.metadata, "uvic.images_seen").value_or(0)},
+      {"compressed", origin},
+      {"started", base::utc_now()}};
+  if (const auto data = data_fingerprint_in(from.file.metadata); !data.empty())
+    record["data"] = {{"source", from.known.training.data}, {"fingerprint", data}};
+  for (const char* key : {"data", "device", "threads", "precision", "total_images"})
+    if (from.run_record.is_object() && from.run_record.contains(key))
+      record[key] = from.run_record[key];
+  return record;
+}
+
 /// A run of its own: what the weights came from is its beginning.
 void write_compressed_run(const fs::path& out,
                           RunConfig training,
                           std::map<std::string, std::string> metadata,
                           model::NamedTensors tensors,
-                          const nlohmann::json& origin,
+                          nlohmann::json record,
                           CompressResult& result) {
   RunDir run(out);
   run.open_for_training();
   training.out = out.string();
-  const auto images = count_in(metadata, "uvic.images_seen").value_or(0);
+  const int64_t images = record["images_seen"];
   RunIdentity identity;
   identity.run_id = random_id(16);
   identity.lineage = {{random_id(8), 0}};
-  identity.init = origin["from"].dump();
+  identity.init = record["compressed"]["from"].dump();
+  record["run_id"] = identity.run_id;
   add_identity(identity, metadata);
   metadata["uvic.config"] = to_toml(training);
   metadata["uvic.images_seen"] = fmt::format("{}", images);
   formats::write_file_atomically(run.config(), to_toml(training));
-  formats::write_json(run.provenance(),
-                      {{"name", fs::absolute(out).lexically_normal().filename().string()},
-                       {"run_id", identity.run_id},
-                       {"command", base::command_line()},
-                       {"version", UVIC_VERSION},
-                       {"parameters", result.parameters_after},
-                       {"compressed", origin},
-                       {"started", base::utc_now()}});
+  formats::write_json(run.provenance(), record);
   formats::write_safetensors(run.weights(images), {std::move(tensors), std::move(metadata)});
   result.written = {run.config(), run.provenance(), run.weights(images)};
 }
@@ -206,8 +254,12 @@ void write_compressed(const CompressOptions& options,
   metadata["uvic.kind"] = "uvic weights";
   metadata["uvic.compressed"] = origin.dump();
   if (is_run_folder(out)) {
-    write_compressed_run(
-        out, training, std::move(metadata), std::move(low_rank.tensors), origin, result);
+    write_compressed_run(out,
+                         training,
+                         std::move(metadata),
+                         std::move(low_rank.tensors),
+                         record_of_run(out, from, origin, result),
+                         result);
     return;
   }
   auto config = fmt::format("# The network of {} with keys and values of low rank.\n",

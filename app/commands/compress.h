@@ -44,7 +44,9 @@ struct CompressOptions {
     visit("out",
           out,
           Field{"NAME.safetensors, with NAME.toml next to it; without an ending a run folder"});
-    visit("overwrite", overwrite, Field{"Replace files of --out if they exist"});
+    visit("overwrite",
+          overwrite,
+          Field{"Replace files of --out if they exist; a run folder is never replaced"});
     visit("rank_threshold",
           rank_threshold,
           Field{"Share of the squared length of keys and queries, and of values, that each head "

@@ -159,15 +159,18 @@ bool RunDir::is_run() const {
          !numbered_files(path(), "state-", ".safetensors").empty();
 }
 
-void RunDir::open_for_training() {
-  formats::refuse_flag_as_path(path_);
-  std::error_code error;
+void RunDir::refuse_other_files() const {
   if (const auto stranger = is_run() ? "" : stranger_in(path()); !stranger.empty())
     throw std::invalid_argument(
         fmt::format("{}: is not a run folder and holds other files ({}); choose an empty or a new "
                     "folder as --out",
                     path().string(),
                     stranger));
+}
+
+void RunDir::open_for_training() {
+  formats::refuse_flag_as_path(path_);
+  refuse_other_files();
   make_folders();
   folder_ = hold(path_);
 }

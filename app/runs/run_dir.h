@@ -43,6 +43,9 @@ class RunDir {
   /// std::invalid_argument where it holds files of something else than a run.
   void open_for_training();
 
+  /// Throws that std::invalid_argument, and makes nothing.
+  void refuse_other_files() const;
+
   /// The folder. One that is open for training is followed: where it was renamed since, this is its
   /// name now, so that what is saved gets to it.
   std::filesystem::path path() const;

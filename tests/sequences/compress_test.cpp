@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "app/commands/compare.h"
 #include "app/commands/predict.h"
 #include "app/commands/sample_text.h"
 #include "app/commands/score.h"
@@ -88,6 +89,31 @@ TEST_CASE("compress: a run becomes a run that score, sample and predict open", "
   CHECK(record["score"]["loss"].get<double>() == result.after.all.loss.mean);
 }
 
+TEST_CASE("compress: the run that it writes is compared with its source as trained alike",
+          "[compress]") {
+  const Scratch scratch;
+  const auto run = trained_on_text(scratch);
+  run_compress(compression(run, (scratch / "small").string() + "/", 0.8));
+  const auto record = formats::read_json(scratch / "small/run.json");
+  const auto source = formats::read_json(fs::path(run.out) / "run.json");
+  CHECK(record["name"] == "small");
+  CHECK(record["images_seen"] == 640);
+  for (const char* key : {"data", "precision", "total_images"})
+    CHECK(record.at(key) == source.at(key));
+
+  CompareOptions options;
+  options.run = {run.out, (scratch / "small").string()};
+  const auto plan = plan_comparison(options, scratch / "compared", [](RunConfig&) {});
+  REQUIRE(run_comparison(options, scratch / "compared", plan));
+  const auto data = formats::read_json(scratch / "compared/report.json");
+  REQUIRE(data["entries"].size() == 2);
+  CHECK(data["entries"][1]["cost"]["images_seen"] == 640);
+  for (const auto& check : data["held_equal"]) {
+    CAPTURE(check.dump());
+    CHECK((check["equal"] == true || check["name"] == "parameters (within 2 %)"));
+  }
+}
+
 TEST_CASE("compress: a threshold of 1 gives the same logits, from weights without a config too",
           "[compress]") {
   const Scratch scratch;
@@ -143,6 +169,16 @@ TEST_CASE("compress: calibration and loss read different sequences", "[compress]
   const auto all = run_compress(options);  // 5 % of 4200 bytes: 10 sequences of 20
   CHECK(all.calibration_sequences == 5);
   CHECK(all.before.sequences == 5);
+  // All sequences are of one length, so the loss of the last 5 follows from that of 10 and of 5.
+  ScoreOptions score;
+  score.run = run.out;
+  score.precision = "fp32", score.threads = 2;
+  score.count = 10;
+  const double of_all = run_score(score).all.loss.mean;
+  score.count = 5;
+  const double of_calibration = run_score(score).all.loss.mean;
+  CHECK(all.before.all.loss.mean == Approx(2 * of_all - of_calibration).epsilon(1e-5));
+  CHECK(std::abs(of_all - of_calibration) > 1e-4);  // else the check above says nothing
   options.out = (scratch / "b").string();
   options.data = run.data, options.calibration_count = 8, options.count = 20;
   const auto other = run_compress(options);
@@ -174,6 +210,26 @@ TEST_CASE("compress: what can't be compressed is refused in one line", "[compres
   both.weights = "x";
   CHECK_THROWS_WITH(run_compress(both), Contains("give --run FOLDER or --weights FILE"));
   CHECK_FALSE(fs::exists(scratch / "out"));
+  formats::write_file_atomically(scratch / "file", "text");
+  CHECK_THROWS_WITH(run_compress(compression(run, scratch / "file", 0.9)),
+                    Contains("a file; without an ending it is the name of a run folder"));
+  fs::create_directories(scratch / "folder");
+  formats::write_file_atomically(scratch / "folder/notes.txt", "text");
+  CHECK_THROWS_WITH(run_compress(compression(run, scratch / "folder", 0.9)),
+                    Contains("holds other files (notes.txt)"));
+  // What is read is not overwritten: the weights that a run's folder means, and its config.
+  const fs::path weights = RunDir(run.out).latest_weights();
+  for (const auto& out : {weights, fs::path(run.out) / "config.safetensors"}) {
+    auto over = compression(run, out, 0.9);
+    over.overwrite = true;
+    CHECK_THROWS_WITH(run_compress(over), Contains("is read and would be overwritten"));
+  }
+  // The config next to --out may be one that is given.
+  const auto config_path = scratch / "lm.toml";
+  formats::write_file_atomically(config_path, formats::read_file(RunDir(run.out).config()));
+  auto beside = compression(run, scratch / "lm.safetensors", 0.9);
+  beside.network.config = config_path.string(), beside.overwrite = true;
+  CHECK_THROWS_WITH(run_compress(beside), Contains("is read and would be overwritten"));
   // Twice is refused: the ranks of the first time would be lost.
   run_compress(compression(run, scratch / "once", 0.9));
   auto twice = run;
