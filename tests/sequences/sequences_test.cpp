@@ -1,4 +1,5 @@
 // Language models from data to score, as the commands do it.
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -143,6 +144,42 @@ TEST_CASE("sequences: a score is the mean over held-out sequences, with its part
       Contains("sequences of 40 tokens") && Contains("up to 24") && Contains("--allow_longer"));
   options.allow_longer = true;
   CHECK(run_score(options).all.tokens > score.all.tokens);
+}
+
+TEST_CASE("sequences: a score without a sequence is that of the others", "[sequences]") {
+  const Scratch scratch;
+  std::string text;
+  for (int i = 0; i < 600; ++i) text += "line " + std::to_string(i % 7) + "\n";
+  formats::write_file_atomically(scratch / "text.txt", text);
+  auto config = small_run(scratch / "run");
+  config.data = (scratch / "text.txt").string();
+  config.model.decoder_lm.vocab_size = 257;
+  config.score_images = 0;
+  run_train(config);
+  const auto network = model::as_sequence_network(model::make_network(config.model));
+  model::load_weights(*network, latest_weights(config.out), "the network");
+  network->eval();
+  const auto source =
+      data::open_token_source(config.data, config.tokens, {data::TokenSplit::kAll, 24, 257});
+  // Every token counts, so sequences have equal weights, and each is a part of its own.
+  constexpr int64_t kCount = 6;
+  const auto score = score_tokens(*network, *source, 0, kCount, 4);
+  REQUIRE(score.loss_without.size() == 6);
+  REQUIRE(score.accuracy_without.size() == 6);
+  double sum = 0;
+  for (int64_t k = 0; k < kCount; ++k) {
+    const auto one = score_tokens(*network, *source, 0, 1, 1, nullptr, k).all;
+    const auto at = static_cast<size_t>(k);
+    CHECK(score.loss_without[at] ==
+          Approx((kCount * score.all.loss.mean - one.loss.mean) / (kCount - 1)).epsilon(1e-5));
+    CHECK(score.accuracy_without[at] ==
+          Approx((kCount * score.all.accuracy.mean - one.accuracy.mean) / (kCount - 1)));
+    sum += score.loss_without[at];
+  }
+  CHECK(sum / kCount == Approx(score.all.loss.mean).epsilon(1e-9));
+  const auto [least, most] =
+      std::minmax_element(score.loss_without.begin(), score.loss_without.end());
+  CHECK(*most - *least > 1e-4);  // else any order of the parts would do
 }
 
 TEST_CASE("sequences: data of another vocabulary, and sequences that are too long, are refused",
