@@ -13,14 +13,15 @@ namespace uvic::app {
 /// for, and for unknown --metrics.
 void check_sequence_comparison(const CompareOptions& options, const RunConfig& training);
 
-/// Opens what each column is scored on, and what it is trained on: a wrong path is reported before
+/// Opens what each config is scored on, and what it is trained on: a wrong path is reported before
 /// any training. Throws what opening them throws, and std::invalid_argument where the networks can't
 /// take the sequences.
 void check_compared_sequences(const std::vector<ComparedRun>& plan);
 
 /// The plan from top to bottom; returns the report as text. Every network is scored on score_count
 /// held-out sequences of its data, or, where it is given, on those of score_ref, whole: the first
-/// ones of seed 0, the same for every column with the same data. Throws StopRequested.
+/// ones of seed 0, the same for every column with the same data and the same tokens.held_out. Throws
+/// StopRequested.
 std::string compare_sequences(const CompareOptions& options,
                               const std::filesystem::path& out,
                               const std::vector<ComparedRun>& plan);
