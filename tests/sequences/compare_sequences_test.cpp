@@ -144,7 +144,7 @@ TEST_CASE("compare of sequences: other held-out shares of one text are other seq
              Contains("No two columns are scored on the same sequences, so none is tested."));
   const auto table = table_of(data);
   REQUIRE(table[0].rows[0].label == "loss");
-  CHECK_FALSE(table[0].rows[0].best);
+  CHECK_FALSE(table[0].rows[0].best.has_value());
 
   pair.options.baseline = "B";
   REQUIRE(run_comparison(pair.options, pair.scratch / "out", pair.plan()));

@@ -148,7 +148,7 @@ TEST_CASE("sequence report: columns on other sequences have no best and no test"
   CHECK_THAT(others["verdict"].get<std::string>(),
              Contains("No column is scored on the sequences of C, so none is tested."));
   for (const auto& group : table_of(others))
-    for (const auto& row : group.rows) CHECK_FALSE(row.best);
+    for (const auto& row : group.rows) CHECK_FALSE(row.best.has_value());
   const auto pairs = report_data("t", {scored("A", "x", 2), scored("B", "y", 3)}, {});
   CHECK_THAT(pairs["verdict"].get<std::string>(),
              Contains("No two columns are scored on the same sequences, so none is tested."));
