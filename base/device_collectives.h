@@ -16,10 +16,10 @@ namespace uvic::base {
 using Join = std::function<void()>;
 
 /// As base::Collectives, on the GPU of a process: a call begins once the current stream has come so
-/// far, and runs on a stream of its own. The result may be read on the current stream behind join().
-/// Calls begin in the same order in every process. Tensors are contiguous, and belong to the call
-/// until what is behind join() has run. The calls can be recorded in a CUDA graph, in every process
-/// or in none. All throw std::runtime_error.
+/// far, and runs on a stream of its own. The result may be read on the current stream behind
+/// join(). Calls begin in the same order in every process. Tensors are contiguous, and belong to
+/// the call until what is behind join() has run. The calls can be recorded in a CUDA graph, in
+/// every process or in none. All throw std::runtime_error.
 class DeviceCollectives {
  public:
   virtual ~DeviceCollectives() = default;

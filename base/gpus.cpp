@@ -25,7 +25,7 @@ std::vector<int64_t> local_places(const std::vector<GpuView>& ranks,
 
 }  // namespace
 
-std::vector<int64_t> choose_gpus(const std::vector<GpuView>& ranks) {
+std::vector<int64_t> choose_gpus(const std::vector<GpuView>& ranks, const std::string& wanted) {
   std::map<std::string, std::vector<size_t>> machines;
   for (size_t rank = 0; rank < ranks.size(); ++rank) machines[ranks[rank].machine].push_back(rank);
   std::vector<int64_t> chosen(ranks.size());
@@ -33,21 +33,22 @@ std::vector<int64_t> choose_gpus(const std::vector<GpuView>& ranks) {
     std::set<std::string> all, taken;
     for (const size_t rank : here) all.insert(ranks[rank].gpus.begin(), ranks[rank].gpus.end());
     const auto& host = ranks[here[0]].host;
-    require(
-        all.size() >= here.size(),
-        "--device cuda: host {} has {} processes and {} GPU{}; start at most a process for each "
-        "GPU, or pass --device cpu",
-        host,
-        here.size(),
-        all.size(),
-        all.size() == 1 ? "" : "s");
+    require(all.size() >= here.size(),
+            "--device {}: host {} has {} processes and {} GPU{}; start at most a process for each "
+            "GPU, or pass --device cpu",
+            wanted,
+            host,
+            here.size(),
+            all.size(),
+            all.size() == 1 ? "" : "s");
     const auto places = local_places(ranks, here);
     for (size_t i = 0; i < here.size(); ++i) {
       const auto& gpus = ranks[here[i]].gpus;
       const auto count = static_cast<int64_t>(gpus.size());
       const auto index = count == 1 ? 0 : places[i];
       require(index < count,
-              "--device cuda: rank {} of {} is process {} on host {}, but sees {} GPU{}",
+              "--device {}: rank {} of {} is process {} on host {}, but sees {} GPU{}",
+              wanted,
               here[i],
               ranks.size(),
               places[i],
@@ -56,8 +57,9 @@ std::vector<int64_t> choose_gpus(const std::vector<GpuView>& ranks) {
               count == 1 ? "" : "s");
       const auto& gpu = gpus[static_cast<size_t>(index)];
       require(taken.insert(gpu).second,
-              "--device cuda: rank {} of {} would share GPU {} of host {} with another process; "
+              "--device {}: rank {} of {} would share GPU {} of host {} with another process; "
               "check CUDA_VISIBLE_DEVICES and the launcher's binding of GPUs",
+              wanted,
               here[i],
               ranks.size(),
               gpu,

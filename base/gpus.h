@@ -19,8 +19,9 @@ struct GpuView {
 /// launchers have it that bind GPUs, or that of its local rank. Where the local ranks of a machine
 /// are not known (two are equal), the order of its ranks counts. No two processes of a machine get
 /// the same GPU. Throws std::invalid_argument that names the machine, and how many processes and
-/// GPUs it has, where these are too few.
-std::vector<int64_t> choose_gpus(const std::vector<GpuView>& ranks);
+/// GPUs it has, where these are too few; it begins with "--device WANTED: ".
+std::vector<int64_t> choose_gpus(const std::vector<GpuView>& ranks,
+                                 const std::string& wanted = "cuda");
 
 /// The same as text, to be sent to the other processes.
 std::string text_of(const GpuView& view);

@@ -38,13 +38,19 @@ std::chrono::milliseconds milliseconds(double seconds) {
 // As in gloo_collectives.cpp: who still lives is for the process group to know.
 constexpr double kPatience_sec = 30 * 24 * 3600;
 
-/// Settings that c10d reads when a group is made; those of the user stay. Its watchdog would end the
-/// process by std::terminate(), after ten minutes or where another process is gone: that is done by
-/// process_monitor.h. The older names are those of LibTorch 2.0 and 2.1.
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 2)
+constexpr const char* kErrorHandling = "TORCH_NCCL_ASYNC_ERROR_HANDLING";
+#else
+constexpr const char* kErrorHandling = "NCCL_ASYNC_ERROR_HANDLING";
+#endif
+
+/// Settings that c10d reads when a group is made; those of the user stay. Its watchdog would end
+/// the process by std::terminate(), after ten minutes, where another process is gone or where a
+/// CUDA call fails: that is done by process_monitor.h and the exchanges' own errors.
 void leave_failures_to_the_monitor() {
-  for (const char* name : {"TORCH_NCCL_ASYNC_ERROR_HANDLING",
-                           "NCCL_ASYNC_ERROR_HANDLING",
-                           "TORCH_NCCL_ENABLE_MONITORING"})
+  // LibTorch 2.2 and later read the older name too, with a warning; the newer would overrule it.
+  if (!std::getenv("NCCL_ASYNC_ERROR_HANDLING")) setenv(kErrorHandling, "0", /*overwrite=*/0);
+  for (const char* name : {"TORCH_NCCL_ENABLE_MONITORING", "TORCH_NCCL_RETHROW_CUDA_ERRORS"})
     setenv(name, "0", /*overwrite=*/0);
 }
 

@@ -154,8 +154,13 @@ void ProcessGroup::check_gpu() {
   if (!devices_) return;
   try {
     devices_->synchronize();
-  } catch (const std::exception& e) {
-    throw_failed(e.what());
+  } catch (const std::exception&) {
+    failed_ = true;
+    // Of this GPU, or of a communicator whose other end is gone: the monitor will know in a moment.
+    if (size() > 1)
+      monitor_->wait_for(std::min(kReason_sec, timeout_sec_ / 4), [] { return false; });
+    throw_if_lost();
+    throw;
   }
   throw_if_lost();
 }

@@ -60,10 +60,10 @@ class PendingExchange {
 /// All processes make the same calls in the same order. Each call that waits throws ProcessLost as
 /// soon as a process is known to have failed, died or gone silent.
 ///
-/// Tensors on the CPU travel by base::Collectives. Those of the GPU that connect_gpu() was given travel
-/// by base::DeviceCollectives: wait() then waits for nothing on the host, but the current stream waits
-/// for the result. Where a process is lost, what the GPU computes from there on is not to be used, and
-/// check_gpu() says so.
+/// Tensors on the CPU travel by base::Collectives. Those of the GPU that connect_gpu() was given
+/// travel by base::DeviceCollectives: wait() then waits for nothing on the host, but the current
+/// stream waits for the result. Where a process is lost, what the GPU computes from there on is not
+/// to be used, and check_gpu() says so.
 class ProcessGroup {
  public:
   /// Meets the others. `end` is what ends this process if it can't do so itself
@@ -95,8 +95,8 @@ class ProcessGroup {
   void connect_gpu(std::shared_ptr<DeviceCollectives> devices);
   /// Whether sums and copies of `tensor` are the GPU's work.
   bool is_on_gpu(const torch::Tensor& tensor) const { return devices_ && devices_->takes(tensor); }
-  /// Waits until the GPU has done all that it was given; throws ProcessLost where the results are not
-  /// to be used. Without a GPU does nothing.
+  /// Waits until the GPU has done all that it was given; throws ProcessLost where the results are
+  /// not to be used, and an error of this GPU as it is. Without a GPU does nothing.
   void check_gpu();
 
   /// Starts to sum a contiguous tensor over all processes, in place.
@@ -137,8 +137,9 @@ class ProcessGroup {
   /// for rank 0.
   [[noreturn]] void throw_of_others();
 
-  /// Waits until all have come here. Throws ProcessLost. Where leaves_threads(), the process is to end
-  /// by _exit(): NCCL would wait for each recording of its calls to be freed, also for one that failed.
+  /// Waits until all have come here. Throws ProcessLost. Where leaves_threads(), the process is to
+  /// end by _exit(): NCCL would wait for each recording of its calls to be freed, also for one that
+  /// failed.
   void finish();
   bool leaves_threads() const { return devices_ != nullptr; }
 
@@ -173,8 +174,9 @@ class ProcessGroup {
 };
 
 /// The group of this process, made at the first call where a launcher started several, or one is
-/// enough (options.even_one); null where this process is alone. `say(line)` prints a line. Throws std::invalid_argument where
-/// options.processes contradicts the launcher, and what meeting the others throws.
+/// enough (options.even_one); null where this process is alone. `say(line)` prints a line. Throws
+/// std::invalid_argument where options.processes contradicts the launcher, and what meeting the
+/// others throws.
 ProcessGroup* join_processes(const ProcessOptions& options,
                              const std::string& version,
                              std::function<void(const std::string& line)> say);

@@ -53,9 +53,9 @@ struct MeetingOptions {
   int64_t store_port = 0;  ///< of rank 0: where its store listens
 };
 
-/// Returns when all place.size processes have come; of one process at once. Each waits timeout_sec from its own start.
-/// Throws std::runtime_error that says which ranks did not come, or why rank 0 refused this one:
-/// another version, job or number of processes, or a rank that is taken.
+/// Returns when all place.size processes have come; of one process at once. Each waits timeout_sec
+/// from its own start. Throws std::runtime_error that says which ranks did not come, or why rank 0
+/// refused this one: another version, job or number of processes, or a rank that is taken.
 Meeting meet(const ProcessPlace& place, const MeetingOptions& options);
 
 }  // namespace uvic::base

@@ -194,13 +194,14 @@ first_runs() {
   done
 }
 # One process that sums its gradients by NCCL: the exchanges must be in the recorded step, and the weights those of a run without
-# them. Of a state in parts the bits are those of the whole one, of gradients in bf16 the rounding is all that differs.
+# them. Of a state in parts the bits are those of the whole one, of gradients in bf16 the rounding is all that differs. Sequences'
+# steps are not recorded, and the log says so.
 nccl() {
   local name how run
   rm -rf "$build/nccl"
   for name in uvic uvit; do
     for how in alone "whole --collectives nccl" "parts --collectives nccl --sharded_optimizer true" \
-               "narrow --collectives nccl --wire_precision bf16"; do
+               "narrow --collectives nccl --wire_precision bf16" "parted --collectives nccl --accumulate 2"; do
       # shellcheck disable=SC2086  # words
       set -- $how
       run=$build/nccl/$name-$1
@@ -215,7 +216,13 @@ nccl() {
     "$python" "$root/bench/gpu/collect.py" weights "$run-whole" "$run-alone" 1e-5 || return 1
     "$python" "$root/bench/gpu/collect.py" weights "$run-parts" "$run-whole" 0 || return 1
     "$python" "$root/bench/gpu/collect.py" weights "$run-narrow" "$run-whole" 1e-2 || return 1
+    "$python" "$root/bench/gpu/collect.py" weights "$run-parted" "$run-alone" 1e-5 || return 1
   done
+  run=$build/nccl/sequences
+  ours "$uvic" train --config lm_tiny_cog --data "$root/docs/processes.md" --out "$run" --device cuda --precision fp32 --collectives nccl \
+    --batch_size 16 --total_images 320 --log_images 32 --checkpoint_images 320 --grid_images 0 --score_images 0 || return 1
+  grep -q 'steps run launch by launch: the terms of their loss' "$run/log.txt" ||
+    { echo "$run: the log does not say that steps run launch by launch"; return 1; }
 }
 # 300 steps of the small CIFAR-10 networks: three seeds on the GPU in bf16, one on the CPU in fp32.
 loss_curves() {
@@ -310,7 +317,7 @@ case "$part" in
       stage gpu_tests_again 60 gpu_tests
     fi
     stage first_runs 60 first_runs
-    stage nccl 60 nccl
+    stage nccl 80 nccl
     stage bench_step 40 'bench --parts step,evaluation --batch_size 256 --seconds 2 --json "$out/bench_step.json"' ;;
   measure)
     have_program

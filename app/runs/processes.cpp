@@ -66,11 +66,13 @@ torch::Device device_of_process(base::ProcessGroup* group, const std::string& wa
   std::vector<base::GpuView> views;
   for (const auto& text : group->gather(base::text_of(group->gpu_view())))
     views.push_back(base::gpu_view_of(text));
-  base::require(!views[0].gpus.empty(),
-                "--device {}: this build has no CUDA (UVIC_CUDA), and its processes can't share "
-                "GPUs; pass --device cpu",
-                wanted);
-  base::use_gpu(base::choose_gpus(views)[static_cast<size_t>(group->rank())]);
+  for (size_t rank = 0; rank < views.size(); ++rank)
+    base::require(!views[rank].gpus.empty(),
+                  "--device {}: the build of rank {} has no CUDA (UVIC_CUDA), and its processes "
+                  "can't share GPUs; pass --device cpu",
+                  wanted,
+                  rank);
+  base::use_gpu(base::choose_gpus(views, wanted)[static_cast<size_t>(group->rank())]);
   return torch::Device(base::choose_device(wanted));
 }
 

@@ -38,9 +38,10 @@ class CudaStep {
 /// the parameters are not float32 and contiguous: then the trainer's own step serves. `objective`
 /// and `state` outlive the result.
 ///
-/// `exchange`: of several processes, each with its slice of a batch of config.batch_size. A step then
-/// sums gradients and losses over all, and sends what a process has updated of a shared state, by calls
-/// that are recorded with it. Losses and norms are those of the whole batch. Throws base::ProcessLost.
+/// `exchange`: of several processes, each with its slice of a batch of config.batch_size. A step
+/// then sums gradients and losses over all, and sends what a process has updated of a shared state,
+/// by calls that are recorded with it. Losses and norms are those of the whole batch. Throws
+/// base::ProcessLost.
 std::unique_ptr<CudaStep> make_cuda_step(const RunConfig& config,
                                          const Objective& objective,
                                          TrainState& state,

@@ -20,6 +20,13 @@ GradientExchange::~GradientExchange() {
   for (size_t i = 0; i < hooks_.size(); ++i) accumulators_[i]->del_post_hook(hooks_[i]);
 }
 
+/// Numbers that a parameter's gradient takes in a buffer.
+int64_t GradientExchange::room(size_t parameter) const {
+  constexpr int64_t kAtOnce = 4;
+  const auto numel = parameters_[parameter].numel();
+  return is_on_gpu() ? (numel + kAtOnce - 1) / kAtOnce * kAtOnce : numel;
+}
+
 void GradientExchange::make_buckets(int64_t bucket_bytes) {
   // The backward pass gives the last parameters' gradients first.
   std::vector<int64_t> sizes;
@@ -27,12 +34,12 @@ void GradientExchange::make_buckets(int64_t bucket_bytes) {
     const auto numel = parameters_[i].numel();
     const int64_t bytes = numel * (wire_.is_narrow ? 2 : static_cast<int64_t>(sizeof(float)));
     if (buckets_.empty() ||
-        (sizes.back() + numel) * static_cast<int64_t>(sizeof(float)) > bucket_bytes) {
+        (sizes.back() + room(i)) * static_cast<int64_t>(sizeof(float)) > bucket_bytes) {
       buckets_.emplace_back();
       sizes.push_back(0);
     }
     buckets_.back().parameters.push_back(i);
-    sizes.back() += numel;
+    sizes.back() += room(i);
     bytes_ += bytes;
   }
   const auto flags = is_on_gpu() ? 0 : static_cast<int64_t>(parameters_.size());
@@ -48,7 +55,7 @@ void GradientExchange::make_buckets(int64_t bucket_bytes) {
       slots_[i].bucket = b;
       slots_[i].view =
           bucket.buffer.slice(0, at, at + parameters_[i].numel()).view(parameters_[i].sizes());
-      at += parameters_[i].numel();
+      at += room(i);
     }
     if (is_last && flags > 0) has_gradient_ = bucket.buffer.slice(0, at);
     if (wire_.is_narrow) bucket.narrow = std::make_unique<base::NarrowSum>(group_, bucket.buffer);

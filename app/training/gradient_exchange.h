@@ -33,8 +33,10 @@ struct Wire {
 /// two ways: a bucket's parts go to those who sum them, and its sums go back two buckets later.
 ///
 /// On a GPU the buckets are in its memory, and are summed next to the backward pass on a stream of
-/// their own (base::DeviceCollectives). The host waits for no sum, and sum_gradients() can be recorded
-/// in a CUDA graph. Which parameters have a gradient is then agreed on in the first step, for all.
+/// their own (base::DeviceCollectives). The host waits for no sum, and sum_gradients() can be
+/// recorded in a CUDA graph. Which parameters have a gradient is then agreed on in the first step,
+/// for all. Each gradient begins at a multiple of 16 bytes there, as kernels like it that read four
+/// numbers at once.
 class GradientExchange {
  public:
   /// All outlive this object. Parameters are contiguous float32 on the CPU, or on the GPU of
@@ -78,7 +80,7 @@ class GradientExchange {
  private:
   struct Bucket {
     std::vector<size_t> parameters;
-    torch::Tensor buffer;  ///< their gradients, one after the other
+    torch::Tensor buffer;  ///< their gradients, one after the other; zeros between them on a GPU
     size_t missing = 0;    ///< parameters whose gradient is not yet in it
     std::shared_ptr<base::PendingExchange> sum;
     std::unique_ptr<base::NarrowSum> narrow{};  ///< in place of `sum`, where the wire is narrow
@@ -90,6 +92,7 @@ class GradientExchange {
   };
 
   bool is_on_gpu() const { return group_.is_on_gpu(parameters_.front()); }
+  int64_t room(size_t parameter) const;
   void make_buckets(int64_t bucket_bytes);
   void watch_parameters();
   void fill(size_t parameter);

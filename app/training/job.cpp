@@ -87,6 +87,9 @@ torch::Device training_device(base::ProcessGroup* group,
   base::require(device.is_cuda() || flags.collectives != "nccl",
                 "--collectives nccl: NCCL is for GPUs, and the device is the CPU");
   if (!group || device.is_cpu()) return device;
+  base::require(group->size() > 1 || base::has_device_collectives(),
+                "--collectives nccl: this build has no NCCL (LibTorch 2.1 or newer with CUDA and "
+                "NCCL, and nccl.h); leave the option out");
   base::require(base::has_device_collectives(),
                 "--device {}: this build has no NCCL, by which several processes train on GPUs "
                 "(LibTorch 2.1 or newer with CUDA and NCCL, and nccl.h); pass --device cpu",

@@ -170,7 +170,8 @@ std::vector<std::string> process_notes(const nlohmann::json& before,
         were,
         were == 1 ? "" : "es",
         processes));
-  const auto wire = processes > 1 ? now.wire_precision : "fp32";
+  const bool sends = processes > 1 || now.collectives == "nccl";
+  const auto wire = sends ? now.wire_precision : "fp32";
   if (const auto was = before.value("wire_precision", std::string("fp32")); was != wire)
     notes.push_back(fmt::format("note: gradients travelled in {} so far, in {} now", was, wire));
   return notes;

@@ -210,7 +210,7 @@ class Trainer {
     const bool first = !logs && !first_step_logged_;
     const bool estimates = !logs && !first && time_to_estimate();
     // The host waits for the steps under way on a GPU here alone.
-    if (on_gpu_ && (logs || saves || samples || scores || first || saves_state || estimates))
+    if (logs || looks || saves || samples || scores || first || saves_state || estimates)
       take_totals();
     between_steps_ = true;
     if (first) log_first_step();
@@ -261,8 +261,9 @@ class Trainer {
   }
 
   void take_totals() {
+    if (group_) group_->check_gpu();  // what is lost on its way is saved by nobody
+    if (!on_gpu_) return;             // each step has added its own
     const auto totals = on_gpu_->take();
-    if (group_) group_->check_gpu();
     require_finite(totals.loss + totals.norm, state_.images_seen);
     window_.loss_sum += totals.loss;
     since_save_.loss_sum += totals.loss;
@@ -338,8 +339,7 @@ class Trainer {
   }
 
   void save_state() {
-    if (group_) group_->check_gpu();  // what is lost on its way is saved by nobody
-    if (on_gpu_) take_totals();       // which throws rather than saves what has diverged
+    take_totals();  // which throws rather than saves what has diverged
     if (!writes_) {
       if (state_.shares) state_.save({}, {});
       saved_at_ = state_.images_seen;

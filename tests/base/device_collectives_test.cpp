@@ -105,6 +105,21 @@ TEST_CASE("gpu exchange: where a process dies, the others' GPUs are aborted", "[
     CHECK_THAT(errors[rank], Contains("rank 2 of 3") && Contains("has died"));
 }
 
+TEST_CASE("gpu exchange: an error of this process's GPU is not one of the exchange",
+          "[processes]") {
+  if (!has_collectives()) UVIC_SKIP("this build has no c10d");
+  const int64_t size = GENERATE(1, 2);
+  const auto errors = with_gpus(size, [&](int64_t rank, ProcessGroup& group, EmulatedGpu& gpu) {
+    if (rank == 0) {
+      gpu.error = "CUDA error: an illegal memory access";
+      CHECK(message_of([&] { group.check_gpu(); }) == "CUDA error: an illegal memory access");
+      gpu.error.clear();
+    }
+    group.finish();  // the others live
+  });
+  for (const auto& error : errors) CHECK(error == "");
+}
+
 TEST_CASE("a group of one process exchanges with itself, without a network", "[processes]") {
   ProcessOptions options;
   options.even_one = true;

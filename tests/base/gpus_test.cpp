@@ -17,9 +17,9 @@ GpuView view(const std::string& machine, int64_t local_rank, const Gpus& gpus) {
   return {"host-" + machine, machine, local_rank, gpus};
 }
 
-std::string refusal(const std::vector<GpuView>& ranks) {
+std::string refusal(const std::vector<GpuView>& ranks, const std::string& wanted = "cuda") {
   try {
-    choose_gpus(ranks);
+    choose_gpus(ranks, wanted);
   } catch (const std::invalid_argument& e) {
     return e.what();
   }
@@ -62,6 +62,16 @@ TEST_CASE("fewer GPUs than processes on a host are refused with both numbers", "
   CHECK_THAT(refusal({view("a", 0, three), view("b", 0, {"1b"}), view("b", 1, {"1b"})}),
              Contains("host host-b has 2 processes and 1 GPU;"));
   CHECK_THAT(refusal({view("a", 0, {}), view("a", 1, {})}), Contains("2 processes and 0 GPUs"));
+}
+
+TEST_CASE("a refusal names the device that was asked for", "[processes]") {
+  const std::string begin = "--device auto: ";
+  CHECK_THAT(refusal({view("a", 0, {"1b"}), view("a", 1, {"1b"})}, "auto"),
+             Contains(begin + "host host-a has 2 processes and 1 GPU;"));
+  CHECK_THAT(refusal({view("a", 1, {"1b", "43"}), view("a", 0, {"43", "8a"})}, "auto"),
+             Contains(begin + "rank 1 of 2 would share GPU 43"));
+  CHECK_THAT(refusal({view("a", 0, {"1b"}), view("a", 3, {"43", "8a"})}, "auto"),
+             Contains(begin + "rank 1 of 2 is process 3"));
 }
 
 TEST_CASE("no two processes of a host get the same GPU", "[processes]") {

@@ -33,11 +33,15 @@ TEST_CASE("gpu: NCCL's calls are recorded in a graph, and run at each replay", "
   const auto group = group_on_gpu();
   const auto on_gpu = torch::dtype(torch::kFloat32).device(torch::Device(torch::kCUDA, 0));
   const auto x = torch::zeros({1000}, on_gpu), fine = torch::zeros({1000}, on_gpu);
+  const auto gathered = torch::zeros({1, 1000}, on_gpu);
   base::NarrowSum narrow(*group, fine);
+  // Of one process a sum and a broadcast change nothing, whether they run or not: what they give
+  // needs two GPUs. What is gathered or exchanged is another tensor.
   const auto work = [&] {
     x.add_(1);
     group->sum(x);
     group->broadcast(x, 0);
+    gathered.copy_(group->gather(x));
     fine.copy_(x + 1.0 / 512);
     narrow.start(), narrow.sum_own_part(), narrow.finish();
   };
@@ -49,6 +53,7 @@ TEST_CASE("gpu: NCCL's calls are recorded in a graph, and run at each replay", "
   for (int i = 0; i < 3; ++i) graph.replay();
   group->check_gpu();
   CHECK(x[999].item<double>() == 4);
+  CHECK(gathered[0][999].item<double>() == 4);
   CHECK(fine[999].item<double>() == 4);  // rounded to bf16
   graph.forget("the group ends");
   group->finish();

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,11 +38,15 @@ class EmulatedGpu : public base::DeviceCollectives {
       torch::Tensor(from_all).copy_(pending->tensor);
     });
   }
-  void synchronize() override { ++synchronized; }
+  void synchronize() override {
+    ++synchronized;
+    if (!error.empty()) throw std::runtime_error(error);
+  }
   void abort() override { aborted = true; }
 
   std::atomic<int64_t> calls{0}, synchronized{0};
   std::atomic<bool> aborted{false};
+  std::string error;  ///< what synchronize() throws, if anything
 
  private:
   base::Join late(base::Join work) {

@@ -75,6 +75,8 @@ Ranks trained(int64_t size, Where where, const Wire& wire, bool in_halves = fals
         reports = exchange.finish(own);
       }
       for (auto& p : parameters) {
+        if (where == Where::gpu && p.grad().defined())  // four numbers at once
+          CHECK(reinterpret_cast<uintptr_t>(p.grad().data_ptr()) % 16 == 0);
         ranks.gradients[static_cast<size_t>(rank)].push_back(p.grad().defined() ? p.grad().clone()
                                                                                 : torch::Tensor());
         p.mutable_grad() = torch::Tensor();

@@ -44,6 +44,22 @@ TEST_CASE("resume: other data are named by what differs", "[resume]") {
         "another tokenizer than new/tokenizer.json");
 }
 
+TEST_CASE("resume: a wire is noted where gradients travel, and differs from the last", "[resume]") {
+  const nlohmann::json before = {{"processes", 1}, {"wire_precision", "bf16"}};
+  LaunchOptions now;
+  now.wire_precision = "bf16", now.collectives = "nccl";
+  CHECK(process_notes(before, 1, now).empty());
+  now.wire_precision = "fp32";
+  CHECK(process_notes(before, 1, now) ==
+        std::vector<std::string>{"note: gradients travelled in bf16 so far, in fp32 now"});
+  now.wire_precision = "bf16", now.collectives = "auto";  // one process sends none
+  CHECK(process_notes(before, 1, now) ==
+        std::vector<std::string>{"note: gradients travelled in bf16 so far, in fp32 now"});
+  const auto notes = process_notes(before, 2, now);
+  REQUIRE(notes.size() == 1);
+  CHECK_THAT(notes[0], Contains("1 process trained so far, 2 now"));
+}
+
 TEST_CASE("resume: another network, prediction or starting point is refused", "[resume]") {
   RunConfig before, now;
   now.model.uvit.attention = "softmax";
