@@ -95,7 +95,7 @@ inline std::string repaired(std::string_view name, std::string_view content) {
   return std::string(content);
 }
 
-/// The files of an input by their names: relative paths of plain letters, one folder deep.
+/// The files of an input by their names: relative paths of plain letters, at most two folders deep.
 inline std::map<std::string, std::string> files_of(std::string_view bytes) {
   constexpr std::string_view kMark = "%%FILE ";
   constexpr size_t kMostFiles = 24, kLongestName = 80;
@@ -107,7 +107,7 @@ inline std::map<std::string, std::string> files_of(std::string_view bytes) {
     const auto name = bytes.substr(name_at, line - name_at);
     const bool is_plain = !name.empty() && name.size() <= kLongestName && name.front() != '/' &&
                           name.back() != '/' && name.find("..") == std::string_view::npos &&
-                          std::count(name.begin(), name.end(), '/') < 2 &&
+                          std::count(name.begin(), name.end(), '/') < 3 &&
                           std::all_of(name.begin(), name.end(), [](char c) {
                             return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
                                    (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-' ||
@@ -143,10 +143,10 @@ class ScratchFolder {
       std::filesystem::remove_all(entry.path(), ignored);
     const auto files = files_of(bytes);
     for (const auto& [name, content] : files) {
-      const auto slash = name.find('/');
+      const auto slash = name.rfind('/');
       if (slash != std::string::npos) {
         const auto folder = path() / name.substr(0, slash);
-        std::filesystem::create_directory(folder, ignored);
+        std::filesystem::create_directories(folder, ignored);
         if (!std::filesystem::is_directory(folder, ignored)) continue;  // a file of that name
       }
       if (std::filesystem::is_directory(path() / name, ignored)) continue;

@@ -27,7 +27,13 @@ void read_set(const std::string& source) {
 UVIC_FUZZ_TARGET(image_set, ".zip", ".tar") {
   using namespace uvic;
   static const fuzz::ScratchFolder folder;
-  if (folder.fill(bytes) > 0) return read_set(folder.path().string());
+  if (folder.fill(bytes) > 0) {
+    fuzz::Attempts attempt;
+    attempt([&] { read_set(folder.path().string()); });
+    if (std::filesystem::exists(folder.path() / "val"))  // ImageNet's parts
+      attempt([&] { read_set(folder.path().string() + ":val"); });
+    return attempt.finish();
+  }
   const bool is_zip = bytes.substr(0, 2) == "PK";
   read_set(folder.write(is_zip ? "a.zip" : "a.tar", fuzz::repaired("", bytes)).string());
 }

@@ -11,7 +11,7 @@ UVIC_FUZZ_TARGET(token_source, ".bin", ".npy", ".txt") {
   data::TokenOptions options;
   options.length = 4;
   data::TokenUse use;
-  use.vocabulary = 1000;
+  use.vocabulary = 64;
   fuzz::Attempts attempt;
   for (const char* name : {"tokens.txt", "tokens.bin", "tokens.npy"}) {
     const auto file = folder.write(name, fuzz::repaired(name, bytes));

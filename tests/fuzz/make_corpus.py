@@ -173,6 +173,10 @@ def archives():
     write("image_set", "edm", folder({"a/0.png": png, "a/1.png": png, "dataset.json": json.dumps(
         {"labels": [["a/0.png", 1], ["a/1.png", 0]], "class_names": ["x", "y"]})}))
     write("image_set", "cls", folder({"0.png": png, "0.cls": "1", "1.png": png, "1.cls": "0", "classnames.txt": "x\ny\n"}))
+    names = "n01440764 tench, Tinca tinca\nn01443537 goldfish, Carassius auratus\n"
+    write("image_set", "imagenet", folder({
+        "LOC_synset_mapping.txt": names, "train/n01440764/a.png": png, "train/n01443537/b.png": png, "val/v_1.png": png,
+        "LOC_val_solution.csv": "ImageId,PredictionString\nv_1,n01443537 85 1 499 272\n"}))
     write("image_set", "flat", folder({"0.png": png, "1.bmp": (GOLDEN / "formats/rgb.bmp").read_bytes()}))
 
 
