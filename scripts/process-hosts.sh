@@ -26,8 +26,8 @@ for host in $a $b; do ip -n $host link set lo up; ip -n $host link set veth0 up;
 train=(train --data procedural --batch_size 16 --dataset.image_size 8 --dataset.procedural_images 100 --model.img_size 8
        --model.patch_size 2 --model.embed_dim 16 --model.depth 2 --model.num_heads 2 --model.num_classes 10 --log_images 160
        --checkpoint_images 160 --grid_images 0 --precision fp32 --threads 1 --timeout_sec "$timeout")
-on() {  # HOST RANK OUT IMAGES
-  ip netns exec "$1" env RANK="$2" WORLD_SIZE=2 LOCAL_RANK=0 MASTER_ADDR=10.77.0.1 MASTER_PORT=29500 \
+on() {  # HOST RANK OUT IMAGES; becomes the program: its process number is the one to send signals to
+  exec ip netns exec "$1" env RANK="$2" WORLD_SIZE=2 LOCAL_RANK=0 MASTER_ADDR=10.77.0.1 MASTER_PORT=29500 \
     "$program" "${train[@]}" --total_images "$4" --out "$3"
 }
 # The tensors of a state, without the header, whose metadata holds times.
@@ -36,7 +36,7 @@ wrong=0
 
 on $b 1 "$scratch/b" 640 2>"$scratch/err-b" &
 other=$!
-on $a 0 "$scratch/a" 640 2>"$scratch/err-a" || { cat "$scratch/err-a"; wrong=1; }
+(on $a 0 "$scratch/a" 640) 2>"$scratch/err-a" || { cat "$scratch/err-a"; wrong=1; }
 wait $other || { cat "$scratch/err-b"; wrong=1; }
 "$program" "${train[@]}" --total_images 640 --processes 2 --out "$scratch/one" 2>/dev/null || wrong=1
 if [ "$(tensors "$scratch/a/state.safetensors")" = "$(tensors "$scratch/one/state.safetensors")" ]; then

@@ -12,7 +12,7 @@ job=
 trap '[ -z "$job" ] || kill -KILL $job 2>/dev/null || true; rm -rf "$scratch"' EXIT
 export OMP_WAIT_POLICY=passive UVIC_ROOT=${UVIC_ROOT:-$PWD}
 
-batch=4
+batch=1
 images=$((steps * batch))
 every() { echo $(((images / $1 + batch - 1) / batch * batch)); }  # a number of images, whole batches
 "$program" train --data procedural --batch_size $batch --dataset.image_size 8 --dataset.procedural_images 100 --model.img_size 8 \
@@ -24,7 +24,7 @@ job=$!
 # seconds, images so far, resident KiB, descriptors, threads
 begin=$SECONDS
 while kill -0 $job 2>/dev/null; do
-  seen=$(tail -n 1 "$scratch/run/stats.jsonl" 2>/dev/null | grep -o '"images": *[0-9]*' | grep -o '[0-9]*$' || true)
+  seen=$(tail -n 1 "$scratch/run/stats.jsonl" 2>/dev/null | grep -o '"images_seen": *[0-9]*' | grep -o '[0-9]*$' || true)
   resident=$(awk '/VmRSS/ {print $2}' /proc/$job/status 2>/dev/null || true)
   threads=$(awk '/Threads/ {print $2}' /proc/$job/status 2>/dev/null || true)
   descriptors=$(ls /proc/$job/fd 2>/dev/null | wc -l)

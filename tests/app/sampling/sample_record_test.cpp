@@ -170,7 +170,7 @@ TEST_CASE("sample text: a count that is none is refused by its name", "[sample_r
     auto changed = sample;
     changed["repeats"] = other;
     CHECK_THROWS_WITH(request_like(changed, "a.png", sampler, guidance),
-                      Contains("a.png: its uvic.sample says no usable \"repeats\""));
+                      Contains("a.png: its uvic.sample holds no usable \"repeats\""));
   }
 }
 
