@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <utility>
 
@@ -118,7 +119,8 @@ ProcessGroup::~ProcessGroup() {
   monitor_->on_verdict({});
   // Threads of the library wait for a process that is gone, and would be joined.
   if (failed_) static_cast<void>(collectives_.release());
-  if (failed_ && devices_) static_cast<void>(new std::shared_ptr<DeviceCollectives>(devices_));
+  if (failed_ && devices_)
+    static_cast<void>(new (std::nothrow) std::shared_ptr<DeviceCollectives>(devices_));
 }
 
 GpuView ProcessGroup::gpu_view() const {

@@ -44,7 +44,7 @@ TEST_CASE("gpu exchange: tensors of the GPU travel by it, all others by Gloo", "
     CHECK(gpu.calls == 1);
     CHECK(here[0].item<double>() == static_cast<double>(rank + 1));  // not before it is joined
     group.wait(*sum);
-    CHECK(here[0].item<double>() == static_cast<double>(size * (size + 1) / 2));
+    CHECK(here[0].item<double>() == 0.5 * static_cast<double>(size * (size + 1)));
     CHECK(on_cpu[3].item<int64_t>() == size * (size + 1) / 2);
     const auto copied = torch::full({2}, static_cast<double>(rank));
     group.broadcast(copied, 1);

@@ -180,7 +180,7 @@ TEST_CASE("damaged features are reported by name in one line", "[latents]") {
   SECTION("an empty file") {
     const Scratch scratch;
     const auto folder = copied_features(scratch);
-    std::ofstream(folder / "train" / "1.npy");
+    { const std::ofstream empty(folder / "train" / "1.npy"); }
     const auto set = open(folder);
     const auto error = error_of([&] { read(*set, 1); });
     CHECK(has(error, "1.npy"));
@@ -189,7 +189,7 @@ TEST_CASE("damaged features are reported by name in one line", "[latents]") {
   SECTION("an empty first file") {
     const Scratch scratch;
     const auto folder = copied_features(scratch);
-    std::ofstream(folder / "train" / "0.npy");
+    { const std::ofstream empty(folder / "train" / "0.npy"); }
     CHECK(has(error_of([&] { open(folder); }), "0.npy: empty (0 bytes)"));
   }
   SECTION("a latent cut short") {
