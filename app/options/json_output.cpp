@@ -30,6 +30,13 @@ void add_json_flag(CLI::App& app) {
       ->configurable(false);
 }
 
+void give_standard_output_back() {
+  if (!json_is_asked()) return;
+  std::fflush(stdout);
+  if (dup2(json_descriptor, STDOUT_FILENO) < 0)
+    throw std::runtime_error(std::string("--json: ") + std::strerror(errno));
+}
+
 bool json_is_asked() { return json_descriptor >= 0; }
 
 void print_json(const nlohmann::json& result) {

@@ -15,6 +15,10 @@ void add_json_flag(CLI::App& app);
 /// Whether the flag was given.
 bool json_is_asked();
 
+/// Undoes what --json did to standard output, for programs that this one starts and waits for: they
+/// are given --json too. Throws std::runtime_error.
+void give_standard_output_back();
+
 /// Writes `result` where json_is_asked(), else nothing. Values that are no numbers are null. Throws
 /// std::runtime_error where it can't be written.
 void print_json(const nlohmann::json& result);

@@ -9,10 +9,12 @@
 #include <thread>
 #include <vector>
 
+#include "app/options/json_output.h"
 #include "base/check.h"
 #include "base/gpus.h"
 #include "base/process.h"
 #include "base/process_launcher.h"
+#include "base/process_place.h"
 
 namespace uvic::app {
 namespace {
@@ -45,6 +47,7 @@ base::ProcessGroup* start_processes(const base::ProcessOptions& options, int64_t
   const auto say = [](const std::string& line) {
     std::fprintf(stderr, "%s\n", ("uvic: " + line).c_str());
   };
+  if (options.processes > 1 && base::process_place().size == 1) give_standard_output_back();
   base::launch_processes(options, say);
   auto* const group = base::join_processes(options, UVIC_VERSION, say);
   base::set_up_process(threads == 0 && group ? group->threads() : threads);

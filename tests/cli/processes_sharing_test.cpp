@@ -141,6 +141,27 @@ TEST_CASE("scores of 2, 3 and 4 processes are those of one", "[processes]") {
   }
 }
 
+TEST_CASE("--json is on standard output also of several processes", "[processes]") {
+  if (!base::has_collectives()) UVIC_SKIP("this build has no c10d");
+  const Words fid = {"fid",
+                     "--images",
+                     "procedural",
+                     "--num_images",
+                     "40",
+                     "--ref",
+                     "procedural",
+                     "--num_ref",
+                     "40",
+                     "--threads",
+                     "1",
+                     "--json"};
+  const auto one = run_uvic(fid), two = run_uvic(fid + several(2));
+  CAPTURE(two.err);
+  REQUIRE(one.exit_code == 0);
+  REQUIRE(two.exit_code == 0);
+  CHECK(nlohmann::json::parse(two.out)["metrics"] == nlohmann::json::parse(one.out)["metrics"]);
+}
+
 TEST_CASE("grids and scores of training are shared, and are those of the same weights",
           "[processes]") {
   if (!base::has_collectives()) UVIC_SKIP("this build has no c10d");
