@@ -85,6 +85,17 @@ StateFile state_file(const fs::path& path) {
   return state;
 }
 
+/// The same, or nothing where a process that trains in the folder has dropped the file since it was
+/// listed.
+std::optional<StateFile> state_file_if_kept(const fs::path& path) {
+  try {
+    return state_file(path);
+  } catch (const std::exception&) {
+    if (has_file(path)) throw;
+    return std::nullopt;
+  }
+}
+
 /// Also flushes the names of the folders that are made: files that are flushed later would be lost
 /// with their folder.
 void make_durable_folder(const fs::path& folder) {
@@ -210,7 +221,8 @@ std::vector<StateFile> RunDir::states() const {
   if (has_file(state())) states.push_back(state_file(state()));
   auto kept = numbered_files(path(), "state-", ".safetensors");
   std::reverse(kept.begin(), kept.end());
-  for (const auto& file : kept) states.push_back(state_file(file.path));
+  for (const auto& file : kept)
+    if (auto state = state_file_if_kept(file.path)) states.push_back(std::move(*state));
   return states;
 }
 

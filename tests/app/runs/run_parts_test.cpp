@@ -157,6 +157,18 @@ TEST_CASE("run folder: states are kept by sanity and age, and one can go back", 
   CHECK(run.is_run());
 }
 
+TEST_CASE("run folder: a state that is dropped while the folder is read is passed over", "[runs]") {
+  const Scratch scratch;
+  const RunDir run(scratch.path());
+  write_part(run.state(), 128, identity("abc", {{"l1", 0}}));
+  fs::create_symlink(scratch / "gone", run.kept_state(64));  // listed, and then not there
+  REQUIRE(run.states().size() == 1);
+  CHECK(run.states()[0].images_seen == 128);
+  fs::remove(run.kept_state(64));
+  std::ofstream(run.kept_state(64)) << "no state";  // there, and damaged
+  CHECK_THROWS_WITH(run.states(), Contains("state-000000064"));
+}
+
 TEST_CASE("run parts: a record of images without state and weights is not trained over", "[runs]") {
   const Scratch scratch;
   const RunDir run(scratch.path());
