@@ -169,17 +169,28 @@ UVIC_INLINE void prefetch_end(
   }
 }
 
+/// Whether tasks are numbered block by block of a group of columns, not group by group of a block of
+/// rows. With the few rows of a single image, threads then have equal shares and each reads only its
+/// share of the weight.
+UVIC_INLINE bool columns_first(const ProductCall& call, bool in_place) {
+  constexpr int64_t kMostBlocks = 4;
+  return in_place && product_row_blocks(call.rows) <= kMostBlocks;
+}
+
 template <class Words, class T, ProductEnd kEnd>
 void product_range(const ProductCall& call, int64_t begin, int64_t end, float* scratch) {
   [[maybe_unused]] const MultiplierUse use;
-  const int64_t groups = pack_groups(call.columns), steps = words_of<Words>(call.inner);
+  const int64_t groups = pack_groups(call.columns), steps = words_of<Words>(call.inner),
+                blocks = product_row_blocks(call.rows);
   const bool in_place = sizeof(T) * Words::kPerWord == 4 && call.inner % Words::kPerWord == 0;
   float *tile = scratch, *rows_copy = scratch + kBlockRows * kGroupColumns;
+  const bool by_columns = columns_first(call, in_place);
   int64_t copied = -1;
   for (int64_t task = begin; task < end; ++task) {
-    const int64_t block = task / groups, row = block * kBlockRows,
-                  rows = smaller(kBlockRows, call.rows - row);
-    const int64_t column = task % groups * kGroupColumns, lanes = group_lanes(call.columns, column);
+    const int64_t block = by_columns ? task % blocks : task / groups,
+                  group = by_columns ? task / blocks : task % groups;
+    const int64_t row = block * kBlockRows, rows = smaller(kBlockRows, call.rows - row);
+    const int64_t column = group * kGroupColumns, lanes = group_lanes(call.columns, column);
     const T* x = static_cast<const T*>(call.x) + row * call.inner;
     Left left{reinterpret_cast<const float*>(x), steps, 1};
     if (!in_place) {
