@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <set>
 
 #include "app/lab/ablation.h"
 #include "app/lab/attention_lab.h"
@@ -52,20 +53,31 @@ std::string name_of_path(const std::string& path) {
   return last.empty() ? path : last.string();
 }
 
+/// --name, or what the paths end in; the whole paths where two end alike.
+std::vector<std::string> source_names(const AttentionOptions& options) {
+  if (!options.name.empty()) return options.name;
+  auto paths = options.run;
+  paths.insert(paths.end(), options.weights.begin(), options.weights.end());
+  std::vector<std::string> names;
+  for (const auto& path : paths) names.push_back(name_of_path(path));
+  const std::set<std::string> different(names.begin(), names.end());
+  if (different.size() == names.size()) return names;
+  base::require(std::set<std::string>(paths.begin(), paths.end()).size() == paths.size(),
+                "attention: the same --run or --weights is given twice");
+  return paths;
+}
+
 std::vector<LabSource> sources_of(const AttentionOptions& options) {
   std::vector<LabSource> sources;
+  const auto names = source_names(options);
   size_t place = 0;
-  const auto next_name = [&](const std::string& path) {
-    const auto at = place++;
-    return options.name.empty() ? name_of_path(path) : options.name[at];
-  };
+  const auto next_name = [&] { return names[place++]; };
   for (const auto& run : options.run) {
-    const auto name = next_name(run);
+    const auto name = next_name();
     for (const auto& file : chosen_checkpoints(RunDir(run), options.checkpoints))
       sources.push_back({name, run, file.path.string(), file.images_seen});
   }
-  for (const auto& weights : options.weights)
-    sources.push_back({next_name(weights), "", weights, 0});
+  for (const auto& weights : options.weights) sources.push_back({next_name(), "", weights, 0});
   return sources;
 }
 

@@ -155,7 +155,8 @@ void prepare(TrainLaunch& launch) {
   if (!run.states().empty()) {
     resume(launch);
   } else if (!launch.options.init.empty()) {
-    launch.start = start_from(launch.options, launch.dataset.class_names(), launch.state);
+    const auto& data = launch.dataset;
+    launch.start = start_from(launch.options, data.class_names(), launch.state, data.fingerprint());
     launch.identity.init = launch.start.metadata;
   }
   auto& identity = launch.identity;

@@ -76,8 +76,8 @@ void RunConfig::validate_images() const {
       input.channels);
   base::require(
       score_images == 0 || !latent || (!encoders.autoencoder.empty() && !score_ref.empty()),
-      "--score_images: scores of a network on latents need --autoencoder, which decodes "
-      "its samples, and the images of --score_ref");
+      "scores during training (--score_images, the curves of a comparison) of a network on latents "
+      "need --autoencoder, which decodes its samples, and --score_ref, the images");
   base::require(label_dropout == 0 || input.num_classes > 1 || input.takes_context(),
                 "--label_dropout: needs model.num_classes, the classes plus one null class, or a "
                 "context (model.clip_dim)");

@@ -9,6 +9,7 @@
 #include "app/runs/network_choice.h"
 #include "app/runs/run_dir.h"
 #include "app/runs/run_parts.h"
+#include "app/runs/sequence_tokenizer.h"
 #include "app/runs/weights_file.h"
 #include "base/check.h"
 #include "base/process.h"
@@ -131,6 +132,25 @@ StartingPoint describe(const RunConfig& config,
   return start;
 }
 
+/// What to say where the weights learned the tokens of another tokenizer; empty where they did not,
+/// or where either does not tell.
+std::string tokenizer_warning(const RunConfig& config,
+                              const WeightsFile& file,
+                              const std::string& data_fingerprint) {
+  const auto trained_on = data_fingerprint_in(file.metadata);
+  const auto before = tokenizer_in(trained_on), now = tokenizer_in(data_fingerprint);
+  if (!config.is_of_sequences() || trained_on.empty() || data_fingerprint.empty() || before == now)
+    return "";
+  const auto word = [](const std::string& tokenizer) {
+    return tokenizer.empty() ? std::string("no tokenizer file") : tokenizer;
+  };
+  return fmt::format(
+      "the tokens were made with {}, are made with {}: the embedding and the head have to learn "
+      "what each number means",
+      word(before),
+      word(now));
+}
+
 }  // namespace
 
 std::vector<int64_t> matching_rows(const ClassSet& source, const ClassSet& target) {
@@ -154,7 +174,8 @@ std::vector<int64_t> matching_rows(const ClassSet& source, const ClassSet& targe
 
 StartingPoint start_from(const RunConfig& config,
                          const std::vector<std::string>& class_names,
-                         TrainState& state) {
+                         TrainState& state,
+                         const std::string& data_fingerprint) {
   auto file = open_weights(config.init);
   const auto known = network_of(config, file);
   const ClassSet source{
@@ -167,7 +188,9 @@ StartingPoint start_from(const RunConfig& config,
   const auto transfer = [&](const model::NamedTensors& tensors) {
     return model::transfer_weights({tensors, known.training.model, config.model, fresh, rows});
   };
-  const auto average = transfer(file.tensors);
+  auto average = transfer(file.tensors);
+  if (auto warning = tokenizer_warning(config, file, data_fingerprint); !warning.empty())
+    average.warnings.push_back(std::move(warning));
   const bool keeps = config.init_optimizer == "keep";
   formats::TensorFile saved;
   if (keeps) saved = state_of(config, file);

@@ -30,10 +30,12 @@ std::vector<int64_t> matching_rows(const ClassSet& source, const ClassSet& targe
 
 /// Fills network, average and, with config.init_optimizer "keep", the optimizer's state and step
 /// count, from what config.init names (model/weight_transfer.h says how). `class_names` are those
-/// of the training images. Throws std::runtime_error and std::invalid_argument, naming --init,
+/// of the training images; `data_fingerprint` is that of the training data, where it tells the
+/// tokenizer of sequences: another one than the weights were trained with is a warning. Throws std::runtime_error and std::invalid_argument, naming --init,
 /// where it can't be read or nothing of it fits.
 StartingPoint start_from(const RunConfig& config,
                          const std::vector<std::string>& class_names,
-                         TrainState& state);
+                         TrainState& state,
+                         const std::string& data_fingerprint = {});
 
 }  // namespace uvic::app

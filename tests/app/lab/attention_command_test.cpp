@@ -99,6 +99,21 @@ TEST_CASE("attention: blocks and heads can be chosen", "[lab][attention]") {
   CHECK(cog["ablation"].size() == 2);  // the head, and all heads
 }
 
+TEST_CASE("attention: networks whose paths end alike have their whole paths as names",
+          "[lab][attention]") {
+  const Scratch scratch;
+  std::filesystem::create_directory(scratch / "a");
+  std::filesystem::create_directory(scratch / "b");
+  auto options = options_for(scratch);
+  options.weights = {write_weights(scratch / "a" / "net.safetensors", tiny_run("softmax")),
+                     write_weights(scratch / "b" / "net.safetensors", tiny_run("cog"))};
+  options.name.clear();
+  options.ablate = "none", options.gradient_images = 0;
+  const auto numbers = run_attention(options);
+  CHECK(numbers["subjects"][0]["name"] == options.weights[0]);
+  CHECK(numbers["subjects"][1]["name"] == options.weights[1]);
+}
+
 TEST_CASE("attention: bad input is one line", "[lab][attention]") {
   const Scratch scratch;
   const auto good = options_for(scratch);
@@ -113,6 +128,7 @@ TEST_CASE("attention: bad input is one line", "[lab][attention]") {
   refused([](Options& o) { o.out.clear(); }, "--out is missing");
   refused([](Options& o) { o.name.pop_back(); }, "1 names for 2 networks");
   refused([](Options& o) { o.name[1] = o.name[0]; }, "--name U-ViT: given more than once");
+  refused([](Options& o) { o.name.clear(), o.weights[1] = o.weights[0]; }, "given twice");
   refused([](Options& o) { o.ablate = "zero,half"; }, "--ablate zero,half: give none, all");
   refused([](Options& o) { o.timesteps = "2"; }, "--timesteps 2");
   refused([](Options& o) { o.blocks = "3"; }, "--blocks 3: 3 does not exist");

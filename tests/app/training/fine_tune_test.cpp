@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "app/options/assets.h"
 #include "app/options/options.h"
 #include "app/runs/run_dir.h"
 #include "data/formats/safetensors.h"
@@ -155,4 +156,28 @@ TEST_CASE("fine-tuning: what was assumed of the source's config is recorded", "[
   CHECK(std::count(start.lines.begin(),
                    start.lines.end(),
                    "  assumed: num_heads = 2 (8 channels each)") == 1);
+}
+
+TEST_CASE("fine-tuning: weights of another tokenizer are told", "[fine_tune]") {
+  const Scratch scratch;
+  RunConfig config;
+  read_toml(find_config("nt_softmax"), config);
+  auto source = state_of(config, 1);
+  const auto started = [&](const std::string& before, const std::string& now) {
+    const auto weights = scratch / "tokens.safetensors";
+    source.save_weights(weights,
+                        {{"uvic.config", to_toml(config)}, {"uvic.data_fingerprint", before}});
+    config.init = weights.string();
+    auto state = state_of(config, 2);
+    return start_from(config, {}, state, now).record.at("warnings");
+  };
+  const std::string a = "3 files 00ff tokenizer.json 12ab", b = "3 files 00ff tokenizer.json 34cd",
+                    none = "3 files 00ff";
+  CHECK(started(a, a).empty());
+  CHECK(started(none, none).empty());
+  CHECK(started(a, "").empty());
+  REQUIRE(started(a, b).size() == 1);
+  CHECK_THAT(started(a, b)[0].get<std::string>(),
+             Contains("tokenizer.json 12ab") && Contains("tokenizer.json 34cd"));
+  CHECK_THAT(started(none, b)[0].get<std::string>(), Contains("no tokenizer file"));
 }
