@@ -32,12 +32,28 @@ void print_autoencoder(const json& autoencoder) {
     print_line(label, base::printable_text(text));
 }
 
-/// "embed_dim 512, depth 12": in the order of the struct, as TOML has it, not in the alphabet's.
+/// Whether a field of a network's config has a meaning for its kind: its own section, or what
+/// stands in none where the kind has no section.
+bool is_of_kind(const json& config, const std::string& name) {
+  if (name == "kind") return true;
+  const auto kind = config["kind"].get<std::string>();
+  if (!config[name].is_object()) return kind == "uvit";
+  return kind != "uvit" && (name == kind || (name == "small" && !config.contains(kind)));
+}
+
+/// "kind uvit, embed_dim 512, depth 12": in the order of the struct, as TOML has it, not in the
+/// alphabet's.
 std::string config_line(const json& config) {
   std::string text;
   model::NetworkConfig order;
   order.fields([&](const char* name, auto&, const base::Field&) {
-    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, text_of(config[name]));
+    if (!is_of_kind(config, name)) return;
+    if (!config[name].is_object()) {
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, text_of(config[name]));
+      return;
+    }
+    for (const auto& [key, value] : config[name].items())
+      text += fmt::format(", {} {}", key, text_of(value));
   });
   return text;
 }

@@ -13,27 +13,10 @@ using namespace uvic::base;
 using namespace uvic::test;
 using Catch::Matchers::Contains;
 
-namespace {
-
-/// Runs work(rank, group, gpu) on ranks whose group has an emulated GPU.
-std::vector<std::string> with_gpus(
-    int64_t size, const std::function<void(int64_t, ProcessGroup&, EmulatedGpu&)>& work) {
-  const int listening = listen_at("127.0.0.1", 0), of_carriers = listen_at("127.0.0.1", 0);
-  return on_ranks(size, [&](int64_t rank) {
-    const auto group = join(place_of(rank, size, listening));
-    const auto carrier = join(place_of(rank, size, of_carriers));
-    const auto gpu = std::make_shared<EmulatedGpu>(*carrier);
-    group->connect_gpu(gpu);
-    work(rank, *group, *gpu);
-  });
-}
-
-}  // namespace
-
 TEST_CASE("gpu exchange: tensors of the GPU travel by it, all others by Gloo", "[processes]") {
   if (!has_collectives()) UVIC_SKIP("this build has no c10d");
   const int64_t size = GENERATE(2, 3);
-  const auto errors = with_gpus(size, [&](int64_t rank, ProcessGroup& group, EmulatedGpu& gpu) {
+  const auto errors = on_gpus(size, [&](int64_t rank, ProcessGroup& group, EmulatedGpu& gpu) {
     const auto here = torch::full({4}, static_cast<double>(rank + 1));
     const auto on_cpu = torch::full({4}, rank + 1, torch::kInt64);
     CHECK(group.is_on_gpu(here));
@@ -69,7 +52,7 @@ TEST_CASE("gpu exchange: a narrow sum has the bits that it has on CPUs", "[proce
   const auto part = [](int64_t rank) {
     return 1 + (torch::arange(10, torch::kFloat32) + static_cast<double>(rank)) / 512;
   };
-  const auto errors = with_gpus(size, [&](int64_t rank, ProcessGroup& group, EmulatedGpu& gpu) {
+  const auto errors = on_gpus(size, [&](int64_t rank, ProcessGroup& group, EmulatedGpu& gpu) {
     on_gpu[rank] = part(rank);
     NarrowSum sum(group, on_gpu[rank]);
     sum.start(), sum.sum_own_part(), sum.finish();
@@ -90,7 +73,7 @@ TEST_CASE("gpu exchange: a narrow sum has the bits that it has on CPUs", "[proce
 
 TEST_CASE("gpu exchange: where a process dies, the others' GPUs are aborted", "[processes]") {
   if (!has_collectives()) UVIC_SKIP("this build has no c10d");
-  const auto errors = with_gpus(3, [&](int64_t rank, ProcessGroup& group, EmulatedGpu& gpu) {
+  const auto errors = on_gpus(3, [&](int64_t rank, ProcessGroup& group, EmulatedGpu& gpu) {
     if (rank == 2) return;
     // The host waits for the GPU, and that for a process which never comes.
     const auto begin = Clock::now();
@@ -109,7 +92,7 @@ TEST_CASE("gpu exchange: an error of this process's GPU is not one of the exchan
           "[processes]") {
   if (!has_collectives()) UVIC_SKIP("this build has no c10d");
   const int64_t size = GENERATE(1, 2);
-  const auto errors = with_gpus(size, [&](int64_t rank, ProcessGroup& group, EmulatedGpu& gpu) {
+  const auto errors = on_gpus(size, [&](int64_t rank, ProcessGroup& group, EmulatedGpu& gpu) {
     if (rank == 0) {
       gpu.error = "CUDA error: an illegal memory access";
       CHECK(message_of([&] { group.check_gpu(); }) == "CUDA error: an illegal memory access");

@@ -1,14 +1,6 @@
-#include <fcntl.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-
-#include <fmt/format.h>
 
 #include "data/formats/atomic_file.h"
 #include "tests/cli/program.h"
@@ -238,79 +230,6 @@ TEST_CASE("a truncated checkpoint is named and refused", "[usage]") {
   const auto sampling =
       run_uvic({"sample", "--run", (scratch / "run").string(), "--out", (scratch / "s").string()});
   check_refused(sampling, 1, "000000160.safetensors");
-}
-
-TEST_CASE("an output that can't be written is told before training", "[usage]") {
-  const Scratch scratch;
-  write(scratch / "file", "in the way");
-  check_refused(run_uvic(tiny_training(scratch / "file" / "run")), 1, "file");
-}
-
-TEST_CASE("a full disk ends the run with one line, and no torn file stands under a final name",
-          "[usage]") {
-  if (geteuid() != 0) UVIC_SKIP("mounting a small file system needs root");
-  const Scratch scratch;
-  const auto disk = scratch / "disk";
-  fs::create_directory(disk);
-  if (mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=150k") != 0)
-    UVIC_SKIP("no tmpfs can be mounted here");
-  const auto outcome = run_uvic(tiny_training(disk / "run"));
-  std::vector<std::string> torn;
-  for (const auto& entry : fs::recursive_directory_iterator(disk))
-    if (entry.path().extension() == ".safetensors" && entry.file_size() == 0)
-      torn.push_back(entry.path().string());
-  umount(disk.c_str());
-  CAPTURE(outcome.err);
-  CHECK(outcome.exit_code == 1);
-  CHECK_THAT(outcome.err, Contains("No space left on device"));
-  CHECK(torn.empty());
-}
-
-TEST_CASE("after a full disk the same command continues, and logs every step once", "[usage]") {
-  if (geteuid() != 0) UVIC_SKIP("mounting a small file system needs root");
-  const Scratch scratch;
-  const auto training = [](const fs::path& out) {
-    return tiny_training(out, 160) + Words{"--log_images", "16", "--checkpoint_images", "32"};
-  };
-  /// Images seen and loss of each line.
-  const auto losses = [](const fs::path& run) {
-    std::vector<std::pair<int64_t, double>> lines;
-    std::ifstream stats(run / "stats.jsonl");
-    for (std::string text; std::getline(stats, text);)
-      if (const auto line = nlohmann::json::parse(text); line.contains("loss"))
-        lines.emplace_back(line.at("images_seen"), line.at("loss"));
-    return lines;
-  };
-  REQUIRE(run_uvic(training(scratch / "whole")).exit_code == 0);
-  const auto all = losses(scratch / "whole");
-  REQUIRE(all.size() == 10);
-
-  const auto disk = scratch / "disk";
-  fs::create_directory(disk);
-  int stopped = 0;
-  for (const auto* size : {"64k", "128k", "192k", "256k", "320k"}) {
-    INFO(size);
-    if (mount("tmpfs", disk.c_str(), "tmpfs", 0, fmt::format("size={}", size).c_str()) != 0)
-      UVIC_SKIP("no tmpfs can be mounted here");
-    stopped += run_uvic(training(disk / "run")).exit_code != 0;
-    REQUIRE(mount("tmpfs", disk.c_str(), "tmpfs", MS_REMOUNT, "size=16m") == 0);
-    const auto outcome = run_uvic(training(disk / "run"));
-    const auto continued = outcome.exit_code == 0 ? losses(disk / "run") : decltype(all){};
-    umount(disk.c_str());
-    CAPTURE(outcome.err);
-    CHECK(continued == all);
-  }
-  CHECK(stopped >= 2);
-}
-
-TEST_CASE("two processes do not train in one folder", "[usage]") {
-  const Scratch scratch;
-  Running first(tiny_training(scratch / "run", 1000000));
-  while (!first.finished() && !fs::exists(scratch / "run" / "stats.jsonl")) usleep(20000);
-  REQUIRE_FALSE(first.finished());
-  check_refused(run_uvic(tiny_training(scratch / "run", 1000000)),
-                1,
-                "another process trains in this folder");
 }
 
 TEST_CASE("every command that has a result prints it as one JSON object with --json", "[json]") {

@@ -66,7 +66,8 @@ TEST_CASE("weights of the official code, converted, give the official output", "
   CHECK(report["step"] == 20);
   CHECK(report["network"]["config"]["attention"] == "cog");
   CHECK_THAT(run_uvic({"inspect", at("w.safetensors")}).out,
-             Contains("final_layer.weight") && Contains("[4, 4, 3, 3]"));
+             Contains("final_layer.weight") && Contains("[4, 4, 3, 3]") &&
+                 Contains("kind uvit, ") && !Contains("vocab_size"));  // of sequences
 }
 
 TEST_CASE("a trained run, converted to .pth, draws the very pictures", "[weights]") {

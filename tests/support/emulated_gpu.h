@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "base/device_collectives.h"
 #include "base/process_group.h"
+#include "tests/support/ranks.h"
 
 namespace uvic::test {
 
@@ -43,6 +45,7 @@ class EmulatedGpu : public base::DeviceCollectives {
     if (!error.empty()) throw std::runtime_error(error);
   }
   void abort() override { aborted = true; }
+  base::ProcessGroup& carrier() { return carrier_; }
 
   std::atomic<int64_t> calls{0}, synchronized{0};
   std::atomic<bool> aborted{false};
@@ -56,5 +59,20 @@ class EmulatedGpu : public base::DeviceCollectives {
 
   base::ProcessGroup& carrier_;
 };
+
+/// Runs work(rank, group, gpu) on a thread for each rank, whose groups have emulated GPUs; what each
+/// threw, or "".
+inline std::vector<std::string> on_gpus(
+    int64_t size, const std::function<void(int64_t, ProcessGroup&, EmulatedGpu&)>& work) {
+  const int listening = base::listen_at("127.0.0.1", 0),
+            of_carriers = base::listen_at("127.0.0.1", 0);
+  return on_ranks(size, [&](int64_t rank) {
+    const auto group = join(place_of(rank, size, listening));
+    const auto carrier = join(place_of(rank, size, of_carriers));
+    const auto gpu = std::make_shared<EmulatedGpu>(*carrier);
+    group->connect_gpu(gpu);
+    work(rank, *group, *gpu);
+  });
+}
 
 }  // namespace uvic::test

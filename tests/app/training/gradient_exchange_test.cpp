@@ -142,14 +142,10 @@ TEST_CASE("gradients and reports may be exchanged one after the other", "[proces
 
 TEST_CASE("a step that was given up half-way harms none after it", "[processes]") {
   if (!base::has_collectives()) UVIC_SKIP("this build has no c10d");
-  const int listening = base::listen_at("127.0.0.1", 0), other = base::listen_at("127.0.0.1", 0);
-  const auto errors = on_ranks(2, [&](int64_t rank) {
-    const auto group = join(place_of(rank, 2, listening));
-    const auto carrier = join(place_of(rank, 2, other));
-    group->connect_gpu(std::make_shared<EmulatedGpu>(*carrier));
+  const auto errors = on_gpus(2, [&](int64_t rank, ProcessGroup& group, EmulatedGpu& gpu) {
     TensorList parameters = {torch::ones({5}).requires_grad_(true),
                              torch::ones({6}).requires_grad_(true)};
-    GradientExchange exchange(*group, parameters, {16, false});
+    GradientExchange exchange(group, parameters, {16, false});
     const auto begin = [&] {
       const auto loss = (parameters[0].sum() + parameters[1].sum()) * 0.5;
       exchange.send_during_backward();
@@ -166,8 +162,8 @@ TEST_CASE("a step that was given up half-way harms none after it", "[processes]"
     begin();
     exchange.sum_gradients();
     for (auto& p : parameters) CHECK(torch::equal(p.grad(), torch::ones_like(p)));
-    group->finish();
-    carrier->finish();
+    group.finish();
+    gpu.carrier().finish();
   });
   for (const auto& error : errors) CHECK(error == "");
 }
@@ -175,14 +171,10 @@ TEST_CASE("a step that was given up half-way harms none after it", "[processes]"
 TEST_CASE("on GPUs the parameters that have a gradient are those of the first step",
           "[processes]") {
   if (!base::has_collectives()) UVIC_SKIP("this build has no c10d");
-  const int listening = base::listen_at("127.0.0.1", 0), other = base::listen_at("127.0.0.1", 0);
-  const auto errors = on_ranks(2, [&](int64_t rank) {
-    const auto group = join(place_of(rank, 2, listening));
-    const auto carrier = join(place_of(rank, 2, other));
-    group->connect_gpu(std::make_shared<EmulatedGpu>(*carrier));
+  const auto errors = on_gpus(2, [&](int64_t, ProcessGroup& group, EmulatedGpu&) {
     TensorList parameters = {torch::ones({5}).requires_grad_(true),
                              torch::ones({6}).requires_grad_(true)};
-    GradientExchange exchange(*group, parameters, {1 << 20, false});
+    GradientExchange exchange(group, parameters, {1 << 20, false});
     parameters[0].sum().backward();
     exchange.sum_gradients();
     for (auto& p : parameters) p.mutable_grad() = torch::Tensor();
@@ -195,25 +187,20 @@ TEST_CASE("on GPUs the parameters that have a gradient are those of the first st
 
 TEST_CASE("a shared state's weights travel between GPUs", "[processes]") {
   if (!base::has_collectives()) UVIC_SKIP("this build has no c10d");
-  const int listening = base::listen_at("127.0.0.1", 0), other = base::listen_at("127.0.0.1", 0);
-  const auto errors = on_ranks(3, [&](int64_t rank) {
-    const auto group = join(place_of(rank, 3, listening));
-    const auto carrier = join(place_of(rank, 3, other));
-    const auto gpu = std::make_shared<EmulatedGpu>(*carrier);
-    group->connect_gpu(gpu);
+  const auto errors = on_gpus(3, [&](int64_t rank, ProcessGroup& group, EmulatedGpu& gpu) {
     TensorList parameters = {torch::zeros({50}), torch::zeros({20}), torch::zeros({30})};
-    StateShares shares(*group, parameters);
+    StateShares shares(group, parameters);
     for (size_t i = 0; i < parameters.size(); ++i)
       if (shares.is_own(i)) parameters[i].fill_(static_cast<double>(rank + 1));
     shares.share_parameters();
     for (size_t i = 0; i < parameters.size(); ++i)
       CHECK(parameters[i].eq(static_cast<double>(shares.owner(i) + 1)).all().item<bool>());
-    CHECK(gpu->calls == 3);
+    CHECK(gpu.calls == 3);
     const auto whole = shares.whole(torch::full({50}, static_cast<double>(rank)), 0);
     CHECK(whole.eq(static_cast<double>(shares.owner(0))).all().item<bool>());
-    CHECK(gpu->synchronized == 1);  // it may be written to a file: nobody was lost on the way
-    group->finish();
-    carrier->finish();
+    CHECK(gpu.synchronized == 1);  // it may be written to a file: nobody was lost on the way
+    group.finish();
+    gpu.carrier().finish();
   });
   for (const auto& error : errors) CHECK(error == "");
 }
