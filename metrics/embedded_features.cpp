@@ -27,14 +27,20 @@ torch::nn::Conv2d conv(int64_t in, int64_t out, int64_t size, int64_t stride = 1
 
 class EmbeddedExtractor : public FeatureExtractor {
  public:
-  EmbeddedExtractor(EmbeddedWeights weights, std::string sha256, const torch::Device& device)
-      : weights_(std::move(weights)), sha256_(std::move(sha256)), device_(device) {
+  EmbeddedExtractor(EmbeddedWeights weights,
+                    std::string sha256,
+                    const torch::Device& device,
+                    std::string name)
+      : weights_(std::move(weights)),
+        sha256_(std::move(sha256)),
+        name_(std::move(name)),
+        device_(device) {
     weights_.net->to(device);
     weights_.feature_mean = weights_.feature_mean.to(device);
     weights_.feature_std = weights_.feature_std.to(device);
   }
 
-  std::string name() const override { return "embedded"; }
+  std::string name() const override { return name_; }
   std::string distance_name() const override { return "FD"; }
   std::string weights_sha256() const override { return sha256_; }
   std::string resize() const override { return "whole image to 32x32, antialiased bilinear"; }
@@ -60,7 +66,7 @@ class EmbeddedExtractor : public FeatureExtractor {
 
  private:
   EmbeddedWeights weights_;
-  std::string sha256_;
+  std::string sha256_, name_;
   torch::Device device_;
 };
 
@@ -167,10 +173,11 @@ EmbeddedWeights read_embedded_weights(const std::filesystem::path& path) {
 }
 
 std::unique_ptr<FeatureExtractor> load_embedded_extractor(const std::filesystem::path& path,
-                                                          const torch::Device& device) {
+                                                          const torch::Device& device,
+                                                          const std::string& name) {
   auto weights = read_embedded_weights(path);
   return std::make_unique<EmbeddedExtractor>(
-      std::move(weights), formats::sha256_file(path), device);
+      std::move(weights), formats::sha256_file(path), device, name);
 }
 
 }  // namespace uvic::metrics

@@ -75,9 +75,11 @@ EmbeddedWeights read_embedded_weights(const std::filesystem::path& path);
 /// centres of pixels aligned); nothing is cropped, the aspect ratio is not kept.
 torch::Tensor embedded_input(const torch::Tensor& images);
 
-/// The extractor "embedded": features are standard scores, (f - mean) / std over the network's
-/// training set.
+/// The extractor `name`: features are standard scores, (f - mean) / std over the network's training
+/// set.
 std::unique_ptr<FeatureExtractor> load_embedded_extractor(
-    const std::filesystem::path& path, const torch::Device& device = torch::kCPU);
+    const std::filesystem::path& path,
+    const torch::Device& device = torch::kCPU,
+    const std::string& name = "embedded");
 
 }  // namespace uvic::metrics

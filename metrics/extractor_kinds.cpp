@@ -32,12 +32,19 @@ base::Table<ExtractorKind>& extractor_kinds() {
   return kinds;
 }
 
+bool is_extractor_file(const std::string& name) {
+  const auto ending = std::filesystem::path(name).extension();
+  return ending == ".pt" || ending == ".safetensors";
+}
+
 bool is_extractor_name(const std::string& name) {
-  return extractor_kinds().find(name) || std::filesystem::path(name).extension() == ".pt";
+  return extractor_kinds().find(name) || is_extractor_file(name);
 }
 
 base::Field extractor_field(const std::string& help) {
-  return base::Field{help + ": a TorchScript file FILE.pt (gives FD), or",
+  return base::Field{help +
+                         ": a TorchScript file FILE.pt or a network of uvic train-features "
+                         "FILE.safetensors (both give FD), or",
                      extractor_kinds().choices()}
       .or_else();
 }

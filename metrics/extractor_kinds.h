@@ -13,7 +13,7 @@
 namespace uvic::metrics {
 
 struct ExtractorChoice {
-  std::string name = "embedded";  ///< of a row of extractor_kinds(), or a TorchScript file FILE.pt
+  std::string name = "embedded";  ///< of a row of extractor_kinds(), or a file
   std::string weights;            ///< embedded: its weights; empty: those that ship
   std::string inception;          ///< inception: path of its weights
   std::string protocol = "pytorch-fid";
@@ -31,7 +31,11 @@ struct ExtractorKind {
 };
 base::Table<ExtractorKind>& extractor_kinds();
 
-/// Whether `name` is a row or a file that can be an extractor.
+/// Whether `name` ends like a file that can be an extractor: TorchScript (.pt), or what uvic
+/// train-features writes (.safetensors).
+bool is_extractor_file(const std::string& name);
+
+/// Whether `name` is a row or such a file.
 bool is_extractor_name(const std::string& name);
 
 /// An option that takes a name of the table or a file.

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "data/formats/json.h"
+#include "metrics/extractor_kinds.h"
 
 namespace uvic::app {
 namespace fs = std::filesystem;
@@ -51,7 +52,7 @@ void find_from_launch_folder(const RunDir& run, RunConfig& config) {
   if (folder.empty()) return;
   for (auto* source : {&config.data, &config.score_ref, &config.init, &config.inception})
     find(*source, folder);
-  if (fs::path(config.score_extractor).extension() == ".pt") find(config.score_extractor, folder);
+  if (metrics::is_extractor_file(config.score_extractor)) find(config.score_extractor, folder);
 }
 
 }  // namespace uvic::app

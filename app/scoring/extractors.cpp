@@ -2,19 +2,25 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "app/options/assets.h"
 #include "data/formats/json.h"
 #include "data/formats/json_fields.h"
+#include "metrics/embedded_features.h"
 #include "metrics/torchscript.h"
 
 namespace uvic::app {
+namespace fs = std::filesystem;
 
 std::unique_ptr<metrics::FeatureExtractor> open_extractor(const ExtractorChoice& choice,
                                                           torch::Device device) {
   const auto* kind = metrics::extractor_kinds().find(choice.name);
+  if (!kind && fs::path(choice.name).extension() == ".safetensors")
+    return metrics::load_embedded_extractor(
+        choice.name, device, "embedded/" + fs::path(choice.name).stem().string());
   if (!kind) return metrics::load_torchscript(choice.name, device);
   return kind->open(choice, asset("assets/embedded_features.safetensors"), device);
 }

@@ -79,10 +79,12 @@ void FidOptions::validate() const {
                 "--num_images: not with --run; --seeds says how many images it generates");
   base::require(!ref.empty() || !save_stats.empty() || !save_features.empty(),
                 "fid: --ref is missing; give a reference, or --save_stats to make one");
-  base::require(metrics::is_extractor_name(extractor),
-                fmt::format("--extractor {}: give one of {}, or a TorchScript file (.pt)",
-                            extractor,
-                            fmt::join(metrics::extractor_kinds().names(), ", ")));
+  base::require(
+      metrics::is_extractor_name(extractor),
+      fmt::format("--extractor {}: give one of {}, a TorchScript file (.pt), or a network of "
+                  "uvic train-features (.safetensors)",
+                  extractor,
+                  fmt::join(metrics::extractor_kinds().names(), ", ")));
   base::require(precision == "fp32" || (precision == "bf16" && extractor == "inception"),
                 fmt::format("--precision {}: fp32, or bf16 with the Inception network", precision));
   base::require(

@@ -6,6 +6,7 @@
 
 #include "data/source_path.h"
 #include "data/tokens/token_source.h"
+#include "metrics/extractor_kinds.h"
 
 namespace uvic::app {
 namespace {
@@ -33,6 +34,8 @@ void require_input_files(const RunConfig& config, bool begins) {
     if (!is_made_on_the_fly(config, config.score_ref))
       require_there("score_ref", config.score_ref, ':');  // FILE.npz:ARRAY, FOLDER:test
     require_there("inception", config.inception, '\0');
+    if (metrics::is_extractor_file(config.score_extractor))
+      require_there("score_extractor", config.score_extractor, '\0');
   }
   if (begins) require_there("init", config.init, '@');  // RUN@IMAGES
 }

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "app/options/assets.h"
 #include "app/scoring/score_images.h"
 #include "base/torch.h"
 #include "data/formats/json.h"
@@ -44,6 +45,33 @@ TEST_CASE("fid: which file sorts first changes nothing", "[fid]") {
   // Another order of the same sums: 1e-16 in a covariance is 1e-8 in the roots of zero eigenvalues.
   CHECK(values[1] == Approx(values[0]).epsilon(1e-5));
   CHECK(values[2] == Approx(values[0]).epsilon(1e-5));
+}
+
+TEST_CASE("fid: a network of train-features is an extractor by its file", "[fid]") {
+  const Scratch scratch;
+  const auto own = scratch / "own.safetensors";
+  std::filesystem::copy(asset("assets/embedded_features.safetensors"), own);
+  auto options = procedural(40, "procedural:1", "");
+  const auto shipped = run_fid(options);
+  options.extractor = own.string();
+  const auto result = run_fid(options);
+  CHECK(result.name == "FD (embedded/own)");
+  CHECK(result.value == shipped.value);
+  CHECK(result.json["extractor_sha256"] == shipped.json["extractor_sha256"]);
+  // Statistics of one are not compared with features of the other, whatever their weights.
+  options.save_stats = (scratch / "own.npz").string();
+  run_fid(options);
+  options.save_stats.clear();
+  options.ref = (scratch / "own.npz").string();
+  CHECK(run_fid(options).value < shipped.value);
+  options.extractor = "embedded";
+  CHECK_THROWS_WITH(run_fid(options), Catch::Contains("made by embedded/own"));
+  options.extractor = (scratch / "absent.safetensors").string();
+  CHECK_THROWS_WITH(run_fid(options), Catch::Contains("absent.safetensors"));
+  std::filesystem::copy_file(asset("assets/embedded_autoencoder.safetensors"),
+                             scratch / "other.safetensors");
+  options.extractor = (scratch / "other.safetensors").string();
+  CHECK_THROWS_WITH(run_fid(options), Catch::Contains("uvic train-features"));
 }
 
 TEST_CASE("fid: a size that is asked for crops first, and the record says so", "[fid]") {
