@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "app/runs/keep_rule.h"
+#include "app/runs/power_profile.h"
 #include "base/check.h"
 #include "base/precision.h"
 #include "model/attention/attention.h"
@@ -37,6 +38,7 @@ void RunConfig::validate() const {
   base::require(init_optimizer == "fresh" || !init.empty(),
                 "--init_optimizer keep: needs --init, a run whose state is kept");
   base::resolve_precision(precision, torch::kCPU);
+  parse_widths(ema_power);
 }
 
 void RunConfig::validate_attention_stats() const {

@@ -124,6 +124,7 @@ struct RunConfig {
   int64_t route_margin = 2;
   double ema_decay = 0.9999;
   double ema_rampup = 0.0;
+  std::string ema_power;
   std::string precision = "auto";
   std::string kernels = "fused";
   std::string device = "auto";
@@ -221,6 +222,11 @@ struct RunConfig {
           ema_rampup,
           Field{"Bounds the average's half-life to this fraction of the images seen; 0: no bound",
                 from(0, 1e6)}
+              .advanced());
+    visit("ema_power",
+          ema_power,
+          Field{"Relative widths (sigma_rel) of further averages with a power profile, such as "
+                "0.05,0.1, saved at every checkpoint; uvic average makes one of any width of them"}
               .advanced());
     visit("precision", precision, base::precision_field("Precision of products and attention"));
     visit("kernels", kernels, base::kernels_field());

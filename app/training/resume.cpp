@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "app/runs/power_profile.h"
 #include "app/runs/run_parts.h"
 #include "app/runs/sequence_tokenizer.h"
 #include "app/training/trainer.h"
@@ -128,6 +129,12 @@ ResumeCheck check_resume(const RunConfig& before,
                 run.path().string(),
                 before.init.empty() ? "fresh weights" : before.init,
                 now.init);
+  base::require(parse_widths(before.ema_power) == parse_widths(now.ema_power),
+                "{}: --ema_power was \"{}\", is \"{}\": such averages begin with the training; "
+                "choose another --out",
+                run.path().string(),
+                before.ema_power,
+                now.ema_power);
   const auto texts = option_texts(before);
   for (const auto& [key, value] : option_texts(now)) {
     if (texts.at(key) == value || key == "out" || key == "memory" || key == "dry_run") continue;
