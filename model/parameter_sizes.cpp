@@ -50,7 +50,10 @@ std::vector<ParameterSize> sizes_of(const UViTConfig& c) {
   SizeList list;
   const int64_t dim = c.embed_dim, patch = c.patch_size * c.patch_size * c.in_chans;
   list.one((c.extras() + c.patches()) * dim);
-  list.linear(patch, dim, true, false);
+  if (c.class_tokens > 0) list.one(c.class_tokens * dim);
+  const int64_t narrow = c.patch_bottleneck;
+  list.linear(patch, narrow > 0 ? narrow : dim, narrow == 0, false);
+  if (narrow > 0) list.linear(narrow, dim, true, false);
   if (c.mlp_time_embed) {
     list.linear(dim, 4 * dim, true, false);
     list.linear(4 * dim, dim, true, false);

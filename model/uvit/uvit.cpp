@@ -48,7 +48,12 @@ UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
 
   pos_embed = register_parameter("pos_embed", torch::empty({1, c.extras() + c.patches(), dim}));
   trunc_normal_(pos_embed, 0.02);
-  patch_embed = register_module("patch_embed", PatchEmbed(c.patch_size, c.in_chans, dim));
+  if (c.class_tokens > 0) {
+    class_pos_embed = register_parameter("class_pos_embed", torch::empty({1, c.class_tokens, dim}));
+    trunc_normal_(class_pos_embed, 0.02);
+  }
+  patch_embed =
+      register_module("patch_embed", PatchEmbed(c.patch_size, c.in_chans, dim, c.patch_bottleneck));
   if (c.mlp_time_embed)
     time_embed = register_module(
         "time_embed",
@@ -162,10 +167,14 @@ torch::Tensor UViTImpl::embed(const torch::Tensor& x,
   if (time_embed) time = time_embed->forward(time);
   std::vector<torch::Tensor> tokens = {time.unsqueeze(1),                   // [B, 1, D]
                                        patch_embed->forward(x.to(dtype))};  // [B, patches, D]
-  if (label_emb) tokens.insert(tokens.begin(), label_emb->forward(condition).unsqueeze(1));
+  torch::Tensor label;
+  if (label_emb) label = label_emb->forward(condition).unsqueeze(1);  // [B, 1, D]
+  if (label.defined()) tokens.insert(tokens.begin(), label);
   if (context_embed) tokens.insert(tokens.begin() + 1, context_embed->forward(condition.to(dtype)));
-  return torch::cat(tokens, 1) +
-         pos_embed;  // [B, L, D]: [label, time, patches] or [time, context, patches]
+  // [label, time, patches] or [time, context, patches]
+  const auto embedded = torch::cat(tokens, 1) + pos_embed;
+  if (!class_pos_embed.defined()) return embedded;
+  return torch::cat({label + class_pos_embed, embedded}, 1);  // run_blocks() takes them apart
 }
 
 torch::Tensor UViTImpl::run_block(const std::shared_ptr<torch::nn::Module>& module,
@@ -234,19 +243,29 @@ Rotations UViTImpl::rotations_on(torch::Device device) {
 }
 
 /// A route takes as many blocks on either side of the middle one: a long skip connection then joins
-/// tokens of the same blocks' kind, kept ones with kept ones and all with all.
+/// tokens of the same blocks' kind, kept ones with kept ones and all with all. So do class tokens,
+/// which are the first of h here and of the others only in their blocks.
 torch::Tensor UViTImpl::run_blocks(torch::Tensor h, const TokenRoute& route) {
-  torch::Tensor values, first_values, all_tokens, index, all_first_values;
+  torch::Tensor values, first_values, all_tokens, index, all_first_values, class_tokens;
   BlockCall call;
   if (passes_values_) call.values = &values;
   if (config_.value_residual) call.first_values = &first_values;
   call.rotations = rotations_on(h.device());
-  const auto all_rotations = call.rotations;
+  Rotations all_rotations;
   const int64_t last = config_.blocks() - 1;
-  int64_t number = 0;
+  const int64_t classes = config_.class_tokens, classes_from = config_.class_tokens_from;
+  // Fused blocks take tokens in one piece.
+  const auto without_classes = [&] { return h.slice(1, classes).contiguous(); };
+  if (classes > 0) class_tokens = h.slice(1, 0, classes), h = without_classes();
+  int64_t number = 0, extras = config_.extras();
   const auto run = [&](const std::shared_ptr<torch::nn::Module>& block, const torch::Tensor& skip) {
+    if (classes > 0 && number == classes_from) {
+      h = torch::cat({class_tokens, h}, 1), extras += classes;
+      call.rotations = with_still_tokens(call.rotations, classes);
+    }
     if (route.kept.defined() && number == route.margin) {
-      index = routed_tokens(route.kept, config_.extras());
+      all_rotations = call.rotations;
+      index = routed_tokens(route.kept, extras);
       all_tokens = h, all_first_values = first_values;
       h = tokens_of(h, index);
       if (first_values.defined()) first_values = tokens_of(first_values, index);
@@ -256,6 +275,10 @@ torch::Tensor UViTImpl::run_blocks(torch::Tensor h, const TokenRoute& route) {
     if (route.kept.defined() && number == last - route.margin) {
       h = all_tokens.scatter(1, index.unsqueeze(-1).expand_as(h), h);
       first_values = all_first_values, call.rotations = all_rotations;
+    }
+    if (classes > 0 && number == last - classes_from) {
+      h = without_classes(), extras -= classes;
+      call.rotations = without_first_tokens(call.rotations, classes);
     }
     ++number;
   };

@@ -40,7 +40,8 @@ class UViTImpl : public Network {
 
   const UViTConfig& config() const { return config_; }
 
-  torch::Tensor pos_embed;  ///< [1, tokens, embed_dim]
+  torch::Tensor pos_embed;        ///< [1, tokens, embed_dim]
+  torch::Tensor class_pos_embed;  ///< [1, class_tokens, embed_dim]; undefined without them
   PatchEmbed patch_embed{nullptr};
   torch::nn::Sequential time_embed{nullptr};  ///< null without mlp_time_embed
   torch::nn::Embedding label_emb{nullptr};    ///< null without num_classes

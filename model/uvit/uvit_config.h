@@ -33,6 +33,9 @@ struct UViTConfig {
   std::string norm = "layer";
   std::string mlp = "gelu";
   double rope_theta = 100;
+  int64_t class_tokens = 0;
+  int64_t class_tokens_from = 4;
+  int64_t patch_bottleneck = 0;
   bool qkv_bias = false;
   bool mlp_time_embed = false;
   bool conv = true;
@@ -127,6 +130,24 @@ struct UViTConfig {
           rope_theta,
           Field{"Largest over smallest wavelength of the rotations", base::above(1, 1e9)}.read_by(
               "rope"));
+    visit("class_tokens",
+          class_tokens,
+          Field{"Further tokens of the class in the middle blocks (JiT: 32); 0: none",
+                base::from(0, 4096)}
+              .advanced());
+    visit(
+        "class_tokens_from",
+        class_tokens_from,
+        Field{"Block from which class_tokens are there, counted from 0; as many blocks at the end "
+              "are without them",
+              base::from(0, 2048)}
+            .read_by("class_tokens"));
+    visit("patch_bottleneck",
+          patch_bottleneck,
+          Field{"Width between two products that make a token of a patch (JiT: 128); 0: one "
+                "product, as published",
+                base::from(0, 1 << 17)}
+              .advanced());
     visit("value_residual",
           value_residual,
           Field{"Mix the values of the first block into those of every block, by a learned share"}
@@ -140,6 +161,10 @@ struct UViTConfig {
   /// Tokens before the patches: the time, and the label or the context.
   int64_t extras() const { return 1 + (num_classes > 0 ? 1 : 0) + num_clip_token; }
   int64_t blocks() const { return depth / 2 * 2 + 1; }
+  /// Blocks that see the class tokens: those from class_tokens_from on, up to as many from the end.
+  int64_t class_token_blocks() const {
+    return class_tokens > 0 ? blocks() - 2 * class_tokens_from : 0;
+  }
   /// Width between the two products of the MLP; of a SwiGLU two thirds of embed_dim mlp_ratio.
   int64_t mlp_hidden() const {
     const auto hidden = static_cast<int64_t>(embed_dim * mlp_ratio);
