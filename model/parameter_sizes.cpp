@@ -60,6 +60,7 @@ std::vector<ParameterSize> sizes_of(const UViTConfig& c) {
   }
   if (c.num_classes > 0) list.one(c.num_classes * dim);
   if (c.clip_dim > 0) list.linear(c.clip_dim, dim, true, false);
+  if (c.augment_dim > 0) list.linear(c.augment_dim, dim, false, false);
   int64_t index = 0;
   for (const bool placed : place_attention(c.placement, c.blocks()))
     add_block(c, attention_kind(placed ? c.attention : "softmax"), index++, list);

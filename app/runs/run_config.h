@@ -119,6 +119,7 @@ struct RunConfig {
   int64_t shards = 0;
   int64_t seed = 0;
   bool flip = true;
+  double augment = 0.0;
   double label_dropout = 0.0;
   double route_share = 0.0;
   int64_t route_margin = 2;
@@ -197,6 +198,13 @@ struct RunConfig {
           seed,
           Field{"Seed of initialisation, data order, noise and dropout", from(0, kMost)});
     visit("flip", flip, Field{"Mirror each image with probability 1/2"});
+    visit("augment",
+          augment,
+          Field{"Probability of each change of an image (mirrored, upside down, scaled, turned, "
+                "stretched, moved) in training, of which the network is told (EDM: 0.12; needs "
+                "model.augment_dim 9)",
+                from(0, 1)}
+              .advanced());
     visit("label_dropout",
           label_dropout,
           Field{"Probability that a label is replaced by the null class (num_classes - 1), or a "

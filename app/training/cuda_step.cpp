@@ -79,6 +79,7 @@ class RecordedStep : public CudaStep {
     copy(batch_.targets, batch.targets);
     copy(batch_.other_images, batch.other_images);
     copy(batch_.other_labels, batch.other_labels);
+    copy(batch_.augments, batch.augments);
   }
 
   void record() {

@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/parallel.h"
 #include "base/tensor_text.h"
+#include "model/augment_scope.h"
 #include "model/kernel_choice.h"
 #include "model/kernels/cpu/product_kernels.h"
 #include "model/recompute.h"
@@ -61,6 +62,10 @@ UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
   if (c.num_classes > 0)
     label_emb = register_module("label_emb", torch::nn::Embedding(c.num_classes, dim));
   if (c.clip_dim > 0) context_embed = register_module("context_embed", Linear(c.clip_dim, dim));
+  if (c.augment_dim > 0) {
+    augment_embed = register_module("augment_embed", Linear(c.augment_dim, dim, /*bias=*/false));
+    trunc_normal_(augment_embed->weight, 1 / std::sqrt(static_cast<double>(c.augment_dim)));
+  }
 
   const auto picked = place_attention(c.placement, c.blocks());
   const int64_t head_dim = dim / c.num_heads;
@@ -165,6 +170,8 @@ torch::Tensor UViTImpl::embed(const torch::Tensor& x,
   const auto dtype = pos_embed.scalar_type();
   auto time = timestep_embedding(timesteps, config_.embed_dim).to(dtype);
   if (time_embed) time = time_embed->forward(time);
+  if (const auto augments = active_augments(); augment_embed && augments.defined())
+    time = time + augment_embed->forward(augments.to(dtype));
   std::vector<torch::Tensor> tokens = {time.unsqueeze(1),                   // [B, 1, D]
                                        patch_embed->forward(x.to(dtype))};  // [B, patches, D]
   torch::Tensor label;

@@ -46,6 +46,7 @@ class UViTImpl : public Network {
   torch::nn::Sequential time_embed{nullptr};  ///< null without mlp_time_embed
   torch::nn::Embedding label_emb{nullptr};    ///< null without num_classes
   Linear context_embed{nullptr};              ///< null without clip_dim
+  Linear augment_embed{nullptr};              ///< without a bias; null without augment_dim
   torch::nn::ModuleList in_blocks, out_blocks;
   Block mid_block{nullptr};
   LayerNorm norm{nullptr};

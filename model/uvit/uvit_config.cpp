@@ -179,7 +179,7 @@ int64_t parameter_count(const UViTConfig& c) {
   const int64_t narrow = c.patch_bottleneck;
   const int64_t patch_embed =
       narrow > 0 ? patch * narrow + linear(narrow, dim) : linear(patch, dim);
-  int64_t total = (c.class_tokens + c.extras() + c.patches()) * dim + patch_embed +
+  int64_t total = (c.class_tokens + c.extras() + c.patches() + c.augment_dim) * dim + patch_embed +
                   c.blocks() * block + norm + linear(dim, patch) +
                   (c.value_residual ? c.blocks() - 1 : 0);
   if (c.skip) total += c.depth / 2 * linear(2 * dim, dim);

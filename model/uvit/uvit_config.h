@@ -36,6 +36,7 @@ struct UViTConfig {
   int64_t class_tokens = 0;
   int64_t class_tokens_from = 4;
   int64_t patch_bottleneck = 0;
+  int64_t augment_dim = 0;
   bool qkv_bias = false;
   bool mlp_time_embed = false;
   bool conv = true;
@@ -148,6 +149,13 @@ struct UViTConfig {
                 "product, as published",
                 base::from(0, 1 << 17)}
               .advanced());
+    visit(
+        "augment_dim",
+        augment_dim,
+        Field{"Numbers by which the network is told how its image was changed, for --augment (9); "
+              "0: none",
+              base::from(0, 4096)}
+            .advanced());
     visit("value_residual",
           value_residual,
           Field{"Mix the values of the first block into those of every block, by a learned share"}

@@ -87,6 +87,7 @@ UViTConfig config_of_shapes(const Shapes& shapes,
   c.conv = shapes.has("final_layer.weight");
   c.skip = shapes.has("out_blocks.0.skip_linear.weight");
   c.num_classes = shapes.has("label_emb.weight") ? shapes.size("label_emb.weight", 2, 0) : -1;
+  if (shapes.has("augment_embed.weight")) c.augment_dim = shapes.size("augment_embed.weight", 2, 1);
   if (shapes.has("class_pos_embed")) {
     c.class_tokens = shapes.size("class_pos_embed", 3, 1);
     const bool looks_back = c.value_residual;

@@ -161,6 +161,7 @@ class Transfer {
     if (from_.class_tokens > 0 && to_.class_tokens > 0)
       say("class_tokens_from", from_.class_tokens_from, to_.class_tokens_from);
     say("patch_bottleneck", from_.patch_bottleneck, to_.patch_bottleneck);
+    say("augment_dim", from_.augment_dim, to_.augment_dim);
     say("value_residual", from_.value_residual, to_.value_residual);
   }
 

@@ -1,7 +1,8 @@
-// Class tokens and the patch bottleneck.
+// Class tokens, the patch bottleneck and what a network is told of changed images.
 #include <algorithm>
 
 #include "model/attention/probe.h"
+#include "model/augment_scope.h"
 #include "model/kernel_choice.h"
 #include "model/parameter_sizes.h"
 #include "model/uvit/uvit.h"
@@ -149,12 +150,12 @@ TEST_CASE("class tokens: an image does not see its batch, and bf16 is near", "[c
   }
 }
 
-TEST_CASE("class tokens, bottleneck: counted, guessed and moved", "[class_tokens]") {
+TEST_CASE("class tokens, bottleneck, told changes: counted, guessed and moved", "[class_tokens]") {
   NetworkConfig config;
   auto& c = config.uvit;
   c = class_token_net(1, "softmax");
   c.placement = "none", c.embed_dim = 128, c.num_heads = 2;
-  c.patch_bottleneck = 7;
+  c.patch_bottleneck = 7, c.augment_dim = 9;
   UViT net(c);
   const auto tensors = named_weights(*net);
   int64_t total = 0;
@@ -169,6 +170,7 @@ TEST_CASE("class tokens, bottleneck: counted, guessed and moved", "[class_tokens
   CHECK(guess.config.uvit.class_tokens == 5);
   CHECK(guess.config.uvit.class_tokens_from == 2);  // 4, which this depth does not have
   CHECK(guess.config.uvit.patch_bottleneck == 7);
+  CHECK(guess.config.uvit.augment_dim == 9);
   CHECK(guess.config.uvit.embed_dim == 128);
   CHECK(std::any_of(guess.assumed.begin(), guess.assumed.end(), [](const auto& text) {
     return text.find("class_tokens_from = 2") == 0;
@@ -176,20 +178,21 @@ TEST_CASE("class tokens, bottleneck: counted, guessed and moved", "[class_tokens
 
   // From a network with one label token.
   NetworkConfig before = config;
-  before.uvit.class_tokens = before.uvit.patch_bottleneck = 0;
+  before.uvit.class_tokens = before.uvit.patch_bottleneck = before.uvit.augment_dim = 0;
   const auto moved =
       transfer_weights({named_weights(*UViT(before.uvit)), before, config, tensors, {0, 1, 2}});
   CHECK(moved.tensors.size() == tensors.size());
   CHECK(torch::equal(moved.tensors.at("class_pos_embed"), tensors.at("class_pos_embed")));
   CHECK(std::count_if(moved.warnings.begin(), moved.warnings.end(), [](const auto& text) {
           return text.find("class_tokens is 5") != std::string::npos ||
-                 text.find("patch_bottleneck is 7") != std::string::npos;
-        }) == 2);
+                 text.find("patch_bottleneck is 7") != std::string::npos ||
+                 text.find("augment_dim is 9") != std::string::npos;
+        }) == 3);
   auto elsewhere = config;
   elsewhere.uvit.class_tokens_from = 2;
   CHECK_FALSE(same_network(config, elsewhere));
   elsewhere.uvit.class_tokens = before.uvit.class_tokens = 0;
-  elsewhere.uvit.patch_bottleneck = 0;
+  elsewhere.uvit.patch_bottleneck = elsewhere.uvit.augment_dim = 0;
   CHECK(same_network(before, elsewhere));
 
   // 2 (5 tokens in 3 of 5 blocks): by their definitions.
@@ -234,4 +237,36 @@ TEST_CASE("patch bottleneck: a token is two products of its patch, in float64", 
   const auto many = torch::randn({16, 3, 32, 32});
   CHECK(wide->forward(many).std().item<double>() ==
         Approx(published->forward(many).std().item<double>()).epsilon(0.15));
+}
+
+TEST_CASE("told changes: their product is added to the time, and none are zeros", "[augment]") {
+  auto c = class_token_net(1, "softmax");
+  c.class_tokens = 0, c.augment_dim = 9;
+  auto net = stirred(c);
+  const auto in = call_of(2);
+  const auto plain = net->forward(in.x, in.t, in.y);
+  {
+    const AugmentScope told(torch::zeros({2, 9}));
+    CHECK(torch::equal(net->forward(in.x, in.t, in.y), plain));
+  }
+  const auto numbers = torch::randn({2, 9});
+  torch::Tensor changed;
+  {
+    const AugmentScope told(numbers);
+    changed = net->forward(in.x, in.t, in.y);
+    CHECK(relative_l2(changed, plain) > 1e-3);
+    const AugmentScope none({});
+    CHECK(torch::equal(net->forward(in.x, in.t, in.y), plain));
+  }
+  CHECK(torch::equal(net->forward(in.x, in.t, in.y), plain));
+  // The same as a time token that is moved so far: for one image by its position.
+  const AugmentScope told(numbers.slice(0, 0, 1));
+  const auto one = net->forward(in.x.slice(0, 0, 1), in.t.slice(0, 0, 1), in.y.slice(0, 0, 1));
+  const AugmentScope none({});
+  {
+    const torch::NoGradGuard no_grad;
+    net->pos_embed.select(1, 1).add_(numbers[0].unsqueeze(0).mm(net->augment_embed->weight.t()));
+  }
+  CHECK(relative_l2(net->forward(in.x.slice(0, 0, 1), in.t.slice(0, 0, 1), in.y.slice(0, 0, 1)),
+                    one) < 1e-5);
 }
