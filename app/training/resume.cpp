@@ -10,6 +10,7 @@
 #include "app/training/trainer.h"
 #include "base/check.h"
 #include "base/precision.h"
+#include "model/rate_factors.h"
 
 namespace uvic::app {
 namespace {
@@ -142,7 +143,9 @@ ResumeCheck check_resume(const RunConfig& before,
     check.changed[key] = {texts.at(key), value};
     const bool ends_the_decay = key == "total_images" && now.optimizer.lr_decay != "none" &&
                                 now.optimizer.lr_decay_images == 0;
-    if (is_harmless(key) && !ends_the_decay) continue;
+    const bool changes_rates =
+        model::wide_rate_factor(before.model) != model::wide_rate_factor(now.model);
+    if (is_harmless(key) && !ends_the_decay && !(changes_rates && key == "model.init")) continue;
     if (key == "precision" && base::resolve_precision(before.precision, device) ==
                                   base::resolve_precision(now.precision, device))
       continue;  // auto, and what auto is here

@@ -8,6 +8,7 @@
 
 #include "app/runs/power_profile.h"
 #include "data/formats/safetensors.h"
+#include "model/rate_factors.h"
 
 namespace uvic::app {
 namespace {
@@ -60,6 +61,7 @@ TrainState::TrainState(const model::NetworkConfig& config,
   OptimizedTensors tensors{parameters, averages};
   if (shares) tensors.own = shares->own();
   for (const auto& name : names) tensors.matrices.push_back(model->stacked_matrices(name));
+  tensors.rate_factors = model::rate_factors(config, names);
   optimizer = optimizer_kinds().at(optimizer_config.kind).make(optimizer_config, tensors);
 }
 

@@ -60,6 +60,7 @@ std::string text_of(UViTConfig config) {
   if (config.attention == "softmax") config.placement = "none";
   if (!config.rope) config.rope_theta = UViTConfig().rope_theta;
   if (config.class_tokens == 0) config.class_tokens_from = UViTConfig().class_tokens_from;
+  config.base_width = UViTConfig().base_width;  // of training, as init
   std::string text;
   config.fields([&](const char* name, auto& field, const base::Field&) {
     text += fmt::format("{} = {}\n", name, field);

@@ -37,6 +37,7 @@ struct UViTConfig {
   int64_t class_tokens_from = 4;
   int64_t patch_bottleneck = 0;
   int64_t augment_dim = 0;
+  int64_t base_width = 128;
   bool qkv_bias = false;
   bool mlp_time_embed = false;
   bool conv = true;
@@ -110,8 +111,16 @@ struct UViTConfig {
                 {{"official", "standard deviation 0.02 everywhere, as published"},
                  {"scaled",
                   "1/sqrt(inputs), positions start as sines and cosines: narrow networks learn "
-                  "sooner"}}}
+                  "sooner"},
+                 {"mup",
+                  "scaled, and for each matrix a learning rate by its inputs: networks of every "
+                  "width share the rate of base_width"}}}
               .advanced());
+    visit("base_width",
+          base_width,
+          Field{"Width at which init mup is scaled, with the given learning rate",
+                base::from(1, 1 << 17)}
+              .read_by("init mup"));
     visit("norm",
           norm,
           Field{"Norm before attention, MLP and decoder",
