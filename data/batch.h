@@ -25,6 +25,8 @@ struct Batch {
   torch::Tensor targets{};    ///< int64 [B, L]: the token after each; negative: does not count
   torch::Tensor other_images{};  ///< of the example at position other_position(), like images
   torch::Tensor other_labels{};  ///< int64 [B]; both undefined unless asked for
+  torch::Tensor
+      augments{};  ///< float32 [B, kAugmentNumbers]: how images were changed; or undefined
 
   int64_t size() const { return (images.defined() ? images : sequences).size(0); }
   /// Calls f(tensor) for each tensor, the undefined ones too.
@@ -38,7 +40,8 @@ struct Batch {
             f(sequences),
             f(targets),
             f(other_images),
-            f(other_labels)};
+            f(other_labels),
+            f(augments)};
   }
   /// Examples begin .. end - 1, sharing memory.
   Batch slice(int64_t begin, int64_t end) const {

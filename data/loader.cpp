@@ -14,6 +14,7 @@
 
 #include "base/hash.h"
 #include "base/thread_loop.h"
+#include "data/augment.h"
 #include "data/permutation.h"
 
 namespace uvic::data {
@@ -23,6 +24,7 @@ namespace {
 constexpr uint64_t kOrderStream = 0x6f72646572;  // "order"
 constexpr uint64_t kFlipStream = 0x666c6970;     // "flip"
 constexpr uint64_t kCaptionStream = 0x63617074;  // "capt"
+constexpr uint64_t kAugmentStream = 0x61756765;  // "auge"
 
 Batch empty_batch(int64_t examples, const ExampleFormat& format) {
   Batch batch{torch::empty({examples, format.channels, format.size, format.size},
@@ -62,6 +64,8 @@ void check(const LoaderOptions& options, int64_t images_seen) {
     fail(fmt::format("batch_size {}, want at least one image for each of the {} ranks",
                      options.batch_size,
                      options.world));
+  if (!(options.augment >= 0 && options.augment <= 1))
+    fail(fmt::format("augment {}, want a probability", options.augment));
   if (options.workers < 0 || options.workers > 1024)
     fail(fmt::format("{} workers, want 0 to 1024", options.workers));
   if (images_seen < 0) fail(fmt::format("images_seen {}, want at least 0", images_seen));
@@ -107,12 +111,25 @@ struct Loader::State {
     for (auto& thread : threads) thread.join();
   }
 
-  /// Reads the image at `position` of the infinite sequence, and returns its label.
-  int64_t read(int64_t position, const ExampleFormat& format, const ExampleMemory& to) const {
+  /// Reads the image at `position` of the infinite sequence, and returns its label. `augments`
+  /// receives how it was changed, where that was asked for.
+  int64_t read(int64_t position,
+               const ExampleFormat& format,
+               const ExampleMemory& to,
+               float* augments = nullptr) const {
     const auto at = static_cast<uint64_t>(position);
     const uint64_t caption = base::hash2(base::hash2(options.seed, kCaptionStream), at);
     const int64_t label =
         dataset.read_example(image_at(dataset.size(), options.seed, position), caption, to);
+    if (options.augment > 0) {
+      const auto augment = draw_augment(base::hash2(base::hash2(options.seed, kAugmentStream), at),
+                                        options.augment,
+                                        options.flip);
+      apply_augment(augment, format.size, static_cast<uint8_t*>(to.image));
+      const auto numbers = augment.numbers();
+      if (augments) std::copy(numbers.begin(), numbers.end(), augments);
+      return label;
+    }
     const uint64_t coin = base::hash2(base::hash2(options.seed, kFlipStream), at);
     if (options.flip && !format.is_latent && (coin & 1))
       flip_rows(static_cast<uint8_t*>(to.image), format.size);
@@ -139,15 +156,26 @@ struct Loader::State {
 
   Batch fill(int64_t number) const {
     const auto format = dataset.format();
+    if (options.augment > 0 && format.is_latent)
+      throw std::invalid_argument(
+          "loader: the latent of a changed image is not the changed latent; set augment to 0");
     const int64_t before = options.batch_size * options.rank / options.world;
     const int64_t examples = options.batch_size * (options.rank + 1) / options.world - before;
     const int64_t begin = first + number * options.batch_size + before;
     auto batch = empty_batch(examples, format);
     int64_t* labels = batch.labels.data_ptr<int64_t>();
     int64_t* positions = batch.positions.data_ptr<int64_t>();
+    float* augments = nullptr;
+    if (options.augment > 0) {
+      batch.augments = torch::empty({examples, kAugmentNumbers});
+      augments = batch.augments.data_ptr<float>();
+    }
     for (int64_t i = 0; i < examples; ++i) {
       positions[i] = begin + i;
-      labels[i] = read(begin + i, format, memory_of(batch, i));
+      labels[i] = read(begin + i,
+                       format,
+                       memory_of(batch, i),
+                       augments ? augments + i * kAugmentNumbers : nullptr);
     }
     if (options.others) add_others(batch, format);
     return batch;

@@ -16,6 +16,7 @@ struct LoaderOptions {
   bool flip = true;     ///< horizontal flip with probability 1/2
   int64_t workers = 2;  ///< decoding threads; 0 decodes in the calling thread
   int64_t rank = 0, world = 1;
+  double augment = 0;   ///< probability of each change of augment.h
   bool others = false;  ///< with other_images and other_labels of each example
 };
 

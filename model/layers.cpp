@@ -264,11 +264,20 @@ torch::Tensor BlockImpl::forward(torch::Tensor x,
   return out;
 }
 
-PatchEmbedImpl::PatchEmbedImpl(int64_t patch_size, int64_t in_chans, int64_t embed_dim) {
+PatchEmbedImpl::PatchEmbedImpl(int64_t patch_size,
+                               int64_t in_chans,
+                               int64_t embed_dim,
+                               int64_t bottleneck) {
   proj = register_module(
       "proj",
       torch::nn::Conv2d(
-          torch::nn::Conv2dOptions(in_chans, embed_dim, patch_size).stride(patch_size)));
+          torch::nn::Conv2dOptions(in_chans, bottleneck > 0 ? bottleneck : embed_dim, patch_size)
+              .stride(patch_size)
+              .bias(bottleneck == 0)));
+  if (bottleneck == 0) return;
+  proj2 = register_module("proj2", Linear(bottleneck, embed_dim));
+  // Tokens begin as large as those of one product.
+  trunc_normal_(proj2->weight, 1 / std::sqrt(static_cast<double>(bottleneck)));
 }
 
 torch::Tensor PatchEmbedImpl::forward(const torch::Tensor& x) {
@@ -277,7 +286,8 @@ torch::Tensor PatchEmbedImpl::forward(const torch::Tensor& x) {
   const auto patches = x.reshape({batch, channels, h, p, w, p})
                            .permute({0, 2, 4, 1, 3, 5})
                            .reshape({batch, h * w, channels * p * p});
-  return torch::linear(patches, proj->weight.flatten(1), proj->bias);  // [B, h w, embed_dim]
+  const auto tokens = torch::linear(patches, proj->weight.flatten(1), proj->bias);
+  return proj2 ? proj2->forward(tokens) : tokens;  // [B, h w, embed_dim]
 }
 
 torch::Tensor unpatchify(const torch::Tensor& tokens, int64_t channels) {

@@ -161,14 +161,17 @@ class BlockImpl : public torch::nn::Module {
 TORCH_MODULE(Block);
 
 /// Splits an image into patches and projects each: the official convolution of stride patch_size,
-/// as one product.
+/// as one product, or through a narrow width as two (Li and He 2025, arXiv:2511.13720, JiT):
+/// proj2(proj(patch)), where proj has no bias.
 class PatchEmbedImpl : public torch::nn::Module {
  public:
-  PatchEmbedImpl(int64_t patch_size, int64_t in_chans, int64_t embed_dim);
+  /// `bottleneck`: the narrow width; 0: one product.
+  PatchEmbedImpl(int64_t patch_size, int64_t in_chans, int64_t embed_dim, int64_t bottleneck = 0);
   torch::Tensor forward(
       const torch::Tensor& x);  ///< [B, C, H, W] -> [B, (H / p) (W / p), embed_dim]
 
   torch::nn::Conv2d proj{nullptr};
+  Linear proj2{nullptr};  ///< null without a bottleneck
 };
 TORCH_MODULE(PatchEmbed);
 

@@ -50,13 +50,17 @@ std::vector<ParameterSize> sizes_of(const UViTConfig& c) {
   SizeList list;
   const int64_t dim = c.embed_dim, patch = c.patch_size * c.patch_size * c.in_chans;
   list.one((c.extras() + c.patches()) * dim);
-  list.linear(patch, dim, true, false);
+  if (c.class_tokens > 0) list.one(c.class_tokens * dim);
+  const int64_t narrow = c.patch_bottleneck;
+  list.linear(patch, narrow > 0 ? narrow : dim, narrow == 0, false);
+  if (narrow > 0) list.linear(narrow, dim, true, false);
   if (c.mlp_time_embed) {
     list.linear(dim, 4 * dim, true, false);
     list.linear(4 * dim, dim, true, false);
   }
   if (c.num_classes > 0) list.one(c.num_classes * dim);
   if (c.clip_dim > 0) list.linear(c.clip_dim, dim, true, false);
+  if (c.augment_dim > 0) list.linear(c.augment_dim, dim, false, false);
   int64_t index = 0;
   for (const bool placed : place_attention(c.placement, c.blocks()))
     add_block(c, attention_kind(placed ? c.attention : "softmax"), index++, list);

@@ -19,6 +19,20 @@ torch::Tensor rotate_parts(const torch::Tensor& x, const Rotations& rotations, i
   return torch::cat(turned, -1);
 }
 
+Rotations with_still_tokens(const Rotations& all, int64_t count) {
+  if (!all.defined()) return {};
+  auto shape = all.cos.sizes().vec();
+  shape[shape.size() - 2] = count;
+  const auto options = all.cos.options();
+  return {torch::cat({torch::ones(shape, options), all.cos}, -2),
+          torch::cat({torch::zeros(shape, options), all.sin}, -2)};
+}
+
+Rotations without_first_tokens(const Rotations& all, int64_t count) {
+  if (!all.defined()) return {};
+  return {all.cos.slice(-2, count), all.sin.slice(-2, count)};
+}
+
 Rotations grid_rotations(int64_t side, int64_t extras, int64_t width, double theta) {
   const int64_t quarter = width / 4;
   const auto exponents = torch::arange(quarter, torch::kFloat64) / static_cast<double>(quarter);

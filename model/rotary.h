@@ -33,4 +33,9 @@ torch::Tensor rotate_parts(const torch::Tensor& x, const Rotations& rotations, i
 /// of columns alone. Source: Heo et al. 2024, arXiv:2403.13298 (axial, theta 100).
 Rotations grid_rotations(int64_t side, int64_t extras, int64_t width, double theta);
 
+/// Rotations [..., K, width / 2] with `count` tokens before them that are not turned.
+Rotations with_still_tokens(const Rotations& all, int64_t count);
+/// Those without the first `count` tokens.
+Rotations without_first_tokens(const Rotations& all, int64_t count);
+
 }  // namespace uvic::model

@@ -63,6 +63,7 @@ json bench_data(const Bench& bench) {
   const auto dataset = data::open_dataset(bench.options.data, dataset_options);
   data::LoaderOptions order;
   order.batch_size = bench.options.batch_size;
+  order.augment = bench.networks.front()->options().augment;
   data::Loader loader(*dataset, order);
   const auto times = alternate({{"",
                                  [&] {

@@ -24,7 +24,7 @@ BenchNetwork::BenchNetwork(std::string name, const RunConfig& options, torch::De
       options_(options),
       device_(device),
       dtype_(base::compute_dtype(base::resolve_precision(options.precision, device))),
-      state_(std::make_unique<TrainState>(options.model, options.optimizer, 0, device)) {
+      state_(std::make_unique<TrainState>(options, device)) {
   const auto input = options_.model.input();
   base::require(!input.takes_tokens(),
                 "{}: a network of sequences; uvic bench measures networks of images",
@@ -69,6 +69,7 @@ void BenchNetwork::training_step() {
                   {options_.accumulate, options_.shards});
     state_->optimizer->step(update);
   }
+  state_->update_power_averages(options_.batch_size);
   wait_for(device_);
 }
 

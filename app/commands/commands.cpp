@@ -2,6 +2,7 @@
 
 #include "app/bench/bench.h"
 #include "app/commands/attention.h"
+#include "app/commands/average.h"
 #include "app/commands/compare.h"
 #include "app/commands/completion.h"
 #include "app/commands/compress.h"
@@ -38,6 +39,7 @@ void add_commands(CLI::App& app) {
   add_grid_command(app);
   add_bench_command(app);
   add_convert_command(app);
+  add_average_command(app);
   add_compress_command(app);
   add_inspect_command(app);
   add_predict_command(app);

@@ -339,11 +339,7 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
   const bool writes = !group || group->is_first();
   if (writes) require_input_files(options, run.states().empty());
   writes ? run.open_for_training() : run.leave_to_another();
-  TrainState state(options.model,
-                   options.optimizer,
-                   static_cast<uint64_t>(options.seed),
-                   device,
-                   share.is_state_shared ? group : nullptr);
+  TrainState state(options, device, share.is_state_shared ? group : nullptr);
   TrainLaunch launch{options,
                      flags,
                      device,

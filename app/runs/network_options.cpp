@@ -7,10 +7,10 @@
 namespace uvic::app {
 namespace {
 
-/// The same computation: a choice of memory, and of weights that training starts from.
+/// Not where the computation is the same: a choice of memory, and of how training starts and goes.
 bool decides_on_values(const std::string& option) {
   const auto name = option.substr(option.rfind('.') + 1);
-  return name != "use_checkpoint" && name != "init";
+  return name != "use_checkpoint" && name != "init" && name != "base_width";
 }
 
 }  // namespace

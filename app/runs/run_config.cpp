@@ -7,9 +7,12 @@
 #include <stdexcept>
 
 #include "app/runs/keep_rule.h"
+#include "app/runs/power_profile.h"
 #include "base/check.h"
 #include "base/precision.h"
+#include "data/augment.h"
 #include "model/attention/attention.h"
+#include "model/augment_scope.h"
 #include "model/network_options.h"
 
 namespace uvic::app {
@@ -37,6 +40,7 @@ void RunConfig::validate() const {
   base::require(init_optimizer == "fresh" || !init.empty(),
                 "--init_optimizer keep: needs --init, a run whose state is kept");
   base::resolve_precision(precision, torch::kCPU);
+  parse_widths(ema_power);
 }
 
 void RunConfig::validate_attention_stats() const {
@@ -52,6 +56,7 @@ void RunConfig::validate_attention_stats() const {
 
 void RunConfig::validate_sequences() const {
   base::require(route_share == 0, "--route_share: sequences have no patches; set it to 0");
+  base::require(augment == 0, "--augment: sequences are no images; set it to 0");
   base::require(label_dropout == 0, "--label_dropout: sequences have no labels; set it to 0");
   base::require(guidance.guidance_scale == 1, "--guidance_scale: sequences have no guidance");
   const auto length = model.input().length;
@@ -81,6 +86,14 @@ void RunConfig::validate_images() const {
   base::require(label_dropout == 0 || input.num_classes > 1 || input.takes_context(),
                 "--label_dropout: needs model.num_classes, the classes plus one null class, or a "
                 "context (model.clip_dim)");
+  base::require(augment == 0 || !latent,
+                "--augment: the latent of a changed image is not the changed latent; set it to 0");
+  const auto told = model::augment_numbers(model);
+  base::require(augment == 0 || told == data::kAugmentNumbers,
+                "--augment {}: needs model.augment_dim {}, by which the network is told; it is {}",
+                augment,
+                data::kAugmentNumbers,
+                told);
   const auto blocks = image_blocks(model);
   base::require(route_share == 0 || 2 * route_margin < blocks,
                 "--route_margin {}: leaves none of the {} blocks to bypass; give at most {}",

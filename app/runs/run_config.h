@@ -119,11 +119,13 @@ struct RunConfig {
   int64_t shards = 0;
   int64_t seed = 0;
   bool flip = true;
+  double augment = 0.0;
   double label_dropout = 0.0;
   double route_share = 0.0;
   int64_t route_margin = 2;
   double ema_decay = 0.9999;
   double ema_rampup = 0.0;
+  std::string ema_power;
   std::string precision = "auto";
   std::string kernels = "fused";
   std::string device = "auto";
@@ -196,6 +198,13 @@ struct RunConfig {
           seed,
           Field{"Seed of initialisation, data order, noise and dropout", from(0, kMost)});
     visit("flip", flip, Field{"Mirror each image with probability 1/2"});
+    visit("augment",
+          augment,
+          Field{"Probability of each change of an image (mirrored, upside down, scaled, turned, "
+                "stretched, moved) in training, of which the network is told (EDM: 0.12; needs "
+                "model.augment_dim 9)",
+                from(0, 1)}
+              .advanced());
     visit("label_dropout",
           label_dropout,
           Field{"Probability that a label is replaced by the null class (num_classes - 1), or a "
@@ -221,6 +230,11 @@ struct RunConfig {
           ema_rampup,
           Field{"Bounds the average's half-life to this fraction of the images seen; 0: no bound",
                 from(0, 1e6)}
+              .advanced());
+    visit("ema_power",
+          ema_power,
+          Field{"Relative widths (sigma_rel) of further averages with a power profile, such as "
+                "0.05,0.1, saved at every checkpoint; uvic average makes one of any width of them"}
               .advanced());
     visit("precision", precision, base::precision_field("Precision of products and attention"));
     visit("kernels", kernels, base::kernels_field());

@@ -10,10 +10,12 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <sstream>
 #include <stdexcept>
+#include <tuple>
 #include <vector>
 
 #include "app/runs/append_file.h"
@@ -132,8 +134,8 @@ std::string stranger_in(const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const auto name = entry.path().filename().string();
     const bool ours = name[0] == '.' || name == "abandoned" || is_left_of_start(entry) ||
-                      ((name == "weights" || name == "grids") && entry.is_directory(error) &&
-                       fs::is_empty(entry, error));
+                      ((name == "weights" || name == "averages" || name == "grids") &&
+                       entry.is_directory(error) && fs::is_empty(entry, error));
     if (!ours) return name;
   }
   return "";
@@ -208,12 +210,37 @@ fs::path RunDir::grid(int64_t images_seen) const {
   return path() / "grids" / numbered(images_seen, ".png");
 }
 
+fs::path RunDir::average(int64_t images_seen, double width) const {
+  return path() / "averages" / numbered(images_seen, fmt::format("-{}.safetensors", width).c_str());
+}
+
+void RunDir::make_averages_folder() const { make_durable_folder(path() / "averages"); }
+
 fs::path RunDir::kept_state(int64_t images_seen) const {
   return path() / ("state-" + numbered(images_seen, ".safetensors"));
 }
 
 std::vector<NumberedFile> RunDir::checkpoints() const {
   return numbered_files(path() / "weights", "", ".safetensors");
+}
+
+std::vector<AverageFile> RunDir::averages() const {
+  std::vector<AverageFile> files;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(path() / "averages", error)) {
+    const auto name = entry.path().filename().string();
+    const auto dash = name.find('-');
+    if (dash == std::string::npos) continue;
+    AverageFile file;
+    file.width = std::strtod(name.c_str() + dash + 1, nullptr);
+    file.images_seen = number_in(entry.path(), "", name.substr(dash)).value_or(0);
+    file.path = entry.path();
+    if (average(file.images_seen, file.width).filename() == name) files.push_back(file);
+  }
+  std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.images_seen, a.width) < std::tie(b.images_seen, b.width);
+  });
+  return files;
 }
 
 std::vector<StateFile> RunDir::states() const {
@@ -287,6 +314,8 @@ fs::path RunDir::go_back_to(int64_t images_seen) const {
   std::vector<std::pair<fs::path, fs::path>> moves;
   for (const auto& file : checkpoints())
     if (file.images_seen > images_seen) moves.emplace_back(file.path, folder / "weights");
+  for (const auto& file : averages())
+    if (file.images_seen > images_seen) moves.emplace_back(file.path, folder / "averages");
   for (const char* ending : {".png", ".txt"})  // of images, and of sequences
     for (const auto& file : numbered_files(path() / "grids", "", ending))
       if (file.images_seen > images_seen) moves.emplace_back(file.path, folder / "grids");
@@ -305,6 +334,7 @@ fs::path RunDir::set_aside() const {
   std::error_code ignored;
   for (const auto* name : {"state.safetensors",
                            "weights",
+                           "averages",
                            "grids",
                            "config.toml",
                            "run.json",

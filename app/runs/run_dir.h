@@ -5,6 +5,7 @@
 //   state.safetensors               all of the training state, the latest
 //   state-000064000.safetensors     earlier states, by images seen
 //   weights/000064000.safetensors   EMA weights, by images seen
+//   averages/000064000-0.05.safetensors   power averages by images seen and width
 //   grids/000064000.png             the same seeds, by images seen
 //   stats.jsonl                     one JSON a line: losses, scores
 //   log.txt                         the progress lines
@@ -27,6 +28,11 @@ class TensorboardLog;
 struct NumberedFile {
   int64_t images_seen = 0;
   std::filesystem::path path;
+};
+
+/// A power average (power_profile.h).
+struct AverageFile : NumberedFile {
+  double width = 0;
 };
 
 /// The states of a run: the latest, and those kept from before.
@@ -56,12 +62,17 @@ class RunDir {
   std::filesystem::path kept_state(int64_t images_seen) const;
   std::filesystem::path weights(int64_t images_seen) const;
   std::filesystem::path grid(int64_t images_seen) const;
+  std::filesystem::path average(int64_t images_seen, double width) const;
+  void make_averages_folder() const;
 
   /// Whether the folder holds a run, of whatever version: a record, a state, or weights.
   bool is_run() const;
 
   /// Weights by images seen, ascending.
   std::vector<NumberedFile> checkpoints() const;
+
+  /// Power averages by images seen, ascending, and by width.
+  std::vector<AverageFile> averages() const;
 
   /// Every state, the latest first. Throws std::runtime_error naming one that can't be read.
   std::vector<StateFile> states() const;
@@ -81,7 +92,7 @@ class RunDir {
   /// ones, then the newest others.
   void drop_old_states(int64_t count) const;
 
-  /// Moves weights, grids and states of more than `images_seen` images to abandoned/, into a folder
+  /// Moves weights, averages, grids and states of more than `images_seen` images to abandoned/, into a folder
   /// of its own for each call, and makes the state at `images_seen` the latest. Returns that
   /// folder, or an empty path where there was nothing to move. Throws std::invalid_argument where
   /// no such state was kept; the message lists those that were.

@@ -1,6 +1,7 @@
 #include "app/training/adamw.h"
 
 #include <cmath>
+#include <map>
 
 #include "model/kernels/cpu/optimizer_kernels.h"
 
@@ -48,16 +49,20 @@ class Adamw : public Optimizer {
       grads.push_back(p.grad().defined() ? p.grad().contiguous() : torch::Tensor());
     const double norm = model::gradient_norm(grads);
     model::AdamwStep pass;
-    pass.lr = step.lr, pass.beta1 = config_.beta1, pass.beta2 = config_.beta2;
-    pass.epsilon = config_.eps, pass.weight_decay = config_.weight_decay;
+    pass.beta1 = config_.beta1, pass.beta2 = config_.beta2;
+    pass.epsilon = config_.eps;
     pass.step = step.number, pass.ema_decay = step.ema_decay;
     pass.grad_factor = clip_factor(norm);
-    std::vector<model::AdamwTensors> tensors;
+    std::map<double, std::vector<model::AdamwTensors>> tensors;  // by the factor of their rate
     for (size_t i = 0; i < parameters_.size(); ++i)
       if (tensors_.is_own(i))
-        tensors.push_back(
+        tensors[tensors_.rate_factor(i)].push_back(
             {parameters_[i], grads[i], exp_avg_[i], exp_avg_sq_[i], averages_[i], {}});
-    model::fused_adamw_ema(tensors, pass);
+    for (const auto& [factor, group] : tensors) {
+      // The decay is the product of both.
+      pass.lr = step.lr * factor, pass.weight_decay = config_.weight_decay / factor;
+      model::fused_adamw_ema(group, pass);
+    }
     for (auto p : parameters_) p.mutable_grad() = torch::Tensor();
     return norm;
   }
@@ -85,7 +90,7 @@ class Adamw : public Optimizer {
         exp_avg_sq_[i].mul_(config_.beta2).addcmul_(g, g, 1 - config_.beta2);
         p.addcdiv_(exp_avg_[i],
                    (exp_avg_sq_[i] / correction2).sqrt_().add_(config_.eps),
-                   -step.lr / correction1);
+                   -step.lr * tensors_.rate_factor(i) / correction1);
         p.mutable_grad() = torch::Tensor();
       }
       averages_[i].lerp_(p, 1 - step.ema_decay);

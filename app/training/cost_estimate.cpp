@@ -7,6 +7,7 @@
 
 #include "app/runs/keep_rule.h"
 #include "app/runs/latent_space.h"
+#include "app/runs/power_profile.h"
 #include "app/scoring/extractors.h"
 #include "app/training/memory_estimate.h"
 #include "app/training/objective.h"
@@ -72,7 +73,7 @@ int64_t images_of_trial(RunConfig config, torch::Device device) {
 std::optional<ImageCost> measure_cost(const RunConfig& config, torch::Device device, bool scores) {
   const int64_t images = images_of_trial(config, device);
   if (images == 0) return std::nullopt;
-  TrainState state(config.model, config.optimizer, /*seed=*/0, device);
+  TrainState state(config, device);
   const auto dtype = base::compute_dtype(base::resolve_precision(config.precision, device));
   state.model->set_compute_dtype(dtype);
   state.ema->set_compute_dtype(dtype);
@@ -92,6 +93,8 @@ std::optional<ImageCost> measure_cost(const RunConfig& config, torch::Device dev
         update.number = state.step + 1;
         add_gradients(*objective, *state.model, state.parameters, batch, {1, config.shards});
         state.optimizer->step(update);
+        state.images_seen += images;
+        state.update_power_averages(images);
         synchronize();
       }) /
       static_cast<double>(images);
@@ -138,7 +141,9 @@ RunCost estimate_cost(const RunConfig& config,
   cost.features_sec = static_cast<double>(samples + others) * image.features_sec;
 
   const auto parameters = static_cast<double>(model::parameter_count(config.model));
-  const double state_numbers = 2 + optimizer_state_bytes(config) / kFloatBytes / parameters;
+  const auto widths = static_cast<double>(parse_widths(config.ema_power).size());
+  const double state_numbers =
+      2 + widths + optimizer_state_bytes(config) / kFloatBytes / parameters;
   double weights = due(config.checkpoint_images);
   if (const auto rule = parse_keep(config.keep); !rule.all)
     weights = std::min(weights,
@@ -150,7 +155,8 @@ RunCost estimate_cost(const RunConfig& config,
                         : static_cast<double>(image_size_of(config.encoders, config.model.input()));
   const double image_bytes = kPngShare * 3 * side * side;  // sequences leave no images
   cost.disk_bytes =
-      kFloatBytes * parameters * (states * state_numbers + weights) +
+      kFloatBytes * parameters *
+          (states * state_numbers + weights + widths * due(config.checkpoint_images)) +
       image_bytes * (due(config.grid_images) * static_cast<double>(config.grid_count) +
                      static_cast<double>(samples));
   return cost;

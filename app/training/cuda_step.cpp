@@ -10,6 +10,7 @@
 #include "app/sampling/cuda_graph.h"
 #include "app/training/step.h"
 #include "model/kernels/cuda/optimizer_cuda_binding.h"
+#include "model/rate_factors.h"
 
 namespace uvic::app {
 namespace {
@@ -79,6 +80,7 @@ class RecordedStep : public CudaStep {
     copy(batch_.targets, batch.targets);
     copy(batch_.other_images, batch.other_images);
     copy(batch_.other_labels, batch.other_labels);
+    copy(batch_.augments, batch.augments);
   }
 
   void record() {
@@ -197,6 +199,8 @@ std::unique_ptr<CudaStep> make_cuda_step(const RunConfig& config,
                                          TrainState& state,
                                          GradientExchange* exchange) {
   if (!state.parameters.front().is_cuda() || config.optimizer.kind != "adamw") return nullptr;
+  // The recorded optimizer has one rate.
+  if (!model::rate_factors(config.model, state.names).empty()) return nullptr;
   const auto sets = state.optimizer->state();  // exp_avg, exp_avg_sq
   std::vector<model::AdamwTensors> tensors;
   for (size_t i = 0; i < state.parameters.size(); ++i)

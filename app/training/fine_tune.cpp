@@ -200,7 +200,7 @@ StartingPoint start_from(const RunConfig& config,
       fill(state, set, weights.tensors);
     } else if (set.prefix == "ema.") {
       fill(state, set, average.tensors);
-    } else if (keeps) {
+    } else if (keeps && set.prefix.rfind("optimizer.", 0) == 0) {  // the first step fills the rest
       model::NamedTensors zero;
       for (size_t i = 0; i < state.names.size(); ++i)
         if (set.tensors[i].defined())

@@ -13,6 +13,7 @@
 #include "base/position_random.h"
 #include "data/pixel_range.h"
 #include "diffusion/objective.h"
+#include "model/augment_scope.h"
 #include "model/latent/autoencoder_kl.h"
 
 namespace uvic::app {
@@ -114,6 +115,7 @@ model::TokenRoute ImageDiffusion::route(const model::Network& network,
 }
 
 torch::Tensor ImageDiffusion::loss(model::Network& network, const data::Batch& batch) const {
+  const model::AugmentScope told(batch.augments);
   const auto example = diffusion::make_training_example(config_.diffusion,
                                                         *schedule_,
                                                         clean_images(batch.images, batch.positions),

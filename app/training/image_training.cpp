@@ -12,6 +12,7 @@ data::LoaderOptions loader_options(const RunConfig& config,
   order.batch_size = config.batch_size;
   order.seed = static_cast<uint64_t>(config.seed);
   order.flip = config.flip;
+  order.augment = config.augment;
   order.workers = config.workers;
   order.others = objective.needs_others();
   if (group) order.rank = group->rank(), order.world = group->size();

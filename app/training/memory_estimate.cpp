@@ -7,6 +7,7 @@
 #include <fstream>
 #include <vector>
 
+#include "app/runs/power_profile.h"
 #include "app/training/optimizer.h"
 #include "app/training/state_shares.h"
 #include "base/check.h"
@@ -69,6 +70,7 @@ MemoryEstimate estimate_memory(const RunConfig& config,
   MemoryEstimate m;
   m.parameters = m.average = kFloat * parameters;
   m.optimizer = optimizer_state_bytes(config);
+  const auto widths = static_cast<double>(parse_widths(config.ema_power).size());
   m.gradients = kFloat * parameters * static_cast<double>(shards);
   if (share.processes > 1) {
     m.exchange = kFloat * parameters;
@@ -83,6 +85,7 @@ MemoryEstimate estimate_memory(const RunConfig& config,
     if (config.grid_images > 0 || config.score_images > 0)
       m.others_average = kFloat * parameters - m.average;
   }
+  m.power_averages = widths * m.average;
   if (device.is_cuda() && bf16) m.weight_copies = 2 * parameters;
   const auto images = static_cast<double>(images_at_once(config, share.processes));
   const auto one = model::activation_bytes(
@@ -124,6 +127,7 @@ std::string memory_text(const MemoryEstimate& m, double program) {
   line("parameters", m.parameters);
   line("optimizer: averages of the gradient", m.optimizer);
   line("average of the weights", m.average);
+  line("power averages of the weights", m.power_averages);
   line("the rest of the average, while it samples", m.others_average);
   line("weights in the dtype of the products", m.weight_copies);
   line("buckets of gradients for other processes", m.exchange);

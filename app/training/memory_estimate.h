@@ -28,6 +28,7 @@ struct MemoryEstimate {
       optimizer = 0,
       average =
           0;  ///< float32: 1, 2 (AdamW) and 1 numbers a parameter; of a shared state the largest part
+  double power_averages = 0;  ///< float32, for each width; of a shared state in the largest part
   double others_average =
       0;                 ///< of a shared state: the rest of the average, while samples are made
   double gradients = 0;  ///< float32, one for each shard; none yet when the backward pass begins
@@ -36,7 +37,7 @@ struct MemoryEstimate {
   double activations = 0;    ///< what the backward pass reads
   double backward = 0;       ///< passing through the block that takes most
 
-  double always() const { return parameters + optimizer + average; }
+  double always() const { return parameters + optimizer + average + power_averages; }
   double at_most() const;
 };
 

@@ -32,7 +32,7 @@ class Muon : public Optimizer {
       if (stacked == 0) {
         rest_.push_back(i);
         rest.parameters.push_back(p), rest.averages.push_back(all_.averages[i]);
-        rest.own.push_back(all_.is_own(i));
+        rest.own.push_back(all_.is_own(i)), rest.rate_factors.push_back(all_.rate_factor(i));
         continue;
       }
       has_matrices = true;

@@ -27,10 +27,16 @@ struct OptimizedTensors {
   std::vector<torch::Tensor> parameters, averages;
   /// For each parameter model::Network::stacked_matrices(); empty: all 0.
   std::vector<int64_t> matrices{};
+  /// For each parameter what multiplies the learning rate (model/rate_factors.h), but not the decay
+  /// of weights; empty: all 1.
+  std::vector<double> rate_factors{};
   /// Of several processes that share the state: whether this one updates a parameter, and has its
   /// average and the optimizer's tensors; empty: all.
   std::vector<bool> own{};
 
+  double rate_factor(size_t parameter) const {
+    return rate_factors.empty() ? 1 : rate_factors[parameter];
+  }
   bool is_own(size_t parameter) const { return own.empty() || own[parameter]; }
   /// A tensor of zeros for the optimizer's state: without elements where another process has it.
   torch::Tensor zeros_of(size_t parameter) const;

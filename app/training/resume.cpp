@@ -4,11 +4,13 @@
 
 #include <algorithm>
 
+#include "app/runs/power_profile.h"
 #include "app/runs/run_parts.h"
 #include "app/runs/sequence_tokenizer.h"
 #include "app/training/trainer.h"
 #include "base/check.h"
 #include "base/precision.h"
+#include "model/rate_factors.h"
 
 namespace uvic::app {
 namespace {
@@ -128,6 +130,12 @@ ResumeCheck check_resume(const RunConfig& before,
                 run.path().string(),
                 before.init.empty() ? "fresh weights" : before.init,
                 now.init);
+  base::require(parse_widths(before.ema_power) == parse_widths(now.ema_power),
+                "{}: --ema_power was \"{}\", is \"{}\": such averages begin with the training; "
+                "choose another --out",
+                run.path().string(),
+                before.ema_power,
+                now.ema_power);
   const auto texts = option_texts(before);
   for (const auto& [key, value] : option_texts(now)) {
     if (texts.at(key) == value || key == "out" || key == "memory" || key == "dry_run") continue;
@@ -135,7 +143,9 @@ ResumeCheck check_resume(const RunConfig& before,
     check.changed[key] = {texts.at(key), value};
     const bool ends_the_decay = key == "total_images" && now.optimizer.lr_decay != "none" &&
                                 now.optimizer.lr_decay_images == 0;
-    if (is_harmless(key) && !ends_the_decay) continue;
+    const bool changes_rates =
+        model::wide_rate_factor(before.model) != model::wide_rate_factor(now.model);
+    if (is_harmless(key) && !ends_the_decay && !(changes_rates && key == "model.init")) continue;
     if (key == "precision" && base::resolve_precision(before.precision, device) ==
                                   base::resolve_precision(now.precision, device))
       continue;  // auto, and what auto is here

@@ -18,6 +18,13 @@ void Snapshots::save_state() const {
   record_images(run_, state_.images_seen);
 }
 
+void Snapshots::save_weights() const {
+  if (!state_.power_averages.empty()) run_.make_averages_folder();
+  const auto images = state_.images_seen;
+  state_.save_power_averages([&](double width) { return run_.average(images, width); }, metadata_);
+  state_.save_weights(run_.weights(images), metadata_);
+}
+
 void Snapshots::look() const {
   if (!attention_) return;
   auto line = attention_->look(*state_.model);

@@ -25,8 +25,8 @@ class Snapshots {
   /// The whole state, and the images seen in the run's record; the state before it is kept under
   /// its own name.
   void save_state() const;
-  /// The average's weights.
-  void save_weights() const { state_.save_weights(run_.weights(state_.images_seen), metadata_); }
+  /// The power averages, and then the average's weights: where these are, so are the others.
+  void save_weights() const;
   /// The state, then the weights: weights are never ahead of the state.
   void save() const {
     save_state();

@@ -6,7 +6,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "app/runs/power_profile.h"
 #include "data/formats/safetensors.h"
+#include "model/rate_factors.h"
 
 namespace uvic::app {
 namespace {
@@ -59,7 +61,29 @@ TrainState::TrainState(const model::NetworkConfig& config,
   OptimizedTensors tensors{parameters, averages};
   if (shares) tensors.own = shares->own();
   for (const auto& name : names) tensors.matrices.push_back(model->stacked_matrices(name));
+  tensors.rate_factors = model::rate_factors(config, names);
   optimizer = optimizer_kinds().at(optimizer_config.kind).make(optimizer_config, tensors);
+}
+
+TrainState::TrainState(const RunConfig& config, torch::Device device, base::ProcessGroup* group)
+    : TrainState(
+          config.model, config.optimizer, static_cast<uint64_t>(config.seed), device, group) {
+  const torch::NoGradGuard no_grad;
+  for (const double width : parse_widths(config.ema_power)) {
+    power_averages.push_back({width, power_of_width(width), {}});
+    for (const auto& average : averages)
+      power_averages.back().tensors.push_back(average.detach().clone());
+  }
+}
+
+void TrainState::update_power_averages(int64_t batch_images) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& average : power_averages) {
+    const double keep = power_decay(average.power, images_seen, batch_images);
+    for (size_t i = 0; i < parameters.size(); ++i)
+      if (!shares || shares->is_own(i))
+        torch::Tensor(average.tensors[i]).lerp_(parameters[i], 1 - keep);
+  }
 }
 
 double TrainState::update(const OptimizerStep& step) {
@@ -82,6 +106,8 @@ void TrainState::with_whole_average(bool here, const std::function<void()>& work
 
 std::vector<TrainState::Set> TrainState::sets() const {
   std::vector<Set> sets = {{kModelSet, parameters}, {kAverageSet, averages}};
+  for (const auto& average : power_averages)
+    sets.push_back({fmt::format("power.{}.", average.width), average.tensors});
   for (auto& set : optimizer->state())
     sets.push_back({"optimizer." + set.name + ".", std::move(set.tensors)});
   return sets;
@@ -187,11 +213,27 @@ void TrainState::load(const std::filesystem::path& path) {
 
 void TrainState::save_weights(const std::filesystem::path& path,
                               std::map<std::string, std::string> metadata) const {
+  write_average(path, averages, std::move(metadata));
+}
+
+void TrainState::save_power_averages(
+    const std::function<std::filesystem::path(double width)>& path_of,
+    const std::map<std::string, std::string>& metadata) const {
+  for (const auto& average : power_averages) {
+    auto own = metadata;
+    own["uvic.ema_width"] = fmt::format("{}", average.width);
+    write_average(writes() ? path_of(average.width) : "", average.tensors, std::move(own));
+  }
+}
+
+void TrainState::write_average(const std::filesystem::path& path,
+                               const std::vector<torch::Tensor>& tensors,
+                               std::map<std::string, std::string> metadata) const {
   metadata["format"] = "pt";
   metadata["uvic.kind"] = "uvic weights";
   metadata["uvic.step"] = fmt::format("{}", step);
   metadata["uvic.images_seen"] = fmt::format("{}", images_seen);
-  write(path, made_tensors({kAverageSet, averages}, ""), std::move(metadata));
+  write(path, made_tensors({kAverageSet, tensors}, ""), std::move(metadata));
 }
 
 }  // namespace uvic::app

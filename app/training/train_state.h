@@ -32,6 +32,8 @@ struct TrainState {
              uint64_t seed,
              torch::Device device,
              base::ProcessGroup* group = nullptr);
+  /// The same of a run's config, with the power averages that it asks for.
+  TrainState(const RunConfig& config, torch::Device device, base::ProcessGroup* group = nullptr);
 
   model::NetworkPtr model;
   /// The average: same names of parameters, no gradients. Of a shared state it has all parameters
@@ -39,7 +41,13 @@ struct TrainState {
   model::NetworkPtr ema;
   std::vector<std::string> names;
   std::vector<torch::Tensor> parameters, averages;  ///< float32, in the order of `names`
-  std::unique_ptr<StateShares> shares;              ///< null: this process has all
+  /// An average by a power of the images seen (power_profile.h), like `averages`.
+  struct PowerAverage {
+    double width, power;
+    std::vector<torch::Tensor> tensors;
+  };
+  std::vector<PowerAverage> power_averages;
+  std::unique_ptr<StateShares> shares;  ///< null: this process has all
   std::unique_ptr<Optimizer> optimizer;
   int64_t step = 0;
   int64_t images_seen = 0;
@@ -53,6 +61,10 @@ struct TrainState {
   /// Optimizer::step(); of a shared state everyone then gets the weights that the others updated.
   double update(const OptimizerStep& step);
 
+  /// The power averages follow the weights of a step of so many images, which are in images_seen
+  /// already. The first step fills them, whatever they held.
+  void update_power_averages(int64_t batch_images);
+
   /// Calls work() while `ema` has all parameters: in every process of a shared state, or without
   /// `here` in others than this one.
   void with_whole_average(bool here, const std::function<void()>& work);
@@ -62,7 +74,8 @@ struct TrainState {
     std::string prefix;
     std::vector<torch::Tensor> tensors;  ///< as TensorSet::tensors
   };
-  /// "model.", "ema." and, for each set that the optimizer keeps, "optimizer.SET.".
+  /// "model.", "ema.", for each power average "power.WIDTH." and, for each set that the optimizer
+  /// keeps, "optimizer.SET.".
   std::vector<Set> sets() const;
 
   /// A tensor of a set becomes `value`; where another process keeps it, share_state() sends it.
@@ -83,10 +96,18 @@ struct TrainState {
   void save_weights(const std::filesystem::path& path,
                     std::map<std::string, std::string> metadata) const;
 
+  /// Each power average alone, as save_weights() does, to the path of its width. Its metadata have
+  /// the width as uvic.ema_width. In processes that do not write, the paths are not asked for.
+  void save_power_averages(const std::function<std::filesystem::path(double width)>& path_of,
+                           const std::map<std::string, std::string>& metadata) const;
+
  private:
   bool writes() const { return !shares || shares->group().is_first(); }
   std::map<std::string, formats::MadeTensor> made_tensors(const Set& set,
                                                           const std::string& prefix) const;
+  void write_average(const std::filesystem::path& path,
+                     const std::vector<torch::Tensor>& tensors,
+                     std::map<std::string, std::string> metadata) const;
   void write(const std::filesystem::path& path,
              const std::map<std::string, formats::MadeTensor>& tensors,
              std::map<std::string, std::string> metadata) const;

@@ -141,8 +141,8 @@ class Trainer {
     }
     const int64_t images = group_ ? config_.batch_size : batch.size();
     state_.step = update.number;
-    state_.images_seen += images;
-    window_.images += images;
+    state_.images_seen += images, window_.images += images;
+    state_.update_power_averages(images);
     ++window_.steps;
     ++since_save_.steps;
     state_.elapsed_sec = elapsed_before_ + base::seconds_since(start_) - aside_sec_;
@@ -335,7 +335,7 @@ class Trainer {
     if (writes_)
       snapshots_.save_weights();
     else if (state_.shares)
-      state_.save_weights({}, {});
+      state_.save_power_averages({}, {}), state_.save_weights({}, {});
   }
 
   void save_state() {

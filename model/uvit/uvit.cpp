@@ -15,32 +15,13 @@
 #include "base/check.h"
 #include "base/parallel.h"
 #include "base/tensor_text.h"
+#include "model/augment_scope.h"
 #include "model/kernel_choice.h"
 #include "model/kernels/cpu/product_kernels.h"
 #include "model/recompute.h"
 #include "model/uvit/placement.h"
 
 namespace uvic::model {
-namespace {
-
-/// Sine and cosine embeddings of a side x side grid, [side * side, dim]: rows in the first half of
-/// dim, columns in the second. A remainder of dim / 4 stays zero. Source: Vaswani et al. 2017,
-/// section 3.5; for each axis as in He et al., arXiv:2111.06377, appendix A.
-torch::Tensor grid_positions(int64_t side, int64_t dim) {
-  const int64_t quarter = dim / 4;
-  const auto exponents = torch::arange(quarter, torch::kFloat64) / static_cast<double>(quarter);
-  const auto frequencies = (-std::log(10000.0) * exponents).exp();        // [quarter]
-  const auto places = torch::arange(side, torch::kFloat64).unsqueeze(1);  // [side, 1]
-  const auto angles = places * frequencies;                               // [side, quarter]
-  const auto axis = torch::cat({angles.sin(), angles.cos()}, 1);          // [side, 2 quarter]
-  const auto rows = axis.unsqueeze(1).expand({side, side, 2 * quarter}),
-             columns = axis.unsqueeze(0).expand({side, side, 2 * quarter});
-  auto positions = torch::cat({rows, columns}, 2).reshape({side * side, 4 * quarter});
-  return torch::constant_pad_nd(positions, {0, dim - 4 * quarter}).to(torch::kFloat32);
-}
-
-}  // namespace
-
 UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
   const auto& c = config_;
   c.validate();
@@ -48,7 +29,12 @@ UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
 
   pos_embed = register_parameter("pos_embed", torch::empty({1, c.extras() + c.patches(), dim}));
   trunc_normal_(pos_embed, 0.02);
-  patch_embed = register_module("patch_embed", PatchEmbed(c.patch_size, c.in_chans, dim));
+  if (c.class_tokens > 0) {
+    class_pos_embed = register_parameter("class_pos_embed", torch::empty({1, c.class_tokens, dim}));
+    trunc_normal_(class_pos_embed, 0.02);
+  }
+  patch_embed =
+      register_module("patch_embed", PatchEmbed(c.patch_size, c.in_chans, dim, c.patch_bottleneck));
   if (c.mlp_time_embed)
     time_embed = register_module(
         "time_embed",
@@ -56,6 +42,10 @@ UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
   if (c.num_classes > 0)
     label_emb = register_module("label_emb", torch::nn::Embedding(c.num_classes, dim));
   if (c.clip_dim > 0) context_embed = register_module("context_embed", Linear(c.clip_dim, dim));
+  if (c.augment_dim > 0) {
+    augment_embed = register_module("augment_embed", Linear(c.augment_dim, dim, /*bias=*/false));
+    trunc_normal_(augment_embed->weight, 1 / std::sqrt(static_cast<double>(c.augment_dim)));
+  }
 
   const auto picked = place_attention(c.placement, c.blocks());
   const int64_t head_dim = dim / c.num_heads;
@@ -90,22 +80,7 @@ UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
                                 c.extras(),
                                 dim / c.num_heads / attention_kind(c.attention).score_parts,
                                 c.rope_theta);
-  if (c.init == "scaled") scale_fresh_weights();
-}
-
-/// Initial weights for narrow networks.
-///
-/// The published standard deviation of 0.02 suits width 512. With it, the loss of a narrow network
-/// does not decrease for thousands of steps, and positions of size 0.02 are small compared with the
-/// noise in the patches. Here projections have a standard deviation of 1/sqrt(inputs) (LeCun et
-/// al., "Efficient BackProp", 1998). Positions are the sines and cosines of a grid.
-void UViTImpl::scale_fresh_weights() {
-  const torch::NoGradGuard no_grad;
-  for (const auto& module : modules(/*include_self=*/false))
-    if (const auto linear = std::dynamic_pointer_cast<LinearImpl>(module))
-      linear->weight.normal_(0, 1 / std::sqrt(static_cast<double>(linear->weight.size(1))));
-  pos_embed.slice(1, config_.extras())
-      .add_(grid_positions(config_.img_size / config_.patch_size, config_.embed_dim));
+  if (c.init != "official") scale_fresh_weights();
 }
 
 void UViTImpl::check(const torch::Tensor& x,
@@ -160,12 +135,18 @@ torch::Tensor UViTImpl::embed(const torch::Tensor& x,
   const auto dtype = pos_embed.scalar_type();
   auto time = timestep_embedding(timesteps, config_.embed_dim).to(dtype);
   if (time_embed) time = time_embed->forward(time);
+  if (const auto augments = active_augments(); augment_embed && augments.defined())
+    time = time + augment_embed->forward(augments.to(dtype));
   std::vector<torch::Tensor> tokens = {time.unsqueeze(1),                   // [B, 1, D]
                                        patch_embed->forward(x.to(dtype))};  // [B, patches, D]
-  if (label_emb) tokens.insert(tokens.begin(), label_emb->forward(condition).unsqueeze(1));
+  torch::Tensor label;
+  if (label_emb) label = label_emb->forward(condition).unsqueeze(1);  // [B, 1, D]
+  if (label.defined()) tokens.insert(tokens.begin(), label);
   if (context_embed) tokens.insert(tokens.begin() + 1, context_embed->forward(condition.to(dtype)));
-  return torch::cat(tokens, 1) +
-         pos_embed;  // [B, L, D]: [label, time, patches] or [time, context, patches]
+  // [label, time, patches] or [time, context, patches]
+  const auto embedded = torch::cat(tokens, 1) + pos_embed;
+  if (!class_pos_embed.defined()) return embedded;
+  return torch::cat({label + class_pos_embed, embedded}, 1);  // run_blocks() takes them apart
 }
 
 torch::Tensor UViTImpl::run_block(const std::shared_ptr<torch::nn::Module>& module,
@@ -234,19 +215,29 @@ Rotations UViTImpl::rotations_on(torch::Device device) {
 }
 
 /// A route takes as many blocks on either side of the middle one: a long skip connection then joins
-/// tokens of the same blocks' kind, kept ones with kept ones and all with all.
+/// tokens of the same blocks' kind, kept ones with kept ones and all with all. So do class tokens,
+/// which are the first of h here and of the others only in their blocks.
 torch::Tensor UViTImpl::run_blocks(torch::Tensor h, const TokenRoute& route) {
-  torch::Tensor values, first_values, all_tokens, index, all_first_values;
+  torch::Tensor values, first_values, all_tokens, index, all_first_values, class_tokens;
   BlockCall call;
   if (passes_values_) call.values = &values;
   if (config_.value_residual) call.first_values = &first_values;
   call.rotations = rotations_on(h.device());
-  const auto all_rotations = call.rotations;
+  Rotations all_rotations;
   const int64_t last = config_.blocks() - 1;
-  int64_t number = 0;
+  const int64_t classes = config_.class_tokens, classes_from = config_.class_tokens_from;
+  // Fused blocks take tokens in one piece.
+  const auto without_classes = [&] { return h.slice(1, classes).contiguous(); };
+  if (classes > 0) class_tokens = h.slice(1, 0, classes), h = without_classes();
+  int64_t number = 0, extras = config_.extras();
   const auto run = [&](const std::shared_ptr<torch::nn::Module>& block, const torch::Tensor& skip) {
+    if (classes > 0 && number == classes_from) {
+      h = torch::cat({class_tokens, h}, 1), extras += classes;
+      call.rotations = with_still_tokens(call.rotations, classes);
+    }
     if (route.kept.defined() && number == route.margin) {
-      index = routed_tokens(route.kept, config_.extras());
+      all_rotations = call.rotations;
+      index = routed_tokens(route.kept, extras);
       all_tokens = h, all_first_values = first_values;
       h = tokens_of(h, index);
       if (first_values.defined()) first_values = tokens_of(first_values, index);
@@ -256,6 +247,10 @@ torch::Tensor UViTImpl::run_blocks(torch::Tensor h, const TokenRoute& route) {
     if (route.kept.defined() && number == last - route.margin) {
       h = all_tokens.scatter(1, index.unsqueeze(-1).expand_as(h), h);
       first_values = all_first_values, call.rotations = all_rotations;
+    }
+    if (classes > 0 && number == last - classes_from) {
+      h = without_classes(), extras -= classes;
+      call.rotations = without_first_tokens(call.rotations, classes);
     }
     ++number;
   };

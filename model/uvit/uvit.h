@@ -40,11 +40,13 @@ class UViTImpl : public Network {
 
   const UViTConfig& config() const { return config_; }
 
-  torch::Tensor pos_embed;  ///< [1, tokens, embed_dim]
+  torch::Tensor pos_embed;        ///< [1, tokens, embed_dim]
+  torch::Tensor class_pos_embed;  ///< [1, class_tokens, embed_dim]; undefined without them
   PatchEmbed patch_embed{nullptr};
   torch::nn::Sequential time_embed{nullptr};  ///< null without mlp_time_embed
   torch::nn::Embedding label_emb{nullptr};    ///< null without num_classes
   Linear context_embed{nullptr};              ///< null without clip_dim
+  Linear augment_embed{nullptr};              ///< without a bias; null without augment_dim
   torch::nn::ModuleList in_blocks, out_blocks;
   Block mid_block{nullptr};
   LayerNorm norm{nullptr};

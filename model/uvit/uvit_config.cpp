@@ -50,7 +50,7 @@ double bytes_of_options(const UViTConfig& c, double compute) {
 /// The scores of one block and image in plain tensor code: the scores, the weights, and one
 /// intermediate result.
 double bytes_of_scores(const UViTConfig& c) {
-  const auto tokens = static_cast<double>(c.extras() + c.patches());
+  const auto tokens = static_cast<double>(c.class_tokens + c.extras() + c.patches());
   return 3 * kFloat * static_cast<double>(c.num_heads) * tokens * tokens;
 }
 
@@ -59,6 +59,8 @@ std::string text_of(UViTConfig config) {
   config.init = UViTConfig().init;
   if (config.attention == "softmax") config.placement = "none";
   if (!config.rope) config.rope_theta = UViTConfig().rope_theta;
+  if (config.class_tokens == 0) config.class_tokens_from = UViTConfig().class_tokens_from;
+  config.base_width = UViTConfig().base_width;  // of training, as init
   std::string text;
   config.fields([&](const char* name, auto& field, const base::Field&) {
     text += fmt::format("{} = {}\n", name, field);
@@ -84,13 +86,20 @@ ActivationBytes activation_bytes(const UViTConfig& c, const ActivationSettings& 
   // Embedding and decoder: tokens without and with positions, and the input and output of the last
   // norm.
   const double ends = rows * 4 * kFloat * static_cast<double>(c.embed_dim);
+  const auto classes = static_cast<double>(c.class_tokens),
+             class_blocks = static_cast<double>(c.class_token_blocks());
+  const double most_rows = rows + classes;
   const double scores_of_block = scores ? bytes_of_scores(c) : 0;
   if (c.use_checkpoint)
-    return {ends + rows * static_cast<double>(c.blocks()) * block.input,
-            rows * (block.joining + block.backward) + scores_of_block};
-  return {ends + rows * (plain * block.plain + joining * block.joining) +
-              static_cast<double>(c.blocks()) * scores_of_block,
-          rows * block.backward};
+    return {ends + (rows * static_cast<double>(c.blocks()) + classes * class_blocks) * block.input,
+            most_rows * (block.joining + block.backward) + scores_of_block};
+  // The middle block joins nothing, and as many of the others are before it as after it.
+  const double class_joining = c.skip && class_blocks > 0 ? (class_blocks - 1) / 2 : 0;
+  return {
+      ends + rows * (plain * block.plain + joining * block.joining) +
+          classes * ((class_blocks - class_joining) * block.plain + class_joining * block.joining) +
+          static_cast<double>(c.blocks()) * scores_of_block,
+      most_rows * block.backward};
 }
 
 bool same_uvit(const UViTConfig& a, const UViTConfig& b) { return text_of(a) == text_of(b); }
@@ -136,6 +145,20 @@ void UViTConfig::validate() const {
       attention,
       attention_kind(attention).score_parts,
       embed_dim / num_heads);
+  base::require(class_tokens == 0 || num_classes > 0,
+                "model.class_tokens {}: a network without classes has none; set num_classes, or "
+                "class_tokens to 0",
+                class_tokens);
+  base::require(class_tokens == 0 || class_tokens_from <= depth / 2,
+                "model.class_tokens_from {}: the middle block is {}; give at most that",
+                class_tokens_from,
+                depth / 2);
+  const bool looks_back = value_residual || attention_kind(attention).reads_v_previous;
+  base::require(class_tokens == 0 || class_tokens_from == 0 || !looks_back,
+                "model.class_tokens_from {}: {} compares the values of blocks, which then see "
+                "other tokens; set it to 0",
+                class_tokens_from,
+                value_residual ? "value_residual" : "attention " + attention);
   const int64_t rotated = embed_dim / num_heads / attention_kind(attention).score_parts;
   base::require(
       !rope || rotated % 4 == 0,
@@ -154,8 +177,12 @@ int64_t parameter_count(const UViTConfig& c) {
   const int64_t qk_norm = c.qk_norm ? 2 * (dim / c.num_heads) : 0;
   const int64_t block =
       2 * norm + attention + qk_norm + linear(dim, fc1) + linear(c.mlp_hidden(), dim);
-  int64_t total = (c.extras() + c.patches()) * dim + linear(patch, dim) + c.blocks() * block +
-                  norm + linear(dim, patch) + (c.value_residual ? c.blocks() - 1 : 0);
+  const int64_t narrow = c.patch_bottleneck;
+  const int64_t patch_embed =
+      narrow > 0 ? patch * narrow + linear(narrow, dim) : linear(patch, dim);
+  int64_t total = (c.class_tokens + c.extras() + c.patches() + c.augment_dim) * dim + patch_embed +
+                  c.blocks() * block + norm + linear(dim, patch) +
+                  (c.value_residual ? c.blocks() - 1 : 0);
   if (c.skip) total += c.depth / 2 * linear(2 * dim, dim);
   if (c.mlp_time_embed) total += linear(dim, 4 * dim) + linear(4 * dim, dim);
   if (c.num_classes > 0) total += c.num_classes * dim;
@@ -183,12 +210,17 @@ double forward_flops(const UViTConfig& c) {
   const double dim = c.embed_dim, patches = c.patches(),
                mlp = (c.mlp == "swiglu" ? 3.0 : 2.0) * dim * static_cast<double>(c.mlp_hidden()),
                patch = c.patch_size * c.patch_size * c.in_chans;
-  const double tokens = c.extras() + patches;
-  const double block =
-      tokens * (4 * dim * dim + mlp) + 2 * tokens * tokens * dim;    // qkv and proj, MLP, attention
-  double products = c.blocks() * block + 2 * patches * patch * dim;  // patch_embed and decoder_pred
-  const int joining_blocks = c.skip ? c.depth / 2 : 0;
-  products += joining_blocks * tokens * 2 * dim * dim;
+  const double tokens = c.extras() + patches, more_tokens = tokens + c.class_tokens;
+  const auto block = [&](double count) {  // qkv and proj, MLP, attention
+    return count * (4 * dim * dim + mlp) + 2 * count * count * dim;
+  };
+  const double narrow = c.patch_bottleneck, more_blocks = c.class_token_blocks();
+  const double embed = narrow > 0 ? patch * narrow + narrow * dim : patch * dim;
+  double products = (c.blocks() - more_blocks) * block(tokens) + more_blocks * block(more_tokens) +
+                    patches * (embed + patch * dim);  // patch_embed and decoder_pred
+  const double joining_blocks = c.skip ? c.depth / 2 : 0;
+  const double more_joining = c.skip && more_blocks > 0 ? (more_blocks - 1) / 2 : 0;
+  products += (joining_blocks * tokens + more_joining * c.class_tokens) * 2 * dim * dim;
   if (c.mlp_time_embed) products += 8 * dim * dim;
   products += static_cast<double>(c.num_clip_token) * c.clip_dim * dim;
   if (c.conv) products += 9.0 * c.in_chans * c.in_chans * c.img_size * c.img_size;

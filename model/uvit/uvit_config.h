@@ -33,6 +33,11 @@ struct UViTConfig {
   std::string norm = "layer";
   std::string mlp = "gelu";
   double rope_theta = 100;
+  int64_t class_tokens = 0;
+  int64_t class_tokens_from = 4;
+  int64_t patch_bottleneck = 0;
+  int64_t augment_dim = 0;
+  int64_t base_width = 128;
   bool qkv_bias = false;
   bool mlp_time_embed = false;
   bool conv = true;
@@ -106,8 +111,16 @@ struct UViTConfig {
                 {{"official", "standard deviation 0.02 everywhere, as published"},
                  {"scaled",
                   "1/sqrt(inputs), positions start as sines and cosines: narrow networks learn "
-                  "sooner"}}}
+                  "sooner"},
+                 {"mup",
+                  "scaled, and for each matrix a learning rate by its inputs: networks of every "
+                  "width share the rate of base_width"}}}
               .advanced());
+    visit("base_width",
+          base_width,
+          Field{"Width at which init mup is scaled, with the given learning rate",
+                base::from(1, 1 << 17)}
+              .read_by("init mup"));
     visit("norm",
           norm,
           Field{"Norm before attention, MLP and decoder",
@@ -127,6 +140,31 @@ struct UViTConfig {
           rope_theta,
           Field{"Largest over smallest wavelength of the rotations", base::above(1, 1e9)}.read_by(
               "rope"));
+    visit("class_tokens",
+          class_tokens,
+          Field{"Further tokens of the class in the middle blocks (JiT: 32); 0: none",
+                base::from(0, 4096)}
+              .advanced());
+    visit(
+        "class_tokens_from",
+        class_tokens_from,
+        Field{"Block from which class_tokens are there, counted from 0; as many blocks at the end "
+              "are without them",
+              base::from(0, 2048)}
+            .read_by("class_tokens"));
+    visit("patch_bottleneck",
+          patch_bottleneck,
+          Field{"Width between two products that make a token of a patch (JiT: 128); 0: one "
+                "product, as published",
+                base::from(0, 1 << 17)}
+              .advanced());
+    visit(
+        "augment_dim",
+        augment_dim,
+        Field{"Numbers by which the network is told how its image was changed, for --augment (9); "
+              "0: none",
+              base::from(0, 4096)}
+            .advanced());
     visit("value_residual",
           value_residual,
           Field{"Mix the values of the first block into those of every block, by a learned share"}
@@ -140,6 +178,10 @@ struct UViTConfig {
   /// Tokens before the patches: the time, and the label or the context.
   int64_t extras() const { return 1 + (num_classes > 0 ? 1 : 0) + num_clip_token; }
   int64_t blocks() const { return depth / 2 * 2 + 1; }
+  /// Blocks that see the class tokens: those from class_tokens_from on, up to as many from the end.
+  int64_t class_token_blocks() const {
+    return class_tokens > 0 ? blocks() - 2 * class_tokens_from : 0;
+  }
   /// Width between the two products of the MLP; of a SwiGLU two thirds of embed_dim mlp_ratio.
   int64_t mlp_hidden() const {
     const auto hidden = static_cast<int64_t>(embed_dim * mlp_ratio);

@@ -67,7 +67,10 @@ UViTConfig config_of_shapes(const Shapes& shapes,
                             const ShapeHints& hints,
                             const std::string& source) {
   UViTConfig c;
-  c.embed_dim = shapes.size("patch_embed.proj.weight", 4, 0);
+  const bool narrows = shapes.has("patch_embed.proj2.weight");
+  c.patch_bottleneck = narrows ? shapes.size("patch_embed.proj2.weight", 2, 1) : 0;
+  c.embed_dim = narrows ? shapes.size("patch_embed.proj2.weight", 2, 0)
+                        : shapes.size("patch_embed.proj.weight", 4, 0);
   c.in_chans = shapes.size("patch_embed.proj.weight", 4, 1);
   c.patch_size = shapes.size("patch_embed.proj.weight", 4, 2);
   c.num_heads = hints.num_heads > 0 ? hints.num_heads : published_heads(c.embed_dim);
@@ -84,6 +87,12 @@ UViTConfig config_of_shapes(const Shapes& shapes,
   c.conv = shapes.has("final_layer.weight");
   c.skip = shapes.has("out_blocks.0.skip_linear.weight");
   c.num_classes = shapes.has("label_emb.weight") ? shapes.size("label_emb.weight", 2, 0) : -1;
+  if (shapes.has("augment_embed.weight")) c.augment_dim = shapes.size("augment_embed.weight", 2, 1);
+  if (shapes.has("class_pos_embed")) {
+    c.class_tokens = shapes.size("class_pos_embed", 3, 1);
+    const bool looks_back = c.value_residual;
+    c.class_tokens_from = looks_back ? 0 : std::min(c.class_tokens_from, c.depth / 2);
+  }
   const int64_t tokens = shapes.size("pos_embed", 3, 1);
   int64_t patches = tokens - 1 - (c.num_classes > 0 ? 1 : 0);
   if (shapes.has("context_embed.weight")) {
@@ -118,6 +127,9 @@ ConfigGuess guess_uvit(const NamedTensors& tensors,
                        c.num_heads,
                        c.embed_dim / c.num_heads));
   if (c.changes_blocks()) assume("rope = false (rotations have no weights: give --config)");
+  if (c.class_tokens > 0 && !c.value_residual)
+    assume(fmt::format("class_tokens_from = {} (it has no weights: give --config)",
+                       c.class_tokens_from));
   c.attention = "softmax";
   c.placement = "none";
   assume(

@@ -157,6 +157,11 @@ class Transfer {
     say("qk_norm", from_.qk_norm, to_.qk_norm);
     say("rope", from_.rope, to_.rope);
     if (from_.rope && to_.rope) say("rope_theta", from_.rope_theta, to_.rope_theta);
+    say("class_tokens", from_.class_tokens, to_.class_tokens);
+    if (from_.class_tokens > 0 && to_.class_tokens > 0)
+      say("class_tokens_from", from_.class_tokens_from, to_.class_tokens_from);
+    say("patch_bottleneck", from_.patch_bottleneck, to_.patch_bottleneck);
+    say("augment_dim", from_.augment_dim, to_.augment_dim);
     say("value_residual", from_.value_residual, to_.value_residual);
   }
 

@@ -1,4 +1,6 @@
 // Training whose state is shared by the processes (ZeRO-1), and gradients that travel as bf16.
+#include <fmt/format.h>
+
 #include "base/message_socket.h"
 #include "tests/cli/processes.h"
 
@@ -51,7 +53,9 @@ TEST_CASE("a shared state has the bits of a whole one: weights, average, moments
                                               "--grid_images",
                                               "80",
                                               "--checkpoint_images",
-                                              "80"};
+                                              "80",
+                                              "--ema_power",
+                                              "0.05,0.1"};
   trained(scratch / "whole", 160, how + shared(false));
   const auto said = trained(scratch / "shared", 160, how + shared(true));
   const double percent =
@@ -63,6 +67,11 @@ TEST_CASE("a shared state has the bits of a whole one: weights, average, moments
   CHECK(same_bits(state_of(scratch / "shared"), whole));
   for (const auto* images : {"000000080", "000000160"}) {
     CHECK(same_bits(weights_of(scratch / "shared", images), weights_of(scratch / "whole", images)));
+    for (const auto* width : {"0.05", "0.1"}) {
+      const auto name = fs::path("averages") / fmt::format("{}-{}.safetensors", images, width);
+      CHECK(same_bits(formats::read_safetensors(scratch / "shared" / name),
+                      formats::read_safetensors(scratch / "whole" / name)));
+    }
     const auto grid = std::string(images) + ".png";
     CHECK(text_of(scratch / "shared" / "grids" / grid) ==
           text_of(scratch / "whole" / "grids" / grid));

@@ -74,7 +74,8 @@ double measured(const RunConfig& options) {
     const auto objective = make_objective(options);
     const data::Batch batch = {
         torch::randint(0, 256, {options.batch_size, 3, 32, 32}, torch::kUInt8),
-        torch::full({options.batch_size}, -1, torch::kInt64),
+        torch::full(
+            {options.batch_size}, options.model.uvit.num_classes > 0 ? 0 : -1, torch::kInt64),
         torch::arange(options.batch_size)};
     for (int step = 1; step <= 2; ++step) {
       add_gradients(*objective, *state.model, state.parameters, batch, {1, /*shards=*/1});
@@ -116,6 +117,21 @@ TEST_CASE("memory: changed blocks and Muon's state are estimated within 20 %", "
                        << estimate / 1e6 << " MB, measured " << real / 1e6 << " MB");
         CHECK(estimate == Approx(real).epsilon(0.2));
       }
+}
+
+TEST_CASE("memory: class tokens are estimated within 12 %", "[memory]") {
+  for (const char* precision : {"bf16", "fp32"})
+    for (const int64_t from : {0, 2}) {
+      auto options = options_of("cog", precision, false);
+      options.batch_size = 8;
+      auto& c = options.model.uvit;
+      c.num_classes = 5, c.class_tokens = 128, c.class_tokens_from = from, c.patch_bottleneck = 32;
+      const double estimate = estimate_memory(options, torch::kCPU, 1).at_most(),
+                   real = measured(options);
+      INFO(precision << " from " << from << ": estimated " << estimate / 1e6 << " MB, measured "
+                     << real / 1e6 << " MB");
+      CHECK(estimate == Approx(real).epsilon(0.12));
+    }
 }
 
 TEST_CASE(
