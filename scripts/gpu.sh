@@ -148,7 +148,7 @@ kernels_build() {
   local nvcc source objects=() jobs=() job
   [ "$(cat "$build/attention_gpu.sources" 2> /dev/null)" = "$sources" ] && return 0
   nvcc=$(command -v nvcc) || { echo "no nvcc on the PATH or in /usr/local/cuda/bin"; return 1; }
-  for source in bench/gpu/attention_gpu.cu model/kernels/cuda/attention_cuda.cu model/kernels/cuda/attention_cuda_grad.cu; do
+  for source in bench/gpu/attention_gpu.cu model/kernels/cuda/attention_{cuda,cuda_grad,causal,causal_grad}.cu; do
     objects+=("$build/$(basename "$source").o")
     "$nvcc" -std=c++17 -O3 -I. -DUVIC_CUDA_HOPPER -gencode=arch=compute_90a,code=sm_90a -c "$source" -o "${objects[-1]}" & jobs+=($!)
   done
