@@ -18,7 +18,7 @@ if [ -z "$nvcc" ]; then
   echo "skipped: no nvcc in CUDACXX, on the PATH or in /usr/local/cuda/bin"
   exit 77
 fi
-sources=(model/kernels/cuda/{attention_cuda,attention_cuda_grad,optimizer_cuda,row_cuda}.cu)
+sources=(model/kernels/cuda/{attention_cuda,attention_cuda_grad,attention_causal,attention_causal_grad,optimizer_cuda,row_cuda}.cu)
 options=(-std=c++17 -O3 -I. --Werror all-warnings)
 
 if [ $quick = 1 ]; then
@@ -37,8 +37,9 @@ for architecture in 80 90a; do
   done
 done
 
-# One line for each instance: the mangled names carry element type, kind (0 softmax, 1 Cog) and padded head width.
-printf '%-7s %-24s %-5s %-8s %5s  %9s  %6s\n' target kernel type weights width registers spills
+# One line for each instance: the mangled names carry element type, kind (0 softmax, 1 Cog), padded head width and, last, whether
+# it is causal.
+printf '%-7s %-24s %-5s %-8s %-6s %5s  %9s  %6s\n' target kernel type weights mask width registers spills
 cat "$out"/*.sm_*.txt | awk '
   /Compiling entry function/ {
     split($0, quoted, "\047"); name = quoted[2]; target = quoted[4]
@@ -48,11 +49,12 @@ cat "$out"/*.sm_*.txt | awk '
     kind = name ~ /ScoreKindE0/ ? "softmax" : name ~ /ScoreKindE1/ ? "cog" : "-"
     width = "-"
     if (match(name, /ScoreKindE[01]ELi[0-9]+/)) width = substr(name, RSTART + 14, RLENGTH - 14)
+    mask = kind == "-" ? "-" : name ~ /Lb1EEEEEv/ ? "causal" : "full"
   }
   /bytes spill stores/ { spills = $(NF - 7) }
   /Used [0-9]+ registers/ {
     match($0, /Used [0-9]+/); used = substr($0, RSTART + 5, RLENGTH - 5)
-    printf "%-7s %-24s %-5s %-8s %5s  %9s  %6s\n", target, kernel, type, kind, width, used, spills
+    printf "%-7s %-24s %-5s %-8s %-6s %5s  %9s  %6s\n", target, kernel, type, kind, mask, width, used, spills
     bad += spills > 0
   }
   END { exit bad > 0 }' | sort > "$out/table.txt" || { cat "$out/table.txt"; echo "registers spill"; exit 1; }

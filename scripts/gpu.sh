@@ -148,7 +148,7 @@ kernels_build() {
   local nvcc source objects=() jobs=() job
   [ "$(cat "$build/attention_gpu.sources" 2> /dev/null)" = "$sources" ] && return 0
   nvcc=$(command -v nvcc) || { echo "no nvcc on the PATH or in /usr/local/cuda/bin"; return 1; }
-  for source in bench/gpu/attention_gpu.cu model/kernels/cuda/attention_cuda.cu model/kernels/cuda/attention_cuda_grad.cu; do
+  for source in bench/gpu/attention_gpu.cu model/kernels/cuda/attention_{cuda,cuda_grad,causal,causal_grad}.cu; do
     objects+=("$build/$(basename "$source").o")
     "$nvcc" -std=c++17 -O3 -I. -DUVIC_CUDA_HOPPER -gencode=arch=compute_90a,code=sm_90a -c "$source" -o "${objects[-1]}" & jobs+=($!)
   done
@@ -177,7 +177,7 @@ program_starts() { ours ldd "$gpu_test" | grep 'not found'; ours "$uvic" --versi
 gpu_tests() { UVIC_REQUIRE_GPU=1 ours "$gpu_test" -d yes "$@"; }
 bench() { ours "$uvic" bench --device cuda --precision bf16 --plain=false "$@"; }
 # Both networks through the program: ten steps on GPU and CPU of the same numbers (the losses are printed next to each other),
-# samples, and a run resumed.
+# samples, and a run resumed. Then a language model, whose steps must be recorded, and its text.
 first_runs() {
   local name device run
   rm -rf "$build/first"
@@ -192,10 +192,16 @@ first_runs() {
     ours "$uvic" train --out "$run" --total_images 160 || return 1
     ours "$uvic" sample --run "$run" --device cuda --seeds 0-63 --sample.steps 10 --out "$run/samples" || return 1
   done
+  run=$build/first/lm
+  ours "$uvic" train --config lm_tiny_cog --data "$root/docs/processes.md" --out "$run" --device cuda --precision bf16 \
+    --batch_size 16 --total_images 800 --log_images 160 --checkpoint_images 800 --grid_images 0 --score_images 0 || return 1
+  grep -q 'each step is one recorded CUDA graph' "$run/log.txt" ||
+    { echo "$run: steps are not recorded"; grep 'steps run' "$run/log.txt"; return 1; }
+  ours "$uvic" sample --run "$run" --device cuda --prompt "Three steps run " --seeds 0-1 --max_tokens 64
 }
 # One process that sums its gradients by NCCL: the exchanges must be in the recorded step, and the weights those of a run without
-# them. Of a state in parts the bits are those of the whole one, of gradients in bf16 the rounding is all that differs. Sequences'
-# steps are not recorded, and the log says so.
+# them. Of a state in parts the bits are those of the whole one, of gradients in bf16 the rounding is all that differs. Steps of
+# sequences are recorded too.
 nccl() {
   local name how run
   rm -rf "$build/nccl"
@@ -221,8 +227,8 @@ nccl() {
   run=$build/nccl/sequences
   ours "$uvic" train --config lm_tiny_cog --data "$root/docs/processes.md" --out "$run" --device cuda --precision fp32 --collectives nccl \
     --batch_size 16 --total_images 320 --log_images 32 --checkpoint_images 320 --grid_images 0 --score_images 0 || return 1
-  grep -q 'steps run launch by launch: the terms of their loss' "$run/log.txt" ||
-    { echo "$run: the log does not say that steps run launch by launch"; return 1; }
+  grep -q 'one recorded CUDA graph, with the exchanges' "$run/log.txt" ||
+    { echo "$run: the exchanges are not recorded"; grep 'steps run' "$run/log.txt"; return 1; }
 }
 # 300 steps of the small CIFAR-10 networks: three seeds on the GPU in bf16, one on the CPU in fp32.
 loss_curves() {
@@ -308,21 +314,21 @@ case "$part" in
     have_program & building=$!
     # The GPU is free while the program compiles.
     stage kernels_build 120 kernels_build
-    stage kernels 40 kernels
-    stage peer_attention 60 '"$python" bench/peer/gpu_peer.py --parts ceilings,attention --out "$out/peer_attention.json"'
+    stage kernels 60 kernels
+    stage peer_attention 70 '"$python" bench/peer/gpu_peer.py --parts ceilings,attention --out "$out/peer_attention.json"'
     wait $building
     if ! stage gpu_tests 70 gpu_tests; then
       # Where cuDNN's attention finds no plan after all, PyTorch's other kernels serve.
       attention_setting=TORCH_CUDNN_SDPA_DEPRIORITIZED=1
       stage gpu_tests_again 60 gpu_tests
     fi
-    stage first_runs 60 first_runs
+    stage first_runs 70 first_runs
     stage nccl 80 nccl
     stage bench_step 40 'bench --parts step,evaluation --batch_size 256 --seconds 2 --json "$out/bench_step.json"' ;;
   measure)
     have_program
     stage kernels_build 120 kernels_build
-    stage kernels 40 kernels
+    stage kernels 60 kernels
     stage bench_step 60 'bench --parts step,evaluation,sampling --evaluations 50 --batch_size 256 --seconds 3 --json "$out/bench_step.json"'
     stage peer_step 170 '"$python" bench/peer/gpu_peer.py --parts ceilings,step,sampling --out "$out/peer_step.json"'
     stage peer_attention 60 '"$python" bench/peer/gpu_peer.py --parts attention --out "$out/peer_attention.json"'

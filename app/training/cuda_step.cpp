@@ -33,11 +33,13 @@ class RecordedStep : public CudaStep {
         device_(state.model->device()),
         optimizer_(tensors, own),
         graph_(device_),
-        totals_(torch::zeros({2}, torch::dtype(torch::kFloat32).device(device_))) {}
+        totals_(torch::zeros({2}, torch::dtype(torch::kFloat32).device(device_))),
+        terms_(torch::ones({}, totals_.options())) {}
 
   void run(const data::Batch& batch, const OptimizerStep& update) override {
     stage(batch);
-    if (exchange_) count_ = terms_of_all(batch);
+    count_ = terms_of(batch);
+    terms_.fill_(static_cast<double>(count_));
     model::AdamwStep step;
     step.lr = update.lr, step.beta1 = config_.optimizer.beta1;
     step.beta2 = config_.optimizer.beta2, step.epsilon = config_.optimizer.eps;
@@ -45,8 +47,7 @@ class RecordedStep : public CudaStep {
     step.step = update.number, step.ema_decay = update.ema_decay;
     optimizer_.set_values(step, config_.optimizer.grad_clip);
 
-    if (!graph_.recorded() && !refused_ && ++loose_steps_ > kLooseSteps)
-      can_be_recorded() ? record() : refuse("the terms of their loss are counted by the host");
+    if (!graph_.recorded() && !refused_ && ++loose_steps_ > kLooseSteps) record();
     if (graph_.recorded()) return graph_.replay();
     graph_.run([&] {
       optimizer_.set_gradients(gradients());
@@ -100,26 +101,35 @@ class RecordedStep : public CudaStep {
     }
     if (!good) {
       for (const auto& p : state_.parameters) torch::Tensor(p).mutable_grad() = torch::Tensor();
-      return refuse(graph_.error());
+      refused_ = true;
+      note_ = "steps run launch by launch: " + graph_.error();
+      return;
     }
     optimizer_.set_gradients(recorded);  // which keeps them where the graph writes them
     note_ = "each step is one recorded CUDA graph";
     if (exchange_) note_ += ", with the exchanges between the processes in it";
   }
 
-  void refuse(const std::string& why) {
-    refused_ = true;
-    note_ = "steps run launch by launch: " + why;
+  /// The terms of the whole batch's loss, counted before it is on the GPU.
+  int64_t terms_of(const data::Batch& slice) {
+    const bool examples = objective_.counts_examples();
+    const auto count = !exchange_ ? objective_.count(slice)
+                       : examples ? config_.batch_size
+                                  : exchange_->sum_of_counts(objective_.count(slice));
+    return std::max<int64_t>(1, count);
   }
 
-  /// Of several processes the number of terms is a constant of the recording.
-  bool can_be_recorded() const { return !exchange_ || objective_.counts_examples(); }
+  /// A summed loss over the terms of the whole batch. Where their number is another in each step, it
+  /// is read from the GPU's memory; else it is a constant of the recording.
+  torch::Tensor mean(const torch::Tensor& loss) const {
+    return objective_.counts_examples() ? loss / static_cast<double>(count_) : loss / terms_;
+  }
 
-  int64_t terms_of_all(const data::Batch& slice) {
-    const auto count = objective_.counts_examples()
-                           ? config_.batch_size
-                           : exchange_->sum_of_counts(objective_.count(slice));
-    return std::max<int64_t>(1, count);
+  PartGradient part_of_mean(const data::Batch& part) {
+    auto& network = *state_.model;
+    return objective_.counts_examples()
+               ? part_gradient(objective_, network, state_.parameters, part, count_)
+               : part_gradient(objective_, network, state_.parameters, part, terms_);
   }
 
   /// Loss and gradients of batch_; the loss stays in loss_.
@@ -132,7 +142,7 @@ class RecordedStep : public CudaStep {
     loss_ = torch::Tensor();
     int64_t left = batch_.size();
     for_each_part(batch_, {config_.accumulate, /*shards=*/1}, [&](const data::Batch& part) {
-      const auto loss = objective_.loss(*state_.model, part) / static_cast<double>(count_);
+      const auto loss = mean(objective_.loss(*state_.model, part));
       left -= part.size();
       if (left == 0) exchange_->send_during_backward();
       loss.backward();
@@ -153,9 +163,8 @@ class RecordedStep : public CudaStep {
   std::vector<torch::Tensor> own_gradients() {
     std::vector<torch::Tensor> sum;
     loss_ = torch::Tensor();
-    const int64_t count = std::max<int64_t>(1, objective_.count(batch_));
     for_each_part(batch_, {config_.accumulate, /*shards=*/1}, [&](const data::Batch& part) {
-      const auto one = part_gradient(objective_, *state_.model, state_.parameters, part, count);
+      const auto one = part_of_mean(part);
       loss_ = loss_.defined() ? loss_ + one.loss : one.loss;
       if (sum.empty()) {
         sum = one.gradients;
@@ -186,7 +195,7 @@ class RecordedStep : public CudaStep {
   model::CudaAdamw optimizer_;
   CudaGraph graph_;
   data::Batch batch_;
-  torch::Tensor totals_, loss_;
+  torch::Tensor totals_, terms_, loss_;
   int64_t loose_steps_ = 0, count_ = 1;
   bool refused_ = false;
   std::string note_;

@@ -32,6 +32,16 @@ torch::Tensor mean_loss(const Objective& objective,
   return objective.loss(network, part) / static_cast<double>(count);
 }
 
+PartGradient gradient_of(const torch::Tensor& loss, const std::vector<torch::Tensor>& parameters) {
+  return {loss.detach(),
+          torch::autograd::grad({loss},
+                                parameters,
+                                /*grad_outputs=*/{},
+                                /*retain_graph=*/false,
+                                /*create_graph=*/false,
+                                /*allow_unused=*/true)};
+}
+
 /// All threads together on every product; the gradient goes where it accumulates, with no copy.
 double whole_part(const Objective& objective,
                   model::Network& network,
@@ -90,14 +100,15 @@ PartGradient part_gradient(const Objective& objective,
                            const std::vector<torch::Tensor>& parameters,
                            const data::Batch& part,
                            int64_t count) {
-  const auto loss = mean_loss(objective, network, part, count);
-  return {loss.detach(),
-          torch::autograd::grad({loss},
-                                parameters,
-                                /*grad_outputs=*/{},
-                                /*retain_graph=*/false,
-                                /*create_graph=*/false,
-                                /*allow_unused=*/true)};
+  return gradient_of(mean_loss(objective, network, part, count), parameters);
+}
+
+PartGradient part_gradient(const Objective& objective,
+                           model::Network& network,
+                           const std::vector<torch::Tensor>& parameters,
+                           const data::Batch& part,
+                           const torch::Tensor& count) {
+  return gradient_of(objective.loss(network, part) / count, parameters);
 }
 
 double add_gradients(const Objective& objective,

@@ -39,6 +39,13 @@ PartGradient part_gradient(const Objective& objective,
                            const std::vector<torch::Tensor>& parameters,
                            const data::Batch& part,
                            int64_t count);
+/// The same for a count that is a float32 scalar on the network's device: a recorded step reads it
+/// anew at each replay.
+PartGradient part_gradient(const Objective& objective,
+                           model::Network& network,
+                           const std::vector<torch::Tensor>& parameters,
+                           const data::Batch& part,
+                           const torch::Tensor& count);
 
 /// Adds the gradient of the batch's mean loss to parameters[i].grad() and returns that loss.
 ///

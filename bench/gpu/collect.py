@@ -134,9 +134,13 @@ def collect(part, out, logs):
     for ours in times if isinstance(peers, list) else []:
         def best(field, way):
             return min((p["forward_ms"] + p["backward_ms"] if field == "both" else p[field] for p in peers
-                        if p["shape"] == ours["shape"] and "error" not in p and p["way"].startswith(way)), default=None)
+                        if p["shape"] == ours["shape"] and p.get("causal", False) == causal and whole
+                        and "error" not in p and p["way"].startswith(way)), default=None)
+        causal, whole = ours.get("causal", False), ours.get("queries", ours["shape"][2]) == ours["shape"][2]
         total = ours["forward_ms"] + ours["backward_ms"]
-        text = f"{ours.get('kernels', ''):9} {ours['weights']:8} {ours['shape']}: {ours['forward_ms']:.3f} + {ours['backward_ms']:.3f} ms"
+        kind = ("causal " if causal else "") + ("" if whole else f"{ours['queries']} queries ")
+        text = (f"{ours.get('kernels', ''):9} {ours['weights']:8} {kind}{ours['shape']}: {ours['forward_ms']:.3f} + "
+                f"{ours['backward_ms']:.3f} ms")
         if best("both", "softmax"):
             text += (f"; PyTorch's best softmax / ours = {best('both', 'softmax') / total:.2f} (forward "
                      f"{best('forward_ms', 'softmax') / ours['forward_ms']:.2f})")

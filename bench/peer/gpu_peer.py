@@ -65,6 +65,13 @@ def cog(q, k, v):
     return (torch.sign(s) * torch.softmax(s.abs().float(), -1).to(s.dtype)) @ v
 
 
+def causal_cog(q, k, v):
+    """The mask precedes the softmax of |s|."""
+    s = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+    hidden = torch.ones(s.shape[-2:], device=s.device, dtype=torch.bool).triu(1)
+    return (torch.sign(s) * torch.softmax(s.abs().float().masked_fill(hidden, -torch.inf), -1).to(s.dtype)) @ v
+
+
 def attention_entry(attend, batch, heads, tokens, width):
     """Forward, then backward alone, of q, k, v that are views into one projection's output, as in a network."""
     sets = []
@@ -86,24 +93,31 @@ def attention_entry(attend, batch, heads, tokens, width):
 def attention(_, keep):
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    def with_backend(backend):
+    def with_backend(backend, causal):
         def attend(q, k, v):
             with sdpa_kernel(backend):
-                return F.scaled_dot_product_attention(q, k, v)
+                return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
 
         return attend
 
-    ways = {f"softmax, {b}": with_backend(getattr(SDPBackend, b))
-            for b in ("FLASH_ATTENTION", "CUDNN_ATTENTION", "EFFICIENT_ATTENTION") if hasattr(SDPBackend, b)}
-    ways["cog, plain tensors"] = cog
-    compiled = {"cog, plain tensors, torch.compile": torch.compile(cog, dynamic=False)}
-    shapes = (64, 8, 257, 64), (16, 16, 1024, 64), (256, 8, 257, 64), (64, 16, 1024, 64)
+    def ways(causal):
+        found = {f"softmax, {b}": with_backend(getattr(SDPBackend, b), causal)
+                 for b in ("FLASH_ATTENTION", "CUDNN_ATTENTION", "EFFICIENT_ATTENTION") if hasattr(SDPBackend, b)}
+        found["cog, plain tensors"] = causal_cog if causal else cog
+        return found
+
+    def compiled(causal):
+        return {"cog, plain tensors, torch.compile": torch.compile(causal_cog if causal else cog, dynamic=False)}
+
+    full = (64, 8, 257, 64), (16, 16, 1024, 64), (256, 8, 257, 64), (64, 16, 1024, 64)
+    causal_shapes = (64, 16, 256, 64), (16, 16, 1024, 64), (8, 16, 4096, 64)
     found = []
-    for some in (ways, compiled):
+    for some, causal, shapes in ((ways, False, full), (ways, True, causal_shapes), (compiled, False, full),
+                                 (compiled, True, causal_shapes[:2])):
         for shape in shapes:
             torch.compiler.reset()  # it compiles a function anew for a few shapes only
-            for name, attend in some.items():
-                entry = {"way": name, "shape": list(shape)}
+            for name, attend in some(causal).items():
+                entry = {"way": name, "shape": list(shape), "causal": causal}
                 try:
                     entry.update(attention_entry(attend, *shape))
                 except Exception as error:  # a backend that does not take the shape

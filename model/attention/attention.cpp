@@ -51,14 +51,14 @@ torch::Tensor attention(const AttentionKind& kind, const AttentionInput& in) {
   if (kind.composed) return kind.composed(in);
   if (const auto score = kind.score; score && fused_attention_serves(in.q))
     return fused_attention(*score, in.q, in.k, in.v, in.scale, in.causal);
+  // On a GPU LibTorch's softmax attention is preferred where it takes the call. (Ours serves what it
+  // does not: several tokens against a cache, and older versions.)
   if (kind.reference == softmax_attention) {
     const auto out = base::library_softmax_attention(in.q, in.k, in.v, in.scale, in.causal);
     if (out.defined()) return out;
   }
-  // On a GPU LibTorch's softmax attention is preferred, because the speed of ours is not measured.
-  if (const auto score = kind.score;
-      score && !in.causal && cuda_attention_serves(in.q, in.q.size(3), in.scale))
-    return cuda_attention(*score, in.q, in.k, in.v, in.scale);
+  if (const auto score = kind.score; score && cuda_attention_serves(in.q, in.q.size(3), in.scale))
+    return cuda_attention(*score, in.q, in.k, in.v, in.scale, in.causal);
   return kind.reference(in);
 }
 

@@ -110,11 +110,8 @@ torch::Tensor DecoderLMImpl::run(const torch::Tensor& tokens, Memory* memory) {
   // places up to here, because keys of low rank are rotated after the cache.
   Rotations whole, parts;
   const auto rotations = [&](int64_t width) {
-    const auto all = rope_rotations(config_, width, end);
-    const auto on_device = [&](const torch::Tensor& t) {
-      return t.to(h.device(), compute == torch::kFloat64 ? compute : torch::kFloat32);
-    };
-    return Rotations{on_device(all.cos), on_device(all.sin)};
+    const auto dtype = compute == torch::kFloat64 ? compute : torch::kFloat32;
+    return rotation_tables_.get(config_, width, end, h.device(), dtype);
   };
   torch::Tensor values;
   for (size_t i = 0; i < kinds_.size(); ++i) {

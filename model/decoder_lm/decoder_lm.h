@@ -57,6 +57,7 @@ class DecoderLMImpl : public SequenceNetwork {
                           LayerCall call);
 
   DecoderLMConfig config_;
+  RotationTables rotation_tables_;
   std::vector<const AttentionKind*> kinds_;  ///< of each layer
   bool passes_values_ = false;  ///< whether any layer reads the values of the layer before
 };

@@ -89,6 +89,15 @@ int64_t attention_parameters(const DecoderLMConfig& c,
   return total;
 }
 
+/// Whether attention keeps its scores for the backward pass, as plain tensor code does. The kernels
+/// on a GPU take 16 bits and heads of a multiple of 8 up to 128.
+bool keeps_scores(const DecoderLMConfig& c, const ActivationSettings& settings) {
+  const auto& kind = attention_kind(c.attention);
+  if (!settings.fused_kernels || !(kind.score || kind.composed)) return true;
+  const int64_t width = c.head_width() / kind.score_parts;
+  return !settings.cpu && !(settings.bf16 && width % 8 == 0 && width <= 128);
+}
+
 }  // namespace
 
 std::vector<CacheRanks> cache_ranks(const DecoderLMConfig& c) {
@@ -211,9 +220,8 @@ ActivationBytes activation_bytes(const DecoderLMConfig& c, const ActivationSetti
   double latents = 0;  // of a layer, the mean: keys and values before their bases
   for (const auto& ranks : cache_ranks(c))
     latents += static_cast<double>(c.key_value_heads() * (ranks.key + ranks.value)) / all_layers;
-  const auto& kind = attention_kind(c.attention);
-  const bool scores = !settings.fused_kernels || !settings.cpu || !(kind.score || kind.composed);
-  const double of_scores = scores ? 3 * kFloatBytes * heads * tokens * tokens : 0;
+  const double of_scores =
+      keeps_scores(c, settings) ? 3 * kFloatBytes * heads * tokens * tokens : 0;
   const double layer =
       tokens * (6 * kFloatBytes * dim +
                 compute * (2 * dim + 4 * queries + 3 * keys + latents + 4 * inner)) +

@@ -58,6 +58,26 @@ Rotations rope_rotations(const DecoderLMConfig& config, int64_t width, int64_t p
   return {angles.cos(), angles.sin()};
 }
 
+Rotations RotationTables::get(const DecoderLMConfig& config,
+                              int64_t width,
+                              int64_t places,
+                              torch::Device device,
+                              torch::Dtype dtype) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  int64_t kept = 0;
+  for (const auto& table : tables_) {
+    const auto& cos = table.all.cos;
+    if (table.width != width || cos.device() != device || cos.scalar_type() != dtype) continue;
+    if (cos.size(0) >= places) return table.all.slice(0, places);
+    kept = std::max(kept, cos.size(0));
+  }
+  // Tensors of inference could not be used in a training step later.
+  const c10::InferenceMode normal(false);
+  const auto made = rope_rotations(config, width, std::max(places, 2 * kept));
+  tables_.push_back({width, {made.cos.to(device, dtype), made.sin.to(device, dtype)}});
+  return tables_.back().all.slice(0, places);
+}
+
 torch::Tensor LayerCache::add(torch::Tensor& kept, const torch::Tensor& more, int64_t used) {
   const int64_t end = used + more.size(2);
   if (!kept.defined() || kept.size(2) < end) {

@@ -4,6 +4,7 @@
 #include <torch/nn/module.h>
 
 #include <cstdint>
+#include <mutex>
 #include <vector>
 
 #include "base/torch.h"
@@ -18,6 +19,27 @@ namespace uvic::model {
 /// The rotations of places 0 .. places - 1 for heads of `width`, float32: angle = place * f_i,
 /// f_i = theta^(-2 i / width), scaled as config.rope_scaling says.
 Rotations rope_rotations(const DecoderLMConfig& config, int64_t width, int64_t places);
+
+/// The same, made once and kept on each device: a step on a GPU that copied them from the host would
+/// wait for it, and could not be recorded in a CUDA graph. A table is never freed or moved while
+/// the network lives, because a recording reads it where it was. For several threads at once.
+class RotationTables {
+ public:
+  /// rope_rotations() in `dtype` on `device`. The config is the same in every call.
+  Rotations get(const DecoderLMConfig& config,
+                int64_t width,
+                int64_t places,
+                torch::Device device,
+                torch::Dtype dtype);
+
+ private:
+  struct Table {
+    int64_t width;
+    Rotations all;
+  };
+  std::mutex mutex_;
+  std::vector<Table> tables_;
+};
 
 /// Keys and values of one layer, of low rank before their bases and rotations.
 struct LayerCache {

@@ -51,12 +51,19 @@ class Halves {
   std::vector<uint16_t> words_;
 };
 
+/// Chooses the kernels for the duration of a test.
+struct Family {
+  explicit Family(KernelFamily family) { choose_kernels(family); }
+  ~Family() { choose_kernels(KernelFamily::automatic); }
+};
+
 struct Problem {
   ScoreKind kind = ScoreKind::cog;
   HalfType type = HalfType::bf16;
   int64_t batch = 1, heads = 1, queries = 1, keys = 1, width = 64;
   double scale = 0.125;
   double score_scale = 1;  ///< standard deviation of q and k
+  bool causal = false;
 };
 
 /// q, k, v, out as [batch, tokens, 3, heads, width] views and the same for gradients; results in
@@ -111,7 +118,7 @@ struct Case {
     call.kind = p.kind, call.type = p.type;
     call.batch = p.batch, call.heads = p.heads;
     call.queries = p.queries, call.keys = p.keys, call.width = p.width;
-    call.scale = static_cast<float>(p.scale);
+    call.scale = static_cast<float>(p.scale), call.causal = p.causal;
     call.q = part_rows<const void>(qkv, 0);
     call.k = part_rows<const void>(qkv, 1);
     call.v = part_rows<const void>(qkv, 2);
@@ -152,20 +159,21 @@ inline Answers answers(Case& c) {
   for (int64_t b = 0; b < p.batch; ++b)
     for (int64_t h = 0; h < p.heads; ++h)
       for (int64_t i = 0; i < p.queries; ++i) {
-        Doubles s(p.keys), weight(p.keys), g(p.keys);
+        const int64_t seen = p.causal ? p.keys - p.queries + i + 1 : p.keys;
+        Doubles s(seen), weight(seen), g(seen);
         double largest = -std::numeric_limits<double>::infinity();
-        for (int64_t j = 0; j < p.keys; ++j) {
+        for (int64_t j = 0; j < seen; ++j) {
           for (int64_t d = 0; d < p.width; ++d)
             s[j] += c.qkv.get(c.at(0, b, h, i) + d) * c.qkv.get(c.at(1, b, h, j) + d);
           s[j] *= p.scale;
           largest = std::max(largest, cog ? std::abs(s[j]) : s[j]);
         }
         double sum = 0;
-        for (int64_t j = 0; j < p.keys; ++j)
+        for (int64_t j = 0; j < seen; ++j)
           sum += weight[j] = std::exp((cog ? std::abs(s[j]) : s[j]) - largest);
         double dot = 0;
         const int64_t o = c.out_at(b, h, i);
-        for (int64_t j = 0; j < p.keys; ++j) {
+        for (int64_t j = 0; j < seen; ++j) {
           weight[j] /= sum;
           const double sign = cog ? (s[j] > 0) - (s[j] < 0) : 1;
           for (int64_t d = 0; d < p.width; ++d) {
@@ -176,7 +184,7 @@ inline Answers answers(Case& c) {
           dot += sign * weight[j] * g[j];
         }
         const int64_t query = ((b * p.heads + h) * p.queries + i) * p.width;
-        for (int64_t j = 0; j < p.keys; ++j) {
+        for (int64_t j = 0; j < seen; ++j) {
           const double sign = cog ? (s[j] > 0) - (s[j] < 0) : 1;
           const double ds = sign == 0 ? 0 : weight[j] * (g[j] - sign * dot);
           const int64_t key = ((b * p.heads + h) * p.keys + j) * p.width;
@@ -220,23 +228,28 @@ inline double tolerance(HalfType type) { return type == HalfType::bf16 ? 6e-3 : 
 
 inline std::string name_of(const Problem& p) {
   return std::string(p.kind == ScoreKind::cog ? "cog" : "softmax") +
-         (p.type == HalfType::bf16 ? " bf16" : " fp16") + " batch " + std::to_string(p.batch) +
-         " heads " + std::to_string(p.heads) + " queries " + std::to_string(p.queries) + " keys " +
-         std::to_string(p.keys) + " width " + std::to_string(p.width);
+         (p.type == HalfType::bf16 ? " bf16" : " fp16") + (p.causal ? " causal" : "") + " batch " +
+         std::to_string(p.batch) + " heads " + std::to_string(p.heads) + " queries " +
+         std::to_string(p.queries) + " keys " + std::to_string(p.keys) + " width " +
+         std::to_string(p.width);
 }
 
-inline void check_against_definition(const Problem& p, double slack = 1) {
-  INFO(name_of(p));
-  Case c(p, 7 + p.queries + p.width);
-  c.run();
+inline void check_results(Case& c, double slack = 1) {
   const auto right = answers(c);
-  const double allowed = tolerance(p.type) * slack;
+  const double allowed = tolerance(c.p.type) * slack;
   CHECK(distance(elements(c.out), right.out) < allowed);
   CHECK(distance(gradient(c, 0), right.q) < allowed);
   CHECK(distance(gradient(c, 1), right.k) < allowed);
   CHECK(distance(gradient(c, 2), right.v) < allowed);
   CHECK(c.out.fences_stand());
   CHECK(c.grad_qkv.fences_stand());
+}
+
+inline void check_against_definition(const Problem& p, double slack = 1) {
+  INFO(name_of(p));
+  Case c(p, 7 + p.queries + p.width);
+  c.run();
+  check_results(c, slack);
 }
 
 }  // namespace uvic::model::cuda

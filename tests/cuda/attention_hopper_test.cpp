@@ -10,12 +10,6 @@
 namespace uvic::model::cuda {
 namespace {
 
-/// Chooses the kernels for the duration of a test.
-struct Family {
-  explicit Family(KernelFamily family) { choose_kernels(family); }
-  ~Family() { choose_kernels(KernelFamily::automatic); }
-};
-
 TEST_CASE("hopper attention: outputs and gradients agree with the definition at every length") {
   const Family hopper(KernelFamily::hopper);
   reset_emulation_report();

@@ -1,23 +1,10 @@
-// The choice of the instance for a forward call, and the checks of forward and backward calls.
+// The checks of forward and backward calls, and the full forward kernels.
 #include <atomic>
 
-#include "model/kernels/cuda/attention_cuda_dispatch.cuh"
-#include "model/kernels/cuda/attention_cuda_forward.cuh"
-#include "model/kernels/cuda/attention_hopper_forward.cuh"
+#include "model/kernels/cuda/attention_forward_launch.cuh"
 
 namespace uvic::model::cuda {
 namespace {
-
-/// A lone query granule of keys for each step where the width leaves few registers.
-template <class Type, ScoreKind kKind, int kWidth>
-using ForwardShape = Shape<Type,
-                           kKind,
-                           kWidth,
-                           /*kGranules=*/2,
-                           /*kStreamRows=*/kWidth <= 80 ? 64 : 32,
-                           /*kStep=*/kWidth <= 64 ? 4 : 2,
-                           /*kOwnInRegisters=*/kWidth <= 64,
-                           /*kOwnTiles=*/1>;
 
 bool aligned(const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; }
 
@@ -48,6 +35,7 @@ const char* refusal(const AttentionForward& call) {
   if (!(call.scale > 0)) return "the scale is not above 0";
   if (call.keys < 1) return "there are no keys";
   if (call.batch > 65535 || call.heads > 65535) return "more than 65535 images or heads";
+  if (call.causal && call.keys < call.queries) return "a causal call has fewer keys than queries";
   if (call.queries > (1 << 30) || call.keys > (1 << 30)) return "more than 2^30 tokens";
   if (!aligned(call.q) || !aligned(call.k) || !aligned(call.v) || !aligned(call.out))
     return "rows do not begin at multiples of 16 bytes";
@@ -68,29 +56,14 @@ const char* refusal(const AttentionBackward& call) {
   return nullptr;
 }
 
-void attention_forward(const AttentionForward& whole, void* stream) {
-  refuse(refusal(whole));
-  AttentionForward call = whole;
-  call.owned_from = use_hopper(call) ? hopper_rows(call.queries) : 0;
-  if (call.owned_from > 0)
-    with_type_and_kind(call, [&](auto type, auto kind) {
-      using H = Hopper<decltype(type), kind.value>;
-      launch(hopper_forward_kernel<H>,
-             Grid{row_blocks<H>(call.owned_from), call.heads, call.batch},
-             H::kThreads,
-             HopperForwardMemory<H>::kBytes,
-             stream,
-             call);
-    });
-  with_instance(call, [&](auto type, auto kind, auto width) {
-    using S = ForwardShape<decltype(type), kind.value, width.value>;
-    launch(attention_forward_kernel<S>,
-           Grid{row_blocks<S>(call.queries - call.owned_from), call.heads, call.batch},
-           S::kThreads,
-           ForwardMemory<S>::kBytes,
-           stream,
-           call);
-  });
+bool masked(const AttentionForward& call) { return call.causal && call.queries > 1; }
+
+void attention_forward(const AttentionForward& call, void* stream) {
+  refuse(refusal(call));
+  if (masked(call))
+    causal_forward(call, stream);
+  else
+    launch_forward<false>(call, stream);
 }
 
 }  // namespace uvic::model::cuda

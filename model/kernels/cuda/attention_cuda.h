@@ -11,7 +11,8 @@ namespace uvic::model::cuda {
 enum class HalfType : int { bf16, fp16 };
 
 /// out = w v for each image and head; s = scale q k^T, w = softmax(s), or sign(s) * softmax(|s|)
-/// for ScoreKind::cog, where sign(0) = 0 and the denominator contains e^0.
+/// for ScoreKind::cog, where sign(0) = 0 and the denominator contains e^0. Causal: the mask precedes
+/// the softmax (of |s|), and tiles that no query sees are neither read nor computed.
 ///
 /// All elements have 16 bits. Products and sums are in float32. Weights are rounded to 16 bits
 /// before the product with v. Rows can have any stride: a packed qkv is three views of one tensor.
@@ -24,6 +25,7 @@ struct AttentionForward {
   HalfType type;
   int64_t batch, heads, queries, keys, width;
   float scale;  ///< above 0
+  bool causal;  ///< query i sees keys 0 .. keys - queries + i only; keys >= queries
   TokenRows<const void> q, k, v;
   TokenRows<void> out;
   float* row_stats;    ///< [batch, heads, queries, 2] or null: m = the largest |q k^T| of a row

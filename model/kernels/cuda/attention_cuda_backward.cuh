@@ -4,58 +4,9 @@
 // dependence between blocks.
 #pragma once
 
-#include "model/kernels/cuda/attention_cuda_tiles.cuh"
+#include "model/kernels/cuda/attention_cuda_causal.cuh"
 
 namespace uvic::model::cuda {
-
-/// The values of a query that the gradients read: {m, log2 of the sum l, rowsum(grad_out * out),
-/// m c + l}.
-struct FactsCall {
-  AttentionBackward backward;
-};
-
-constexpr int kFactThreads = 128;
-constexpr int kFactLanes = 8;  // of a query; each reads 16 bytes at a time
-
-template <class Type>
-UVIC_DEVICE float dot_of_words(const Words& x, const Words& y) {
-  float sum = 0;
-  UVIC_UNROLL
-  for (int i = 0; i < 4; ++i)
-    sum +=
-        Type::low(x.word[i]) * Type::low(y.word[i]) + Type::high(x.word[i]) * Type::high(y.word[i]);
-  return sum;
-}
-
-UVIC_KERNEL(kFactThreads, 8) row_facts_kernel(const FactsCall facts) {
-  const AttentionBackward& call = facts.backward;
-  const AttentionForward& forward = call.forward;
-  const BlockIndex block = block_index();
-  const int lane = thread_index() % kFactLanes;
-  const int64_t query =
-      int64_t{block.x} * (kFactThreads / kFactLanes) + thread_index() / kFactLanes;
-  float sum = 0;
-  if (query < forward.queries) {
-    const uint16_t* out = rows_at(
-        TokenRows<const void>{
-            forward.out.data, forward.out.batch, forward.out.head, forward.out.token},
-        block,
-        query);
-    const uint16_t* grad = rows_at(call.grad_out, block, query);
-    for (int i = lane * 8; i < forward.width; i += 8 * kFactLanes) {
-      const Words o = *reinterpret_cast<const Words*>(out + i),
-                  g = *reinterpret_cast<const Words*>(grad + i);
-      sum += forward.type == HalfType::bf16 ? dot_of_words<Bf16>(o, g) : dot_of_words<Fp16>(o, g);
-    }
-  }
-  UVIC_UNROLL
-  for (int mask = kFactLanes / 2; mask > 0; mask /= 2) sum += shuffle_xor(sum, mask);
-  if (lane > 0 || query >= forward.queries) return;
-  const int64_t at = (block.z * forward.heads + block.y) * forward.queries + query;
-  const Pair stats = reinterpret_cast<const Pair*>(forward.row_stats)[at];
-  reinterpret_cast<Four*>(call.row_facts)[at] = {
-      stats.a, stats.b, sum, stats.a * (forward.scale * kLog2E) + stats.b};
-}
 
 /// P and ds of one score, from its product x = q k^T and g = grad_out v^T.
 struct ScoreGradient {
@@ -169,7 +120,7 @@ UVIC_DEVICE void query_step(float (&sum)[kGranules][S::kChunks][4],
                             const Four (&facts)[kGranules][2],
                             uint32_t keys,
                             float c,
-                            int valid) {
+                            const Columns<S>& valid) {
   float s[kGranules][2 * kStep][4], g[kGranules][2 * kStep][4];
   multiply_widths<S>(s, own.first, keys);
   multiply_widths<S>(g, own.second, keys + S::kStreamTileBytes);
@@ -185,7 +136,7 @@ UVIC_DEVICE void query_step(float (&sum)[kGranules][S::kChunks][4],
         for (int e = 0; e < 2; ++e) {
           ds[e] =
               score_gradient<S>(s[i][j][2 * h + e], g[i][j][2 * h + e], facts[i][h], c).gradient;
-          if (kMasked && j * 8 + thread_index() % 4 * 2 + e >= valid) ds[e] = 0;
+          if (kMasked && !exists(j, e, valid.of(i, h))) ds[e] = 0;
         }
         gradients.word[i][j][h] = S::Type::pack(ds[0], ds[1]);
       }
@@ -219,8 +170,10 @@ UVIC_DEVICE void query_gradients(const AttentionBackward& call, const OwnedRows&
   Matrices<S, kGranules> matrices;
   float sum[kGranules][S::kChunks][4];
   clear<S>(sum);
+  const auto keys = streamed_keys<S, kRowsOfWarp<S, kGranules>>(
+      forward, own, own.first + share.granule * kGranule);
   stream_rows<S, kSplit>(
-      static_cast<int>(forward.keys),
+      keys,
       share,
       active,
       [&](int stage, int first, int rows) {
@@ -232,11 +185,12 @@ UVIC_DEVICE void query_gradients(const AttentionBackward& call, const OwnedRows&
       [&](int stage, int row) {
         if constexpr (!kSplit)
           query_step<S, kGranules, S::kStep, false>(
-              sum, matrices, facts, matrices.streamed(stage, row), c, 0);
+              sum, matrices, facts, matrices.streamed(stage, row), c, {0});
       },
-      [&](int stage, int row, int left) {
+      [&](int stage, int row, int left, int key) {
+        const auto valid = columns_at<S>(keys, lane / 4, key, left);
         query_step<S, kGranules, 1, true>(
-            sum, matrices, facts, matrices.streamed(stage, row), c, left);
+            sum, matrices, facts, matrices.streamed(stage, row), c, valid);
       });
   if constexpr (kSplit) add_parts<S>(sum, share, active, BackwardMemory<S>::kStages);
   if (active && share.part == 0)
@@ -246,7 +200,8 @@ UVIC_DEVICE void query_gradients(const AttentionBackward& call, const OwnedRows&
 template <class S>
 UVIC_KERNEL(S::kThreads, 2)
 query_gradient_kernel(const AttentionBackward call) {
-  const OwnedRows own = owned_rows<S>(call.forward.owned_from, call.forward.queries);
+  const int64_t from = call.forward.owned_from, queries = call.forward.queries;
+  const OwnedRows own = owned_rows<S>(block_of_queries<S>(queries - from), from, queries);
   with_fitting_rows<S>(own.count, [&](auto granules, auto split) {
     query_gradients<S, granules.value, split.value>(call, own);
   });
@@ -254,14 +209,16 @@ query_gradient_kernel(const AttentionBackward call) {
 
 // ---- grad_k and grad_v --------------------------------------------------------------------------
 
-/// The queries are streamed. Queries beyond the last are rows of zeros and add nothing.
-template <class S, int kGranules, int kStep>
+/// The queries are streamed. Queries beyond the last are rows of zeros and add nothing. kMasked:
+/// the first `blind` do not see a key.
+template <class S, int kGranules, int kStep, bool kMasked>
 UVIC_DEVICE void key_step(float (&key_sum)[kGranules][S::kChunks][4],
                           float (&value_sum)[kGranules][S::kChunks][4],
                           const Matrices<S, kGranules>& own,
                           uint32_t queries,
                           uint32_t facts,
-                          float c) {
+                          float c,
+                          const Columns<S>& blind) {
   float s[kGranules][2 * kStep][4], g[kGranules][2 * kStep][4];
   multiply_widths<S>(s, own.first, queries);
   multiply_widths<S>(g, own.second, queries + S::kStreamTileBytes);
@@ -277,8 +234,10 @@ UVIC_DEVICE void key_step(float (&key_sum)[kGranules][S::kChunks][4],
       UVIC_UNROLL
       for (int h = 0; h < 2; ++h) {
         const float x0 = s[i][j][2 * h], x1 = s[i][j][2 * h + 1];
-        const ScoreGradient low = score_gradient<S>(x0, g[i][j][2 * h], fact[0], c),
-                            high = score_gradient<S>(x1, g[i][j][2 * h + 1], fact[1], c);
+        ScoreGradient low = score_gradient<S>(x0, g[i][j][2 * h], fact[0], c),
+                      high = score_gradient<S>(x1, g[i][j][2 * h + 1], fact[1], c);
+        if (kMasked && exists(j, 0, blind.of(i, h))) low = {0, 0};
+        if (kMasked && exists(j, 1, blind.of(i, h))) high = {0, 0};
         uint32_t word = S::Type::pack(low.weight, high.weight);
         if (S::kCog) word |= packed_signs(x0, x1);
         weights.word[i][j][h] = word;
@@ -307,8 +266,10 @@ UVIC_DEVICE void key_gradients(const AttentionBackward& call, const OwnedRows& o
   float key_sum[kGranules][S::kChunks][4], value_sum[kGranules][S::kChunks][4];
   clear<S>(key_sum);
   clear<S>(value_sum);
+  const auto queries = streamed_queries<S, kRowsOfWarp<S, kGranules>, kGranule>(
+      forward, own, own.first + share.granule * kGranule);
   stream_rows<S, kSplit>(
-      static_cast<int>(forward.queries),
+      queries,
       share,
       active,
       [&](int stage, int first, int rows) {
@@ -322,20 +283,23 @@ UVIC_DEVICE void key_gradients(const AttentionBackward& call, const OwnedRows& o
       [&] { matrices.load(share); },
       [&](int stage, int row) {
         if constexpr (!kSplit)
-          key_step<S, kGranules, S::kStep>(key_sum,
-                                           value_sum,
-                                           matrices,
-                                           matrices.streamed(stage, row),
-                                           matrices.facts(stage, row),
-                                           c);
+          key_step<S, kGranules, S::kStep, false>(key_sum,
+                                                  value_sum,
+                                                  matrices,
+                                                  matrices.streamed(stage, row),
+                                                  matrices.facts(stage, row),
+                                                  c,
+                                                  {0});
       },
-      [&](int stage, int row, int) {
-        key_step<S, kGranules, 1>(key_sum,
-                                  value_sum,
-                                  matrices,
-                                  matrices.streamed(stage, row),
-                                  matrices.facts(stage, row),
-                                  c);
+      [&](int stage, int row, int, int query) {
+        const auto blind = columns_at<S>(queries, thread_index() % kLanes / 4, query, 0);
+        key_step<S, kGranules, 1, S::kCausal>(key_sum,
+                                              value_sum,
+                                              matrices,
+                                              matrices.streamed(stage, row),
+                                              matrices.facts(stage, row),
+                                              c,
+                                              blind);
       });
   if constexpr (kSplit) {
     add_parts<S>(key_sum, share, active, BackwardMemory<S>::kStages);
@@ -349,7 +313,7 @@ UVIC_DEVICE void key_gradients(const AttentionBackward& call, const OwnedRows& o
 template <class S>
 UVIC_KERNEL(S::kThreads, 2)
 key_gradient_kernel(const AttentionBackward call) {
-  const OwnedRows own = owned_rows<S>(call.forward.owned_from, call.forward.keys);
+  const OwnedRows own = owned_rows<S>(block_index().x, call.forward.owned_from, call.forward.keys);
   with_fitting_rows<S>(own.count, [&](auto granules, auto split) {
     key_gradients<S, granules.value, split.value>(call, own);
   });

@@ -36,14 +36,23 @@ struct Heads {
   Tensor q, k, v;
 };
 
-cuda::AttentionForward make_call(
-    ScoreKind kind, const Heads& in, const Tensor& out, double scale, const Tensor& stats) {
+/// What a call computes.
+struct Weighting {
+  ScoreKind kind;
+  double scale;
+  bool causal = false;
+};
+
+cuda::AttentionForward make_call(const Weighting& how,
+                                 const Heads& in,
+                                 const Tensor& out,
+                                 const Tensor& stats) {
   cuda::AttentionForward call{};
-  call.kind = kind;
+  call.kind = how.kind;
   call.type = in.q.scalar_type() == torch::kBFloat16 ? cuda::HalfType::bf16 : cuda::HalfType::fp16;
   call.batch = in.q.size(0), call.heads = in.q.size(1), call.queries = in.q.size(2);
   call.keys = in.k.size(2), call.width = in.q.size(3);
-  call.scale = static_cast<float>(scale);
+  call.scale = static_cast<float>(how.scale), call.causal = how.causal;
   call.q = rows<const void>(in.q), call.k = rows<const void>(in.k), call.v = rows<const void>(in.v);
   call.out = rows<void>(out);
   call.row_stats = stats.defined() ? stats.data_ptr<float>() : nullptr;
@@ -59,17 +68,15 @@ void* current_stream(const Tensor& x) {
   return c10::cuda::getCurrentCUDAStream(x.get_device()).stream();
 }
 
-void run_forward(
-    ScoreKind kind, const Heads& in, const Tensor& out, double scale, const Tensor& stats) {
+void run_forward(const Weighting& how, const Heads& in, const Tensor& out, const Tensor& stats) {
   if (out.numel() == 0) return;
   const c10::cuda::CUDAGuard device(in.q.device());
-  cuda::attention_forward(make_call(kind, in, out, scale, stats), current_stream(in.q));
+  cuda::attention_forward(make_call(how, in, out, stats), current_stream(in.q));
 }
 
-void run_backward(ScoreKind kind,
+void run_backward(const Weighting& how,
                   const Heads& in,
                   const Tensor& out,
-                  double scale,
                   const Tensor& stats,
                   const Tensor& grad_out,
                   const Heads& grads) {
@@ -82,7 +89,7 @@ void run_backward(ScoreKind kind,
   const auto go = aligned_rows(grad_out.to(in.q.scalar_type()));
   const auto facts = floats_by_row(in.q, 4);
   cuda::AttentionBackward call{};
-  call.forward = make_call(kind, in, out, scale, stats);
+  call.forward = make_call(how, in, out, stats);
   call.grad_out = rows<const void>(go);
   call.grad_q = rows<void>(grads.q), call.grad_k = rows<void>(grads.k);
   call.grad_v = rows<void>(grads.v);
@@ -108,13 +115,14 @@ Heads heads_of(const Tensor& qkv, int64_t heads) {
 
 struct SeparateCudaAttention : torch::autograd::Function<SeparateCudaAttention> {
   static Tensor forward(
-      AutogradContext* ctx, Tensor q, Tensor k, Tensor v, int64_t kind, double scale) {
+      AutogradContext* ctx, Tensor q, Tensor k, Tensor v, int64_t kind, double scale, bool causal) {
     const Heads in{aligned_rows(q), aligned_rows(k), aligned_rows(v)};
     const auto out = empty_by_token(in.q, in.q.size(2)), stats = floats_by_row(in.q, 2);
-    run_forward(static_cast<ScoreKind>(kind), in, out, scale, stats);
+    run_forward({static_cast<ScoreKind>(kind), scale, causal}, in, out, stats);
     ctx->save_for_backward({in.q, in.k, in.v, out, stats});
     ctx->saved_data["kind"] = kind;
     ctx->saved_data["scale"] = scale;
+    ctx->saved_data["causal"] = causal;
     return out;
   }
 
@@ -124,14 +132,15 @@ struct SeparateCudaAttention : torch::autograd::Function<SeparateCudaAttention> 
     const Heads grads{empty_by_token(in.q, in.q.size(2)),
                       empty_by_token(in.k, in.k.size(2)),
                       empty_by_token(in.v, in.v.size(2))};
-    run_backward(static_cast<ScoreKind>(ctx->saved_data["kind"].toInt()),
+    run_backward({static_cast<ScoreKind>(ctx->saved_data["kind"].toInt()),
+                  ctx->saved_data["scale"].toDouble(),
+                  ctx->saved_data["causal"].toBool()},
                  in,
                  saved[3],
-                 ctx->saved_data["scale"].toDouble(),
                  saved[4],
                  grad_out[0],
                  grads);
-    return {grads.q, grads.k, grads.v, Tensor(), Tensor()};
+    return {grads.q, grads.k, grads.v, Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -167,7 +176,7 @@ CudaAttended cuda_attention_rows(ScoreKind kind, const Tensor& qkv, int64_t head
   CudaAttended attended;
   attended.out = torch::empty({qkv.size(0), qkv.size(1), qkv.size(2) / 3}, qkv.options());
   attended.row_stats = floats_by_row(in.q, 2);
-  run_forward(kind, in, by_head(attended.out, heads), scale, attended.row_stats);
+  run_forward({kind, scale}, in, by_head(attended.out, heads), attended.row_stats);
   return attended;
 }
 
@@ -178,10 +187,9 @@ Tensor cuda_attention_rows_grad(ScoreKind kind,
                                 const CudaAttended& attended,
                                 const Tensor& grad_out) {
   const auto grad_qkv = torch::empty_like(qkv);
-  run_backward(kind,
+  run_backward({kind, scale},
                heads_of(qkv, heads),
                by_head(attended.out, heads),
-               scale,
                attended.row_stats,
                by_head(grad_out, heads),
                heads_of(grad_qkv, heads));
@@ -196,7 +204,7 @@ bool cuda_attention_serves(const Tensor& x, int64_t width, double scale) {
 }
 
 Tensor cuda_attention(
-    ScoreKind kind, const Tensor& q, const Tensor& k, const Tensor& v, double scale) {
+    ScoreKind kind, const Tensor& q, const Tensor& k, const Tensor& v, double scale, bool causal) {
   for (const auto* x : {&q, &k, &v})
     if (!x->defined() || x->dim() != 4 || !cuda_attention_serves(*x, x->size(3), scale) ||
         x->scalar_type() != q.scalar_type() || x->device() != q.device())
@@ -206,7 +214,12 @@ Tensor cuda_attention(
   if (k.sizes() != v.sizes() || q.size(0) != k.size(0) || q.size(1) != k.size(1) ||
       q.size(3) != k.size(3) || k.size(2) == 0)
     throw std::invalid_argument("cuda_attention: shapes of q, k and v disagree");
-  return SeparateCudaAttention::apply(q, k, v, static_cast<int64_t>(kind), scale);
+  if (causal && k.size(2) < q.size(2))
+    throw std::invalid_argument(fmt::format(
+        "cuda_attention: causal with {} queries and {} keys; give at least as many keys",
+        q.size(2),
+        k.size(2)));
+  return SeparateCudaAttention::apply(q, k, v, static_cast<int64_t>(kind), scale, causal);
 }
 
 Tensor cuda_attention(ScoreKind kind, const Tensor& qkv, int64_t heads, double scale) {

@@ -16,11 +16,15 @@ bool cuda_attention_serves(const torch::Tensor& x, int64_t width, double scale);
 /// v [B, H, S, D] -> [B, H, L, D], in memory [B, L, H, D]. Weights are rounded to the 16-bit dtype
 /// of the input before the product with v. Sums are float32. Forward and backward give the same
 /// bits every time. Differentiable once.
+///
+/// causal: query i sees keys 0 .. S - L + i only, and S >= L. The mask precedes the softmax (of |s|
+/// for Cog). Tiles that no query sees are neither read nor computed, about half of them at L = S.
 torch::Tensor cuda_attention(ScoreKind kind,
                              const torch::Tensor& q,
                              const torch::Tensor& k,
                              const torch::Tensor& v,
-                             double scale);
+                             double scale,
+                             bool causal = false);
 
 /// The packed form: qkv [B, L, 3 H D] in the order (K H D) -> [B, L, H D].
 torch::Tensor cuda_attention(ScoreKind kind, const torch::Tensor& qkv, int64_t heads, double scale);

@@ -43,6 +43,14 @@ void with_instance(const AttentionForward& call, const Body& body) {
 /// Whether the kernels of attention_hopper_tiles.cuh serve this call on the present device.
 bool use_hopper(const AttentionForward& call);
 
+/// Whether a query of the call does not see a key: the causal kernels serve it. (A single query
+/// sees all keys.)
+bool masked(const AttentionForward& call);
+
+/// The kernels of calls that masked() (attention_causal.cu, attention_causal_grad.cu).
+void causal_forward(const AttentionForward& call, void* stream);
+void causal_gradients(const AttentionBackward& call, void* stream);
+
 /// body(element type, score kind)
 template <class Body>
 void with_type_and_kind(const AttentionForward& call, const Body& body) {

@@ -2,7 +2,7 @@
 // (Milakov and Gimelshein 2018, arXiv:1805.02867; Dao 2023, arXiv:2307.08691).
 #pragma once
 
-#include "model/kernels/cuda/attention_cuda_tiles.cuh"
+#include "model/kernels/cuda/attention_cuda_causal.cuh"
 
 namespace uvic::model::cuda {
 
@@ -93,14 +93,14 @@ UVIC_DEVICE float largest_of_row(
   return largest > 0 ? kLargestFloat : -kLargestFloat;
 }
 
-/// Processes kStep * 16 keys, of which the first `valid` exist.
+/// Processes kStep * 16 keys, of which the first `valid` count for a row.
 template <class S, int kGranules, int kStep, bool kMasked>
 UVIC_DEVICE void attend_step(Attended<S, kGranules>& state,
                              const LeftRows<S, kGranules, S::kOwnInRegisters>& queries,
                              uint32_t keys,
                              uint32_t values,
                              float c,
-                             int valid) {
+                             const Columns<S>& valid) {
   float s[kGranules][2 * kStep][4];
   multiply_widths<S>(s, queries, keys);
   Weights<kGranules, kStep> weights;
@@ -109,13 +109,14 @@ UVIC_DEVICE void attend_step(Attended<S, kGranules>& state,
     UVIC_UNROLL
     for (int h = 0; h < 2; ++h) {
       float smallest;
+      const int columns = valid.of(g, h);
       const float max =
-          largest_of_row<S, kStep, kMasked>(s[g], h, state.max[g][h], valid, smallest);
+          largest_of_row<S, kStep, kMasked>(s[g], h, state.max[g][h], columns, smallest);
       const float shrink = exp2_fast((state.max[g][h] - max) * c);
       state.max[g][h] = max;
       const float sum = S::kCog && smallest == 0
-                            ? weigh<S, kStep, kMasked, true>(s[g], h, max, c, valid, weights, g)
-                            : weigh<S, kStep, kMasked, false>(s[g], h, max, c, valid, weights, g);
+                            ? weigh<S, kStep, kMasked, true>(s[g], h, max, c, columns, weights, g)
+                            : weigh<S, kStep, kMasked, false>(s[g], h, max, c, columns, weights, g);
       state.sum[g][h] = state.sum[g][h] * shrink + sum;
       if (shrink == 1) continue;  // the maximum rarely changes after a few tiles
       UVIC_UNROLL
@@ -183,7 +184,7 @@ template <class S, int kGranules, bool kSplit>
 UVIC_DEVICE void attend_rows(const AttentionForward& call, const OwnedRows& own) {
   using Memory = ForwardMemory<S>;
   const BlockIndex block = block_index();
-  const int width = static_cast<int>(call.width), keys = static_cast<int>(call.keys);
+  const int width = static_cast<int>(call.width);
   const WarpShare share = warp_share<S, kSplit>(own.count);
   const bool active = share.granule * kGranule < own.count;
   const float c = call.scale * kLog2E;
@@ -196,6 +197,8 @@ UVIC_DEVICE void attend_rows(const AttentionForward& call, const OwnedRows& own)
     return static_cast<uint32_t>(Memory::kStages + stage * Memory::kStageBytes +
                                  row * S::kRowBytes);
   };
+  const auto keys =
+      streamed_keys<S, kRowsOfWarp<S, kGranules>>(call, own, own.first + share.granule * kGranule);
   stream_rows<S, kSplit>(
       keys,
       share,
@@ -209,11 +212,12 @@ UVIC_DEVICE void attend_rows(const AttentionForward& call, const OwnedRows& own)
         const uint32_t at = keys_at(stage, row);
         if constexpr (!kSplit)
           attend_step<S, kGranules, S::kStep, false>(
-              state, queries, at, at + S::kStreamTileBytes, c, 0);
+              state, queries, at, at + S::kStreamTileBytes, c, {0});
       },
-      [&](int stage, int row, int left) {
+      [&](int stage, int row, int left, int key) {
         const uint32_t at = keys_at(stage, row);
-        attend_step<S, kGranules, 1, true>(state, queries, at, at + S::kStreamTileBytes, c, left);
+        const auto valid = columns_at<S>(keys, thread_index() % kLanes / 4, key, left);
+        attend_step<S, kGranules, 1, true>(state, queries, at, at + S::kStreamTileBytes, c, valid);
       });
   if constexpr (kSplit) join_parts<S>(state, share, active, Memory::kStages, c);
   if (!active || share.part > 0) return;
@@ -249,7 +253,8 @@ UVIC_DEVICE void attend_rows(const AttentionForward& call, const OwnedRows& own)
 template <class S>
 UVIC_KERNEL(S::kThreads, 2)
 attention_forward_kernel(const AttentionForward call) {
-  const OwnedRows own = owned_rows<S>(call.owned_from, call.queries);
+  const OwnedRows own = owned_rows<S>(
+      block_of_queries<S>(call.queries - call.owned_from), call.owned_from, call.queries);
   with_fitting_rows<S>(own.count, [&](auto granules, auto split) {
     attend_rows<S, granules.value, split.value>(call, own);
   });

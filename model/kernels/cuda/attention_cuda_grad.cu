@@ -1,30 +1,57 @@
-// The choice of the instances for a backward call.
-#include "model/kernels/cuda/attention_cuda_backward.cuh"
-#include "model/kernels/cuda/attention_cuda_dispatch.cuh"
-#include "model/kernels/cuda/attention_hopper_backward.cuh"
+// Backward calls: the facts of rows, and the full gradient kernels.
+#include "model/kernels/cuda/attention_backward_launch.cuh"
 
 namespace uvic::model::cuda {
 namespace {
 
-template <class Type, ScoreKind kKind, int kWidth>
-using QueryShape = Shape<Type,
-                         kKind,
-                         kWidth,
-                         /*kGranules=*/kWidth <= 64 ? 2 : 1,
-                         /*kStreamRows=*/kWidth <= 80 ? 64 : 32,
-                         /*kStep=*/2,
-                         /*kOwnInRegisters=*/false,
-                         /*kOwnTiles=*/2>;
+/// The values of a query that the gradients read: {m, log2 of the sum l, rowsum(grad_out * out),
+/// m c + l}.
+struct FactsCall {
+  AttentionBackward backward;
+};
 
-template <class Type, ScoreKind kKind, int kWidth>
-using KeyShape = Shape<Type,
-                       kKind,
-                       kWidth,
-                       /*kGranules=*/kWidth <= 64 ? 2 : 1,
-                       /*kStreamRows=*/kWidth <= 80 ? 64 : 32,
-                       /*kStep=*/2,
-                       /*kOwnInRegisters=*/false,
-                       /*kOwnTiles=*/2>;
+constexpr int kFactThreads = 128;
+constexpr int kFactLanes = 8;  // of a query; each reads 16 bytes at a time
+
+template <class Type>
+UVIC_DEVICE float dot_of_words(const Words& x, const Words& y) {
+  float sum = 0;
+  UVIC_UNROLL
+  for (int i = 0; i < 4; ++i)
+    sum +=
+        Type::low(x.word[i]) * Type::low(y.word[i]) + Type::high(x.word[i]) * Type::high(y.word[i]);
+  return sum;
+}
+
+UVIC_KERNEL(kFactThreads, 8) row_facts_kernel(const FactsCall facts) {
+  const AttentionBackward& call = facts.backward;
+  const AttentionForward& forward = call.forward;
+  const BlockIndex block = block_index();
+  const int lane = thread_index() % kFactLanes;
+  const int64_t query =
+      int64_t{block.x} * (kFactThreads / kFactLanes) + thread_index() / kFactLanes;
+  float sum = 0;
+  if (query < forward.queries) {
+    const uint16_t* out = rows_at(
+        TokenRows<const void>{
+            forward.out.data, forward.out.batch, forward.out.head, forward.out.token},
+        block,
+        query);
+    const uint16_t* grad = rows_at(call.grad_out, block, query);
+    for (int i = lane * 8; i < forward.width; i += 8 * kFactLanes) {
+      const Words o = *reinterpret_cast<const Words*>(out + i),
+                  g = *reinterpret_cast<const Words*>(grad + i);
+      sum += forward.type == HalfType::bf16 ? dot_of_words<Bf16>(o, g) : dot_of_words<Fp16>(o, g);
+    }
+  }
+  UVIC_UNROLL
+  for (int mask = kFactLanes / 2; mask > 0; mask /= 2) sum += shuffle_xor(sum, mask);
+  if (lane > 0 || query >= forward.queries) return;
+  const int64_t at = (block.z * forward.heads + block.y) * forward.queries + query;
+  const Pair stats = reinterpret_cast<const Pair*>(forward.row_stats)[at];
+  reinterpret_cast<Four*>(call.row_facts)[at] = {
+      stats.a, stats.b, sum, stats.a * (forward.scale * kLog2E) + stats.b};
+}
 
 }  // namespace
 
@@ -39,42 +66,10 @@ void attention_backward(const AttentionBackward& call, void* stream) {
       0,
       stream,
       FactsCall{call});
-  const bool hopper = use_hopper(forward);
-  AttentionBackward of_keys = call, of_queries = call;
-  of_keys.forward.owned_from = hopper ? hopper_rows(forward.keys) : 0;
-  of_queries.forward.owned_from = hopper ? hopper_rows(forward.queries) : 0;
-  with_type_and_kind(forward, [&](auto type, auto kind) {
-    using H = Hopper<decltype(type), kind.value>;
-    const auto start = [&](auto kernel, const AttentionBackward& part) {
-      if (part.forward.owned_from > 0)
-        launch(kernel,
-               Grid{row_blocks<H>(part.forward.owned_from), forward.heads, forward.batch},
-               H::kThreads,
-               HopperBackwardMemory<H>::kBytes,
-               stream,
-               part);
-    };
-    start(hopper_key_kernel<H>, of_keys);
-    start(hopper_query_kernel<H>, of_queries);
-  });
-  const int64_t keys = forward.keys - of_keys.forward.owned_from,
-                queries = forward.queries - of_queries.forward.owned_from;
-  with_instance(forward, [&](auto type, auto kind, auto width) {
-    using Keys = KeyShape<decltype(type), kind.value, width.value>;
-    launch(key_gradient_kernel<Keys>,
-           Grid{row_blocks<Keys>(keys), forward.heads, forward.batch},
-           Keys::kThreads,
-           BackwardMemory<Keys>::kBytes,
-           stream,
-           of_keys);
-    using Queries = QueryShape<decltype(type), kind.value, width.value>;
-    launch(query_gradient_kernel<Queries>,
-           Grid{row_blocks<Queries>(queries), forward.heads, forward.batch},
-           Queries::kThreads,
-           BackwardMemory<Queries>::kBytes,
-           stream,
-           of_queries);
-  });
+  if (masked(forward))
+    causal_gradients(call, stream);
+  else
+    launch_gradients<false>(call, stream);
 }
 
 }  // namespace uvic::model::cuda

@@ -7,7 +7,7 @@
 // its registers: the scores of one product have the layout that the next product reads.
 //
 // Rows that do not fill a block (257 = 2 * 128 + 1) cost little: if one or two granules remain, all
-// warps process each of them and divide the streamed rows.
+// warps process each of them and divide the streamed rows. Causal calls: attention_cuda_causal.cuh.
 #pragma once
 
 #include "model/kernels/cuda/attention_cuda.h"
@@ -28,13 +28,14 @@ template <class Type_,
           int kStreamRows_,  // in a stage
           int kStep_,        // granules of streamed rows per step of a warp
           bool kOwnInRegisters_,
-          int kOwnTiles_>  // matrices of owned rows: q, or two for the gradients
+          int kOwnTiles_,  // matrices of owned rows: q, or two for the gradients
+          bool kCausal_>
 struct Shape {
   using Type = Type_;
   static constexpr bool kCog = kKind == ScoreKind::cog;
   static constexpr int kWidth = kWidth_, kGranules = kGranules_, kStreamRows = kStreamRows_,
                        kStep = kStep_;
-  static constexpr bool kOwnInRegisters = kOwnInRegisters_;
+  static constexpr bool kOwnInRegisters = kOwnInRegisters_, kCausal = kCausal_;
   static constexpr int kWarps = 4, kThreads = kWarps * kLanes;
   static constexpr int kOwnRows = kWarps * kGranules * kGranule;
   static constexpr int kSlices = kWidth / 16;  // slices of the width, one per product
@@ -48,14 +49,23 @@ struct Shape {
   static_assert(kWidth % 16 == 0 && kStreamRows % (kStep * kGranule) == 0, "whole steps");
 };
 
-/// Owned rows of a block, from block_index().x. Those before `from` belong to other kernels.
+/// Owned rows of a block.
 struct OwnedRows {
   int first, count;  ///< count > 0: rows that exist
 };
 
+/// Which block of `queries` owned queries a block of threads takes. In causal calls the last
+/// queries have the most keys: their blocks start first, and short ones fill the end of the launch.
 template <class S>
-UVIC_DEVICE OwnedRows owned_rows(int64_t from, int64_t all_rows) {
-  const int first = static_cast<int>(from) + block_index().x * S::kOwnRows,
+UVIC_DEVICE int block_of_queries(int64_t queries) {
+  const int x = block_index().x;
+  return S::kCausal ? (static_cast<int>(queries) - 1) / S::kOwnRows - x : x;
+}
+
+/// Rows before `from` belong to other kernels.
+template <class S>
+UVIC_DEVICE OwnedRows owned_rows(int block, int64_t from, int64_t all_rows) {
+  const int first = static_cast<int>(from) + block * S::kOwnRows,
             left = static_cast<int>(all_rows) - first;
   return {first, left < S::kOwnRows ? left : S::kOwnRows};
 }
@@ -297,33 +307,51 @@ UVIC_DEVICE void store_granule(uint32_t place,
   sync_warp();  // the memory may be written again
 }
 
-/// Streams `rows` rows. load(stage, first_row, rows) starts the copies of one stage. begin() runs
-/// once, after the copies of the first stage (and all earlier copies) are complete. Then
-/// wide(stage, row) runs for each S::kStep whole granules, and single(stage, row, rows_left) for
-/// each remaining granule. A warp that is not `active` only copies.
-template <class S, bool kSplit, class Load, class Begin, class Wide, class Single>
-UVIC_DEVICE void stream_rows(int rows,
+/// The streamed rows of a full call: all.
+struct AllRows {
+  static constexpr bool kAll = true;
+  static constexpr int begin = 0;
+  int end;
+  UVIC_DEVICE static constexpr bool some_sees(int, int) { return true; }
+  UVIC_DEVICE static constexpr bool all_see(int, int) { return true; }
+};
+
+/// Streams `rows`: AllRows, or SeenKeys or SeeingQueries of a causal call.
+///
+/// load(stage, first_row, rows) starts the copies of one stage. begin() runs once, after the copies
+/// of the first stage (and all earlier copies) are complete. Then wide(stage, row) runs for each
+/// S::kStep whole granules of a stage that all owned rows see, and
+/// single(stage, row, rows_left, streamed_row) for each other granule that one of them sees. `row`
+/// counts from the stage, streamed_row from the first of the call. A warp that is not `active` only
+/// copies.
+template <class S, bool kSplit, class Rows, class Load, class Begin, class Wide, class Single>
+UVIC_DEVICE void stream_rows(const Rows& rows,
                              const WarpShare& share,
                              bool active,
                              const Load& load,
                              const Begin& begin,
                              const Wide& wide,
                              const Single& single) {
-  load(0, 0, rows < S::kStreamRows ? rows : S::kStreamRows);
+  const int rows_of_all = rows.end - rows.begin;
+  load(0, rows.begin, rows_of_all < S::kStreamRows ? rows_of_all : S::kStreamRows);
   commit_copies();
+  // Owned rows in shared memory are addresses alone and need not wait; the causal kernel of keys has
+  // no register left for where it began.
+  constexpr bool kEarly = !Rows::kAll && !S::kOwnInRegisters;
+  if (kEarly && active) begin();
   int stage = 0;
-  for (int first = 0; first < rows; first += S::kStreamRows, stage ^= 1) {
-    const int next = first + S::kStreamRows, left = rows - first;
-    if (next < rows)
-      load(stage ^ 1, next, rows - next < S::kStreamRows ? rows - next : S::kStreamRows);
+  for (int first = rows.begin; first < rows.end; first += S::kStreamRows, stage ^= 1) {
+    const int next = first + S::kStreamRows, left = rows.end - first;
+    if (next < rows.end)
+      load(stage ^ 1, next, rows.end - next < S::kStreamRows ? rows.end - next : S::kStreamRows);
     commit_copies();
     wait_copies<1>();
     sync_threads();
     if (active) {
-      if (first == 0) begin();
+      if (!kEarly && first == rows.begin) begin();
       const int here = left < S::kStreamRows ? left : S::kStreamRows;
       int granule = share.part;
-      if (!kSplit) {
+      if (!kSplit && rows.all_see(first, S::kStreamRows)) {
         UVIC_UNROLL
         for (int step = 0; step < S::kStreamRows / (S::kStep * kGranule); ++step) {
           if ((granule + S::kStep) * kGranule > here) break;
@@ -331,8 +359,10 @@ UVIC_DEVICE void stream_rows(int rows,
           granule += S::kStep;
         }
       }
-      for (; granule * kGranule < here; granule += share.parts)
-        single(stage, granule * kGranule, here - granule * kGranule);
+      for (; granule * kGranule < here; granule += share.parts) {
+        const int row = granule * kGranule;
+        if (rows.some_sees(first + row, kGranule)) single(stage, row, here - row, first + row);
+      }
     }
     sync_threads();  // the next copies overwrite this stage
   }

@@ -45,7 +45,7 @@ UVIC_DEVICE void query_group_step(float (&sum)[H::kChunks][4],
                                   const Four (&facts)[2],
                                   uint32_t keys,
                                   float c,
-                                  int valid) {
+                                  const Columns<H>& valid) {
   float s[2 * kStep][4], g[2 * kStep][4];
   multiply_both<H>(s, g, queries, grads, keys);
   Weights<1, kStep> gradients;
@@ -57,7 +57,7 @@ UVIC_DEVICE void query_group_step(float (&sum)[H::kChunks][4],
       UVIC_UNROLL
       for (int e = 0; e < 2; ++e) {
         ds[e] = score_gradient<H>(s[j][2 * h + e], g[j][2 * h + e], facts[h], c).gradient;
-        if (kMasked && !exists(j, e, valid)) ds[e] = 0;
+        if (kMasked && !exists(j, e, valid.of(0, h))) ds[e] = 0;
       }
       gradients.word[0][j][h] = H::Type::pack(ds[0], ds[1]);
     }
@@ -76,7 +76,8 @@ UVIC_DEVICE void query_gradients_of_block(const AttentionBackward& call) {
   const AttentionForward& forward = call.forward;
   const BlockIndex block = block_index();
   const int width = static_cast<int>(forward.width), lane = thread_index() % kLanes;
-  const GroupShare<H> share(forward.queries);
+  const GroupShare<H> share(block_of_queries<H>(forward.owned_from), forward.queries);
+  const auto keys = streamed_keys<H, H::kGroupRows>(forward, share, share.first_of_group());
   const float c = forward.scale * kLog2E;
 
   copy_swizzled<H, H::kOwnRows>(
@@ -98,7 +99,7 @@ UVIC_DEVICE void query_gradients_of_block(const AttentionBackward& call) {
   float sum[H::kChunks][4];
   clear_sum<H>(sum);
   stream_stages<H>(
-      static_cast<int>(forward.keys),
+      keys,
       share.active,
       [&](int stage, int first, int rows) {
         const uint32_t at = backward_stage<H>(stage);
@@ -114,27 +115,32 @@ UVIC_DEVICE void query_gradients_of_block(const AttentionBackward& call) {
         queries.load(0);
         grads.load(H::kOwnTileBytes);
       },
-      [&](int stage, int left) {
+      [&](int stage, int left, int key) {
+        const GroupStep step = group_step<H>(keys, key, left);
+        if (step == GroupStep::skip) return;
         const uint32_t at = backward_stage<H>(stage);
-        if (left >= H::kStreamRows)
-          query_group_step<H, 4, false>(sum, queries, grads, facts, at, c, 0);
+        const auto valid = columns_at<H>(keys, share.row_in_group(), key, left);
+        if (step == GroupStep::whole)
+          query_group_step<H, 4, false>(sum, queries, grads, facts, at, c, {0});
         else if (left > kGranule)
-          query_group_step<H, 4, true>(sum, queries, grads, facts, at, c, left);
+          query_group_step<H, 4, true>(sum, queries, grads, facts, at, c, valid);
         else
-          query_group_step<H, 1, true>(sum, queries, grads, facts, at, c, left);
+          query_group_step<H, 1, true>(sum, queries, grads, facts, at, c, valid);
       });
   const float factors[2] = {forward.scale, forward.scale};
   if (share.active) store_warp_rows<H>(0, sum, factors, call.grad_q, share, width);
 }
 
-/// Queries beyond the last are rows of zeros and add nothing.
-template <class H, int kStep>
+/// Queries beyond the last are rows of zeros and add nothing. kMasked: the first `blind` do not see
+/// a key.
+template <class H, int kStep, bool kMasked>
 UVIC_DEVICE void key_group_step(float (&key_sum)[H::kChunks][4],
                                 float (&value_sum)[H::kChunks][4],
                                 const GroupRows<H>& keys,
                                 const GroupRows<H>& values,
                                 uint32_t queries,
-                                float c) {
+                                float c,
+                                const Columns<H>& blind) {
   float s[2 * kStep][4], g[2 * kStep][4];
   multiply_both<H>(s, g, keys, values, queries);
   const uint32_t facts = queries + HopperBackwardMemory<H>::kFacts;
@@ -148,8 +154,10 @@ UVIC_DEVICE void key_group_step(float (&key_sum)[H::kChunks][4],
     UVIC_UNROLL
     for (int h = 0; h < 2; ++h) {
       const float x0 = s[j][2 * h], x1 = s[j][2 * h + 1];
-      const ScoreGradient low = score_gradient<H>(x0, g[j][2 * h], fact[0], c),
-                          high = score_gradient<H>(x1, g[j][2 * h + 1], fact[1], c);
+      ScoreGradient low = score_gradient<H>(x0, g[j][2 * h], fact[0], c),
+                    high = score_gradient<H>(x1, g[j][2 * h + 1], fact[1], c);
+      if (kMasked && exists(j, 0, blind.of(0, h))) low = {0, 0};
+      if (kMasked && exists(j, 1, blind.of(0, h))) high = {0, 0};
       uint32_t word = H::Type::pack(low.weight, high.weight);
       if (H::kCog) word |= packed_signs(x0, x1);
       weights.word[0][j][h] = word;
@@ -173,7 +181,9 @@ UVIC_DEVICE void key_gradients_of_block(const AttentionBackward& call) {
   const AttentionForward& forward = call.forward;
   const BlockIndex block = block_index();
   const int width = static_cast<int>(forward.width);
-  const GroupShare<H> share(forward.keys);
+  const GroupShare<H> share(block_index().x, forward.keys);
+  const auto queries =
+      streamed_queries<H, H::kGroupRows, H::kStreamRows>(forward, share, share.first_of_group());
   const float c = forward.scale * kLog2E;
   const Four* facts = reinterpret_cast<const Four*>(call.row_facts) +
                       (block.z * forward.heads + block.y) * forward.queries;
@@ -187,10 +197,9 @@ UVIC_DEVICE void key_gradients_of_block(const AttentionBackward& call) {
                                 width);
   GroupRows<H> keys, values;
   float key_sum[H::kChunks][4], value_sum[H::kChunks][4];
-  clear_sum<H>(key_sum);
-  clear_sum<H>(value_sum);
+  clear_sum<H>(key_sum), clear_sum<H>(value_sum);
   stream_stages<H>(
-      static_cast<int>(forward.queries),
+      queries,
       share.active,
       [&](int stage, int first, int rows) {
         const uint32_t at = backward_stage<H>(stage);
@@ -211,12 +220,17 @@ UVIC_DEVICE void key_gradients_of_block(const AttentionBackward& call) {
         keys.load(0);
         values.load(H::kOwnTileBytes);
       },
-      [&](int stage, int left) {
+      [&](int stage, int left, int query) {
+        const GroupStep step = group_step<H>(queries, query, H::kStreamRows);
+        if (step == GroupStep::skip) return;
         const uint32_t at = backward_stage<H>(stage);
-        if (left > kGranule)
-          key_group_step<H, 4>(key_sum, value_sum, keys, values, at, c);
+        const auto blind = columns_at<H>(queries, share.row_in_group(), query, 0);
+        if (step == GroupStep::masked)
+          key_group_step<H, 4, H::kCausal>(key_sum, value_sum, keys, values, at, c, blind);
+        else if (left > kGranule)
+          key_group_step<H, 4, false>(key_sum, value_sum, keys, values, at, c, {0});
         else
-          key_group_step<H, 1>(key_sum, value_sum, keys, values, at, c);
+          key_group_step<H, 1, false>(key_sum, value_sum, keys, values, at, c, {0});
       });
   if (!share.active) return;
   const float scales[2] = {forward.scale, forward.scale}, ones[2] = {1, 1};

@@ -50,10 +50,13 @@ struct GroupAttended {
   float max[2], sum[2];
 };
 
-/// kStep * 16 keys, of which the first `valid` exist.
+/// kStep * 16 keys, of which the first `valid` count for a row.
 template <class H, int kStep, bool kMasked>
-UVIC_DEVICE void attend_group(
-    GroupAttended<H>& state, const GroupRows<H>& queries, uint32_t keys, float c, int valid) {
+UVIC_DEVICE void attend_group(GroupAttended<H>& state,
+                              const GroupRows<H>& queries,
+                              uint32_t keys,
+                              float c,
+                              const Columns<H>& valid) {
   float s[2 * kStep][4];
   group_fence();
   start_widths<H>(s, queries, keys);
@@ -64,12 +67,13 @@ UVIC_DEVICE void attend_group(
   UVIC_UNROLL
   for (int h = 0; h < 2; ++h) {
     float smallest;
-    const float max = largest_of_row<H, kStep, kMasked>(s, h, state.max[h], valid, smallest);
+    const int columns = valid.of(0, h);
+    const float max = largest_of_row<H, kStep, kMasked>(s, h, state.max[h], columns, smallest);
     const float shrink = exp2_fast((state.max[h] - max) * c);
     state.max[h] = max;
     const float sum = H::kCog && smallest == 0
-                          ? weigh<H, kStep, kMasked, true>(s, h, max, c, valid, weights, 0)
-                          : weigh_fast<H, kStep, kMasked>(s, h, max, c, valid, weights);
+                          ? weigh<H, kStep, kMasked, true>(s, h, max, c, columns, weights, 0)
+                          : weigh_fast<H, kStep, kMasked>(s, h, max, c, columns, weights);
     state.sum[h] = state.sum[h] * shrink + sum;
     if (shrink == 1) continue;
     UVIC_UNROLL
@@ -91,8 +95,9 @@ template <class H>
 UVIC_DEVICE void attend_rows_of_block(const AttentionForward& call) {
   using Memory = HopperForwardMemory<H>;
   const BlockIndex block = block_index();
-  const int width = static_cast<int>(call.width), keys = static_cast<int>(call.keys);
-  const GroupShare<H> share(call.queries);
+  const int width = static_cast<int>(call.width);
+  const GroupShare<H> share(block_of_queries<H>(call.owned_from), call.queries);
+  const auto keys = streamed_keys<H, H::kGroupRows>(call, share, share.first_of_group());
   const float c = call.scale * kLog2E;
   const int lane = thread_index() % kLanes;
 
@@ -119,13 +124,16 @@ UVIC_DEVICE void attend_rows_of_block(const AttentionForward& call) {
                                          width);
       },
       [&] { queries.load(0); },
-      [&](int stage, int left) {
-        if (left >= H::kStreamRows)
-          attend_group<H, 4, false>(state, queries, keys_at(stage), c, 0);
+      [&](int stage, int left, int key) {
+        const GroupStep step = group_step<H>(keys, key, left);
+        if (step == GroupStep::skip) return;
+        const auto valid = columns_at<H>(keys, share.row_in_group(), key, left);
+        if (step == GroupStep::whole)
+          attend_group<H, 4, false>(state, queries, keys_at(stage), c, {0});
         else if (left > kGranule)
-          attend_group<H, 4, true>(state, queries, keys_at(stage), c, left);
+          attend_group<H, 4, true>(state, queries, keys_at(stage), c, valid);
         else
-          attend_group<H, 1, true>(state, queries, keys_at(stage), c, left);
+          attend_group<H, 1, true>(state, queries, keys_at(stage), c, valid);
       });
   if (!share.active) return;
 

@@ -10,16 +10,16 @@
 // H100.)
 #pragma once
 
-#include "model/kernels/cuda/attention_cuda_tiles.cuh"
+#include "model/kernels/cuda/attention_cuda_causal.cuh"
 
 namespace uvic::model::cuda {
 
-template <class Type_, ScoreKind kKind>
+template <class Type_, ScoreKind kKind, bool kCausal_>
 struct Hopper {
   using Type = Type_;
-  static constexpr bool kCog = kKind == ScoreKind::cog;
+  static constexpr bool kCog = kKind == ScoreKind::cog, kCausal = kCausal_;
   static constexpr int kWidth = 64, kSlices = 4, kChunks = 8;
-  static constexpr int kGroups = 2, kThreads = kGroups * 128;
+  static constexpr int kGroups = 2, kThreads = kGroups * 128, kWarps = kThreads / kLanes;
   static constexpr int kGroupRows = 64, kOwnRows = kGroups * kGroupRows;
   static constexpr int kStreamRows = 64, kStages = 3;
   static constexpr int kRowBytes = 128;
@@ -102,41 +102,58 @@ UVIC_DEVICE void clear_sum(float (&sum)[H::kChunks][4]) {
 
 /// The owned rows of a block.
 template <class H>
-struct GroupShare {
-  int first, count;  ///< of the block
-  bool active;       ///< whether the warpgroup has a row that exists
+struct GroupShare : OwnedRows {
+  bool active;  ///< whether the warpgroup has a row that exists
 
-  UVIC_DEVICE explicit GroupShare(int64_t all_rows) {
-    first = block_index().x * H::kOwnRows;
+  UVIC_DEVICE GroupShare(int block, int64_t all_rows) {
+    first = block * H::kOwnRows;
     const int left = static_cast<int>(all_rows) - first;
     count = left < H::kOwnRows ? left : H::kOwnRows;
     active = thread_index() / 128 * H::kGroupRows < count;
   }
+  UVIC_DEVICE int first_of_group() const { return first + thread_index() / 128 * H::kGroupRows; }
+  /// The row of a lane, after the first of the warpgroup.
+  UVIC_DEVICE static int row_in_group() {
+    return thread_index() % 128 / 32 * 16 + thread_index() % 32 / 4;
+  }
 };
 
-/// Streams `rows` rows: load(stage, first_row, rows) starts the copies of one stage, begin() runs
-/// when those before the first are complete, use(stage, rows) for each. A warpgroup that is not
-/// active only copies.
-template <class H, class Load, class Begin, class Use>
+/// The steps that a warpgroup takes on a stage: none, the products alone, or with a mask.
+enum class GroupStep { skip, whole, masked };
+template <class H, class Rows>
+UVIC_DEVICE GroupStep group_step(const Rows& rows, int row, int left) {
+  if constexpr (Rows::kAll) {
+    return left >= H::kStreamRows ? GroupStep::whole : GroupStep::masked;
+  } else {
+    if (!rows.some_sees(row, H::kStreamRows)) return GroupStep::skip;
+    const bool whole = left >= H::kStreamRows && rows.all_see(row, H::kStreamRows);
+    return whole ? GroupStep::whole : GroupStep::masked;
+  }
+}
+
+/// Streams `rows`: load(stage, first_row, rows) starts the copies of one stage, begin() runs when
+/// those before the first are complete, use(stage, rows_left, first_row) for each. A warpgroup that
+/// is not active only copies.
+template <class H, class Rows, class Load, class Begin, class Use>
 UVIC_DEVICE void stream_stages(
-    int rows, bool active, const Load& load, const Begin& begin, const Use& use) {
+    const Rows& rows, bool active, const Load& load, const Begin& begin, const Use& use) {
   const auto load_from = [&](int stage, int first) {
-    if (first < rows)
-      load(stage, first, rows - first < H::kStreamRows ? rows - first : H::kStreamRows);
+    if (first < rows.end)
+      load(stage, first, rows.end - first < H::kStreamRows ? rows.end - first : H::kStreamRows);
     commit_copies();
   };
-  load_from(0, 0);
-  load_from(1, H::kStreamRows);
+  load_from(0, rows.begin);
+  load_from(1, rows.begin + H::kStreamRows);
   int stage = 0;
-  for (int first = 0; first < rows; first += H::kStreamRows) {
+  for (int first = rows.begin; first < rows.end; first += H::kStreamRows) {
     wait_copies<1>();
     publish_shared();
     sync_threads();
     // All warps are done with the stage before this one.
     load_from(stage == 0 ? H::kStages - 1 : stage - 1, first + 2 * H::kStreamRows);
     if (active) {
-      if (first == 0) begin();
-      use(stage, rows - first);
+      if (first == rows.begin) begin();
+      use(stage, rows.end - first, first);
     }
     stage = stage + 1 == H::kStages ? 0 : stage + 1;
   }

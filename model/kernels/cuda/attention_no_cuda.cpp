@@ -18,7 +18,7 @@ namespace {
 
 bool cuda_attention_serves(const torch::Tensor&, int64_t, double) { return false; }
 torch::Tensor cuda_attention(
-    ScoreKind, const torch::Tensor&, const torch::Tensor&, const torch::Tensor&, double) {
+    ScoreKind, const torch::Tensor&, const torch::Tensor&, const torch::Tensor&, double, bool) {
   refuse("cuda_attention");
 }
 torch::Tensor cuda_attention(ScoreKind, const torch::Tensor&, int64_t, double) {

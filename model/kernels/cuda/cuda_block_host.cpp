@@ -491,6 +491,7 @@ void copy_async(uint32_t at, const void* global, bool wanted) {
     block->history[word].pending = block->current;
   }
   memset(block->shared.data() + at, 0xff, 16);
+  report.copies += wanted;
   self().open.push_back({at, global, wanted});
 }
 void commit_copies() {

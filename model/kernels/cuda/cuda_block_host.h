@@ -29,6 +29,7 @@ struct EmulationReport {
   int64_t multiply_adds = 0;      ///< warp-wide m16n8k16 products
   int64_t matrix_loads = 0;       ///< warp-wide loads of four 8 x 8 matrices
   int64_t conflicting_loads = 0;  ///< of those, with two rows of a matrix in the same banks
+  int64_t copies = 0;             ///< of 16 bytes from device memory, those of zeros not counted
   int64_t blocks = 0;
   int64_t largest_shared_bytes = 0;  ///< highest byte of shared memory used
 };

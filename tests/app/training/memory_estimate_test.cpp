@@ -207,6 +207,22 @@ TEST_CASE("memory: of a shared state the process with the embedding keeps the mo
   CHECK(muon.optimizer == 8 * 2000 * 32);
 }
 
+TEST_CASE("memory: sequences keep no scores where a kernel serves, on a GPU in 16 bits",
+          "[memory]") {
+  model::DecoderLMConfig c;
+  c.vocab_size = 50, c.hidden_size = 128, c.intermediate_size = 64, c.num_hidden_layers = 3;
+  c.num_attention_heads = 2, c.max_position_embeddings = 16, c.attention = "cog";
+  const auto kept = [&](bool bf16, bool fused, bool cpu) {
+    return model::activation_bytes(c, {bf16, fused, cpu}).kept;
+  };
+  const double scores = 3 * (3 * 4 * 2 * 16 * 16);  // layers x (three float32 [heads, 16, 16])
+  CHECK(kept(true, false, false) - kept(true, true, false) == scores);
+  CHECK(kept(true, true, true) == kept(true, true, false));
+  CHECK(kept(false, true, false) - kept(false, true, true) == scores);  // fp32 has no kernel there
+  c.num_attention_heads = 1, c.hidden_size = 136;                       // nor has a head of 136
+  CHECK(kept(true, false, false) == kept(true, true, false));
+}
+
 TEST_CASE("memory: the sizes of parameters are those of the network", "[memory]") {
   std::vector<model::NetworkConfig> configs(7);
   for (auto& config : configs) config.uvit = options_of("cog", "fp32", false).model.uvit;

@@ -98,6 +98,30 @@ TEST_CASE("shards and accumulation give the loss and gradient of the whole batch
   }
 }
 
+TEST_CASE("a count in the memory of the device gives the gradient of the number", "[step]") {
+  const auto config = small_run();
+  const auto objective = make_objective(config);
+  TrainState state(config.model, config.optimizer, 7, torch::kCPU);
+  state.model->train();
+  const auto batch = batch_of(6);
+  auto count = torch::tensor(3.f);
+  const auto by_number = [&](int64_t number) {
+    return part_gradient(*objective, *state.model, state.parameters, batch, number);
+  };
+  for (const int64_t number : {3, 6}) {
+    count.fill_(static_cast<double>(number));
+    const auto right = by_number(number),
+               read = part_gradient(*objective, *state.model, state.parameters, batch, count);
+    CHECK(read.loss.item<double>() == Approx(right.loss.item<double>()).epsilon(1e-6));
+    for (size_t i = 0; i < right.gradients.size(); ++i) {
+      if (!right.gradients[i].defined()) continue;
+      CHECK(relative_l2(read.gradients[i], right.gradients[i]) < 1e-6);
+    }
+  }
+  CHECK(by_number(3).loss.item<double>() ==
+        Approx(2 * by_number(6).loss.item<double>()).epsilon(1e-6));
+}
+
 TEST_CASE("shards change neither pairs of examples nor the patches on a bypass", "[step]") {
   const Threads threads(3);
   const auto config = run_with_options();

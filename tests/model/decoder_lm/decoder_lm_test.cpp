@@ -149,6 +149,31 @@ TEST_CASE("decoder_lm: with a cache the same logits as without, for every kind",
       }
 }
 
+TEST_CASE("decoder_lm: kept rotations are those of any number of places, and stay in place",
+          "[decoder_lm]") {
+  auto config = tiny("cog");
+  config.rope_scaling = "linear", config.rope_factor = 4;
+  RotationTables tables;
+  const auto get = [&](int64_t width, int64_t places, torch::Dtype dtype = torch::kFloat32) {
+    return tables.get(config, width, places, torch::kCPU, dtype);
+  };
+  Rotations first;
+  {
+    const c10::InferenceMode inference;
+    first = get(8, 5);
+  }
+  CHECK(!first.cos.is_inference());
+  for (const int64_t width : {8, 4})
+    for (const int64_t places : {3, 5, 6, 64, 7, 130, 301}) {
+      const auto right = rope_rotations(config, width, places), kept = get(width, places);
+      CHECK(torch::equal(kept.cos, right.cos));
+      CHECK(torch::equal(kept.sin, right.sin));
+    }
+  CHECK(get(8, 5).cos.data_ptr() == first.cos.data_ptr());
+  CHECK(torch::equal(first.sin, rope_rotations(config, 8, 5).sin));
+  CHECK(torch::equal(get(8, 5, torch::kFloat64).cos, first.cos.to(torch::kFloat64)));
+}
+
 TEST_CASE("decoder_lm: logits depend on no later token, for every kind", "[decoder_lm]") {
   const torch::NoGradGuard no_grad;
   for (const auto& kind : attention_kinds()) {
