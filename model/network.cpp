@@ -145,9 +145,11 @@ int64_t Network::stacked_matrices(const std::string&) const { return 0; }
 torch::Tensor Network::forward_routed(const torch::Tensor&,
                                       const torch::Tensor&,
                                       const torch::Tensor&,
-                                      const TokenRoute&) {
+                                      const TokenRoute&,
+                                      BlockOutputs*) {
   throw std::invalid_argument(
-      "--route_share: this network has no blocks that tokens can bypass; set it to 0");
+      "--route_share, --diffusion.dispersive_loss: this network has no blocks of image patches; "
+      "set them to 0");
 }
 
 torch::Device Network::device() const { return first_parameter().device(); }

@@ -24,6 +24,14 @@ struct TokenRoute {
   int64_t margin = 2;
 };
 
+/// Activations between blocks, which a loss of training reads besides the prediction.
+struct BlockOutputs {
+  std::vector<int64_t> blocks;  ///< the blocks whose outputs are wanted, counted from 0
+  /// For each of them [B, P, D] with its graph: the residual stream of the patches behind it, of the
+  /// kept ones where it is on a route. Their number, order and dtype are the network's.
+  std::vector<torch::Tensor> tokens{};
+};
+
 /// A network. Parameters are registered under their official names and stay in float32, or in the
 /// dtype of to().
 class Network : public torch::nn::Module {
@@ -41,14 +49,17 @@ class Network : public torch::nn::Module {
     return forward(x, timesteps, {});
   }
 
-  /// forward() with a route. Throws std::invalid_argument where the network has none, or no block
-  /// between the margins.
+  /// forward() in training: with a route, unless its kept tokens are undefined, and with the
+  /// activations that `outputs` asks for, if any. Throws std::invalid_argument where the network
+  /// has no routes, no block between the margins, or no such block.
   virtual torch::Tensor forward_routed(const torch::Tensor& x,
                                        const torch::Tensor& timesteps,
                                        const torch::Tensor& condition,
-                                       const TokenRoute& route);
+                                       const TokenRoute& route,
+                                       BlockOutputs* outputs = nullptr);
 
-  /// How many tokens a route may choose from; 0: the network has no routes.
+  /// How many tokens a route may choose from; 0: the network has neither routes nor outputs of
+  /// blocks.
   virtual int64_t routable_tokens() const { return 0; }
 
   /// The input shapes of forward().

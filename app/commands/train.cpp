@@ -317,7 +317,7 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
   say_first(options, flags);
   if (options.dry_run) return {};
   auto* const group = start_processes(processes_of(flags), options.threads);
-  require_example_each(group, options.batch_size);
+  require_example_each(group, options.batch_size, options.kept_together());
   model::use_fused_kernels(options.kernels == "fused");
   base::catch_stop_signals();
   const auto device = training_device(group, options.device, flags);

@@ -118,8 +118,8 @@ MemoryEstimate training_memory(const RunConfig& config,
                                torch::Device device,
                                const ProcessShare& share) {
   const int64_t images = images_at_once(config, share.processes);
-  const auto shards =
-      choose_shards(config.shards, images, model::parameter_count(config.model), device);
+  const auto shards = choose_shards(
+      config.shards, images, model::parameter_count(config.model), device, config.kept_together());
   return estimate_memory(config, device, shards, share);
 }
 

@@ -301,12 +301,25 @@ struct RunConfig {
   void leave_to_data();
   bool needs_data() const;
 
+  /// Examples of the training sequence, from a multiple of their number on, that every cut of a batch
+  /// leaves together: the groups of dispersive_loss; 1: none.
+  int64_t kept_together() const {
+    return diffusion.dispersive_loss > 0 ? diffusion.dispersive_group : 1;
+  }
+  /// Why a run can't go on at that image: inside of a group, which it would never see whole. Empty: it
+  /// can.
+  std::string cut_group_at(int64_t images_seen) const;
+  /// The block that dispersive_loss reads.
+  int64_t dispersive_block() const;
+
   /// Whether examples are sequences of tokens, and not images. An example is then a sequence: all
   /// that is counted in images counts sequences.
   bool is_of_sequences() const { return model.input().takes_tokens(); }
 
  private:
   void validate_images() const;
+  void validate_route() const;
+  void validate_dispersion() const;
   void validate_sequences() const;
   void validate_attention_stats() const;
 };

@@ -59,8 +59,10 @@ double free_bytes() {
 int64_t images_of_trial(RunConfig config, torch::Device device) {
   constexpr double kMostFlop = 5e12;
   const double of_one = 2 * 3 * model::forward_flops(config.model);
-  const auto images =
-      std::min({kImages, config.batch_size, static_cast<int64_t>(kMostFlop / of_one)});
+  const int64_t together = config.kept_together();
+  const auto most = std::min(
+      {std::max(kImages, together), config.batch_size, static_cast<int64_t>(kMostFlop / of_one)});
+  const int64_t images = most / together * together;
   if (images < 1 || device.is_cuda()) return std::max<int64_t>(images, 0);
   config.batch_size = images;
   config.accumulate = 1;

@@ -120,6 +120,10 @@ class RecordedStep : public CudaStep {
     return std::max<int64_t>(1, count);
   }
 
+  StepLayout layout() const {
+    return {config_.accumulate, /*shards=*/1, objective_.kept_together()};
+  }
+
   /// Loss and gradients of batch_; the loss stays in loss_.
   std::vector<torch::Tensor> gradients() {
     return exchange_ ? gradients_of_all() : own_gradients();
@@ -129,7 +133,7 @@ class RecordedStep : public CudaStep {
   std::vector<torch::Tensor> gradients_of_all() {
     loss_ = torch::Tensor();
     int64_t left = batch_.size();
-    for_each_part(batch_, {config_.accumulate, /*shards=*/1}, [&](const data::Batch& part) {
+    for_each_part(batch_, layout(), [&](const data::Batch& part) {
       const auto loss = objective_.loss(*state_.model, part) / static_cast<double>(count_);
       left -= part.size();
       if (left == 0) exchange_->send_during_backward();
@@ -152,7 +156,7 @@ class RecordedStep : public CudaStep {
     std::vector<torch::Tensor> sum;
     loss_ = torch::Tensor();
     const int64_t count = std::max<int64_t>(1, objective_.count(batch_));
-    for_each_part(batch_, {config_.accumulate, /*shards=*/1}, [&](const data::Batch& part) {
+    for_each_part(batch_, layout(), [&](const data::Batch& part) {
       const auto one = part_gradient(objective_, *state_.model, state_.parameters, part, count);
       loss_ = loss_.defined() ? loss_ + one.loss : one.loss;
       if (sum.empty()) {

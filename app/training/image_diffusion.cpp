@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/position_random.h"
 #include "data/pixel_range.h"
+#include "diffusion/dispersive.h"
 #include "diffusion/objective.h"
 #include "model/latent/autoencoder_kl.h"
 
@@ -120,12 +121,36 @@ torch::Tensor ImageDiffusion::loss(model::Network& network, const data::Batch& b
                                                         random_of(config_, batch.positions),
                                                         config_.batch_size,
                                                         others(batch));
+  const bool disperses = config_.diffusion.dispersive_loss > 0;
+  if (config_.route_share == 0 && !disperses) {
+    const auto prediction = network.forward(example.x_t, example.network_time, condition(batch));
+    return diffusion::diffusion_losses(config_.diffusion, prediction, example).sum();
+  }
+  model::TokenRoute way;
+  if (config_.route_share > 0) way = route(network, batch);
+  model::BlockOutputs outputs;
+  if (disperses) outputs.blocks.push_back(config_.dispersive_block());
   const auto prediction =
-      config_.route_share > 0
-          ? network.forward_routed(
-                example.x_t, example.network_time, condition(batch), route(network, batch))
-          : network.forward(example.x_t, example.network_time, condition(batch));
-  return diffusion::diffusion_losses(config_.diffusion, prediction, example).sum();
+      network.forward_routed(example.x_t, example.network_time, condition(batch), way, &outputs);
+  auto sum = diffusion::diffusion_losses(config_.diffusion, prediction, example).sum();
+  if (disperses) sum = sum + dispersion(batch, outputs.tokens.front());
+  return sum;
+}
+
+torch::Tensor ImageDiffusion::dispersion(const data::Batch& batch,
+                                         const torch::Tensor& patches) const {
+  const auto& c = config_.diffusion;
+  // A GPU's positions are not read: a recorded step does not wait for the host.
+  const int64_t first =
+      batch.positions.is_cpu() && batch.size() > 0 ? batch.positions[0].item<int64_t>() : 0;
+  base::require(first % c.dispersive_group == 0 && batch.size() % c.dispersive_group == 0,
+                "--diffusion.dispersive_group {}: {} images from {} on don't make whole groups; "
+                "cut the batch as kept_together() says",
+                c.dispersive_group,
+                batch.size(),
+                first);
+  const auto losses = diffusion::dispersive_losses(patches, c.dispersive_group, c.dispersive_tau);
+  return (c.dispersive_loss * static_cast<double>(c.dispersive_group)) * losses.sum();
 }
 
 /// Of a network of latents the images are moments.

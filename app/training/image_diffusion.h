@@ -16,6 +16,10 @@ namespace uvic::app {
 /// x0 is the image in [-1, 1], or of moments (Batch::images in float32) a latent sampled from them
 /// (model::sample_moments) with noise keyed by (seed, position).
 ///
+/// With dispersive_loss, each group of G = dispersive_group examples at positions k G ... k G + G - 1
+/// adds G dispersive_loss diffusion::dispersive_losses() of the patches behind a block: on the mean
+/// over images that is the weight times the mean over groups, and no cut of a batch changes it.
+///
 /// With route_share, a share of the patches bypasses the blocks in the middle (model::TokenRoute):
 /// which ones is a function of (seed, position).
 class ImageDiffusion : public Objective {
@@ -26,6 +30,7 @@ class ImageDiffusion : public Objective {
   data::Batch prepare(const data::Batch& batch) const override;
   torch::Tensor loss(model::Network& network, const data::Batch& batch) const override;
   bool needs_others() const override { return config_.diffusion.contrastive_loss > 0; }
+  int64_t kept_together() const override { return config_.kept_together(); }
   data::Batch noise_batch(int64_t count) const override;
   double sampling_sec(model::Network& network, int64_t count) const override;
 
@@ -40,6 +45,7 @@ class ImageDiffusion : public Objective {
   torch::Tensor clean_images(const torch::Tensor& images, const torch::Tensor& positions) const;
   diffusion::OtherExamples others(const data::Batch& batch) const;
   model::TokenRoute route(const model::Network& network, const data::Batch& batch) const;
+  torch::Tensor dispersion(const data::Batch& batch, const torch::Tensor& patches) const;
   torch::Tensor dropped(const data::Batch& batch,
                         const torch::Tensor& condition,
                         const torch::Tensor& null_condition) const;

@@ -48,6 +48,12 @@ LargestPart largest_part(const RunConfig& config, int64_t processes) {
   return most;
 }
 
+/// One float32 activation between two blocks, of an example.
+double bytes_of_patches(const RunConfig& config) {
+  const auto block = model::block_shape(config.model);
+  return kFloat * static_cast<double>(block.tokens * block.width);
+}
+
 }  // namespace
 
 double MemoryEstimate::at_most() const {
@@ -57,7 +63,8 @@ double MemoryEstimate::at_most() const {
 
 int64_t images_at_once(const RunConfig& config, int64_t processes) {
   const auto largest = [](int64_t count, int64_t parts) { return (count + parts - 1) / parts; };
-  return largest(largest(config.batch_size, processes), config.accumulate);
+  const int64_t together = config.kept_together();
+  return largest(largest(config.batch_size / together, processes), config.accumulate) * together;
 }
 
 MemoryEstimate estimate_memory(const RunConfig& config,
@@ -89,6 +96,8 @@ MemoryEstimate estimate_memory(const RunConfig& config,
       config.model, {bf16, /*fused_kernels=*/config.kernels != "plain", device.is_cpu()});
   m.activations = images * one.kept;
   m.backward = images * one.backward;
+  if (config.kept_together() > 1)
+    m.activations += images * bytes_of_patches(config);  // about their group's mean
   return m;
 }
 

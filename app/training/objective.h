@@ -31,7 +31,7 @@ class Objective {
   /// The summed loss of a prepared batch with its graph, a float32 scalar on the network's device.
   ///
   /// Every random number is a function of the run's seed and batch.positions: the losses of two
-  /// halves of a batch add up to the loss of the whole. May be called by several threads at once,
+  /// parts of a batch add up to the loss of the whole, if the cut leaves kept_together(). May be called by several threads at once,
   /// and be recorded in a CUDA graph that reads the batch anew at each replay.
   virtual torch::Tensor loss(model::Network& network, const data::Batch& batch) const = 0;
 
@@ -41,6 +41,10 @@ class Objective {
   /// Whether the loss of an example also needs the image at another position
   /// (data::LoaderOptions::others).
   virtual bool needs_others() const { return false; }
+
+  /// How many examples of the training sequence, from a multiple of that number on, a cut of a batch
+  /// leaves together: their losses depend on one another.
+  virtual int64_t kept_together() const { return 1; }
 
   /// `count` examples of noise in the shapes that the network takes, on the CPU: what a step costs
   /// is measured with them.

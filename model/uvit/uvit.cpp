@@ -17,7 +17,6 @@
 #include "base/tensor_text.h"
 #include "model/kernel_choice.h"
 #include "model/kernels/cpu/product_kernels.h"
-#include "model/recompute.h"
 #include "model/uvit/placement.h"
 
 namespace uvic::model {
@@ -168,111 +167,6 @@ torch::Tensor UViTImpl::embed(const torch::Tensor& x,
          pos_embed;  // [B, L, D]: [label, time, patches] or [time, context, patches]
 }
 
-torch::Tensor UViTImpl::run_block(const std::shared_ptr<torch::nn::Module>& module,
-                                  const torch::Tensor& x,
-                                  const torch::Tensor& skip,
-                                  BlockCall call) {
-  const auto block = std::static_pointer_cast<BlockImpl>(module);
-  call.compute = compute_dtype();
-  // The block that makes first_values has two results, and keeps its activations.
-  const bool has_two_results = call.first_values && !call.first_values->defined();
-  if (!config_.use_checkpoint || has_two_results) return block->forward(x, skip, call);
-  auto* values = call.values;
-  const auto run = [block, call, values](const std::vector<torch::Tensor>& in) mutable {
-    // In the backward pass what the call points to no longer exists. Work on copies, and assign
-    // `values` only during the call.
-    auto own = in[2], first = in[3];
-    auto again = call;
-    again.values = call.values ? &own : nullptr;
-    again.first_values = call.first_values ? &first : nullptr;
-    auto out = block->forward(in[0], in[1], again);
-    if (values) *values = own;
-    values = nullptr;
-    return out;
-  };
-  const auto or_undefined = [](const torch::Tensor* t) { return t ? *t : torch::Tensor(); };
-  return recompute_in_backward(
-      run,
-      {x, skip, or_undefined(call.values), or_undefined(call.first_values)},
-      block->parameters());
-}
-
-namespace {
-
-/// Rows of t [B, H, L, D] or [B, L, D] at the tokens `index` [B, K] of each example.
-torch::Tensor tokens_of(const torch::Tensor& t, const torch::Tensor& index) {
-  const auto at = t.dim() == 4 ? index.unsqueeze(1).unsqueeze(-1) : index.unsqueeze(-1);
-  auto shape = t.sizes().vec();
-  shape[static_cast<size_t>(t.dim() - 2)] = index.size(1);
-  return t.gather(t.dim() - 2, at.expand(shape));
-}
-
-/// The tokens of a route in the order of the network: those before the patches, and the kept ones.
-torch::Tensor routed_tokens(const torch::Tensor& kept, int64_t extras) {
-  const auto before = torch::arange(extras, kept.options()).expand({kept.size(0), extras});
-  return torch::cat({before, kept + extras}, 1);  // [B, extras + K]
-}
-
-Rotations rotations_of(const Rotations& all, const torch::Tensor& index) {
-  if (!all.defined()) return {};
-  const auto at = [&](const torch::Tensor& t) {
-    return t.index_select(0, index.flatten())
-        .view({index.size(0), 1, index.size(1), t.size(1)});  // [B, 1, K, width / 2]
-  };
-  return {at(all.cos), at(all.sin)};
-}
-
-}  // namespace
-
-/// A copy is made once, so that a recorded CUDA graph reads memory that stays.
-Rotations UViTImpl::rotations_on(torch::Device device) {
-  if (device.is_cpu() || !rotations_.defined()) return rotations_;
-  const std::lock_guard lock(device_copy_);
-  if (!on_device_.defined() || on_device_.cos.device() != device)
-    on_device_ = {rotations_.cos.to(device), rotations_.sin.to(device)};
-  return on_device_;
-}
-
-/// A route takes as many blocks on either side of the middle one: a long skip connection then joins
-/// tokens of the same blocks' kind, kept ones with kept ones and all with all.
-torch::Tensor UViTImpl::run_blocks(torch::Tensor h, const TokenRoute& route) {
-  torch::Tensor values, first_values, all_tokens, index, all_first_values;
-  BlockCall call;
-  if (passes_values_) call.values = &values;
-  if (config_.value_residual) call.first_values = &first_values;
-  call.rotations = rotations_on(h.device());
-  const auto all_rotations = call.rotations;
-  const int64_t last = config_.blocks() - 1;
-  int64_t number = 0;
-  const auto run = [&](const std::shared_ptr<torch::nn::Module>& block, const torch::Tensor& skip) {
-    if (route.kept.defined() && number == route.margin) {
-      index = routed_tokens(route.kept, config_.extras());
-      all_tokens = h, all_first_values = first_values;
-      h = tokens_of(h, index);
-      if (first_values.defined()) first_values = tokens_of(first_values, index);
-      call.rotations = rotations_of(all_rotations, index);
-    }
-    h = run_block(block, h, skip, call);
-    if (route.kept.defined() && number == last - route.margin) {
-      h = all_tokens.scatter(1, index.unsqueeze(-1).expand_as(h), h);
-      first_values = all_first_values, call.rotations = all_rotations;
-    }
-    ++number;
-  };
-  std::vector<torch::Tensor> skips;
-  for (const auto& block : *in_blocks) {
-    run(block, {});
-    if (config_.skip) skips.push_back(h);
-  }
-  run(mid_block.ptr(), {});
-  for (const auto& block : *out_blocks) {
-    torch::Tensor skip;
-    if (config_.skip) skip = skips.back(), skips.pop_back();
-    run(block, skip);
-  }
-  return h;  // [B, L, D]
-}
-
 torch::Tensor UViTImpl::decode(const torch::Tensor& h) {
   // Norm and decoder process each token separately, so the extra tokens can be removed first.
   const auto patches = norm->forward(h.slice(1, config_.extras()), pos_embed.scalar_type());
@@ -309,8 +203,20 @@ int64_t UViTImpl::stacked_matrices(const std::string& name) const {
 torch::Tensor UViTImpl::forward_routed(const torch::Tensor& x,
                                        const torch::Tensor& timesteps,
                                        const torch::Tensor& condition,
-                                       const TokenRoute& route) {
+                                       const TokenRoute& route,
+                                       BlockOutputs* outputs) {
   check(x, timesteps, condition);
+  if (outputs)
+    for (const int64_t block : outputs->blocks)
+      base::require(block >= 0 && block < config_.blocks(),
+                    "model: the output of block {} is wanted, the blocks are 0 to {}",
+                    block,
+                    config_.blocks() - 1);
+  if (route.kept.defined()) check_route(route, x.size(0));
+  return decode(run_blocks(embed(x, timesteps, condition), route, outputs)).to(x.scalar_type());
+}
+
+void UViTImpl::check_route(const TokenRoute& route, int64_t batch) const {
   base::require(2 * route.margin < config_.blocks(),
                 "--route_margin {}: leaves none of the {} blocks to bypass; give at most {}",
                 route.margin,
@@ -320,14 +226,13 @@ torch::Tensor UViTImpl::forward_routed(const torch::Tensor& x,
                 "--route_share: attention {} compares the values of blocks, which then see other "
                 "tokens; set it to 0",
                 config_.attention);
-  base::require(route.kept.defined() && route.kept.dim() == 2 && route.kept.size(0) == x.size(0) &&
+  base::require(route.kept.dim() == 2 && route.kept.size(0) == batch &&
                     route.kept.scalar_type() == torch::kInt64 && route.kept.size(1) > 0 &&
                     route.kept.size(1) <= config_.patches(),
                 "model: the kept tokens of a route are {}, wanted int64 [{}, 1 to {}]",
                 base::shape_text(route.kept),
-                x.size(0),
+                batch,
                 config_.patches());
-  return decode(run_blocks(embed(x, timesteps, condition), route)).to(x.scalar_type());
 }
 
 torch::Tensor UViTImpl::forward(const torch::Tensor& x,

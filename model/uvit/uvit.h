@@ -35,7 +35,8 @@ class UViTImpl : public Network {
   torch::Tensor forward_routed(const torch::Tensor& x,
                                const torch::Tensor& timesteps,
                                const torch::Tensor& condition,
-                               const TokenRoute& route) override;
+                               const TokenRoute& route,
+                               BlockOutputs* outputs = nullptr) override;
   int64_t routable_tokens() const override { return config_.patches(); }
 
   const UViTConfig& config() const { return config_; }
@@ -59,10 +60,13 @@ class UViTImpl : public Network {
   void check(const torch::Tensor& x,
              const torch::Tensor& timesteps,
              const torch::Tensor& condition) const;
+  void check_route(const TokenRoute& route, int64_t batch) const;
   torch::Tensor embed(const torch::Tensor& x,
                       const torch::Tensor& timesteps,
                       const torch::Tensor& condition);
-  torch::Tensor run_blocks(torch::Tensor h, const TokenRoute& route = {});
+  torch::Tensor run_blocks(torch::Tensor h,
+                           const TokenRoute& route = {},
+                           BlockOutputs* outputs = nullptr);
   torch::Tensor run_block(const std::shared_ptr<torch::nn::Module>& block,
                           const torch::Tensor& x,
                           const torch::Tensor& skip,
