@@ -19,9 +19,18 @@ namespace uvic::model {
 /// The first and the last `margin` blocks see all tokens. The blocks between see the tokens before
 /// the patches and the `kept` patches only. The others join again after them, unchanged. Source:
 /// Krause et al. 2025, arXiv:2501.04765 (TREAD).
+///
+/// A network with a fusion (SPRINT, Park et al. 2025, arXiv:2510.21986) joins by
+///
+///   h = fusion([deep, shallow])
+///
+/// in training and in sampling: shallow is the input of the blocks between the margins, for all
+/// tokens, and deep is their output for the tokens that they see. Others have the mask token there,
+/// and all tokens of an example of `dropped` (path drop). Without a route the blocks see all.
 struct TokenRoute {
   torch::Tensor kept;  ///< int64 [B, K]: patches of each example, ascending; undefined: all
   int64_t margin = 2;
+  torch::Tensor dropped{};  ///< bool [B]; undefined: none. Only where there is a fusion
 };
 
 /// Activations between blocks, which a loss of training reads besides the prediction.

@@ -109,9 +109,7 @@ std::string training_summary(const RunConfig& config) {
                      model::parameter_count(config.model),
                      model::forward_flops(config.model) / 1e9,
                      config.is_of_sequences() ? "a sequence of full length" : "an image",
-                     base::si_number(3 * model::forward_flops(config.model) *
-                                     static_cast<double>(config.total_images)) +
-                         "FLOP");
+                     base::si_number(training_flops(config)) + "FLOP");
 }
 
 MemoryEstimate training_memory(const RunConfig& config,

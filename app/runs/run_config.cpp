@@ -63,6 +63,7 @@ void RunConfig::validate_attention_stats() const {
 
 void RunConfig::validate_sequences() const {
   base::require(route_share == 0, "--route_share: sequences have no patches; set it to 0");
+  base::require(path_drop == 0, "--path_drop: sequences have no patches; set it to 0");
   base::require(diffusion.dispersive_loss == 0,
                 "--diffusion.dispersive_loss: sequences have no patches; set it to 0");
   base::require(label_dropout == 0, "--label_dropout: sequences have no labels; set it to 0");
@@ -95,6 +96,9 @@ void RunConfig::validate_images() const {
                 "--label_dropout: needs model.num_classes, the classes plus one null class, or a "
                 "context (model.clip_dim)");
   if (route_share > 0) validate_route();
+  base::require(path_drop == 0 || image_fusion(model) > 0,
+                "--path_drop: leaves out what model.fusion fuses, and the network has none; give "
+                "--model.fusion 2, or --path_drop 0");
   if (diffusion.dispersive_loss > 0) validate_dispersion();
   base::require(guidance.guidance_scale == 1 || label_dropout > 0,
                 "--guidance_scale: needs a null class or an empty context; train with "
@@ -108,6 +112,23 @@ void RunConfig::validate_route() const {
                 route_margin,
                 blocks,
                 (blocks - 1) / 2);
+  const auto fusion = image_fusion(model);
+  base::require(
+      fusion == 0 || route_margin == fusion,
+      "--route_margin {}: model.fusion {} joins the paths so many blocks from either end; "
+      "give the same number",
+      route_margin,
+      fusion);
+  base::require(route_images % kept_together() == 0,
+                "--route_images {}: would cut a group of diffusion.dispersive_group {}; give a "
+                "multiple",
+                route_images,
+                kept_together());
+}
+
+int64_t RunConfig::routed_examples(int64_t first, int64_t size) const {
+  if (route_share == 0) return 0;
+  return route_images == 0 ? size : std::clamp<int64_t>(route_images - first, 0, size);
 }
 
 int64_t RunConfig::dispersive_block() const {

@@ -36,6 +36,7 @@ class RecordedStep : public CudaStep {
 
   void run(const data::Batch& batch, const OptimizerStep& update) override {
     stage(batch);
+    begin_anew_where_another();
     if (exchange_) count_ = terms_of_all(batch);
     model::AdamwStep step;
     step.lr = update.lr, step.beta1 = config_.optimizer.beta1;
@@ -79,6 +80,16 @@ class RecordedStep : public CudaStep {
     copy(batch_.targets, batch.targets);
     copy(batch_.other_images, batch.other_images);
     copy(batch_.other_labels, batch.other_labels);
+    batch_.first_position = batch.first();
+  }
+
+  /// All processes ask for the whole batch, and so begin anew in the same steps.
+  void begin_anew_where_another() {
+    const auto now = objective_.computation(state_.images_seen, config_.batch_size);
+    if (now == std::exchange(computation_, now) || loose_steps_ == 0) return;
+    if (graph_.recorded()) graph_.forget("another computation follows");
+    loose_steps_ = 0;
+    refused_ = false;
   }
 
   void record() {
@@ -189,7 +200,7 @@ class RecordedStep : public CudaStep {
   CudaGraph graph_;
   data::Batch batch_;
   torch::Tensor totals_, loss_;
-  int64_t loose_steps_ = 0, count_ = 1;
+  int64_t loose_steps_ = 0, count_ = 1, computation_ = 0;
   bool refused_ = false;
   std::string note_;
 };

@@ -15,6 +15,7 @@
 #include "diffusion/dispersive.h"
 #include "diffusion/objective.h"
 #include "model/latent/autoencoder_kl.h"
+#include "model/network_options.h"
 
 namespace uvic::app {
 namespace {
@@ -101,20 +102,39 @@ diffusion::OtherExamples ImageDiffusion::others(const data::Batch& batch) const 
 }
 
 /// The patches with the greatest of as many numbers that are the example's own.
+///
+/// A network with a fusion is always told which paths are dropped, if none: its mask token then has
+/// a gradient in every step, as recorded steps of several processes demand.
 model::TokenRoute ImageDiffusion::route(const model::Network& network,
-                                        const data::Batch& batch) const {
+                                        const data::Batch& batch,
+                                        bool routed) const {
   const torch::NoGradGuard no_grad;
+  const auto random = random_of(config_, batch.positions);
+  model::TokenRoute way;
+  way.margin = config_.route_margin;
+  if (image_fusion(config_.model) > 0)
+    way.dropped = random.uniform(base::RandomUse::kPathDrop) < config_.path_drop;
   const int64_t tokens = network.routable_tokens();
-  if (tokens == 0) return {};
+  if (tokens == 0 || !routed) return way;
   const int64_t kept =
       std::max<int64_t>(1, std::llround(static_cast<double>(tokens) * (1 - config_.route_share)));
-  const auto numbers =
-      random_of(config_, batch.positions).normals(base::RandomUse::kRoute, {tokens});
+  const auto numbers = random.normals(base::RandomUse::kRoute, {tokens});
   const auto chosen = std::get<1>(numbers.topk(kept, /*dim=*/1));
-  return {std::get<0>(chosen.sort(/*dim=*/1)), config_.route_margin};
+  way.kept = std::get<0>(chosen.sort(/*dim=*/1));
+  return way;
 }
 
 torch::Tensor ImageDiffusion::loss(model::Network& network, const data::Batch& batch) const {
+  if (config_.route_share == 0) return loss_of(network, batch, false);
+  const int64_t size = batch.size(), routed = config_.routed_examples(batch.first(), size);
+  if (routed == 0 || routed == size) return loss_of(network, batch, routed > 0);
+  return loss_of(network, batch.slice(0, routed), true) +
+         loss_of(network, batch.slice(routed, size), false);
+}
+
+torch::Tensor ImageDiffusion::loss_of(model::Network& network,
+                                      const data::Batch& batch,
+                                      bool routed) const {
   const auto example = diffusion::make_training_example(config_.diffusion,
                                                         *schedule_,
                                                         clean_images(batch.images, batch.positions),
@@ -122,16 +142,14 @@ torch::Tensor ImageDiffusion::loss(model::Network& network, const data::Batch& b
                                                         config_.batch_size,
                                                         others(batch));
   const bool disperses = config_.diffusion.dispersive_loss > 0;
-  if (config_.route_share == 0 && !disperses) {
+  if (!routed && !disperses && image_fusion(config_.model) == 0) {
     const auto prediction = network.forward(example.x_t, example.network_time, condition(batch));
     return diffusion::diffusion_losses(config_.diffusion, prediction, example).sum();
   }
-  model::TokenRoute way;
-  if (config_.route_share > 0) way = route(network, batch);
   model::BlockOutputs outputs;
   if (disperses) outputs.blocks.push_back(config_.dispersive_block());
-  const auto prediction =
-      network.forward_routed(example.x_t, example.network_time, condition(batch), way, &outputs);
+  const auto prediction = network.forward_routed(
+      example.x_t, example.network_time, condition(batch), route(network, batch, routed), &outputs);
   auto sum = diffusion::diffusion_losses(config_.diffusion, prediction, example).sum();
   if (disperses) sum = sum + dispersion(batch, outputs.tokens.front());
   return sum;
@@ -140,9 +158,7 @@ torch::Tensor ImageDiffusion::loss(model::Network& network, const data::Batch& b
 torch::Tensor ImageDiffusion::dispersion(const data::Batch& batch,
                                          const torch::Tensor& patches) const {
   const auto& c = config_.diffusion;
-  // A GPU's positions are not read: a recorded step does not wait for the host.
-  const int64_t first =
-      batch.positions.is_cpu() && batch.size() > 0 ? batch.positions[0].item<int64_t>() : 0;
+  const int64_t first = batch.first();
   base::require(first % c.dispersive_group == 0 && batch.size() % c.dispersive_group == 0,
                 "--diffusion.dispersive_group {}: {} images from {} on don't make whole groups; "
                 "cut the batch as kept_together() says",

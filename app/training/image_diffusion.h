@@ -21,7 +21,9 @@ namespace uvic::app {
 /// over images that is the weight times the mean over groups, and no cut of a batch changes it.
 ///
 /// With route_share, a share of the patches bypasses the blocks in the middle (model::TokenRoute):
-/// which ones is a function of (seed, position).
+/// which ones is a function of (seed, position). Examples at positions from route_images on have no
+/// bypass. With path_drop, an example's path through those blocks is left out: chance is keyed by
+/// (seed, position) too.
 class ImageDiffusion : public Objective {
  public:
   ImageDiffusion(const RunConfig& config, ObjectiveInputs inputs);
@@ -30,6 +32,9 @@ class ImageDiffusion : public Objective {
   data::Batch prepare(const data::Batch& batch) const override;
   torch::Tensor loss(model::Network& network, const data::Batch& batch) const override;
   bool needs_others() const override { return config_.diffusion.contrastive_loss > 0; }
+  int64_t computation(int64_t first, int64_t size) const override {
+    return config_.routed_examples(first, size);
+  }
   int64_t kept_together() const override { return config_.kept_together(); }
   data::Batch noise_batch(int64_t count) const override;
   double sampling_sec(model::Network& network, int64_t count) const override;
@@ -44,7 +49,10 @@ class ImageDiffusion : public Objective {
  private:
   torch::Tensor clean_images(const torch::Tensor& images, const torch::Tensor& positions) const;
   diffusion::OtherExamples others(const data::Batch& batch) const;
-  model::TokenRoute route(const model::Network& network, const data::Batch& batch) const;
+  torch::Tensor loss_of(model::Network& network, const data::Batch& batch, bool routed) const;
+  model::TokenRoute route(const model::Network& network,
+                          const data::Batch& batch,
+                          bool routed) const;
   torch::Tensor dispersion(const data::Batch& batch, const torch::Tensor& patches) const;
   torch::Tensor dropped(const data::Batch& batch,
                         const torch::Tensor& condition,

@@ -92,8 +92,12 @@ MemoryEstimate estimate_memory(const RunConfig& config,
   }
   if (device.is_cuda() && bf16) m.weight_copies = 2 * parameters;
   const auto images = static_cast<double>(images_at_once(config, share.processes));
-  const auto one = model::activation_bytes(
-      config.model, {bf16, /*fused_kernels=*/config.kernels != "plain", device.is_cpu()});
+  model::ActivationSettings settings{
+      bf16, /*fused_kernels=*/config.kernels != "plain", device.is_cpu()};
+  // A run that ends without a bypass takes most at its end.
+  if (config.routed_examples(0, config.total_images) == config.total_images)
+    settings.pass = {1 - config.route_share, config.route_margin};
+  const auto one = model::activation_bytes(config.model, settings);
   m.activations = images * one.kept;
   m.backward = images * one.backward;
   if (config.kept_together() > 1)

@@ -46,6 +46,10 @@ class Objective {
   /// leaves together: their losses depend on one another.
   virtual int64_t kept_together() const { return 1; }
 
+  /// Which computation loss() is for `size` examples from position `first` on: a step that was
+  /// recorded for one number is not that of another.
+  virtual int64_t computation(int64_t, int64_t) const { return 0; }
+
   /// `count` examples of noise in the shapes that the network takes, on the CPU: what a step costs
   /// is measured with them.
   virtual data::Batch noise_batch(int64_t count) const = 0;

@@ -84,6 +84,11 @@ UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
     final_layer = register_module(
         "final_layer",
         torch::nn::Conv2d(torch::nn::Conv2dOptions(c.in_chans, c.in_chans, 3).padding(1)));
+  if (c.fusion > 0) {
+    fusion = register_module("fusion", Linear(2 * dim, dim));
+    mask_token = register_parameter("mask_token", torch::empty({1, 1, dim}));
+    trunc_normal_(mask_token, 0.02);
+  }
   if (c.rope)
     rotations_ = grid_rotations(c.img_size / c.patch_size,
                                 c.extras(),
@@ -179,7 +184,8 @@ torch::Tensor UViTImpl::decode(const torch::Tensor& h) {
 /// of a row in a vector.
 bool UViTImpl::is_batch_invariant() const {
   return fused_kernels() && products_keep_rows_apart(compute_dtype()) && !passes_values_ &&
-         !config_.changes_blocks() && attention_kind(config_.attention).score;
+         !config_.changes_blocks() && config_.fusion == 0 &&
+         attention_kind(config_.attention).score;
 }
 
 int64_t UViTImpl::stacked_matrices(const std::string& name) const {
@@ -187,6 +193,7 @@ int64_t UViTImpl::stacked_matrices(const std::string& name) const {
     return name.size() >= end.size() &&
            name.compare(name.size() - end.size(), end.size(), end) == 0;
   };
+  if (name == "fusion.weight") return 1;
   if (name.find("_block") == std::string::npos) return 0;  // in_blocks, mid_block, out_blocks
   if (ends_with(".qkv.weight")) return 3;
   if (ends_with(".w12.weight")) return 2;
@@ -213,6 +220,12 @@ torch::Tensor UViTImpl::forward_routed(const torch::Tensor& x,
                     block,
                     config_.blocks() - 1);
   if (route.kept.defined()) check_route(route, x.size(0));
+  base::require(!route.dropped.defined() ||
+                    (fusion && route.dropped.sizes() == torch::IntArrayRef({x.size(0)}) &&
+                     route.dropped.scalar_type() == torch::kBool),
+                "model: the dropped paths of a route are {}, wanted bool [{}] and a fusion",
+                base::shape_text(route.dropped),
+                x.size(0));
   return decode(run_blocks(embed(x, timesteps, condition), route, outputs)).to(x.scalar_type());
 }
 
@@ -222,6 +235,12 @@ void UViTImpl::check_route(const TokenRoute& route, int64_t batch) const {
                 route.margin,
                 config_.blocks(),
                 (config_.blocks() - 1) / 2);
+  base::require(
+      !fusion || route.margin == config_.fusion,
+      "--route_margin {}: model.fusion joins the paths {} blocks from either end; give {}",
+      route.margin,
+      config_.fusion,
+      config_.fusion);
   base::require(!passes_values_,
                 "--route_share: attention {} compares the values of blocks, which then see other "
                 "tokens; set it to 0",

@@ -50,6 +50,8 @@ class UViTImpl : public Network {
   Block mid_block{nullptr};
   LayerNorm norm{nullptr};
   Linear decoder_pred{nullptr};
+  Linear fusion{nullptr};                  ///< 2 embed_dim -> embed_dim; null without config.fusion
+  torch::Tensor mask_token;                ///< [1, 1, embed_dim]; undefined without config.fusion
   torch::nn::Conv2d final_layer{nullptr};  ///< null without conv
 
  protected:
@@ -66,11 +68,16 @@ class UViTImpl : public Network {
                       const torch::Tensor& condition);
   torch::Tensor run_blocks(torch::Tensor h,
                            const TokenRoute& route = {},
-                           BlockOutputs* outputs = nullptr);
+                           BlockOutputs* outputs = nullptr,
+                           int64_t last_wanted = -1);
+  torch::Tensor fused(torch::Tensor deep,
+                      const torch::Tensor& shallow,
+                      const torch::Tensor& dropped);
   torch::Tensor run_block(const std::shared_ptr<torch::nn::Module>& block,
                           const torch::Tensor& x,
                           const torch::Tensor& skip,
                           BlockCall call);
+  std::shared_ptr<torch::nn::Module> block_at(int64_t number) const;
   torch::Tensor decode(const torch::Tensor& h);
   Rotations rotations_on(torch::Device device);
   UViTConfig config_;

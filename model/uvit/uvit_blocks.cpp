@@ -74,46 +74,62 @@ Rotations UViTImpl::rotations_on(torch::Device device) {
   return on_device_;
 }
 
+/// What SPRINT's decoder reads: deep features, or the mask token for the examples of `dropped`, next
+/// to the shallow ones.
+torch::Tensor UViTImpl::fused(torch::Tensor deep,
+                              const torch::Tensor& shallow,
+                              const torch::Tensor& dropped) {
+  if (dropped.defined()) deep = torch::where(dropped.view({-1, 1, 1}), mask_token, deep);
+  const auto compute = compute_dtype();
+  const auto both = torch::cat({deep.to(compute), shallow.to(compute)}, -1);  // [B, L, 2 D]
+  return fusion->forward(both).to(deep.scalar_type());
+}
+
+std::shared_ptr<torch::nn::Module> UViTImpl::block_at(int64_t number) const {
+  const int64_t middle = config_.depth / 2;
+  if (number == middle) return mid_block.ptr();
+  return number < middle ? in_blocks->ptr(static_cast<size_t>(number))
+                         : out_blocks->ptr(static_cast<size_t>(number - middle - 1));
+}
+
 /// A route takes as many blocks on either side of the middle one: a long skip connection then joins
-/// tokens of the same blocks' kind, kept ones with kept ones and all with all.
+/// tokens of the same blocks' kind, kept ones with kept ones and all with all. So does a fusion.
 torch::Tensor UViTImpl::run_blocks(torch::Tensor h,
                                    const TokenRoute& route,
-                                   BlockOutputs* outputs) {
-  torch::Tensor values, first_values, all_tokens, index, all_first_values;
+                                   BlockOutputs* outputs,
+                                   int64_t last_wanted) {
+  torch::Tensor values, first_values, shallow, index, all_first_values;
   BlockCall call;
   if (passes_values_) call.values = &values;
   if (config_.value_residual) call.first_values = &first_values;
   call.rotations = rotations_on(h.device());
   const auto all_rotations = call.rotations;
-  const int64_t last = config_.blocks() - 1;
-  int64_t number = 0;
+  const bool routes = route.kept.defined(), fuses = config_.fusion > 0;
+  const int64_t last = config_.blocks() - 1, middle = last / 2;
+  const int64_t margin = routes ? route.margin : config_.fusion;
   if (outputs) outputs->tokens.resize(outputs->blocks.size());
-  const auto run = [&](const std::shared_ptr<torch::nn::Module>& block, const torch::Tensor& skip) {
-    if (route.kept.defined() && number == route.margin) {
+  std::vector<torch::Tensor> skips;
+  for (int64_t number = 0; number <= last; ++number) {
+    if ((routes || fuses) && number == margin) shallow = h;
+    if (routes && number == margin) {
       index = routed_tokens(route.kept, config_.extras());
-      all_tokens = h, all_first_values = first_values;
+      all_first_values = first_values;
       h = tokens_of(h, index);
       if (first_values.defined()) first_values = tokens_of(first_values, index);
       call.rotations = rotations_of(all_rotations, index);
     }
-    h = run_block(block, h, skip, call);
+    torch::Tensor skip;
+    if (config_.skip && number > middle) skip = skips.back(), skips.pop_back();
+    h = run_block(block_at(number), h, skip, call);
+    if (config_.skip && number < middle) skips.push_back(h);
     if (outputs) keep_output(number, h.slice(1, config_.extras()), *outputs);
-    if (route.kept.defined() && number == last - route.margin) {
-      h = all_tokens.scatter(1, index.unsqueeze(-1).expand_as(h), h);
+    if (number == last_wanted) break;
+    if (routes && number == last - margin) {
+      const auto bypassing = fuses ? mask_token.expand_as(shallow) : shallow;
+      h = bypassing.scatter(1, index.unsqueeze(-1).expand_as(h), h);
       first_values = all_first_values, call.rotations = all_rotations;
     }
-    ++number;
-  };
-  std::vector<torch::Tensor> skips;
-  for (const auto& block : *in_blocks) {
-    run(block, {});
-    if (config_.skip) skips.push_back(h);
-  }
-  run(mid_block.ptr(), {});
-  for (const auto& block : *out_blocks) {
-    torch::Tensor skip;
-    if (config_.skip) skip = skips.back(), skips.pop_back();
-    run(block, skip);
+    if (fuses && number == last - margin) h = fused(h, shallow, route.dropped);
   }
   return h;  // [B, L, D]
 }

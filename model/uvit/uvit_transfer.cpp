@@ -157,6 +157,7 @@ class Transfer {
     say("qk_norm", from_.qk_norm, to_.qk_norm);
     say("rope", from_.rope, to_.rope);
     if (from_.rope && to_.rope) say("rope_theta", from_.rope_theta, to_.rope_theta);
+    say("fusion", from_.fusion, to_.fusion);
     say("value_residual", from_.value_residual, to_.value_residual);
   }
 

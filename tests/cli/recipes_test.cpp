@@ -18,6 +18,20 @@ const Words kDispersive = {"--diffusion.dispersive_loss",
                            "--diffusion.dispersive_tau",
                            "0.5"};
 
+/// A dense path from the middle of a batch on.
+const Words kSprint = {"--model.fusion",
+                       "1",
+                       "--model.depth",
+                       "4",
+                       "--route_share",
+                       "0.75",
+                       "--route_margin",
+                       "1",
+                       "--path_drop",
+                       "0.2",
+                       "--route_images",
+                       "88"};
+
 void require_trained(const Words& words) {
   const auto outcome = run_uvic(words);
   CAPTURE(outcome.err);
@@ -54,6 +68,31 @@ void check_trains_anyhow(const Words& kind, const Words& without = {}) {
 TEST_CASE("dispersive loss: the same run in shards, parts, processes and after a stop",
           "[recipes]") {
   check_trains_anyhow(kDispersive);
+}
+
+TEST_CASE("SPRINT: the same run in shards, parts, processes and after a stop", "[recipes]") {
+  check_trains_anyhow(kSprint, {"--model.fusion", "1", "--model.depth", "4"});
+}
+
+TEST_CASE("SPRINT: its weights sample, and open without their config but for the fusion's place",
+          "[recipes]") {
+  const Scratch scratch;
+  require_trained(plain_training(scratch / "run", 32) + kSprint);
+  const auto sampled = run_uvic({"sample",
+                                 "--run",
+                                 scratch / "run",
+                                 "--count",
+                                 "2",
+                                 "--out",
+                                 scratch / "samples",
+                                 "--sample.steps",
+                                 "2"});
+  CAPTURE(sampled.err);
+  CHECK(sampled.exit_code == 0);
+  const auto plan =
+      run_uvic(plain_training(scratch / "new", 176) + kSprint + Words{"--dry_run", "true"});
+  CHECK(plan.exit_code == 0);
+  CHECK_THAT(plan.out, Contains("fusion = 1"));
 }
 
 TEST_CASE("dispersive loss: what would cut a group is refused in one line", "[recipes]") {

@@ -118,6 +118,32 @@ TEST_CASE("memory: changed blocks and Muon's state are estimated within 20 %", "
       }
 }
 
+TEST_CASE("memory: bypasses, fused paths and dispersed activations are estimated within 15 %",
+          "[memory]") {
+  for (const char* precision : {"bf16", "fp32"})
+    for (const bool checkpoint : {false, true})
+      for (const int kind : {0, 1, 2, 3}) {
+        auto options = options_of("cog", precision, checkpoint);
+        options.batch_size = 8;
+        if (kind < 3) options.route_share = kind == 2 ? 0 : 0.75;
+        if (kind == 1 || kind == 2) options.model.uvit.fusion = 2, options.path_drop = 0.1;
+        if (kind == 3)
+          options.diffusion.dispersive_loss = 0.5, options.diffusion.dispersive_group = 4;
+        const double estimate = estimate_memory(options, torch::kCPU, 1).at_most(),
+                     real = measured(options);
+        INFO(precision << (checkpoint ? " recomputed" : "") << " kind " << kind << ": estimated "
+                       << estimate / 1e6 << " MB, measured " << real / 1e6 << " MB");
+        CHECK(estimate == Approx(real).epsilon(0.15));
+      }
+  // Until a dense end all is as without a bypass.
+  auto options = options_of("cog", "fp32", false);
+  const auto dense = estimate_memory(options, torch::kCPU, 1).activations;
+  options.route_share = 0.75;
+  CHECK(estimate_memory(options, torch::kCPU, 1).activations < 0.75 * dense);
+  options.route_images = options.total_images - 1;
+  CHECK(estimate_memory(options, torch::kCPU, 1).activations == dense);
+}
+
 TEST_CASE(
     "memory: recomputed blocks take less, and twice the pictures nearly twice the activations",
     "[memory]") {
@@ -192,7 +218,7 @@ TEST_CASE("memory: of a shared state the process with the embedding keeps the mo
 }
 
 TEST_CASE("memory: the sizes of parameters are those of the network", "[memory]") {
-  std::vector<model::NetworkConfig> configs(7);
+  std::vector<model::NetworkConfig> configs(8);
   for (auto& config : configs) config.uvit = options_of("cog", "fp32", false).model.uvit;
   configs[1].uvit.norm = "rms", configs[1].uvit.mlp = "swiglu";
   configs[1].uvit.qk_norm = configs[1].uvit.rope = configs[1].uvit.value_residual = true;
@@ -210,6 +236,7 @@ TEST_CASE("memory: the sizes of parameters are those of the network", "[memory]"
   configs[5].decoder_lm.mlp_bias = true, configs[5].decoder_lm.positions = "learned";
   configs[5].decoder_lm.attention = "gated";
   configs[6].kind = "lstm";
+  configs[7].uvit.fusion = 2;
   for (size_t i = 0; i < configs.size(); ++i) {
     CAPTURE(i);
     std::vector<std::pair<int64_t, bool>> expected, given;
