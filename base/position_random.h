@@ -15,7 +15,8 @@ enum class RandomUse : uint32_t {
   kConditionDropout = 3,
   kLatent = 4,
   kRoute = 5,
-  kPathDrop = 6
+  kPathDrop = 6,
+  kAlignment = 7
 };
 
 /// One independent stream for each position of a sequence of examples.

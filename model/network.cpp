@@ -156,6 +156,14 @@ torch::Tensor Network::forward_routed(const torch::Tensor&,
       "set them to 0");
 }
 
+torch::Tensor Network::block_output(const torch::Tensor&,
+                                    const torch::Tensor&,
+                                    const torch::Tensor&,
+                                    int64_t) {
+  throw std::invalid_argument(
+      "--diffusion.alignment_loss: this network has no blocks of image patches; set it to 0");
+}
+
 torch::Device Network::device() const { return first_parameter().device(); }
 
 std::vector<base::Choice> network_choices() { return kinds().choices(); }

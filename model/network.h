@@ -67,6 +67,13 @@ class Network : public torch::nn::Module {
                                        const TokenRoute& route,
                                        BlockOutputs* outputs = nullptr);
 
+  /// Of a forward pass without gradient, the activations [B, P, D] of all patches behind `block`,
+  /// counted from 0; what comes after it is not evaluated. As in BlockOutputs.
+  virtual torch::Tensor block_output(const torch::Tensor& x,
+                                     const torch::Tensor& timesteps,
+                                     const torch::Tensor& condition,
+                                     int64_t block);
+
   /// How many tokens a route may choose from; 0: the network has neither routes nor outputs of
   /// blocks.
   virtual int64_t routable_tokens() const { return 0; }

@@ -24,7 +24,7 @@ BenchNetwork::BenchNetwork(std::string name, const RunConfig& options, torch::De
       options_(options),
       device_(device),
       dtype_(base::compute_dtype(base::resolve_precision(options.precision, device))),
-      state_(std::make_unique<TrainState>(options.model, options.optimizer, 0, device)) {
+      state_(std::make_unique<TrainState>(options, 0, device)) {
   const auto input = options_.model.input();
   base::require(!input.takes_tokens(),
                 "{}: a network of sequences; uvic bench measures networks of images",
@@ -41,7 +41,7 @@ BenchNetwork::BenchNetwork(std::string name, const RunConfig& options, torch::De
     condition_ = torch::randn({batch, input.context_tokens, input.context_dim}).to(device);
   ObjectiveInputs inputs;
   if (input.takes_context()) inputs.empty_context = torch::zeros_like(condition_[0]);
-  objective_ = make_objective(options_, inputs);
+  objective_ = make_objective(options_, with_state(inputs, *state_));
   on_gpu_ = make_cuda_step(options_, *objective_, *state_);
   batch_ = {options_.encoders.is_latent()
                 ? torch::randn({batch, 2 * input.channels, size, size})

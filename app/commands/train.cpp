@@ -215,7 +215,7 @@ void train_on(TrainLaunch& launch) {
   }
   if (group) works = group->broadcast(works ? "works" : "") == "works";
   if (!works) return;
-  const auto objective = make_objective(options, inputs);
+  const auto objective = make_objective(options, with_state(inputs, state));
   const bool looks = writes && options.attention_stats_images > 0;
   const TrainingProcesses processes{
       group, {static_cast<int64_t>(flags.bucket_mib * (1 << 20)), flags.wire_precision == "bf16"}};
@@ -338,8 +338,7 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
   const bool writes = !group || group->is_first();
   if (writes) require_input_files(options, run.states().empty());
   writes ? run.open_for_training() : run.leave_to_another();
-  TrainState state(options.model,
-                   options.optimizer,
+  TrainState state(options,
                    static_cast<uint64_t>(options.seed),
                    device,
                    share.is_state_shared ? group : nullptr);

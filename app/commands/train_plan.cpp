@@ -12,6 +12,8 @@
 #include "app/options/options.h"
 #include "app/runs/data_facts.h"
 #include "app/runs/latent_space.h"
+#include "app/runs/processes.h"
+#include "app/training/alignment.h"
 #include "app/training/cost_estimate.h"
 #include "app/training/memory_estimate.h"
 #include "app/training/step.h"
@@ -116,8 +118,12 @@ MemoryEstimate training_memory(const RunConfig& config,
                                torch::Device device,
                                const ProcessShare& share) {
   const int64_t images = images_at_once(config, share.processes);
-  const auto shards = choose_shards(
-      config.shards, images, model::parameter_count(config.model), device, config.kept_together());
+  const auto shards =
+      choose_shards(config.shards,
+                    images,
+                    model::parameter_count(config.model) + alignment_parameters(config),
+                    device,
+                    config.kept_together());
   return estimate_memory(config, device, shards, share);
 }
 
@@ -129,6 +135,8 @@ ProcessShare process_share(const RunConfig& config,
   share.processes = processes;
   if (processes == 1) return share;
   share.is_wire_narrow = flags.wire_precision == "bf16";
+  // Every step evaluates the whole average.
+  if (config.diffusion.alignment_loss > 0) return share;
   auto shared = share;
   shared.is_state_shared = true;
   share.is_state_shared = flags.sharded_optimizer == "auto"
@@ -142,6 +150,11 @@ ProcessShare agreed_share(base::ProcessGroup* group,
                           const RunConfig& options,
                           torch::Device device,
                           const LaunchOptions& flags) {
+  if (group && flags.sharded_optimizer == "true" && options.diffusion.alignment_loss > 0)
+    refuse_in_all(
+        group,
+        "--sharded_optimizer true: diffusion.alignment_loss evaluates the average in every "
+        "step, so each process needs all of it; give false");
   auto share = process_share(options, device, flags, group ? group->size() : 1);
   if (group && group->size() == 1) share.is_state_shared = flags.sharded_optimizer == "true";
   if (group)

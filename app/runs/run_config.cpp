@@ -66,6 +66,8 @@ void RunConfig::validate_sequences() const {
   base::require(path_drop == 0, "--path_drop: sequences have no patches; set it to 0");
   base::require(diffusion.dispersive_loss == 0,
                 "--diffusion.dispersive_loss: sequences have no patches; set it to 0");
+  base::require(diffusion.alignment_loss == 0,
+                "--diffusion.alignment_loss: sequences have no noise; set it to 0");
   base::require(label_dropout == 0, "--label_dropout: sequences have no labels; set it to 0");
   base::require(guidance.guidance_scale == 1, "--guidance_scale: sequences have no guidance");
   const auto length = model.input().length;
@@ -100,6 +102,7 @@ void RunConfig::validate_images() const {
                 "--path_drop: leaves out what model.fusion fuses, and the network has none; give "
                 "--model.fusion 2, or --path_drop 0");
   if (diffusion.dispersive_loss > 0) validate_dispersion();
+  if (diffusion.alignment_loss > 0) validate_alignment();
   base::require(guidance.guidance_scale == 1 || label_dropout > 0,
                 "--guidance_scale: needs a null class or an empty context; train with "
                 "--label_dropout 0.1 or so");
@@ -174,6 +177,30 @@ void RunConfig::validate_dispersion() const {
                 block,
                 route_margin,
                 last - route_margin);
+}
+
+/// As blocks 8 and 20 of 28 in the paper, counted from 1.
+int64_t RunConfig::alignment_block() const {
+  if (diffusion.alignment_block >= 0) return diffusion.alignment_block;
+  return std::max<int64_t>(0, 2 * image_blocks(model) / 7 - 1);
+}
+int64_t RunConfig::alignment_target() const {
+  if (diffusion.alignment_target >= 0) return diffusion.alignment_target;
+  return std::max(alignment_block(), 5 * image_blocks(model) / 7 - 1);
+}
+
+void RunConfig::validate_alignment() const {
+  const int64_t block = alignment_block(), target = alignment_target(),
+                last = image_blocks(model) - 1;
+  base::require(
+      target <= last, "--diffusion.alignment_target {}: the blocks are 0 to {}", target, last);
+  base::require(
+      block <= target,
+      "--diffusion.alignment_block {}: follows block {} of the average, which comes before "
+      "it; give at most {}",
+      block,
+      target,
+      target);
 }
 
 void RunConfig::leave_to_data() { set_image_input({}, model); }

@@ -330,6 +330,10 @@ struct RunConfig {
   std::string cut_group_at(int64_t images_seen) const;
   /// The block that dispersive_loss reads.
   int64_t dispersive_block() const;
+  bool aligns() const { return diffusion.alignment_loss > 0; }
+  /// The block that follows by alignment_loss, and the one of the average that it follows.
+  int64_t alignment_block() const;
+  int64_t alignment_target() const;
 
   /// Whether examples are sequences of tokens, and not images. An example is then a sequence: all
   /// that is counted in images counts sequences.
@@ -339,6 +343,7 @@ struct RunConfig {
   void validate_images() const;
   void validate_route() const;
   void validate_dispersion() const;
+  void validate_alignment() const;
   void validate_sequences() const;
   void validate_attention_stats() const;
 };

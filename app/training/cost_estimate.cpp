@@ -74,7 +74,7 @@ int64_t images_of_trial(RunConfig config, torch::Device device) {
 double training_flops(const RunConfig& config, bool routed) {
   model::PartialPass pass;
   if (routed) pass = {1 - config.route_share, config.route_margin};
-  return 3 * model::forward_flops(config.model, pass);
+  return 3 * model::forward_flops(config.model, pass) + alignment_flops(config);
 }
 
 double training_flops(const RunConfig& config) {
@@ -87,7 +87,7 @@ double training_flops(const RunConfig& config) {
 std::optional<ImageCost> measure_cost(const RunConfig& config, torch::Device device, bool scores) {
   const int64_t images = images_of_trial(config, device);
   if (images == 0) return std::nullopt;
-  TrainState state(config.model, config.optimizer, /*seed=*/0, device);
+  TrainState state(config, /*seed=*/0, device);
   const auto dtype = base::compute_dtype(base::resolve_precision(config.precision, device));
   state.model->set_compute_dtype(dtype);
   state.ema->set_compute_dtype(dtype);
@@ -95,7 +95,7 @@ std::optional<ImageCost> measure_cost(const RunConfig& config, torch::Device dev
   ObjectiveInputs inputs;
   if (const auto input = config.model.input(); input.takes_context())
     inputs.empty_context = torch::zeros({input.context_tokens, input.context_dim}).to(device);
-  const auto objective = make_objective(config, inputs);
+  const auto objective = make_objective(config, with_state(inputs, state));
   const auto batch = objective->noise_batch(images).to(device);
   const auto synchronize = [&] {
     if (device.is_cuda()) state.parameters.front().sum().item<float>();

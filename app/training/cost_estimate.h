@@ -12,7 +12,7 @@
 namespace uvic::app {
 
 /// Multiplications and additions that training takes for one image: three times those of its forward
-/// pass, `routed` with patches on a bypass.
+/// pass, `routed` with patches on a bypass, and alignment_flops().
 double training_flops(const RunConfig& config, bool routed);
 /// Those of the whole run.
 double training_flops(const RunConfig& config);

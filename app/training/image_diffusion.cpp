@@ -141,18 +141,45 @@ torch::Tensor ImageDiffusion::loss_of(model::Network& network,
                                                         random_of(config_, batch.positions),
                                                         config_.batch_size,
                                                         others(batch));
-  const bool disperses = config_.diffusion.dispersive_loss > 0;
-  if (!routed && !disperses && image_fusion(config_.model) == 0) {
-    const auto prediction = network.forward(example.x_t, example.network_time, condition(batch));
-    return diffusion::diffusion_losses(config_.diffusion, prediction, example).sum();
+  const auto& c = config_.diffusion;
+  const bool disperses = c.dispersive_loss > 0, aligns = c.alignment_loss > 0;
+  const auto told = condition(batch);
+  if (!routed && !disperses && !aligns && image_fusion(config_.model) == 0) {
+    const auto prediction = network.forward(example.x_t, example.network_time, told);
+    return diffusion::diffusion_losses(c, prediction, example).sum();
   }
+  // Before the pass whose activations are kept.
+  const auto target = aligns ? target_of(example, told) : torch::Tensor();
+  const auto way = route(network, batch, routed);
   model::BlockOutputs outputs;
   if (disperses) outputs.blocks.push_back(config_.dispersive_block());
-  const auto prediction = network.forward_routed(
-      example.x_t, example.network_time, condition(batch), route(network, batch, routed), &outputs);
-  auto sum = diffusion::diffusion_losses(config_.diffusion, prediction, example).sum();
+  if (aligns) outputs.blocks.push_back(config_.alignment_block());
+  const auto prediction =
+      network.forward_routed(example.x_t, example.network_time, told, way, &outputs);
+  auto sum = diffusion::diffusion_losses(c, prediction, example).sum();
   if (disperses) sum = sum + dispersion(batch, outputs.tokens.front());
+  if (aligns) sum = sum + alignment(network.compute_dtype(), outputs.tokens.back(), target, way);
   return sum;
+}
+
+torch::Tensor ImageDiffusion::target_of(const diffusion::TrainingExample& example,
+                                        const torch::Tensor& condition) const {
+  base::require(inputs_.average && !inputs_.head.is_empty(),
+                "--diffusion.alignment_loss: the objective has no average of the weights and no "
+                "head; make it with_state()");
+  return inputs_.average->block_output(
+      example.cleaner_x_t, example.cleaner_time, condition, config_.alignment_target());
+}
+
+torch::Tensor ImageDiffusion::alignment(torch::Dtype compute,
+                                        const torch::Tensor& patches,
+                                        torch::Tensor target,
+                                        const model::TokenRoute& way) const {
+  if (patches.size(1) != target.size(1))  // on a bypass
+    target = target.gather(1, way.kept.unsqueeze(-1).expand({-1, -1, target.size(2)}));
+  auto head = inputs_.head;
+  const auto predicted = head->forward(patches, compute);  // [B, P, D]
+  return config_.diffusion.alignment_loss * alignment_losses(predicted, target).sum();
 }
 
 torch::Tensor ImageDiffusion::dispersion(const data::Batch& batch,

@@ -20,6 +20,11 @@ namespace uvic::app {
 /// adds G dispersive_loss diffusion::dispersive_losses() of the patches behind a block: on the mean
 /// over images that is the weight times the mean over groups, and no cut of a batch changes it.
 ///
+/// With alignment_loss, each example adds alignment_loss alignment_losses(head(h), h'): h are the
+/// patches behind alignment_block, h' those behind alignment_target of the average of the weights,
+/// which sees the same image, noise and condition at an earlier time. On a bypass h and h' are those
+/// of the kept patches.
+///
 /// With route_share, a share of the patches bypasses the blocks in the middle (model::TokenRoute):
 /// which ones is a function of (seed, position). Examples at positions from route_images on have no
 /// bypass. With path_drop, an example's path through those blocks is left out: chance is keyed by
@@ -53,6 +58,12 @@ class ImageDiffusion : public Objective {
   model::TokenRoute route(const model::Network& network,
                           const data::Batch& batch,
                           bool routed) const;
+  torch::Tensor target_of(const diffusion::TrainingExample& example,
+                          const torch::Tensor& condition) const;
+  torch::Tensor alignment(torch::Dtype compute,
+                          const torch::Tensor& patches,
+                          torch::Tensor target,
+                          const model::TokenRoute& way) const;
   torch::Tensor dispersion(const data::Batch& batch, const torch::Tensor& patches) const;
   torch::Tensor dropped(const data::Batch& batch,
                         const torch::Tensor& condition,

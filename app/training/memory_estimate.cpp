@@ -7,6 +7,7 @@
 #include <fstream>
 #include <vector>
 
+#include "app/training/alignment.h"
 #include "app/training/optimizer.h"
 #include "app/training/state_shares.h"
 #include "base/check.h"
@@ -72,7 +73,8 @@ MemoryEstimate estimate_memory(const RunConfig& config,
                                int64_t shards,
                                const ProcessShare& share) {
   const bool bf16 = base::resolve_precision(config.precision, device) == "bf16";
-  const auto parameters = static_cast<double>(model::parameter_count(config.model));
+  const auto parameters =
+      static_cast<double>(model::parameter_count(config.model) + alignment_parameters(config));
   MemoryEstimate m;
   m.parameters = m.average = kFloat * parameters;
   m.optimizer = optimizer_state_bytes(config);
@@ -102,6 +104,7 @@ MemoryEstimate estimate_memory(const RunConfig& config,
   m.backward = images * one.backward;
   if (config.kept_together() > 1)
     m.activations += images * bytes_of_patches(config);  // about their group's mean
+  m.activations += images * alignment_activations(config, bf16 ? 2 : kFloat);
   return m;
 }
 

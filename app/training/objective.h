@@ -7,11 +7,14 @@
 #include "app/runs/latent_space.h"
 #include "app/runs/run_config.h"
 #include "app/runs/text_encoder.h"
+#include "app/training/alignment.h"
 #include "base/torch.h"
 #include "data/batch.h"
 #include "model/network.h"
 
 namespace uvic::app {
+
+struct TrainState;
 
 /// A task's loss, as a sum over terms (images, tokens) whose mean is minimised.
 class Objective {
@@ -66,7 +69,13 @@ struct ObjectiveInputs {
   std::shared_ptr<const LatentSpace>
       latent{};                               ///< encodes images; null: they are pixels or latents
   std::shared_ptr<const TextEncoder> text{};  ///< encodes tokens; null: there are none
+  /// The average of the weights in training and the head that follows it, for alignment_loss.
+  model::NetworkPtr average{};
+  AlignmentHead head{nullptr};
 };
+
+/// `inputs` with the average and the head of the state in training.
+ObjectiveInputs with_state(ObjectiveInputs inputs, const TrainState& state);
 
 /// The objective of the run's task. Throws std::invalid_argument where label_dropout needs an empty
 /// context that `inputs` lack.

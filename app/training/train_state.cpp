@@ -13,6 +13,7 @@ namespace {
 
 constexpr const char* kStateKind = "uvic training state";
 constexpr const char *kModelSet = "model.", *kAverageSet = "ema.";
+const std::string kHeadPrefix = "alignment_head.";
 
 /// A tensor of a shared state that another process has.
 void leave_to_owner(torch::Tensor tensor) { tensor.set_data(torch::empty({0}, tensor.options())); }
@@ -36,7 +37,8 @@ TrainState::TrainState(const model::NetworkConfig& config,
                        const OptimizerConfig& optimizer_config,
                        uint64_t seed,
                        torch::Device device,
-                       base::ProcessGroup* group) {
+                       base::ProcessGroup* group,
+                       int64_t head_width) {
   torch::manual_seed(seed);
   model = model::make_network(config);
   model->to(device);
@@ -44,13 +46,16 @@ TrainState::TrainState(const model::NetworkConfig& config,
     names.push_back(item.key());
     parameters.push_back(item.value());
   }
+  if (head_width > 0) add_head(head_width, device);
   if (group) shares = std::make_unique<StateShares>(*group, parameters);
   ema = model::make_network(config);
   ema->to(device);
   const torch::NoGradGuard no_grad;
   auto averaged = ema->named_parameters();
   for (size_t i = 0; i < names.size(); ++i) {
-    averages.push_back(averaged[names[i]].requires_grad_(false));
+    auto* const own = averaged.find(names[i]);  // null: of the head
+    averages.push_back(own ? own->requires_grad_(false)
+                           : torch::empty_like(parameters[i].detach()));
     if (!shares || shares->is_own(i))
       averages.back().copy_(parameters[i]);
     else
@@ -60,6 +65,29 @@ TrainState::TrainState(const model::NetworkConfig& config,
   if (shares) tensors.own = shares->own();
   for (const auto& name : names) tensors.matrices.push_back(model->stacked_matrices(name));
   optimizer = optimizer_kinds().at(optimizer_config.kind).make(optimizer_config, tensors);
+}
+
+TrainState::TrainState(const RunConfig& config,
+                       uint64_t seed,
+                       torch::Device device,
+                       base::ProcessGroup* group)
+    : TrainState(config.model, config.optimizer, seed, device, group, alignment_width(config)) {}
+
+void TrainState::add_head(int64_t width, torch::Device device) {
+  head = AlignmentHead(width);
+  head->to(device);
+  for (const auto& item : head->named_parameters()) {
+    names.push_back(kHeadPrefix + item.key());
+    parameters.push_back(item.value());
+  }
+}
+
+/// Without what the optimizers average of the head, which nobody reads.
+TrainState::Set TrainState::average_set() const {
+  Set set{kAverageSet, averages};
+  for (size_t i = 0; i < names.size(); ++i)
+    if (names[i].rfind(kHeadPrefix, 0) == 0) set.tensors[i] = torch::Tensor();
+  return set;
 }
 
 double TrainState::update(const OptimizerStep& step) {
@@ -81,7 +109,7 @@ void TrainState::with_whole_average(bool here, const std::function<void()>& work
 }
 
 std::vector<TrainState::Set> TrainState::sets() const {
-  std::vector<Set> sets = {{kModelSet, parameters}, {kAverageSet, averages}};
+  std::vector<Set> sets = {{kModelSet, parameters}, average_set()};
   for (auto& set : optimizer->state())
     sets.push_back({"optimizer." + set.name + ".", std::move(set.tensors)});
   return sets;
@@ -191,7 +219,7 @@ void TrainState::save_weights(const std::filesystem::path& path,
   metadata["uvic.kind"] = "uvic weights";
   metadata["uvic.step"] = fmt::format("{}", step);
   metadata["uvic.images_seen"] = fmt::format("{}", images_seen);
-  write(path, made_tensors({kAverageSet, averages}, ""), std::move(metadata));
+  write(path, made_tensors(average_set(), ""), std::move(metadata));
 }
 
 }  // namespace uvic::app

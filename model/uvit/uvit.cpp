@@ -213,12 +213,7 @@ torch::Tensor UViTImpl::forward_routed(const torch::Tensor& x,
                                        const TokenRoute& route,
                                        BlockOutputs* outputs) {
   check(x, timesteps, condition);
-  if (outputs)
-    for (const int64_t block : outputs->blocks)
-      base::require(block >= 0 && block < config_.blocks(),
-                    "model: the output of block {} is wanted, the blocks are 0 to {}",
-                    block,
-                    config_.blocks() - 1);
+  if (outputs) check_outputs(*outputs);
   if (route.kept.defined()) check_route(route, x.size(0));
   base::require(!route.dropped.defined() ||
                     (fusion && route.dropped.sizes() == torch::IntArrayRef({x.size(0)}) &&
@@ -227,6 +222,26 @@ torch::Tensor UViTImpl::forward_routed(const torch::Tensor& x,
                 base::shape_text(route.dropped),
                 x.size(0));
   return decode(run_blocks(embed(x, timesteps, condition), route, outputs)).to(x.scalar_type());
+}
+
+torch::Tensor UViTImpl::block_output(const torch::Tensor& x,
+                                     const torch::Tensor& timesteps,
+                                     const torch::Tensor& condition,
+                                     int64_t block) {
+  const torch::NoGradGuard no_grad;
+  check(x, timesteps, condition);
+  BlockOutputs outputs{{block}};
+  check_outputs(outputs);
+  run_blocks(embed(x, timesteps, condition), {}, &outputs, /*last_wanted=*/block);
+  return outputs.tokens.front();
+}
+
+void UViTImpl::check_outputs(const BlockOutputs& outputs) const {
+  for (const int64_t block : outputs.blocks)
+    base::require(block >= 0 && block < config_.blocks(),
+                  "model: the output of block {} is wanted, the blocks are 0 to {}",
+                  block,
+                  config_.blocks() - 1);
 }
 
 void UViTImpl::check_route(const TokenRoute& route, int64_t batch) const {

@@ -37,6 +37,10 @@ class UViTImpl : public Network {
                                const torch::Tensor& condition,
                                const TokenRoute& route,
                                BlockOutputs* outputs = nullptr) override;
+  torch::Tensor block_output(const torch::Tensor& x,
+                             const torch::Tensor& timesteps,
+                             const torch::Tensor& condition,
+                             int64_t block) override;
   int64_t routable_tokens() const override { return config_.patches(); }
 
   const UViTConfig& config() const { return config_; }
@@ -62,6 +66,7 @@ class UViTImpl : public Network {
   void check(const torch::Tensor& x,
              const torch::Tensor& timesteps,
              const torch::Tensor& condition) const;
+  void check_outputs(const BlockOutputs& outputs) const;
   void check_route(const TokenRoute& route, int64_t batch) const;
   torch::Tensor embed(const torch::Tensor& x,
                       const torch::Tensor& timesteps,

@@ -32,6 +32,8 @@ const Words kSprint = {"--model.fusion",
                        "--route_images",
                        "88"};
 
+const Words kAligned = {"--diffusion.alignment_loss", "0.5", "--diffusion.alignment_target", "2"};
+
 void require_trained(const Words& words) {
   const auto outcome = run_uvic(words);
   CAPTURE(outcome.err);
@@ -107,4 +109,37 @@ TEST_CASE("dispersive loss: what would cut a group is refused in one line", "[re
   // At image 18: groups of 4 would begin at 16 and 20.
   check_refused_after_notes(
       with({"--batch_size", "12"}), 2, "training goes on at image 18, inside of a group; give 6");
+}
+
+TEST_CASE("self-alignment: the same run in shards, parts, processes and after a stop",
+          "[recipes]") {
+  check_trains_anyhow(kAligned);
+}
+
+TEST_CASE("self-alignment: weights have no head, a run can start from them, and no process shares",
+          "[recipes]") {
+  const Scratch scratch;
+  const auto run = scratch / "run";
+  require_trained(plain_training(run, 32) + kAligned);
+  CHECK(state_of(run).tensors.count("model.alignment_head.fc1.weight") == 1);
+  const auto sampled = run_uvic({"sample",
+                                 "--run",
+                                 run,
+                                 "--count",
+                                 "2",
+                                 "--out",
+                                 scratch / "samples",
+                                 "--sample.steps",
+                                 "2"});
+  CAPTURE(sampled.err);
+  CHECK(sampled.exit_code == 0);
+  require_trained(plain_training(scratch / "tuned", 32) + kAligned + Words{"--init", run});
+  require_trained(plain_training(scratch / "kept", 32) + kAligned +
+                  Words{"--init", run, "--init_optimizer", "keep"});
+  require_trained(plain_training(scratch / "plain", 32) + Words{"--init", run});
+  if (!base::has_collectives()) UVIC_SKIP("this build has no c10d");
+  check_refused_after_notes(run_uvic(plain_training(scratch / "shared", 32) + kAligned +
+                                     several(2) + Words{"--sharded_optimizer", "true"}),
+                            2,
+                            "--sharded_optimizer true: diffusion.alignment_loss evaluates");
 }

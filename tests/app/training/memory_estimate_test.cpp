@@ -67,11 +67,12 @@ double measured(const RunConfig& options) {
   c10::SetCPUAllocator(&counting);
   live = most = 0;
   {
-    TrainState state(options.model, options.optimizer, 1, torch::kCPU);
+    TrainState state(options, 1, torch::kCPU);
     const auto dtype =
         options.precision == std::string("bf16") ? torch::kBFloat16 : torch::kFloat32;
     state.model->set_compute_dtype(dtype);
-    const auto objective = make_objective(options);
+    state.ema->set_compute_dtype(dtype);
+    const auto objective = make_objective(options, with_state({}, state));
     const data::Batch batch = {
         torch::randint(0, 256, {options.batch_size, 3, 32, 32}, torch::kUInt8),
         torch::full({options.batch_size}, -1, torch::kInt64),
@@ -118,17 +119,19 @@ TEST_CASE("memory: changed blocks and Muon's state are estimated within 20 %", "
       }
 }
 
-TEST_CASE("memory: bypasses, fused paths and dispersed activations are estimated within 15 %",
-          "[memory]") {
+TEST_CASE(
+    "memory: bypasses, fused paths, dispersed and aligned activations are estimated within 15 %",
+    "[memory]") {
   for (const char* precision : {"bf16", "fp32"})
     for (const bool checkpoint : {false, true})
-      for (const int kind : {0, 1, 2, 3}) {
+      for (const int kind : {0, 1, 2, 3, 4}) {
         auto options = options_of("cog", precision, checkpoint);
         options.batch_size = 8;
         if (kind < 3) options.route_share = kind == 2 ? 0 : 0.75;
         if (kind == 1 || kind == 2) options.model.uvit.fusion = 2, options.path_drop = 0.1;
         if (kind == 3)
           options.diffusion.dispersive_loss = 0.5, options.diffusion.dispersive_group = 4;
+        if (kind == 4) options.route_share = 0, options.diffusion.alignment_loss = 0.2;
         const double estimate = estimate_memory(options, torch::kCPU, 1).at_most(),
                      real = measured(options);
         INFO(precision << (checkpoint ? " recomputed" : "") << " kind " << kind << ": estimated "

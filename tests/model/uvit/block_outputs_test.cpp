@@ -124,6 +124,21 @@ TEST_CASE("block outputs: their gradient goes through fused and recomputed block
   }
 }
 
+TEST_CASE("block outputs: alone, without what comes after the block", "[outputs]") {
+  for (const bool rope : {false, true}) {
+    auto c = small_net();
+    c.rope = c.value_residual = rope, c.fusion = 1;
+    auto net = shaken(c);
+    const auto in = inputs_of(2);
+    for (int64_t block = 0; block < 5; ++block) {
+      const auto alone = net->block_output(in.x, in.t, in.y, block);
+      CHECK_FALSE(alone.requires_grad());
+      CHECK(relative_l2(alone, output_of(net, in, block)) < 1e-6);
+    }
+    CHECK(contains(refusal([&] { net->block_output(in.x, in.t, in.y, 5); }), "output of block 5"));
+  }
+}
+
 TEST_CASE("block outputs: a block that is not there is refused", "[outputs]") {
   auto net = shaken(small_net());
   const auto in = inputs_of(1);
