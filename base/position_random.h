@@ -14,7 +14,9 @@ enum class RandomUse : uint32_t {
   kTime = 2,
   kConditionDropout = 3,
   kLatent = 4,
-  kRoute = 5
+  kRoute = 5,
+  kPathDrop = 6,
+  kAlignment = 7
 };
 
 /// One independent stream for each position of a sequence of examples.

@@ -1,6 +1,7 @@
 // What a loader gives and a training step takes.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "base/parallel.h"
@@ -27,6 +28,7 @@ struct Batch {
   torch::Tensor other_labels{};  ///< int64 [B]; both undefined unless asked for
   torch::Tensor
       augments{};  ///< float32 [B, kAugmentNumbers]: how images were changed; or undefined
+  int64_t first_position = -1;  ///< positions[0] of a batch on a GPU, for the host; -1: not said
 
   int64_t size() const { return (images.defined() ? images : sequences).size(0); }
   /// Calls f(tensor) for each tensor, the undefined ones too.
@@ -41,16 +43,27 @@ struct Batch {
             f(targets),
             f(other_images),
             f(other_labels),
-            f(augments)};
+            f(augments),
+            first_position};
+  }
+  /// positions[0], without a wait for a GPU where the batch says it.
+  int64_t first() const {
+    if (first_position >= 0 || !positions.defined() || positions.size(0) == 0)
+      return std::max<int64_t>(0, first_position);
+    return positions[0].item<int64_t>();
   }
   /// Examples begin .. end - 1, sharing memory.
   Batch slice(int64_t begin, int64_t end) const {
-    return map([&](const torch::Tensor& t) { return base::slice_of(t, begin, end); });
+    auto part = map([&](const torch::Tensor& t) { return base::slice_of(t, begin, end); });
+    if (first_position >= 0) part.first_position += begin;
+    return part;
   }
   Batch to(torch::Device device) const {
-    return map([&](const torch::Tensor& t) {
+    auto moved = map([&](const torch::Tensor& t) {
       return t.defined() ? t.to(device, /*non_blocking=*/true) : t;
     });
+    if (!device.is_cpu()) moved.first_position = first();
+    return moved;
   }
 };
 

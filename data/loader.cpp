@@ -60,9 +60,14 @@ void check(const LoaderOptions& options, int64_t images_seen) {
   const auto fail = [](const std::string& what) { throw std::invalid_argument("loader: " + what); };
   if (options.world < 1 || options.rank < 0 || options.rank >= options.world)
     fail(fmt::format("rank {} of {}, want 0 <= rank < world", options.rank, options.world));
-  if (options.batch_size < options.world)
-    fail(fmt::format("batch_size {}, want at least one image for each of the {} ranks",
+  if (options.together < 1 || options.batch_size % options.together != 0)
+    fail(fmt::format("batch_size {}, want a multiple of the {} kept together",
                      options.batch_size,
+                     options.together));
+  if (options.batch_size < options.world * options.together)
+    fail(fmt::format("batch_size {}, want at least {} for each of the {} ranks",
+                     options.batch_size,
+                     options.together == 1 ? "one image" : "one group",
                      options.world));
   if (!(options.augment >= 0 && options.augment <= 1))
     fail(fmt::format("augment {}, want a probability", options.augment));
@@ -159,8 +164,11 @@ struct Loader::State {
     if (options.augment > 0 && format.is_latent)
       throw std::invalid_argument(
           "loader: the latent of a changed image is not the changed latent; set augment to 0");
-    const int64_t before = options.batch_size * options.rank / options.world;
-    const int64_t examples = options.batch_size * (options.rank + 1) / options.world - before;
+    const auto start_of = [&](int64_t rank) {
+      return options.batch_size / options.together * rank / options.world * options.together;
+    };
+    const int64_t before = start_of(options.rank);
+    const int64_t examples = start_of(options.rank + 1) - before;
     const int64_t begin = first + number * options.batch_size + before;
     auto batch = empty_batch(examples, format);
     int64_t* labels = batch.labels.data_ptr<int64_t>();

@@ -16,8 +16,9 @@ struct LoaderOptions {
   bool flip = true;     ///< horizontal flip with probability 1/2
   int64_t workers = 2;  ///< decoding threads; 0 decodes in the calling thread
   int64_t rank = 0, world = 1;
-  double augment = 0;   ///< probability of each change of augment.h
-  bool others = false;  ///< with other_images and other_labels of each example
+  double augment = 0;    ///< probability of each change of augment.h
+  bool others = false;   ///< with other_images and other_labels of each example
+  int64_t together = 1;  ///< examples that slices of a batch leave together; divides batch_size
 };
 
 /// Batches without end over an epoch-wise permutation. Two loaders of equal (dataset, options,
@@ -28,7 +29,7 @@ struct LoaderOptions {
 /// flipped if a bit of hash(seed, p) says so: nothing else is state, so a run may stop at any p and
 /// continue with any batch size. A batch covers positions images_seen .. images_seen + batch_size -
 /// 1, epochs following each other without a gap. Rank r of `world` gets the slice from
-/// batch_size r / world to batch_size (r + 1) / world, so that all ranks' batches side by side are
+/// G floor(batch_size / G r / world), G = `together`, to the next rank's, so that all ranks' batches side by side are
 /// the batch of one. Of an image with several captions, the one at p is chosen by hash(seed, p)
 /// too. Latents are never flipped: a latent's mirror image is not the latent of the mirrored image.
 class Loader : public BatchSource {

@@ -39,6 +39,14 @@ struct DiffusionConfig {
   double velocity_t_min = 0.05;
   double direction_loss = 0;
   double contrastive_loss = 0;
+  double dispersive_loss = 0;
+  int64_t dispersive_block = -1;
+  int64_t dispersive_group = 32;
+  double dispersive_tau = 1;
+  double alignment_loss = 0;
+  int64_t alignment_block = -1;
+  int64_t alignment_target = -1;
+  double alignment_time = 0.2;
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -128,6 +136,48 @@ struct DiffusionConfig {
                 "target of another example (contrastive flow matching: 0.05); 0: off",
                 base::below(0, 1)}
               .advanced());
+    visit("dispersive_loss",
+          dispersive_loss,
+          Field{"Weight of a loss that pushes the activations of examples apart (0.25 to 0.5); 0: "
+                "off",
+                base::from(0, 1e6)}
+              .advanced());
+    visit("dispersive_block",
+          dispersive_block,
+          Field{"Block, counted from 0, whose output is pushed apart; -1: the middle one, or with "
+                "route_share the last before the route",
+                base::from(-1, 4096)}
+              .read_by("dispersive_loss"));
+    visit("dispersive_group",
+          dispersive_group,
+          Field{"Consecutive examples whose pairs count; divides batch_size",
+                base::from(2, base::kMostAtOnce)}
+              .read_by("dispersive_loss"));
+    visit("dispersive_tau",
+          dispersive_tau,
+          Field{"Squared distance, over the numbers of an output, at which the push falls to 1/e",
+                base::above(0, 1e6)}
+              .read_by("dispersive_loss"));
+    visit("alignment_loss",
+          alignment_loss,
+          Field{"Weight of a loss by which a block follows a later block of the average of the "
+                "weights at less noise (self-alignment: 0.2); 0: off",
+                base::from(0, 1e6)}
+              .advanced());
+    visit("alignment_block",
+          alignment_block,
+          Field{"Block, counted from 0, that follows; -1: the last of the first 2/7",
+                base::from(-1, 4096)}
+              .read_by("alignment_loss"));
+    visit("alignment_target",
+          alignment_target,
+          Field{"Block of the average that is followed; -1: the last of the first 5/7",
+                base::from(-1, 4096)}
+              .read_by("alignment_loss"));
+    visit("alignment_time",
+          alignment_time,
+          Field{"Most that the time of the average is earlier, uniform from 0", base::from(0, 1e6)}
+              .read_by("alignment_loss"));
   }
 
   /// Throws std::invalid_argument that names the field, its value and the allowed values.

@@ -114,6 +114,24 @@ base::Table<LossWeight>& loss_weight_kinds() {
   return kinds;
 }
 
+namespace {
+
+void add_cleaner_self(const DiffusionConfig& config,
+                      const NoiseSchedule& schedule,
+                      const torch::Tensor& x0,
+                      const torch::Tensor& t,
+                      const torch::Tensor& eps,
+                      const base::PositionRandom& random,
+                      TrainingExample& example) {
+  const auto earlier = t - config.alignment_time * random.uniform(base::RandomUse::kAlignment);
+  const auto at = torch::minimum(t, earlier.clamp_min(schedule.t_min()));  // [B]
+  example.cleaner_x_t = per_image(schedule.input_scale(at)) *
+                        (per_image(schedule.alpha(at)) * x0 + per_image(schedule.sigma(at)) * eps);
+  example.cleaner_time = schedule.network_time(at).to(torch::kFloat32);
+}
+
+}  // namespace
+
 double resolved_time_shift(const DiffusionConfig& config,
                            int64_t channels,
                            int64_t height,
@@ -169,6 +187,7 @@ TrainingExample make_training_example(const DiffusionConfig& config,
   const auto t = sample_training_times(shifted, schedule, random, strata);        // [B]
   const auto eps = random.normals(base::RandomUse::kNoise, x0.sizes().slice(1));  // [B, C, H, W]
   auto example = make_example_at(config, schedule, x0, t, eps);
+  if (config.alignment_loss > 0) add_cleaner_self(config, schedule, x0, t, eps, random, example);
   if (config.contrastive_loss == 0 || !others.x0.defined()) return example;
   const base::PositionRandom of_others(random.seed(), others.positions);
   const auto other_eps = of_others.normals(base::RandomUse::kNoise, x0.sizes().slice(1));

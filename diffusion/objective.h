@@ -49,6 +49,10 @@ struct TrainingExample {
 
   torch::Tensor other_target{};  ///< [B, C, H, W] float32, or undefined: no contrastive term
   torch::Tensor other_counts{};  ///< [B] float32
+
+  /// The same image and noise at an earlier time, as x_t and network_time; undefined without
+  /// alignment_loss.
+  torch::Tensor cleaner_x_t{}, cleaner_time{};
 };
 
 /// x_t = alpha(t) x0 + sigma(t) eps with t by config.timestep_sampling and eps ~ N(0, I).
@@ -57,7 +61,11 @@ struct TrainingExample {
 /// `random` are those of the examples: an example depends on the seed and on its position only, not
 /// on the rest of the batch. `strata`: see sample_training_times(). `others`, if config has a
 /// contrastive_loss, gives other_target: the target that x0 and eps of the other example have at
-/// the time of this one. Source: Ho et al. 2020, arXiv:2006.11239, algorithm 1. Continuous t: Song
+/// the time of this one. With alignment_loss the example has a cleaner self, at the time
+///
+///   min(t, max(t - d, schedule.t_min())),  d ~ U[0, alignment_time]
+///
+/// Source: Jiang et al. 2025, arXiv:2505.02831 (SRA). Source: Ho et al. 2020, arXiv:2006.11239, algorithm 1. Continuous t: Song
 /// et al. 2021, arXiv:2011.13456.
 TrainingExample make_training_example(const DiffusionConfig& config,
                                       const NoiseSchedule& schedule,

@@ -77,9 +77,8 @@ torch::Tensor embedded_input(const torch::Tensor& images);
 
 /// The extractor `name`: features are standard scores, (f - mean) / std over the network's training
 /// set.
-std::unique_ptr<FeatureExtractor> load_embedded_extractor(
-    const std::filesystem::path& path,
-    const torch::Device& device = torch::kCPU,
-    const std::string& name = "embedded");
+std::unique_ptr<FeatureExtractor> load_embedded_extractor(const std::filesystem::path& path,
+                                                          const torch::Device& device = torch::kCPU,
+                                                          const std::string& name = "embedded");
 
 }  // namespace uvic::metrics

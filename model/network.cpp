@@ -26,7 +26,7 @@ struct NetworkKind {
   NetworkInput (*input)(const NetworkConfig&);
   int64_t (*parameter_count)(const NetworkConfig&);
   int64_t (*hidden_parameter_count)(const NetworkConfig&);
-  double (*forward_flops)(const NetworkConfig&);
+  double (*forward_flops)(const NetworkConfig&, const PartialPass&);
   BlockSize (*block_shape)(const NetworkConfig&);
   ActivationBytes (*activation_bytes)(const NetworkConfig&, const ActivationSettings&);
   ConfigGuess (*guess)(const NamedTensors&, const ShapeHints&, const std::string&);
@@ -48,7 +48,9 @@ NetworkKind small_network(const char* name, const char* help, const char* mark) 
           [](const NetworkConfig& c) { return input_of(c.small); },
           [](const NetworkConfig& c) { return kArchitecture.parameter_count(c.small); },
           [](const NetworkConfig&) { return int64_t{0}; },
-          [](const NetworkConfig& c) { return kArchitecture.forward_flops(c.small); },
+          [](const NetworkConfig& c, const PartialPass&) {
+            return kArchitecture.forward_flops(c.small);
+          },
           [](const NetworkConfig& c) {
             const auto& s = c.small;
             return BlockSize{s.length, s.hidden_size, s.num_heads, s.intermediate_size};
@@ -68,6 +70,9 @@ NetworkKind small_network(const char* name, const char* help, const char* mark) 
           transfer_decoder_lm};
 }
 
+BlockSize block_of(const UViTConfig& c) {
+  return {c.extras() + c.patches(), c.embed_dim, c.num_heads, c.mlp_hidden()};
+}
 BlockSize block_of(const DecoderLMConfig& c) {
   return {c.max_position_embeddings, c.hidden_size, c.num_attention_heads, c.intermediate_size};
 }
@@ -86,11 +91,10 @@ base::Table<NetworkKind>& kinds() {
            [](const NetworkConfig& c) { return input_of(c.uvit); },
            [](const NetworkConfig& c) { return parameter_count(c.uvit); },
            [](const NetworkConfig& c) { return hidden_parameter_count(c.uvit); },
-           [](const NetworkConfig& c) { return forward_flops(c.uvit); },
-           [](const NetworkConfig& c) {
-             const auto& u = c.uvit;
-             return BlockSize{u.extras() + u.patches(), u.embed_dim, u.num_heads, u.mlp_hidden()};
+           [](const NetworkConfig& c, const PartialPass& pass) {
+             return forward_flops(c.uvit, pass);
            },
+           [](const NetworkConfig& c) { return block_of(c.uvit); },
            [](const NetworkConfig& c, const ActivationSettings& s) {
              return activation_bytes(c.uvit, s);
            },
@@ -110,7 +114,7 @@ base::Table<NetworkKind>& kinds() {
            [](const NetworkConfig& c) { return input_of(c.decoder_lm); },
            [](const NetworkConfig& c) { return parameter_count(c.decoder_lm); },
            [](const NetworkConfig& c) { return hidden_parameter_count(c.decoder_lm); },
-           [](const NetworkConfig& c) { return forward_flops(c.decoder_lm); },
+           [](const NetworkConfig& c, const PartialPass&) { return forward_flops(c.decoder_lm); },
            [](const NetworkConfig& c) { return block_of(c.decoder_lm); },
            [](const NetworkConfig& c, const ActivationSettings& s) {
              return activation_bytes(c.decoder_lm, s);
@@ -145,9 +149,19 @@ int64_t Network::stacked_matrices(const std::string&) const { return 0; }
 torch::Tensor Network::forward_routed(const torch::Tensor&,
                                       const torch::Tensor&,
                                       const torch::Tensor&,
-                                      const TokenRoute&) {
+                                      const TokenRoute&,
+                                      BlockOutputs*) {
   throw std::invalid_argument(
-      "--route_share: this network has no blocks that tokens can bypass; set it to 0");
+      "--route_share, --diffusion.dispersive_loss: this network has no blocks of image patches; "
+      "set them to 0");
+}
+
+torch::Tensor Network::block_output(const torch::Tensor&,
+                                    const torch::Tensor&,
+                                    const torch::Tensor&,
+                                    int64_t) {
+  throw std::invalid_argument(
+      "--diffusion.alignment_loss: this network has no blocks of image patches; set it to 0");
 }
 
 torch::Device Network::device() const { return first_parameter().device(); }
@@ -168,7 +182,9 @@ int64_t parameter_count(const NetworkConfig& config) {
 int64_t hidden_parameter_count(const NetworkConfig& config) {
   return kind_of(config).hidden_parameter_count(config);
 }
-double forward_flops(const NetworkConfig& config) { return kind_of(config).forward_flops(config); }
+double forward_flops(const NetworkConfig& config, const PartialPass& pass) {
+  return kind_of(config).forward_flops(config, pass);
+}
 
 BlockSize block_shape(const NetworkConfig& config) { return kind_of(config).block_shape(config); }
 
@@ -209,6 +225,8 @@ void set_image_input(const ImageInput& input, NetworkConfig& config) {
 }
 
 int64_t image_blocks(const NetworkConfig& config) { return config.uvit.blocks(); }
+
+int64_t image_fusion(const NetworkConfig& config) { return config.uvit.fusion; }
 
 bool same_network(const NetworkConfig& a, const NetworkConfig& b) {
   return a.kind == b.kind && kind_of(a).same(a, b);

@@ -19,9 +19,26 @@ namespace uvic::model {
 /// The first and the last `margin` blocks see all tokens. The blocks between see the tokens before
 /// the patches and the `kept` patches only. The others join again after them, unchanged. Source:
 /// Krause et al. 2025, arXiv:2501.04765 (TREAD).
+///
+/// A network with a fusion (SPRINT, Park et al. 2025, arXiv:2510.21986) joins by
+///
+///   h = fusion([deep, shallow])
+///
+/// in training and in sampling: shallow is the input of the blocks between the margins, for all
+/// tokens, and deep is their output for the tokens that they see. Others have the mask token there,
+/// and all tokens of an example of `dropped` (path drop). Without a route the blocks see all.
 struct TokenRoute {
   torch::Tensor kept;  ///< int64 [B, K]: patches of each example, ascending; undefined: all
   int64_t margin = 2;
+  torch::Tensor dropped{};  ///< bool [B]; undefined: none. Only where there is a fusion
+};
+
+/// Activations between blocks, which a loss of training reads besides the prediction.
+struct BlockOutputs {
+  std::vector<int64_t> blocks;  ///< the blocks whose outputs are wanted, counted from 0
+  /// For each of them [B, P, D] with its graph: the residual stream of the patches behind it, of the
+  /// kept ones where it is on a route. Their number, order and dtype are the network's.
+  std::vector<torch::Tensor> tokens{};
 };
 
 /// A network. Parameters are registered under their official names and stay in float32, or in the
@@ -41,14 +58,24 @@ class Network : public torch::nn::Module {
     return forward(x, timesteps, {});
   }
 
-  /// forward() with a route. Throws std::invalid_argument where the network has none, or no block
-  /// between the margins.
+  /// forward() in training: with a route, unless its kept tokens are undefined, and with the
+  /// activations that `outputs` asks for, if any. Throws std::invalid_argument where the network
+  /// has no routes, no block between the margins, or no such block.
   virtual torch::Tensor forward_routed(const torch::Tensor& x,
                                        const torch::Tensor& timesteps,
                                        const torch::Tensor& condition,
-                                       const TokenRoute& route);
+                                       const TokenRoute& route,
+                                       BlockOutputs* outputs = nullptr);
 
-  /// How many tokens a route may choose from; 0: the network has no routes.
+  /// Of a forward pass without gradient, the activations [B, P, D] of all patches behind `block`,
+  /// counted from 0; what comes after it is not evaluated. As in BlockOutputs.
+  virtual torch::Tensor block_output(const torch::Tensor& x,
+                                     const torch::Tensor& timesteps,
+                                     const torch::Tensor& condition,
+                                     int64_t block);
+
+  /// How many tokens a route may choose from; 0: the network has neither routes nor outputs of
+  /// blocks.
   virtual int64_t routable_tokens() const { return 0; }
 
   /// The input shapes of forward().

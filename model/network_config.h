@@ -33,11 +33,19 @@ struct NetworkInput {
   bool takes_context() const { return context_dim > 0; }
 };
 
+/// A forward pass that leaves out a part of the network.
+struct PartialPass {
+  double kept = 1;     ///< share of the patches that the blocks on a route see (TokenRoute)
+  int64_t margin = 0;  ///< blocks at either end that see all
+  int64_t blocks = 0;  ///< the first so many blocks alone, without the output layers; 0: all
+};
+
 /// What the memory of a training step depends on, besides the network.
 struct ActivationSettings {
   bool bf16 = false;          ///< the dtype of products; else float32
   bool fused_kernels = true;  ///< false: plain tensor code
   bool cpu = true;            ///< false: a GPU
+  PartialPass pass{};         ///< kept and margin
 };
 
 /// Bytes of activations of one example.
@@ -79,8 +87,9 @@ int64_t parameter_count(const NetworkConfig& config);
 int64_t hidden_parameter_count(const NetworkConfig& config);
 
 /// The number of multiplications and additions of the forward pass of one example. Counts matrix
-/// products and attention only. A training step costs three times as much.
-double forward_flops(const NetworkConfig& config);
+/// products and attention only. A training step costs three times as much. Networks of sequences
+/// have no partial passes.
+double forward_flops(const NetworkConfig& config, const PartialPass& pass = {});
 
 /// The size of a block, from which the shapes of its products and its attention follow.
 struct BlockSize {

@@ -34,4 +34,7 @@ void set_image_input(const ImageInput& input, NetworkConfig& config);
 /// Blocks that patches may bypass in training, those of a network on images.
 int64_t image_blocks(const NetworkConfig& config);
 
+/// Blocks at either end of a network on images outside of the path that it fuses (SPRINT); 0: none.
+int64_t image_fusion(const NetworkConfig& config);
+
 }  // namespace uvic::model

@@ -67,6 +67,7 @@ std::vector<ParameterSize> sizes_of(const UViTConfig& c) {
   list.norm(dim, c.norm != "rms");
   list.linear(dim, patch, true, false);
   if (c.conv) list.linear(9 * c.in_chans, c.in_chans, true, false);
+  if (c.fusion > 0) list.linear(2 * dim, dim, true, true), list.one(dim);
   return list.sizes;
 }
 

@@ -13,8 +13,9 @@ bool ends_with(const std::string& name, const std::string& end) {
 
 /// Whether the inputs of a product are as many as the network is wide, or a multiple of that.
 bool has_wide_inputs(const std::string& name) {
-  if (name == "decoder_pred.weight") return true;
-  if (begins_with(name, "time_embed.")) return ends_with(name, ".weight");
+  if (name == "decoder_pred.weight" || name == "fusion.weight") return true;
+  if (begins_with(name, "time_embed.") || begins_with(name, "alignment_head."))
+    return ends_with(name, ".weight");
   if (name.find("_block") == std::string::npos) return false;  // in_blocks, mid_block, out_blocks
   for (const auto* end : {".qkv.weight",
                           ".proj.weight",

@@ -41,7 +41,7 @@ BenchNetwork::BenchNetwork(std::string name, const RunConfig& options, torch::De
     condition_ = torch::randn({batch, input.context_tokens, input.context_dim}).to(device);
   ObjectiveInputs inputs;
   if (input.takes_context()) inputs.empty_context = torch::zeros_like(condition_[0]);
-  objective_ = make_objective(options_, inputs);
+  objective_ = make_objective(options_, with_state(inputs, *state_));
   on_gpu_ = make_cuda_step(options_, *objective_, *state_);
   batch_ = {options_.encoders.is_latent()
                 ? torch::randn({batch, 2 * input.channels, size, size})

@@ -8,6 +8,7 @@
 #include "app/bench/measurements.h"
 #include "app/bench/profile.h"
 #include "app/sampling/cuda_graph.h"
+#include "app/training/cost_estimate.h"
 #include "model/kernel_choice.h"
 
 namespace uvic::app {
@@ -112,7 +113,8 @@ json bench_step(const Bench& bench) {
       "training step",
       [](BenchNetwork& network) { network.training_step(); },
       [](const BenchNetwork& network) {
-        return 3 * model::forward_flops(network.options().model);
+        const auto& options = network.options();
+        return training_flops(options, options.routed_examples(0, 1) > 0);
       });
 }
 

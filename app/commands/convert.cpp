@@ -178,7 +178,7 @@ void write_run(const ConvertOptions& options, const WeightsFile& file, ConvertRe
   const bool replaces = check_run_folder(options);
   training.out = options.out;
   const auto checkpoint = fs::absolute(file.path).parent_path();
-  TrainState state(training.model, training.optimizer, 0, torch::kCPU);
+  TrainState state(training, torch::kCPU);
   model::load_weights(*state.ema, file.tensors, file.path.string());
   state.step = file.step.value_or(0);
   state.images_seen =

@@ -216,7 +216,7 @@ void train_on(TrainLaunch& launch) {
   }
   if (group) works = group->broadcast(works ? "works" : "") == "works";
   if (!works) return;
-  const auto objective = make_objective(options, inputs);
+  const auto objective = make_objective(options, with_state(inputs, state));
   const bool looks = writes && options.attention_stats_images > 0;
   const TrainingProcesses processes{
       group, {static_cast<int64_t>(flags.bucket_mib * (1 << 20)), flags.wire_precision == "bf16"}};
@@ -318,7 +318,7 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
   say_first(options, flags);
   if (options.dry_run) return {};
   auto* const group = start_processes(processes_of(flags), options.threads);
-  require_example_each(group, options.batch_size);
+  require_example_each(group, options.batch_size, options.kept_together());
   model::use_fused_kernels(options.kernels == "fused");
   base::catch_stop_signals();
   const auto device = training_device(group, options.device, flags);

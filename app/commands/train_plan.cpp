@@ -12,6 +12,8 @@
 #include "app/options/options.h"
 #include "app/runs/data_facts.h"
 #include "app/runs/latent_space.h"
+#include "app/runs/processes.h"
+#include "app/training/alignment.h"
 #include "app/training/cost_estimate.h"
 #include "app/training/memory_estimate.h"
 #include "app/training/step.h"
@@ -109,9 +111,7 @@ std::string training_summary(const RunConfig& config) {
                      model::parameter_count(config.model),
                      model::forward_flops(config.model) / 1e9,
                      config.is_of_sequences() ? "a sequence of full length" : "an image",
-                     base::si_number(3 * model::forward_flops(config.model) *
-                                     static_cast<double>(config.total_images)) +
-                         "FLOP");
+                     base::si_number(training_flops(config)) + "FLOP");
 }
 
 MemoryEstimate training_memory(const RunConfig& config,
@@ -119,7 +119,11 @@ MemoryEstimate training_memory(const RunConfig& config,
                                const ProcessShare& share) {
   const int64_t images = images_at_once(config, share.processes);
   const auto shards =
-      choose_shards(config.shards, images, model::parameter_count(config.model), device);
+      choose_shards(config.shards,
+                    images,
+                    model::parameter_count(config.model) + alignment_parameters(config),
+                    device,
+                    config.kept_together());
   return estimate_memory(config, device, shards, share);
 }
 
@@ -131,6 +135,8 @@ ProcessShare process_share(const RunConfig& config,
   share.processes = processes;
   if (processes == 1) return share;
   share.is_wire_narrow = flags.wire_precision == "bf16";
+  // Every step evaluates the whole average.
+  if (config.diffusion.alignment_loss > 0) return share;
   auto shared = share;
   shared.is_state_shared = true;
   share.is_state_shared = flags.sharded_optimizer == "auto"
@@ -144,6 +150,11 @@ ProcessShare agreed_share(base::ProcessGroup* group,
                           const RunConfig& options,
                           torch::Device device,
                           const LaunchOptions& flags) {
+  if (group && flags.sharded_optimizer == "true" && options.diffusion.alignment_loss > 0)
+    refuse_in_all(
+        group,
+        "--sharded_optimizer true: diffusion.alignment_loss evaluates the average in every "
+        "step, so each process needs all of it; give false");
   auto share = process_share(options, device, flags, group ? group->size() : 1);
   if (group && group->size() == 1) share.is_state_shared = flags.sharded_optimizer == "true";
   if (group)

@@ -79,18 +79,30 @@ torch::Device device_of_process(base::ProcessGroup* group, const std::string& wa
   return torch::Device(base::choose_device(wanted));
 }
 
-void require_example_each(base::ProcessGroup* group, int64_t batch_size) {
-  if (!group || batch_size >= group->size()) return;
+void refuse_in_all(base::ProcessGroup* group, const std::string& what) {
   try {
-    if (!group->is_first()) group->throw_of_others();
+    if (group && !group->is_first()) group->throw_of_others();
   } catch (const base::ProcessLost& rank_0) {
     throw std::invalid_argument(rank_0.what());  // the exit code of rank 0
   }
-  throw std::invalid_argument(
-      fmt::format("--batch_size {}: {} processes need an example each; give {} or more",
-                  batch_size,
-                  group->size(),
-                  group->size()));
+  throw std::invalid_argument(what);
+}
+
+void require_example_each(base::ProcessGroup* group, int64_t batch_size, int64_t together) {
+  if (!group || batch_size / together >= group->size()) return;
+  refuse_in_all(
+      group,
+      together == 1
+          ? fmt::format("--batch_size {}: {} processes need an example each; give {} or more",
+                        batch_size,
+                        group->size(),
+                        group->size())
+          : fmt::format("--batch_size {}: {} processes need a group of {} examples each "
+                        "(diffusion.dispersive_group); give {} or more, or smaller groups",
+                        batch_size,
+                        group->size(),
+                        together,
+                        group->size() * together));
 }
 
 bool any_stopped(base::ProcessGroup* group, bool stopped) {

@@ -19,9 +19,13 @@ base::ProcessGroup* start_processes(const base::ProcessOptions& options, int64_t
 /// kinds of device, or there are too few GPUs.
 torch::Device device_of_process(base::ProcessGroup* group, const std::string& wanted);
 
-/// Throws std::invalid_argument where a batch has fewer examples than `group` has processes (null:
-/// there is one). The other ranks wait until rank 0 has said so: one line is printed.
-void require_example_each(base::ProcessGroup* group, int64_t batch_size);
+/// Throws std::invalid_argument with `what`, which all of `group` (null: there is one process) have
+/// to refuse. The other ranks wait until rank 0 has said so: one line is printed.
+[[noreturn]] void refuse_in_all(base::ProcessGroup* group, const std::string& what);
+
+/// refuse_in_all() where a batch has fewer examples than `group` has processes, or fewer groups of
+/// `together` examples that no process shares with another.
+void require_example_each(base::ProcessGroup* group, int64_t batch_size, int64_t together = 1);
 
 /// Whether a signal has stopped this process, or any other of `group` (null: there is none) before
 /// all have come here. A signal that comes while this one waits asks the others to stop too.

@@ -16,6 +16,17 @@
 #include "model/network_options.h"
 
 namespace uvic::app {
+namespace {
+
+/// The greatest divisor of `number` that is at most `most` and more than 1; `number` if none is.
+int64_t divisor_up_to(int64_t number, int64_t most) {
+  for (int64_t divisor = most; divisor > 1; --divisor)
+    if (number % divisor == 0) return divisor;
+  return number;
+}
+
+}  // namespace
+
 void OptimizerConfig::validate() const { base::check_fields(*this, "optimizer."); }
 
 void RunConfig::validate() const {
@@ -57,6 +68,11 @@ void RunConfig::validate_attention_stats() const {
 void RunConfig::validate_sequences() const {
   base::require(route_share == 0, "--route_share: sequences have no patches; set it to 0");
   base::require(augment == 0, "--augment: sequences are no images; set it to 0");
+  base::require(path_drop == 0, "--path_drop: sequences have no patches; set it to 0");
+  base::require(diffusion.dispersive_loss == 0,
+                "--diffusion.dispersive_loss: sequences have no patches; set it to 0");
+  base::require(diffusion.alignment_loss == 0,
+                "--diffusion.alignment_loss: sequences have no noise; set it to 0");
   base::require(label_dropout == 0, "--label_dropout: sequences have no labels; set it to 0");
   base::require(guidance.guidance_scale == 1, "--guidance_scale: sequences have no guidance");
   const auto length = model.input().length;
@@ -94,15 +110,110 @@ void RunConfig::validate_images() const {
                 augment,
                 data::kAugmentNumbers,
                 told);
+  if (route_share > 0) validate_route();
+  base::require(path_drop == 0 || image_fusion(model) > 0,
+                "--path_drop: leaves out what model.fusion fuses, and the network has none; give "
+                "--model.fusion 2, or --path_drop 0");
+  if (diffusion.dispersive_loss > 0) validate_dispersion();
+  if (diffusion.alignment_loss > 0) validate_alignment();
+  base::require(guidance.guidance_scale == 1 || label_dropout > 0,
+                "--guidance_scale: needs a null class or an empty context; train with "
+                "--label_dropout 0.1 or so");
+}
+
+void RunConfig::validate_route() const {
   const auto blocks = image_blocks(model);
-  base::require(route_share == 0 || 2 * route_margin < blocks,
+  base::require(2 * route_margin < blocks,
                 "--route_margin {}: leaves none of the {} blocks to bypass; give at most {}",
                 route_margin,
                 blocks,
                 (blocks - 1) / 2);
-  base::require(guidance.guidance_scale == 1 || label_dropout > 0,
-                "--guidance_scale: needs a null class or an empty context; train with "
-                "--label_dropout 0.1 or so");
+  const auto fusion = image_fusion(model);
+  base::require(
+      fusion == 0 || route_margin == fusion,
+      "--route_margin {}: model.fusion {} joins the paths so many blocks from either end; "
+      "give the same number",
+      route_margin,
+      fusion);
+  base::require(route_images % kept_together() == 0,
+                "--route_images {}: would cut a group of diffusion.dispersive_group {}; give a "
+                "multiple",
+                route_images,
+                kept_together());
+}
+
+int64_t RunConfig::routed_examples(int64_t first, int64_t size) const {
+  if (route_share == 0) return 0;
+  return route_images == 0 ? size : std::clamp<int64_t>(route_images - first, 0, size);
+}
+
+int64_t RunConfig::dispersive_block() const {
+  if (diffusion.dispersive_block >= 0) return diffusion.dispersive_block;
+  return route_share > 0 ? std::max<int64_t>(0, route_margin - 1) : image_blocks(model) / 2;
+}
+
+std::string RunConfig::cut_group_at(int64_t images_seen) const {
+  if (images_seen % kept_together() == 0) return "";
+  const auto fits = std::gcd(images_seen, batch_size);
+  return fmt::format(
+      "--diffusion.dispersive_group {}: training goes on at image {}, inside of a group; {}",
+      diffusion.dispersive_group,
+      images_seen,
+      fits > 1 ? fmt::format("give {}", fits) : "set --diffusion.dispersive_loss to 0");
+}
+
+void RunConfig::validate_dispersion() const {
+  const int64_t group = diffusion.dispersive_group, groups = batch_size / group,
+                block = dispersive_block(), last = image_blocks(model) - 1;
+  base::require(batch_size % group == 0,
+                "--diffusion.dispersive_group {}: does not divide batch_size {}; give {}, or a "
+                "batch_size of {}",
+                group,
+                batch_size,
+                divisor_up_to(batch_size, group),
+                (groups + 1) * group);
+  for (const auto& [name, parts] : {std::pair("accumulate", accumulate), {"shards", shards}})
+    base::require(
+        parts <= groups,
+        "--{} {}: the batch has {} groups of diffusion.dispersive_group {}, which are not "
+        "cut; give at most {}, or smaller groups",
+        name,
+        parts,
+        groups,
+        group,
+        groups);
+  base::require(
+      block <= last, "--diffusion.dispersive_block {}: the blocks are 0 to {}", block, last);
+  base::require(route_share == 0 || block < route_margin || block > last - route_margin,
+                "--diffusion.dispersive_block {}: is on the route of route_share, where examples "
+                "keep other patches; give one outside blocks {} to {}",
+                block,
+                route_margin,
+                last - route_margin);
+}
+
+/// As blocks 8 and 20 of 28 in the paper, counted from 1.
+int64_t RunConfig::alignment_block() const {
+  if (diffusion.alignment_block >= 0) return diffusion.alignment_block;
+  return std::max<int64_t>(0, 2 * image_blocks(model) / 7 - 1);
+}
+int64_t RunConfig::alignment_target() const {
+  if (diffusion.alignment_target >= 0) return diffusion.alignment_target;
+  return std::max(alignment_block(), 5 * image_blocks(model) / 7 - 1);
+}
+
+void RunConfig::validate_alignment() const {
+  const int64_t block = alignment_block(), target = alignment_target(),
+                last = image_blocks(model) - 1;
+  base::require(
+      target <= last, "--diffusion.alignment_target {}: the blocks are 0 to {}", target, last);
+  base::require(
+      block <= target,
+      "--diffusion.alignment_block {}: follows block {} of the average, which comes before "
+      "it; give at most {}",
+      block,
+      target,
+      target);
 }
 
 void RunConfig::leave_to_data() { set_image_input({}, model); }

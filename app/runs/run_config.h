@@ -123,6 +123,8 @@ struct RunConfig {
   double label_dropout = 0.0;
   double route_share = 0.0;
   int64_t route_margin = 2;
+  int64_t route_images = 0;
+  double path_drop = 0.0;
   double ema_decay = 0.9999;
   double ema_rampup = 0.0;
   std::string ema_power;
@@ -223,6 +225,20 @@ struct RunConfig {
         Field{"Blocks at the beginning and at the end that see all patches in spite of route_share",
               from(0, 4096)}
             .read_by("route_share"));
+    visit(
+        "route_images",
+        route_images,
+        Field{"Images up to which patches bypass blocks; from there on all blocks see all patches. "
+              "0: to the end",
+              from(0, kMost)}
+            .read_by("route_share"));
+    visit(
+        "path_drop",
+        path_drop,
+        Field{"Probability that an example's blocks in the middle are left out of model.fusion, in "
+              "training only (SPRINT: 0.05)",
+              base::below(0, 1)}
+            .advanced());
     visit("ema_decay",
           ema_decay,
           Field{"Decay of the average of the weights, for each step", base::below(0, 1)});
@@ -315,12 +331,33 @@ struct RunConfig {
   void leave_to_data();
   bool needs_data() const;
 
+  /// Examples of the training sequence, from a multiple of their number on, that every cut of a batch
+  /// leaves together: the groups of dispersive_loss; 1: none.
+  int64_t kept_together() const {
+    return diffusion.dispersive_loss > 0 ? diffusion.dispersive_group : 1;
+  }
+  /// Of `size` examples from position `first` on, how many have patches that bypass blocks: the
+  /// first so many.
+  int64_t routed_examples(int64_t first, int64_t size) const;
+  /// Why a run can't go on at that image: inside of a group, which it would never see whole. Empty: it
+  /// can.
+  std::string cut_group_at(int64_t images_seen) const;
+  /// The block that dispersive_loss reads.
+  int64_t dispersive_block() const;
+  bool aligns() const { return diffusion.alignment_loss > 0; }
+  /// The block that follows by alignment_loss, and the one of the average that it follows.
+  int64_t alignment_block() const;
+  int64_t alignment_target() const;
+
   /// Whether examples are sequences of tokens, and not images. An example is then a sequence: all
   /// that is counted in images counts sequences.
   bool is_of_sequences() const { return model.input().takes_tokens(); }
 
  private:
   void validate_images() const;
+  void validate_route() const;
+  void validate_dispersion() const;
+  void validate_alignment() const;
   void validate_sequences() const;
   void validate_attention_stats() const;
 };

@@ -60,8 +60,10 @@ double free_bytes() {
 int64_t images_of_trial(RunConfig config, torch::Device device) {
   constexpr double kMostFlop = 5e12;
   const double of_one = 2 * 3 * model::forward_flops(config.model);
-  const auto images =
-      std::min({kImages, config.batch_size, static_cast<int64_t>(kMostFlop / of_one)});
+  const int64_t together = config.kept_together();
+  const auto most = std::min(
+      {std::max(kImages, together), config.batch_size, static_cast<int64_t>(kMostFlop / of_one)});
+  const int64_t images = most / together * together;
   if (images < 1 || device.is_cuda()) return std::max<int64_t>(images, 0);
   config.batch_size = images;
   config.accumulate = 1;
@@ -69,6 +71,19 @@ int64_t images_of_trial(RunConfig config, torch::Device device) {
 }
 
 }  // namespace
+
+double training_flops(const RunConfig& config, bool routed) {
+  model::PartialPass pass;
+  if (routed) pass = {1 - config.route_share, config.route_margin};
+  return 3 * model::forward_flops(config.model, pass) + alignment_flops(config);
+}
+
+double training_flops(const RunConfig& config) {
+  const auto routed = config.routed_examples(0, config.total_images);
+  double flops = static_cast<double>(config.total_images - routed) * training_flops(config, false);
+  if (routed > 0) flops += static_cast<double>(routed) * training_flops(config, true);
+  return flops;
+}
 
 std::optional<ImageCost> measure_cost(const RunConfig& config, torch::Device device, bool scores) {
   const int64_t images = images_of_trial(config, device);
@@ -81,7 +96,7 @@ std::optional<ImageCost> measure_cost(const RunConfig& config, torch::Device dev
   ObjectiveInputs inputs;
   if (const auto input = config.model.input(); input.takes_context())
     inputs.empty_context = torch::zeros({input.context_tokens, input.context_dim}).to(device);
-  const auto objective = make_objective(config, inputs);
+  const auto objective = make_objective(config, with_state(inputs, state));
   const auto batch = objective->noise_batch(images).to(device);
   const auto synchronize = [&] {
     if (device.is_cuda()) state.parameters.front().sum().item<float>();
@@ -109,6 +124,22 @@ std::optional<ImageCost> measure_cost(const RunConfig& config, torch::Device dev
   return cost;
 }
 
+namespace {
+
+/// The images that are left, counted in those that measure_cost() has trained: the first of a run.
+double images_as_measured(const RunConfig& config, int64_t images_seen) {
+  const int64_t left = std::max<int64_t>(0, config.total_images - images_seen),
+                routed = config.routed_examples(images_seen, left);
+  const bool as_routed = config.routed_examples(0, 1) > 0;
+  const int64_t same = as_routed ? routed : left - routed;
+  const auto others = static_cast<double>(left - same);
+  if (others == 0) return static_cast<double>(left);
+  return static_cast<double>(same) +
+         others * training_flops(config, !as_routed) / training_flops(config, as_routed);
+}
+
+}  // namespace
+
 RunCost& RunCost::operator+=(const RunCost& other) {
   training_sec += other.training_sec;
   grids_sec += other.grids_sec;
@@ -132,7 +163,7 @@ RunCost estimate_cost(const RunConfig& config,
   };
   RunCost cost;
   cost.is_of_sequences = config.is_of_sequences();
-  cost.training_sec = left * image.training_sec;
+  cost.training_sec = images_as_measured(config, images_seen) * image.training_sec;
   cost.grids_sec =
       due(config.grid_images) * static_cast<double>(config.grid_count) * image.sampling_sec;
   cost.scores_sec = due(config.score_images) * static_cast<double>(config.score_count) *

@@ -11,6 +11,12 @@
 
 namespace uvic::app {
 
+/// Multiplications and additions that training takes for one image: three times those of its forward
+/// pass, `routed` with patches on a bypass, and alignment_flops().
+double training_flops(const RunConfig& config, bool routed);
+/// Those of the whole run.
+double training_flops(const RunConfig& config);
+
 /// What one image costs on this machine now.
 struct ImageCost {
   double training_sec = 0;  ///< forward, backward and the optimizer's step

@@ -38,6 +38,7 @@ class RecordedStep : public CudaStep {
 
   void run(const data::Batch& batch, const OptimizerStep& update) override {
     stage(batch);
+    begin_anew_where_another();
     count_ = terms_of(batch);
     terms_.fill_(static_cast<double>(count_));
     model::AdamwStep step;
@@ -82,6 +83,16 @@ class RecordedStep : public CudaStep {
     copy(batch_.other_images, batch.other_images);
     copy(batch_.other_labels, batch.other_labels);
     copy(batch_.augments, batch.augments);
+    batch_.first_position = batch.first();
+  }
+
+  /// All processes ask for the whole batch, and so begin anew in the same steps.
+  void begin_anew_where_another() {
+    const auto now = objective_.computation(state_.images_seen, config_.batch_size);
+    if (now == std::exchange(computation_, now) || loose_steps_ == 0) return;
+    if (graph_.recorded()) graph_.forget("another computation follows");
+    loose_steps_ = 0;
+    refused_ = false;
   }
 
   void record() {
@@ -132,6 +143,10 @@ class RecordedStep : public CudaStep {
                : part_gradient(objective_, network, state_.parameters, part, terms_);
   }
 
+  StepLayout layout() const {
+    return {config_.accumulate, /*shards=*/1, objective_.kept_together()};
+  }
+
   /// Loss and gradients of batch_; the loss stays in loss_.
   std::vector<torch::Tensor> gradients() {
     return exchange_ ? gradients_of_all() : own_gradients();
@@ -141,7 +156,7 @@ class RecordedStep : public CudaStep {
   std::vector<torch::Tensor> gradients_of_all() {
     loss_ = torch::Tensor();
     int64_t left = batch_.size();
-    for_each_part(batch_, {config_.accumulate, /*shards=*/1}, [&](const data::Batch& part) {
+    for_each_part(batch_, layout(), [&](const data::Batch& part) {
       const auto loss = mean(objective_.loss(*state_.model, part));
       left -= part.size();
       if (left == 0) exchange_->send_during_backward();
@@ -163,7 +178,7 @@ class RecordedStep : public CudaStep {
   std::vector<torch::Tensor> own_gradients() {
     std::vector<torch::Tensor> sum;
     loss_ = torch::Tensor();
-    for_each_part(batch_, {config_.accumulate, /*shards=*/1}, [&](const data::Batch& part) {
+    for_each_part(batch_, layout(), [&](const data::Batch& part) {
       const auto one = part_of_mean(part);
       loss_ = loss_.defined() ? loss_ + one.loss : one.loss;
       if (sum.empty()) {
@@ -196,7 +211,7 @@ class RecordedStep : public CudaStep {
   CudaGraph graph_;
   data::Batch batch_;
   torch::Tensor totals_, terms_, loss_;
-  int64_t loose_steps_ = 0, count_ = 1;
+  int64_t loose_steps_ = 0, count_ = 1, computation_ = 0;
   bool refused_ = false;
   std::string note_;
 };

@@ -79,8 +79,11 @@ formats::TensorFile state_of(const RunConfig& config, const WeightsFile& file) {
 }
 
 void fill(TrainState& state, const TrainState::Set& set, const model::NamedTensors& from) {
+  // Weights have no alignment head: it stays new.
   for (size_t i = 0; i < state.names.size(); ++i)
-    if (set.tensors[i].defined()) state.fill(set, i, from.at(state.names[i]));
+    if (const auto found = from.find(state.names[i]);
+        found != from.end() && set.tensors[i].defined())
+      state.fill(set, i, found->second);
 }
 
 std::string started_text(const std::string& source,

@@ -12,9 +12,11 @@
 #include "base/hash.h"
 #include "base/position_random.h"
 #include "data/pixel_range.h"
+#include "diffusion/dispersive.h"
 #include "diffusion/objective.h"
 #include "model/augment_scope.h"
 #include "model/latent/autoencoder_kl.h"
+#include "model/network_options.h"
 
 namespace uvic::app {
 namespace {
@@ -101,33 +103,99 @@ diffusion::OtherExamples ImageDiffusion::others(const data::Batch& batch) const 
 }
 
 /// The patches with the greatest of as many numbers that are the example's own.
+///
+/// A network with a fusion is always told which paths are dropped, if none: its mask token then has
+/// a gradient in every step, as recorded steps of several processes demand.
 model::TokenRoute ImageDiffusion::route(const model::Network& network,
-                                        const data::Batch& batch) const {
+                                        const data::Batch& batch,
+                                        bool routed) const {
   const torch::NoGradGuard no_grad;
+  const auto random = random_of(config_, batch.positions);
+  model::TokenRoute way;
+  way.margin = config_.route_margin;
+  if (image_fusion(config_.model) > 0)
+    way.dropped = random.uniform(base::RandomUse::kPathDrop) < config_.path_drop;
   const int64_t tokens = network.routable_tokens();
-  if (tokens == 0) return {};
+  if (tokens == 0 || !routed) return way;
   const int64_t kept =
       std::max<int64_t>(1, std::llround(static_cast<double>(tokens) * (1 - config_.route_share)));
-  const auto numbers =
-      random_of(config_, batch.positions).normals(base::RandomUse::kRoute, {tokens});
+  const auto numbers = random.normals(base::RandomUse::kRoute, {tokens});
   const auto chosen = std::get<1>(numbers.topk(kept, /*dim=*/1));
-  return {std::get<0>(chosen.sort(/*dim=*/1)), config_.route_margin};
+  way.kept = std::get<0>(chosen.sort(/*dim=*/1));
+  return way;
 }
 
 torch::Tensor ImageDiffusion::loss(model::Network& network, const data::Batch& batch) const {
-  const model::AugmentScope told(batch.augments);
+  if (config_.route_share == 0) return loss_of(network, batch, false);
+  const int64_t size = batch.size(), routed = config_.routed_examples(batch.first(), size);
+  if (routed == 0 || routed == size) return loss_of(network, batch, routed > 0);
+  return loss_of(network, batch.slice(0, routed), true) +
+         loss_of(network, batch.slice(routed, size), false);
+}
+
+torch::Tensor ImageDiffusion::loss_of(model::Network& network,
+                                      const data::Batch& batch,
+                                      bool routed) const {
+  const model::AugmentScope changes(batch.augments);
   const auto example = diffusion::make_training_example(config_.diffusion,
                                                         *schedule_,
                                                         clean_images(batch.images, batch.positions),
                                                         random_of(config_, batch.positions),
                                                         config_.batch_size,
                                                         others(batch));
+  const auto& c = config_.diffusion;
+  const bool disperses = c.dispersive_loss > 0, aligns = c.alignment_loss > 0;
+  const auto told = condition(batch);
+  if (!routed && !disperses && !aligns && image_fusion(config_.model) == 0) {
+    const auto prediction = network.forward(example.x_t, example.network_time, told);
+    return diffusion::diffusion_losses(c, prediction, example).sum();
+  }
+  // Before the pass whose activations are kept.
+  const auto target = aligns ? target_of(example, told) : torch::Tensor();
+  const auto way = route(network, batch, routed);
+  model::BlockOutputs outputs;
+  if (disperses) outputs.blocks.push_back(config_.dispersive_block());
+  if (aligns) outputs.blocks.push_back(config_.alignment_block());
   const auto prediction =
-      config_.route_share > 0
-          ? network.forward_routed(
-                example.x_t, example.network_time, condition(batch), route(network, batch))
-          : network.forward(example.x_t, example.network_time, condition(batch));
-  return diffusion::diffusion_losses(config_.diffusion, prediction, example).sum();
+      network.forward_routed(example.x_t, example.network_time, told, way, &outputs);
+  auto sum = diffusion::diffusion_losses(c, prediction, example).sum();
+  if (disperses) sum = sum + dispersion(batch, outputs.tokens.front());
+  if (aligns) sum = sum + alignment(network.compute_dtype(), outputs.tokens.back(), target, way);
+  return sum;
+}
+
+torch::Tensor ImageDiffusion::target_of(const diffusion::TrainingExample& example,
+                                        const torch::Tensor& condition) const {
+  base::require(inputs_.average && !inputs_.head.is_empty(),
+                "--diffusion.alignment_loss: the objective has no average of the weights and no "
+                "head; make it with_state()");
+  return inputs_.average->block_output(
+      example.cleaner_x_t, example.cleaner_time, condition, config_.alignment_target());
+}
+
+torch::Tensor ImageDiffusion::alignment(torch::Dtype compute,
+                                        const torch::Tensor& patches,
+                                        torch::Tensor target,
+                                        const model::TokenRoute& way) const {
+  if (patches.size(1) != target.size(1))  // on a bypass
+    target = target.gather(1, way.kept.unsqueeze(-1).expand({-1, -1, target.size(2)}));
+  auto head = inputs_.head;
+  const auto predicted = head->forward(patches, compute);  // [B, P, D]
+  return config_.diffusion.alignment_loss * alignment_losses(predicted, target).sum();
+}
+
+torch::Tensor ImageDiffusion::dispersion(const data::Batch& batch,
+                                         const torch::Tensor& patches) const {
+  const auto& c = config_.diffusion;
+  const int64_t first = batch.first();
+  base::require(first % c.dispersive_group == 0 && batch.size() % c.dispersive_group == 0,
+                "--diffusion.dispersive_group {}: {} images from {} on don't make whole groups; "
+                "cut the batch as kept_together() says",
+                c.dispersive_group,
+                batch.size(),
+                first);
+  const auto losses = diffusion::dispersive_losses(patches, c.dispersive_group, c.dispersive_tau);
+  return (c.dispersive_loss * static_cast<double>(c.dispersive_group)) * losses.sum();
 }
 
 /// Of a network of latents the images are moments.

@@ -1,4 +1,5 @@
 // Training on the shuffled images of a set.
+#include "app/runs/processes.h"
 #include "app/training/trainer.h"
 #include "data/loader.h"
 
@@ -15,6 +16,7 @@ data::LoaderOptions loader_options(const RunConfig& config,
   order.augment = config.augment;
   order.workers = config.workers;
   order.others = objective.needs_others();
+  order.together = objective.kept_together();
   if (group) order.rank = group->rank(), order.world = group->size();
   return order;
 }
@@ -28,6 +30,8 @@ void train(const RunConfig& config,
            TrainState& state,
            const RunDir& run,
            const TrainingProcesses& processes) {
+  if (const auto why = config.cut_group_at(state.images_seen); !why.empty())
+    refuse_in_all(processes.group, why);
   data::Loader loader(
       dataset, loader_options(config, objective, processes.group), state.images_seen);
   train(config, loader, objective, snapshots, state, run, processes);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "app/runs/power_profile.h"
+#include "app/training/alignment.h"
 #include "app/training/optimizer.h"
 #include "app/training/state_shares.h"
 #include "base/check.h"
@@ -49,6 +50,12 @@ LargestPart largest_part(const RunConfig& config, int64_t processes) {
   return most;
 }
 
+/// One float32 activation between two blocks, of an example.
+double bytes_of_patches(const RunConfig& config) {
+  const auto block = model::block_shape(config.model);
+  return kFloat * static_cast<double>(block.tokens * block.width);
+}
+
 }  // namespace
 
 double MemoryEstimate::at_most() const {
@@ -58,7 +65,8 @@ double MemoryEstimate::at_most() const {
 
 int64_t images_at_once(const RunConfig& config, int64_t processes) {
   const auto largest = [](int64_t count, int64_t parts) { return (count + parts - 1) / parts; };
-  return largest(largest(config.batch_size, processes), config.accumulate);
+  const int64_t together = config.kept_together();
+  return largest(largest(config.batch_size / together, processes), config.accumulate) * together;
 }
 
 MemoryEstimate estimate_memory(const RunConfig& config,
@@ -66,7 +74,8 @@ MemoryEstimate estimate_memory(const RunConfig& config,
                                int64_t shards,
                                const ProcessShare& share) {
   const bool bf16 = base::resolve_precision(config.precision, device) == "bf16";
-  const auto parameters = static_cast<double>(model::parameter_count(config.model));
+  const auto parameters =
+      static_cast<double>(model::parameter_count(config.model) + alignment_parameters(config));
   MemoryEstimate m;
   m.parameters = m.average = kFloat * parameters;
   m.optimizer = optimizer_state_bytes(config);
@@ -88,10 +97,17 @@ MemoryEstimate estimate_memory(const RunConfig& config,
   m.power_averages = widths * m.average;
   if (device.is_cuda() && bf16) m.weight_copies = 2 * parameters;
   const auto images = static_cast<double>(images_at_once(config, share.processes));
-  const auto one = model::activation_bytes(
-      config.model, {bf16, /*fused_kernels=*/config.kernels != "plain", device.is_cpu()});
+  model::ActivationSettings settings{
+      bf16, /*fused_kernels=*/config.kernels != "plain", device.is_cpu()};
+  // A run that ends without a bypass takes most at its end.
+  if (config.routed_examples(0, config.total_images) == config.total_images)
+    settings.pass = {1 - config.route_share, config.route_margin};
+  const auto one = model::activation_bytes(config.model, settings);
   m.activations = images * one.kept;
   m.backward = images * one.backward;
+  if (config.kept_together() > 1)
+    m.activations += images * bytes_of_patches(config);  // about their group's mean
+  m.activations += images * alignment_activations(config, bf16 ? 2 : kFloat);
   return m;
 }
 

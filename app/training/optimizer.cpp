@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "app/training/adamw.h"
+#include "app/training/alignment.h"
 #include "app/training/muon.h"
 #include "model/kernels/cpu/optimizer_kernels.h"
 #include "model/network_config.h"
@@ -32,7 +33,8 @@ double optimizer_state_bytes(const RunConfig& config) {
   const auto& kind = optimizer_kinds().at(config.optimizer.kind);
   const auto all = static_cast<double>(model::parameter_count(config.model)),
              hidden = static_cast<double>(model::hidden_parameter_count(config.model));
-  return kind.bytes_per_hidden * hidden + kind.bytes_per_other * (all - hidden);
+  const auto head = static_cast<double>(alignment_parameters(config));
+  return kind.bytes_per_hidden * hidden + kind.bytes_per_other * (all - hidden + head);
 }
 
 double gradient_norm_of(const std::vector<torch::Tensor>& parameters) {

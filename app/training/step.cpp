@@ -60,10 +60,12 @@ double part_in_shards(const Objective& objective,
                       const std::vector<torch::Tensor>& parameters,
                       const data::Batch& part,
                       int64_t count,
-                      int64_t shards) {
+                      int64_t shards,
+                      int64_t together) {
   std::vector<PartGradient> results(static_cast<size_t>(shards));
   base::side_by_side(shards, at::get_num_threads(), [&](int64_t shard) {
-    const int64_t begin = part.size() * shard / shards, end = part.size() * (shard + 1) / shards;
+    const int64_t groups = part.size() / together, begin = groups * shard / shards * together,
+                  end = groups * (shard + 1) / shards * together;
     results[static_cast<size_t>(shard)] =
         part_gradient(objective, network, parameters, part.slice(begin, end), count);
   });
@@ -78,11 +80,13 @@ double part_in_shards(const Objective& objective,
 
 }  // namespace
 
-int64_t choose_shards(int64_t asked, int64_t images, int64_t parameters, torch::Device device) {
+int64_t choose_shards(
+    int64_t asked, int64_t images, int64_t parameters, torch::Device device, int64_t together) {
+  const int64_t groups = images / together;
   if (!device.is_cpu()) return 1;
-  if (asked > 0) return std::min(asked, images);
+  if (asked > 0) return std::min(asked, groups);
   const int64_t threads = at::get_num_threads();
-  const bool pays = images >= threads * kMinImages &&
+  const bool pays = images >= threads * kMinImages && groups >= threads &&
                     parameters * static_cast<int64_t>(sizeof(float)) * threads <= kMaxGradientBytes;
   return pays ? threads : 1;
 }
@@ -90,7 +94,8 @@ int64_t choose_shards(int64_t asked, int64_t images, int64_t parameters, torch::
 void for_each_part(const data::Batch& batch,
                    const StepLayout& layout,
                    const std::function<void(const data::Batch& part)>& work) {
-  const int64_t size = (batch.size() + layout.accumulate - 1) / layout.accumulate;
+  const int64_t groups = batch.size() / layout.together;
+  const int64_t size = (groups + layout.accumulate - 1) / layout.accumulate * layout.together;
   for (int64_t begin = 0; begin < batch.size(); begin += size)
     work(batch.slice(begin, std::min(begin + size, batch.size())));
 }
@@ -122,13 +127,15 @@ double add_gradients(const Objective& objective,
   const int64_t weights = numel(parameters);
   int64_t left = batch.size();
   double loss = 0;
-  for_each_part(batch, layout, [&](const data::Batch& part) {
+  const int64_t together = objective.kept_together();
+  for_each_part(batch, {layout.accumulate, layout.shards, together}, [&](const data::Batch& part) {
     const auto shards =
-        choose_shards(layout.shards, part.size(), weights, parameters.front().device());
+        choose_shards(layout.shards, part.size(), weights, parameters.front().device(), together);
     left -= part.size();
     const auto& before_backward = left == 0 ? last_backward : std::function<void()>();
-    loss += shards == 1 ? whole_part(objective, network, part, count, before_backward)
-                        : part_in_shards(objective, network, parameters, part, count, shards);
+    loss += shards == 1
+                ? whole_part(objective, network, part, count, before_backward)
+                : part_in_shards(objective, network, parameters, part, count, shards, together);
   });
   return loss;
 }

@@ -14,14 +14,16 @@ namespace uvic::app {
 struct StepLayout {
   int64_t accumulate = 1;  ///< parts one after the other, to save memory
   int64_t shards = 0;      ///< parts of a part side by side on CPU threads; 0: choose_shards()
+  int64_t together = 1;    ///< examples that stay together; add_gradients() asks the objective
 };
 
 /// How many shards `images` are cut into. Whole images on one thread keep its caches warm and need
 /// no barriers, which a small network feels most; each shard beyond the first holds one more
 /// gradient. `asked` 0: a shard for every thread, if each gets at least 4 images and the gradients
 /// fit in 256 MiB; otherwise 1, and all threads work together on every product, which wide networks
-/// don't feel.
-int64_t choose_shards(int64_t asked, int64_t images, int64_t parameters, torch::Device device);
+/// don't feel. Never more shards than there are `together` images to stay together.
+int64_t choose_shards(
+    int64_t asked, int64_t images, int64_t parameters, torch::Device device, int64_t together = 1);
 
 /// Calls `work(part)` for each of the parts that layout.accumulate cuts `batch` into.
 void for_each_part(const data::Batch& batch,

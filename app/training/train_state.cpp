@@ -15,6 +15,7 @@ namespace {
 
 constexpr const char* kStateKind = "uvic training state";
 constexpr const char *kModelSet = "model.", *kAverageSet = "ema.";
+const std::string kHeadPrefix = "alignment_head.";
 
 /// A tensor of a shared state that another process has.
 void leave_to_owner(torch::Tensor tensor) { tensor.set_data(torch::empty({0}, tensor.options())); }
@@ -38,7 +39,8 @@ TrainState::TrainState(const model::NetworkConfig& config,
                        const OptimizerConfig& optimizer_config,
                        uint64_t seed,
                        torch::Device device,
-                       base::ProcessGroup* group) {
+                       base::ProcessGroup* group,
+                       int64_t head_width) {
   torch::manual_seed(seed);
   model = model::make_network(config);
   model->to(device);
@@ -46,13 +48,16 @@ TrainState::TrainState(const model::NetworkConfig& config,
     names.push_back(item.key());
     parameters.push_back(item.value());
   }
+  if (head_width > 0) add_head(head_width, device);
   if (group) shares = std::make_unique<StateShares>(*group, parameters);
   ema = model::make_network(config);
   ema->to(device);
   const torch::NoGradGuard no_grad;
   auto averaged = ema->named_parameters();
   for (size_t i = 0; i < names.size(); ++i) {
-    averages.push_back(averaged[names[i]].requires_grad_(false));
+    auto* const own = averaged.find(names[i]);  // null: of the head
+    averages.push_back(own ? own->requires_grad_(false)
+                           : torch::empty_like(parameters[i].detach()));
     if (!shares || shares->is_own(i))
       averages.back().copy_(parameters[i]);
     else
@@ -66,14 +71,35 @@ TrainState::TrainState(const model::NetworkConfig& config,
 }
 
 TrainState::TrainState(const RunConfig& config, torch::Device device, base::ProcessGroup* group)
-    : TrainState(
-          config.model, config.optimizer, static_cast<uint64_t>(config.seed), device, group) {
+    : TrainState(config.model,
+                 config.optimizer,
+                 static_cast<uint64_t>(config.seed),
+                 device,
+                 group,
+                 alignment_width(config)) {
   const torch::NoGradGuard no_grad;
   for (const double width : parse_widths(config.ema_power)) {
     power_averages.push_back({width, power_of_width(width), {}});
-    for (const auto& average : averages)
-      power_averages.back().tensors.push_back(average.detach().clone());
+    for (const auto& average : of_network(averages))
+      power_averages.back().tensors.push_back(average.defined() ? average.detach().clone()
+                                                                : torch::Tensor());
   }
+}
+
+void TrainState::add_head(int64_t width, torch::Device device) {
+  head = AlignmentHead(width);
+  head->to(device);
+  for (const auto& item : head->named_parameters()) {
+    names.push_back(kHeadPrefix + item.key());
+    parameters.push_back(item.value());
+  }
+}
+
+/// Nobody reads an average of the head.
+std::vector<torch::Tensor> TrainState::of_network(std::vector<torch::Tensor> tensors) const {
+  for (size_t i = 0; i < names.size(); ++i)
+    if (names[i].rfind(kHeadPrefix, 0) == 0) tensors[i] = torch::Tensor();
+  return tensors;
 }
 
 void TrainState::update_power_averages(int64_t batch_images) {
@@ -81,7 +107,7 @@ void TrainState::update_power_averages(int64_t batch_images) {
   for (const auto& average : power_averages) {
     const double keep = power_decay(average.power, images_seen, batch_images);
     for (size_t i = 0; i < parameters.size(); ++i)
-      if (!shares || shares->is_own(i))
+      if (average.tensors[i].defined() && (!shares || shares->is_own(i)))
         torch::Tensor(average.tensors[i]).lerp_(parameters[i], 1 - keep);
   }
 }
@@ -105,7 +131,7 @@ void TrainState::with_whole_average(bool here, const std::function<void()>& work
 }
 
 std::vector<TrainState::Set> TrainState::sets() const {
-  std::vector<Set> sets = {{kModelSet, parameters}, {kAverageSet, averages}};
+  std::vector<Set> sets = {{kModelSet, parameters}, {kAverageSet, of_network(averages)}};
   for (const auto& average : power_averages)
     sets.push_back({fmt::format("power.{}.", average.width), average.tensors});
   for (auto& set : optimizer->state())
@@ -233,7 +259,7 @@ void TrainState::write_average(const std::filesystem::path& path,
   metadata["uvic.kind"] = "uvic weights";
   metadata["uvic.step"] = fmt::format("{}", step);
   metadata["uvic.images_seen"] = fmt::format("{}", images_seen);
-  write(path, made_tensors({kAverageSet, tensors}, ""), std::move(metadata));
+  write(path, made_tensors({kAverageSet, of_network(tensors)}, ""), std::move(metadata));
 }
 
 }  // namespace uvic::app

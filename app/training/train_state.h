@@ -12,7 +12,9 @@
 #include <string>
 #include <vector>
 
+#include "app/runs/run_config.h"
 #include "app/runs/run_identity.h"
+#include "app/training/alignment.h"
 #include "app/training/optimizer.h"
 #include "app/training/state_shares.h"
 #include "base/torch.h"
@@ -31,14 +33,19 @@ struct TrainState {
              const OptimizerConfig& optimizer,
              uint64_t seed,
              torch::Device device,
-             base::ProcessGroup* group = nullptr);
-  /// The same of a run's config, with the power averages that it asks for.
+             base::ProcessGroup* group = nullptr,
+             int64_t head_width = 0);
+  /// The same of a run's config, with the head of its alignment_loss and the power averages that it
+  /// asks for.
   TrainState(const RunConfig& config, torch::Device device, base::ProcessGroup* group = nullptr);
 
   model::NetworkPtr model;
   /// The average: same names of parameters, no gradients. Of a shared state it has all parameters
   /// only in with_whole_average().
   model::NetworkPtr ema;
+  /// Trained with the network and left out of its average and its weights; null: none. Names of its
+  /// parameters begin with "alignment_head.".
+  AlignmentHead head{nullptr};
   std::vector<std::string> names;
   std::vector<torch::Tensor> parameters, averages;  ///< float32, in the order of `names`
   /// An average by a power of the images seen (power_profile.h), like `averages`.
@@ -102,6 +109,8 @@ struct TrainState {
                            const std::map<std::string, std::string>& metadata) const;
 
  private:
+  void add_head(int64_t width, torch::Device device);
+  std::vector<torch::Tensor> of_network(std::vector<torch::Tensor> tensors) const;
   bool writes() const { return !shares || shares->group().is_first(); }
   std::map<std::string, formats::MadeTensor> made_tensors(const Set& set,
                                                           const std::string& prefix) const;

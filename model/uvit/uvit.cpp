@@ -18,7 +18,6 @@
 #include "model/augment_scope.h"
 #include "model/kernel_choice.h"
 #include "model/kernels/cpu/product_kernels.h"
-#include "model/recompute.h"
 #include "model/uvit/placement.h"
 
 namespace uvic::model {
@@ -68,19 +67,30 @@ UViTImpl::UViTImpl(const UViTConfig& config) : config_(config) {
   out_blocks = register_module("out_blocks", torch::nn::ModuleList());
   for (int64_t i = 0; i < c.depth / 2; ++i) out_blocks->push_back(make_block(c.skip));
 
-  norm = register_module("norm", LayerNorm(dim, options.rms_norm));
-  decoder_pred =
-      register_module("decoder_pred", Linear(dim, c.patch_size * c.patch_size * c.in_chans));
-  if (c.conv)
-    final_layer = register_module(
-        "final_layer",
-        torch::nn::Conv2d(torch::nn::Conv2dOptions(c.in_chans, c.in_chans, 3).padding(1)));
+  add_decoder();
   if (c.rope)
     rotations_ = grid_rotations(c.img_size / c.patch_size,
                                 c.extras(),
                                 dim / c.num_heads / attention_kind(c.attention).score_parts,
                                 c.rope_theta);
   if (c.init != "official") scale_fresh_weights();
+}
+
+void UViTImpl::add_decoder() {
+  const auto& c = config_;
+  const int64_t dim = c.embed_dim;
+  norm = register_module("norm", LayerNorm(dim, c.norm == "rms"));
+  decoder_pred =
+      register_module("decoder_pred", Linear(dim, c.patch_size * c.patch_size * c.in_chans));
+  if (c.conv)
+    final_layer = register_module(
+        "final_layer",
+        torch::nn::Conv2d(torch::nn::Conv2dOptions(c.in_chans, c.in_chans, 3).padding(1)));
+  if (c.fusion > 0) {
+    fusion = register_module("fusion", Linear(2 * dim, dim));
+    mask_token = register_parameter("mask_token", torch::empty({1, 1, dim}));
+    trunc_normal_(mask_token, 0.02);
+  }
 }
 
 void UViTImpl::check(const torch::Tensor& x,
@@ -149,125 +159,6 @@ torch::Tensor UViTImpl::embed(const torch::Tensor& x,
   return torch::cat({label + class_pos_embed, embedded}, 1);  // run_blocks() takes them apart
 }
 
-torch::Tensor UViTImpl::run_block(const std::shared_ptr<torch::nn::Module>& module,
-                                  const torch::Tensor& x,
-                                  const torch::Tensor& skip,
-                                  BlockCall call) {
-  const auto block = std::static_pointer_cast<BlockImpl>(module);
-  call.compute = compute_dtype();
-  // The block that makes first_values has two results, and keeps its activations.
-  const bool has_two_results = call.first_values && !call.first_values->defined();
-  if (!config_.use_checkpoint || has_two_results) return block->forward(x, skip, call);
-  auto* values = call.values;
-  const auto run = [block, call, values](const std::vector<torch::Tensor>& in) mutable {
-    // In the backward pass what the call points to no longer exists. Work on copies, and assign
-    // `values` only during the call.
-    auto own = in[2], first = in[3];
-    auto again = call;
-    again.values = call.values ? &own : nullptr;
-    again.first_values = call.first_values ? &first : nullptr;
-    auto out = block->forward(in[0], in[1], again);
-    if (values) *values = own;
-    values = nullptr;
-    return out;
-  };
-  const auto or_undefined = [](const torch::Tensor* t) { return t ? *t : torch::Tensor(); };
-  return recompute_in_backward(
-      run,
-      {x, skip, or_undefined(call.values), or_undefined(call.first_values)},
-      block->parameters());
-}
-
-namespace {
-
-/// Rows of t [B, H, L, D] or [B, L, D] at the tokens `index` [B, K] of each example.
-torch::Tensor tokens_of(const torch::Tensor& t, const torch::Tensor& index) {
-  const auto at = t.dim() == 4 ? index.unsqueeze(1).unsqueeze(-1) : index.unsqueeze(-1);
-  auto shape = t.sizes().vec();
-  shape[static_cast<size_t>(t.dim() - 2)] = index.size(1);
-  return t.gather(t.dim() - 2, at.expand(shape));
-}
-
-/// The tokens of a route in the order of the network: those before the patches, and the kept ones.
-torch::Tensor routed_tokens(const torch::Tensor& kept, int64_t extras) {
-  const auto before = torch::arange(extras, kept.options()).expand({kept.size(0), extras});
-  return torch::cat({before, kept + extras}, 1);  // [B, extras + K]
-}
-
-Rotations rotations_of(const Rotations& all, const torch::Tensor& index) {
-  if (!all.defined()) return {};
-  const auto at = [&](const torch::Tensor& t) {
-    return t.index_select(0, index.flatten())
-        .view({index.size(0), 1, index.size(1), t.size(1)});  // [B, 1, K, width / 2]
-  };
-  return {at(all.cos), at(all.sin)};
-}
-
-}  // namespace
-
-/// A copy is made once, so that a recorded CUDA graph reads memory that stays.
-Rotations UViTImpl::rotations_on(torch::Device device) {
-  if (device.is_cpu() || !rotations_.defined()) return rotations_;
-  const std::lock_guard lock(device_copy_);
-  if (!on_device_.defined() || on_device_.cos.device() != device)
-    on_device_ = {rotations_.cos.to(device), rotations_.sin.to(device)};
-  return on_device_;
-}
-
-/// A route takes as many blocks on either side of the middle one: a long skip connection then joins
-/// tokens of the same blocks' kind, kept ones with kept ones and all with all. So do class tokens,
-/// which are the first of h here and of the others only in their blocks.
-torch::Tensor UViTImpl::run_blocks(torch::Tensor h, const TokenRoute& route) {
-  torch::Tensor values, first_values, all_tokens, index, all_first_values, class_tokens;
-  BlockCall call;
-  if (passes_values_) call.values = &values;
-  if (config_.value_residual) call.first_values = &first_values;
-  call.rotations = rotations_on(h.device());
-  Rotations all_rotations;
-  const int64_t last = config_.blocks() - 1;
-  const int64_t classes = config_.class_tokens, classes_from = config_.class_tokens_from;
-  // Fused blocks take tokens in one piece.
-  const auto without_classes = [&] { return h.slice(1, classes).contiguous(); };
-  if (classes > 0) class_tokens = h.slice(1, 0, classes), h = without_classes();
-  int64_t number = 0, extras = config_.extras();
-  const auto run = [&](const std::shared_ptr<torch::nn::Module>& block, const torch::Tensor& skip) {
-    if (classes > 0 && number == classes_from) {
-      h = torch::cat({class_tokens, h}, 1), extras += classes;
-      call.rotations = with_still_tokens(call.rotations, classes);
-    }
-    if (route.kept.defined() && number == route.margin) {
-      all_rotations = call.rotations;
-      index = routed_tokens(route.kept, extras);
-      all_tokens = h, all_first_values = first_values;
-      h = tokens_of(h, index);
-      if (first_values.defined()) first_values = tokens_of(first_values, index);
-      call.rotations = rotations_of(all_rotations, index);
-    }
-    h = run_block(block, h, skip, call);
-    if (route.kept.defined() && number == last - route.margin) {
-      h = all_tokens.scatter(1, index.unsqueeze(-1).expand_as(h), h);
-      first_values = all_first_values, call.rotations = all_rotations;
-    }
-    if (classes > 0 && number == last - classes_from) {
-      h = without_classes(), extras -= classes;
-      call.rotations = without_first_tokens(call.rotations, classes);
-    }
-    ++number;
-  };
-  std::vector<torch::Tensor> skips;
-  for (const auto& block : *in_blocks) {
-    run(block, {});
-    if (config_.skip) skips.push_back(h);
-  }
-  run(mid_block.ptr(), {});
-  for (const auto& block : *out_blocks) {
-    torch::Tensor skip;
-    if (config_.skip) skip = skips.back(), skips.pop_back();
-    run(block, skip);
-  }
-  return h;  // [B, L, D]
-}
-
 torch::Tensor UViTImpl::decode(const torch::Tensor& h) {
   // Norm and decoder process each token separately, so the extra tokens can be removed first.
   const auto patches = norm->forward(h.slice(1, config_.extras()), pos_embed.scalar_type());
@@ -280,7 +171,8 @@ torch::Tensor UViTImpl::decode(const torch::Tensor& h) {
 /// of a row in a vector.
 bool UViTImpl::is_batch_invariant() const {
   return fused_kernels() && products_keep_rows_apart(compute_dtype()) && !passes_values_ &&
-         !config_.changes_blocks() && attention_kind(config_.attention).score;
+         !config_.changes_blocks() && config_.fusion == 0 &&
+         attention_kind(config_.attention).score;
 }
 
 int64_t UViTImpl::stacked_matrices(const std::string& name) const {
@@ -288,6 +180,7 @@ int64_t UViTImpl::stacked_matrices(const std::string& name) const {
     return name.size() >= end.size() &&
            name.compare(name.size() - end.size(), end.size(), end) == 0;
   };
+  if (name == "fusion.weight") return 1;
   if (name.find("_block") == std::string::npos) return 0;  // in_blocks, mid_block, out_blocks
   if (ends_with(".qkv.weight")) return 3;
   if (ends_with(".w12.weight")) return 2;
@@ -304,25 +197,63 @@ int64_t UViTImpl::stacked_matrices(const std::string& name) const {
 torch::Tensor UViTImpl::forward_routed(const torch::Tensor& x,
                                        const torch::Tensor& timesteps,
                                        const torch::Tensor& condition,
-                                       const TokenRoute& route) {
+                                       const TokenRoute& route,
+                                       BlockOutputs* outputs) {
   check(x, timesteps, condition);
+  if (outputs) check_outputs(*outputs);
+  if (route.kept.defined()) check_route(route, x.size(0));
+  base::require(!route.dropped.defined() ||
+                    (fusion && route.dropped.sizes() == torch::IntArrayRef({x.size(0)}) &&
+                     route.dropped.scalar_type() == torch::kBool),
+                "model: the dropped paths of a route are {}, wanted bool [{}] and a fusion",
+                base::shape_text(route.dropped),
+                x.size(0));
+  return decode(run_blocks(embed(x, timesteps, condition), route, outputs)).to(x.scalar_type());
+}
+
+torch::Tensor UViTImpl::block_output(const torch::Tensor& x,
+                                     const torch::Tensor& timesteps,
+                                     const torch::Tensor& condition,
+                                     int64_t block) {
+  const torch::NoGradGuard no_grad;
+  check(x, timesteps, condition);
+  BlockOutputs outputs{{block}};
+  check_outputs(outputs);
+  run_blocks(embed(x, timesteps, condition), {}, &outputs, /*last_wanted=*/block);
+  return outputs.tokens.front();
+}
+
+void UViTImpl::check_outputs(const BlockOutputs& outputs) const {
+  for (const int64_t block : outputs.blocks)
+    base::require(block >= 0 && block < config_.blocks(),
+                  "model: the output of block {} is wanted, the blocks are 0 to {}",
+                  block,
+                  config_.blocks() - 1);
+}
+
+void UViTImpl::check_route(const TokenRoute& route, int64_t batch) const {
   base::require(2 * route.margin < config_.blocks(),
                 "--route_margin {}: leaves none of the {} blocks to bypass; give at most {}",
                 route.margin,
                 config_.blocks(),
                 (config_.blocks() - 1) / 2);
+  base::require(
+      !fusion || route.margin == config_.fusion,
+      "--route_margin {}: model.fusion joins the paths {} blocks from either end; give {}",
+      route.margin,
+      config_.fusion,
+      config_.fusion);
   base::require(!passes_values_,
                 "--route_share: attention {} compares the values of blocks, which then see other "
                 "tokens; set it to 0",
                 config_.attention);
-  base::require(route.kept.defined() && route.kept.dim() == 2 && route.kept.size(0) == x.size(0) &&
+  base::require(route.kept.dim() == 2 && route.kept.size(0) == batch &&
                     route.kept.scalar_type() == torch::kInt64 && route.kept.size(1) > 0 &&
                     route.kept.size(1) <= config_.patches(),
                 "model: the kept tokens of a route are {}, wanted int64 [{}, 1 to {}]",
                 base::shape_text(route.kept),
-                x.size(0),
+                batch,
                 config_.patches());
-  return decode(run_blocks(embed(x, timesteps, condition), route)).to(x.scalar_type());
 }
 
 torch::Tensor UViTImpl::forward(const torch::Tensor& x,

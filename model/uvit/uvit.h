@@ -35,7 +35,12 @@ class UViTImpl : public Network {
   torch::Tensor forward_routed(const torch::Tensor& x,
                                const torch::Tensor& timesteps,
                                const torch::Tensor& condition,
-                               const TokenRoute& route) override;
+                               const TokenRoute& route,
+                               BlockOutputs* outputs = nullptr) override;
+  torch::Tensor block_output(const torch::Tensor& x,
+                             const torch::Tensor& timesteps,
+                             const torch::Tensor& condition,
+                             int64_t block) override;
   int64_t routable_tokens() const override { return config_.patches(); }
 
   const UViTConfig& config() const { return config_; }
@@ -51,24 +56,36 @@ class UViTImpl : public Network {
   Block mid_block{nullptr};
   LayerNorm norm{nullptr};
   Linear decoder_pred{nullptr};
+  Linear fusion{nullptr};                  ///< 2 embed_dim -> embed_dim; null without config.fusion
+  torch::Tensor mask_token;                ///< [1, 1, embed_dim]; undefined without config.fusion
   torch::nn::Conv2d final_layer{nullptr};  ///< null without conv
 
  protected:
   const torch::Tensor& first_parameter() const override { return pos_embed; }
 
  private:
+  void add_decoder();  ///< what follows the blocks, and a fusion of paths
   void scale_fresh_weights();
   void check(const torch::Tensor& x,
              const torch::Tensor& timesteps,
              const torch::Tensor& condition) const;
+  void check_outputs(const BlockOutputs& outputs) const;
+  void check_route(const TokenRoute& route, int64_t batch) const;
   torch::Tensor embed(const torch::Tensor& x,
                       const torch::Tensor& timesteps,
                       const torch::Tensor& condition);
-  torch::Tensor run_blocks(torch::Tensor h, const TokenRoute& route = {});
+  torch::Tensor run_blocks(torch::Tensor h,
+                           const TokenRoute& route = {},
+                           BlockOutputs* outputs = nullptr,
+                           int64_t last_wanted = -1);
+  torch::Tensor fused(torch::Tensor deep,
+                      const torch::Tensor& shallow,
+                      const torch::Tensor& dropped);
   torch::Tensor run_block(const std::shared_ptr<torch::nn::Module>& block,
                           const torch::Tensor& x,
                           const torch::Tensor& skip,
                           BlockCall call);
+  std::shared_ptr<torch::nn::Module> block_at(int64_t number) const;
   torch::Tensor decode(const torch::Tensor& h);
   Rotations rotations_on(torch::Device device);
   UViTConfig config_;

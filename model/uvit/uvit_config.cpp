@@ -35,6 +35,17 @@ BlockBytes bytes_of_block(const UViTConfig& c, double compute, bool fused) {
           2 * kFloat * width + compute * (2 * hidden + width)};
 }
 
+/// Tokens of an example that a block sees.
+double tokens_of_block(const UViTConfig& c, const PartialPass& pass, int64_t block) {
+  const auto is_inner = [&](int64_t margin) {
+    return block >= margin && block < c.blocks() - margin;
+  };
+  const bool routed = pass.kept < 1 && is_inner(pass.margin);
+  const int64_t classes = is_inner(c.class_tokens_from) ? c.class_tokens : 0;
+  return static_cast<double>(classes + c.extras() +
+                             (routed ? c.kept_patches(pass.kept) : c.patches()));
+}
+
 /// What a block with changed parts keeps besides, for each token.
 double bytes_of_options(const UViTConfig& c, double compute) {
   const auto width = static_cast<double>(c.embed_dim), hidden = static_cast<double>(c.mlp_hidden());
@@ -49,8 +60,7 @@ double bytes_of_options(const UViTConfig& c, double compute) {
 
 /// The scores of one block and image in plain tensor code: the scores, the weights, and one
 /// intermediate result.
-double bytes_of_scores(const UViTConfig& c) {
-  const auto tokens = static_cast<double>(c.class_tokens + c.extras() + c.patches());
+double bytes_of_scores(const UViTConfig& c, double tokens) {
   return 3 * kFloat * static_cast<double>(c.num_heads) * tokens * tokens;
 }
 
@@ -77,35 +87,52 @@ NetworkInput input_of(const UViTConfig& c) {
 ActivationBytes activation_bytes(const UViTConfig& c, const ActivationSettings& settings) {
   const double compute = settings.bf16 ? 2 : kFloat;
   const auto rows = static_cast<double>(c.extras() + c.patches());
-  const int joining_blocks = c.skip ? c.depth / 2 : 0;
-  const double joining = joining_blocks, plain = static_cast<double>(c.blocks()) - joining;
   const bool scores = !settings.fused_kernels || !attention_kind(c.attention).score;
   auto block = bytes_of_block(c, compute, /*fused=*/!scores && settings.cpu && !c.changes_blocks());
   const double of_options = bytes_of_options(c, compute);
   block.plain += of_options, block.joining += of_options;
   // Embedding and decoder: tokens without and with positions, and the input and output of the last
   // norm.
-  const double ends = rows * 4 * kFloat * static_cast<double>(c.embed_dim);
-  const auto classes = static_cast<double>(c.class_tokens),
-             class_blocks = static_cast<double>(c.class_token_blocks());
-  const double most_rows = rows + classes;
-  const double scores_of_block = scores ? bytes_of_scores(c) : 0;
-  if (c.use_checkpoint)
-    return {ends + (rows * static_cast<double>(c.blocks()) + classes * class_blocks) * block.input,
-            most_rows * (block.joining + block.backward) + scores_of_block};
-  // The middle block joins nothing, and as many of the others are before it as after it.
-  const double class_joining = c.skip && class_blocks > 0 ? (class_blocks - 1) / 2 : 0;
-  return {
-      ends + rows * (plain * block.plain + joining * block.joining) +
-          classes * ((class_blocks - class_joining) * block.plain + class_joining * block.joining) +
-          static_cast<double>(c.blocks()) * scores_of_block,
-      most_rows * block.backward};
+  double kept = rows * 4 * kFloat * static_cast<double>(c.embed_dim);
+  if (c.fusion > 0) kept += rows * compute * 2 * static_cast<double>(c.embed_dim);
+  double most_tokens = 0;  // of a block
+  for (int64_t i = 0; i < c.blocks(); ++i) {
+    const double tokens = tokens_of_block(c, settings.pass, i);
+    const bool joins = c.skip && i > c.depth / 2;
+    most_tokens = std::max(most_tokens, tokens);
+    if (c.use_checkpoint)
+      kept += tokens * block.input;
+    else
+      kept += tokens * (joins ? block.joining : block.plain) +
+              (scores ? bytes_of_scores(c, tokens) : 0);
+  }
+  if (!c.use_checkpoint) return {kept, most_tokens * block.backward};
+  return {kept,
+          most_tokens * (block.joining + block.backward) +
+              (scores ? bytes_of_scores(c, most_tokens) : 0)};
 }
 
 bool same_uvit(const UViTConfig& a, const UViTConfig& b) { return text_of(a) == text_of(b); }
 
 std::vector<base::Choice> attention_choices() { return attention_kinds().choices(); }
 std::vector<base::Choice> placement_choices() { return placement_rules().choices(); }
+
+void UViTConfig::validate_class_tokens() const {
+  base::require(class_tokens == 0 || num_classes > 0,
+                "model.class_tokens {}: a network without classes has none; set num_classes, or "
+                "class_tokens to 0",
+                class_tokens);
+  base::require(class_tokens == 0 || class_tokens_from <= depth / 2,
+                "model.class_tokens_from {}: the middle block is {}; give at most that",
+                class_tokens_from,
+                depth / 2);
+  const bool looks_back = value_residual || attention_kind(attention).reads_v_previous;
+  base::require(class_tokens == 0 || class_tokens_from == 0 || !looks_back,
+                "model.class_tokens_from {}: {} compares the values of blocks, which then see "
+                "other tokens; set it to 0",
+                class_tokens_from,
+                value_residual ? "value_residual" : "attention " + attention);
+}
 
 void UViTConfig::validate() const {
   base::check_fields(*this, "model.");
@@ -145,20 +172,12 @@ void UViTConfig::validate() const {
       attention,
       attention_kind(attention).score_parts,
       embed_dim / num_heads);
-  base::require(class_tokens == 0 || num_classes > 0,
-                "model.class_tokens {}: a network without classes has none; set num_classes, or "
-                "class_tokens to 0",
-                class_tokens);
-  base::require(class_tokens == 0 || class_tokens_from <= depth / 2,
-                "model.class_tokens_from {}: the middle block is {}; give at most that",
-                class_tokens_from,
-                depth / 2);
-  const bool looks_back = value_residual || attention_kind(attention).reads_v_previous;
-  base::require(class_tokens == 0 || class_tokens_from == 0 || !looks_back,
-                "model.class_tokens_from {}: {} compares the values of blocks, which then see "
-                "other tokens; set it to 0",
-                class_tokens_from,
-                value_residual ? "value_residual" : "attention " + attention);
+  validate_class_tokens();
+  base::require(2 * fusion < blocks(),
+                "model.fusion {}: leaves none of the {} blocks on the path; give at most {}",
+                fusion,
+                blocks(),
+                (blocks() - 1) / 2);
   const int64_t rotated = embed_dim / num_heads / attention_kind(attention).score_parts;
   base::require(
       !rope || rotated % 4 == 0,
@@ -188,6 +207,7 @@ int64_t parameter_count(const UViTConfig& c) {
   if (c.num_classes > 0) total += c.num_classes * dim;
   if (c.clip_dim > 0) total += linear(c.clip_dim, dim);
   if (c.conv) total += linear(9 * c.in_chans, c.in_chans);
+  if (c.fusion > 0) total += linear(2 * dim, dim) + dim;
   const auto picked = place_attention(c.placement, c.blocks());
   return total +
          std::count(picked.begin(), picked.end(), true) *
@@ -199,30 +219,35 @@ int64_t hidden_parameter_count(const UViTConfig& c) {
   const int64_t dim = c.embed_dim, mlp = (c.mlp == "swiglu" ? 3 : 2) * dim * c.mlp_hidden();
   int64_t total = c.blocks() * (4 * dim * dim + mlp);
   if (c.skip) total += c.depth / 2 * 2 * dim * dim;
+  if (c.fusion > 0) total += 2 * dim * dim;
   const auto picked = place_attention(c.placement, c.blocks());
   if (attention_kind(c.attention).gated)
     total += std::count(picked.begin(), picked.end(), true) * dim * dim;
   return total;
 }
 
-double forward_flops(const UViTConfig& c) {
+double forward_flops(const UViTConfig& c, const PartialPass& pass) {
   c.validate();
   const double dim = c.embed_dim, patches = c.patches(),
                mlp = (c.mlp == "swiglu" ? 3.0 : 2.0) * dim * static_cast<double>(c.mlp_hidden()),
                patch = c.patch_size * c.patch_size * c.in_chans;
-  const double tokens = c.extras() + patches, more_tokens = tokens + c.class_tokens;
-  const auto block = [&](double count) {  // qkv and proj, MLP, attention
-    return count * (4 * dim * dim + mlp) + 2 * count * count * dim;
-  };
-  const double narrow = c.patch_bottleneck, more_blocks = c.class_token_blocks();
+  const double narrow = c.patch_bottleneck;
   const double embed = narrow > 0 ? patch * narrow + narrow * dim : patch * dim;
-  double products = (c.blocks() - more_blocks) * block(tokens) + more_blocks * block(more_tokens) +
-                    patches * (embed + patch * dim);  // patch_embed and decoder_pred
-  const double joining_blocks = c.skip ? c.depth / 2 : 0;
-  const double more_joining = c.skip && more_blocks > 0 ? (more_blocks - 1) / 2 : 0;
-  products += (joining_blocks * tokens + more_joining * c.class_tokens) * 2 * dim * dim;
+  const int64_t blocks = pass.blocks > 0 ? std::min(pass.blocks, c.blocks()) : c.blocks();
+  double products = patches * embed;  // patch_embed
+  for (int64_t i = 0; i < blocks; ++i) {
+    const double tokens = tokens_of_block(c, pass, i);
+    // qkv and proj, MLP, attention
+    products += tokens * (4 * dim * dim + mlp) + 2 * tokens * tokens * dim;
+    if (c.skip && i > c.depth / 2) products += tokens * 2 * dim * dim;
+    // The product of a fusion follows its last block.
+    if (c.fusion > 0 && i == c.blocks() - 1 - c.fusion)
+      products += (static_cast<double>(c.extras()) + patches) * 2 * dim * dim;
+  }
   if (c.mlp_time_embed) products += 8 * dim * dim;
   products += static_cast<double>(c.num_clip_token) * c.clip_dim * dim;
+  if (pass.blocks > 0) return 2 * products;
+  products += patches * patch * dim;  // decoder_pred
   if (c.conv) products += 9.0 * c.in_chans * c.in_chans * c.img_size * c.img_size;
   return 2 * products;
 }

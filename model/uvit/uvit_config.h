@@ -1,6 +1,8 @@
 // The options of a U-ViT or U-ViC, and its properties that follow from them.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -13,6 +15,7 @@ namespace uvic::model {
 struct ActivationBytes;
 struct ActivationSettings;
 struct NetworkInput;
+struct PartialPass;
 
 /// The constructor options of the official code, with the same names.
 struct UViTConfig {
@@ -38,6 +41,7 @@ struct UViTConfig {
   int64_t patch_bottleneck = 0;
   int64_t augment_dim = 0;
   int64_t base_width = 128;
+  int64_t fusion = 0;
   bool qkv_bias = false;
   bool mlp_time_embed = false;
   bool conv = true;
@@ -165,6 +169,12 @@ struct UViTConfig {
               "0: none",
               base::from(0, 4096)}
             .advanced());
+    visit("fusion",
+          fusion,
+          Field{"Blocks at either end outside of a path whose output is fused with its input, for "
+                "route_share (SPRINT: 2); 0: no fusion",
+                base::from(0, 2048)}
+              .advanced());
     visit("value_residual",
           value_residual,
           Field{"Mix the values of the first block into those of every block, by a learned share"}
@@ -177,20 +187,24 @@ struct UViTConfig {
   int64_t patches() const { return (img_size / patch_size) * (img_size / patch_size); }
   /// Tokens before the patches: the time, and the label or the context.
   int64_t extras() const { return 1 + (num_classes > 0 ? 1 : 0) + num_clip_token; }
+  /// Blocks, in order: depth / 2 in-blocks, the middle one, depth / 2 out-blocks.
   int64_t blocks() const { return depth / 2 * 2 + 1; }
-  /// Blocks that see the class tokens: those from class_tokens_from on, up to as many from the end.
-  int64_t class_token_blocks() const {
-    return class_tokens > 0 ? blocks() - 2 * class_tokens_from : 0;
-  }
   /// Width between the two products of the MLP; of a SwiGLU two thirds of embed_dim mlp_ratio.
   int64_t mlp_hidden() const {
     const auto hidden = static_cast<int64_t>(embed_dim * mlp_ratio);
     return mlp == "swiglu" ? 2 * hidden / 3 : hidden;
   }
+  /// Patches that a route keeps, at least one.
+  int64_t kept_patches(double share) const {
+    return std::max<int64_t>(1, std::llround(static_cast<double>(patches()) * share));
+  }
   /// Whether blocks are other than the published ones, which alone the fused blocks compute.
   bool changes_blocks() const {
     return norm != "layer" || mlp != "gelu" || qk_norm || rope || value_residual;
   }
+
+ private:
+  void validate_class_tokens() const;
 };
 
 /// As in model/network_config.h, for this kind of network.
@@ -199,7 +213,7 @@ int64_t parameter_count(const UViTConfig& config);
 /// Those in matrices of hidden layers.
 int64_t hidden_parameter_count(const UViTConfig& config);
 
-double forward_flops(const UViTConfig& config);
+double forward_flops(const UViTConfig& config, const PartialPass& pass);
 
 NetworkInput input_of(const UViTConfig& config);
 
@@ -212,7 +226,7 @@ NetworkInput input_of(const UViTConfig& config);
 ///
 /// and the statistics of the rows. Plain tensor code also keeps both norms, the value of GELU and
 /// the scores of attention, and changed blocks what their parts keep. Recomputed blocks keep their
-/// input only.
+/// input only. A fusion keeps its 2 D c of input.
 ActivationBytes activation_bytes(const UViTConfig& config, const ActivationSettings& settings);
 
 /// Whether two configs describe the same computation.

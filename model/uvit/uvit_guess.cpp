@@ -9,7 +9,7 @@
 namespace uvic::model {
 namespace {
 
-constexpr int64_t kChannelsPerHead = 64, kClipTokens = 77;
+constexpr int64_t kChannelsPerHead = 64, kClipTokens = 77, kPublishedFusion = 2;
 
 /// The whole square root, or 0 where n is no square.
 int64_t exact_root(int64_t n) {
@@ -86,6 +86,7 @@ UViTConfig config_of_shapes(const Shapes& shapes,
   c.mlp_time_embed = shapes.has("time_embed.0.weight");
   c.conv = shapes.has("final_layer.weight");
   c.skip = shapes.has("out_blocks.0.skip_linear.weight");
+  if (shapes.has("fusion.weight")) c.fusion = std::min(kPublishedFusion, c.depth / 2);
   c.num_classes = shapes.has("label_emb.weight") ? shapes.size("label_emb.weight", 2, 0) : -1;
   if (shapes.has("augment_embed.weight")) c.augment_dim = shapes.size("augment_embed.weight", 2, 1);
   if (shapes.has("class_pos_embed")) {
@@ -130,6 +131,8 @@ ConfigGuess guess_uvit(const NamedTensors& tensors,
   if (c.class_tokens > 0 && !c.value_residual)
     assume(fmt::format("class_tokens_from = {} (it has no weights: give --config)",
                        c.class_tokens_from));
+  if (c.fusion > 0)
+    assume(fmt::format("fusion = {} (SPRINT's; no shape says it: give --config)", c.fusion));
   c.attention = "softmax";
   c.placement = "none";
   assume(

@@ -162,6 +162,7 @@ class Transfer {
       say("class_tokens_from", from_.class_tokens_from, to_.class_tokens_from);
     say("patch_bottleneck", from_.patch_bottleneck, to_.patch_bottleneck);
     say("augment_dim", from_.augment_dim, to_.augment_dim);
+    say("fusion", from_.fusion, to_.fusion);
     say("value_residual", from_.value_residual, to_.value_residual);
   }
 

@@ -67,11 +67,12 @@ double measured(const RunConfig& options) {
   c10::SetCPUAllocator(&counting);
   live = most = 0;
   {
-    TrainState state(options.model, options.optimizer, 1, torch::kCPU);
+    TrainState state(options, torch::kCPU);
     const auto dtype =
         options.precision == std::string("bf16") ? torch::kBFloat16 : torch::kFloat32;
     state.model->set_compute_dtype(dtype);
-    const auto objective = make_objective(options);
+    state.ema->set_compute_dtype(dtype);
+    const auto objective = make_objective(options, with_state({}, state));
     const data::Batch batch = {
         torch::randint(0, 256, {options.batch_size, 3, 32, 32}, torch::kUInt8),
         torch::full(
@@ -132,6 +133,34 @@ TEST_CASE("memory: class tokens are estimated within 12 %", "[memory]") {
                      << real / 1e6 << " MB");
       CHECK(estimate == Approx(real).epsilon(0.12));
     }
+}
+
+TEST_CASE(
+    "memory: bypasses, fused paths, dispersed and aligned activations are estimated within 15 %",
+    "[memory]") {
+  for (const char* precision : {"bf16", "fp32"})
+    for (const bool checkpoint : {false, true})
+      for (const int kind : {0, 1, 2, 3, 4}) {
+        auto options = options_of("cog", precision, checkpoint);
+        options.batch_size = 8;
+        if (kind < 3) options.route_share = kind == 2 ? 0 : 0.75;
+        if (kind == 1 || kind == 2) options.model.uvit.fusion = 2, options.path_drop = 0.1;
+        if (kind == 3)
+          options.diffusion.dispersive_loss = 0.5, options.diffusion.dispersive_group = 4;
+        if (kind == 4) options.route_share = 0, options.diffusion.alignment_loss = 0.2;
+        const double estimate = estimate_memory(options, torch::kCPU, 1).at_most(),
+                     real = measured(options);
+        INFO(precision << (checkpoint ? " recomputed" : "") << " kind " << kind << ": estimated "
+                       << estimate / 1e6 << " MB, measured " << real / 1e6 << " MB");
+        CHECK(estimate == Approx(real).epsilon(0.15));
+      }
+  // Until a dense end all is as without a bypass.
+  auto options = options_of("cog", "fp32", false);
+  const auto dense = estimate_memory(options, torch::kCPU, 1).activations;
+  options.route_share = 0.75;
+  CHECK(estimate_memory(options, torch::kCPU, 1).activations < 0.75 * dense);
+  options.route_images = options.total_images - 1;
+  CHECK(estimate_memory(options, torch::kCPU, 1).activations == dense);
 }
 
 TEST_CASE(
@@ -224,7 +253,7 @@ TEST_CASE("memory: sequences keep no scores where a kernel serves, on a GPU in 1
 }
 
 TEST_CASE("memory: the sizes of parameters are those of the network", "[memory]") {
-  std::vector<model::NetworkConfig> configs(7);
+  std::vector<model::NetworkConfig> configs(8);
   for (auto& config : configs) config.uvit = options_of("cog", "fp32", false).model.uvit;
   configs[1].uvit.norm = "rms", configs[1].uvit.mlp = "swiglu";
   configs[1].uvit.qk_norm = configs[1].uvit.rope = configs[1].uvit.value_residual = true;
@@ -242,6 +271,7 @@ TEST_CASE("memory: the sizes of parameters are those of the network", "[memory]"
   configs[5].decoder_lm.mlp_bias = true, configs[5].decoder_lm.positions = "learned";
   configs[5].decoder_lm.attention = "gated";
   configs[6].kind = "lstm";
+  configs[7].uvit.fusion = 2;
   for (size_t i = 0; i < configs.size(); ++i) {
     CAPTURE(i);
     std::vector<std::pair<int64_t, bool>> expected, given;

@@ -104,7 +104,6 @@ TEST_CASE("class tokens: the blocks that see them lie around the middle one", "[
   net->forward(in.x, in.t, in.y);
   // 16 patches, time, label; 5 more in the blocks 1 to 3 of 0 to 4.
   CHECK(counter.tokens == std::map<int64_t, int64_t>{{0, 18}, {1, 23}, {2, 23}, {3, 23}, {4, 18}});
-  CHECK(net->config().class_token_blocks() == 3);
 }
 
 TEST_CASE("class tokens: with rotations, routes and recomputing nothing changes",

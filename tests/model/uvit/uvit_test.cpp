@@ -262,7 +262,7 @@ TEST_CASE("uvit: U-ViT-S/2 on CIFAR-10 has 44 million parameters and takes 24 GF
           "[uvit]") {
   const UViTConfig published;
   CHECK(parameter_count(published) == 44255328);
-  CHECK(forward_flops(published) == Approx(24.4e9).epsilon(0.01));
+  CHECK(forward_flops(published, {}) == Approx(24.4e9).epsilon(0.01));
 }
 
 TEST_CASE("uvit: inputs that do not fit the config are refused with both shapes", "[uvit]") {

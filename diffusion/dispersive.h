@@ -1,0 +1,22 @@
+// A regulariser of activations: examples are pushed apart, without positive pairs.
+#pragma once
+
+#include <cstdint>
+
+#include "base/torch.h"
+
+namespace uvic::diffusion {
+
+/// The dispersive loss of each group of `group` consecutive examples, [B / group]:
+///
+///   log(1 / G^2 sum over i, j of exp(-|z_i - z_j|^2 / (N tau)))
+///
+/// with z_i the N numbers of example i and G = `group`. As in the official code the pairs i = j
+/// count, so the loss is between -log(G) and 0. z is [B, ...]; the result has its dtype. Gradients
+/// flow to z. Throws std::invalid_argument unless `group` divides B.
+///
+/// Source: Wang and He 2025, arXiv:2506.09027 (InfoNCE with squared distances), there over all
+/// pairs of a batch.
+torch::Tensor dispersive_losses(const torch::Tensor& z, int64_t group, double tau);
+
+}  // namespace uvic::diffusion
