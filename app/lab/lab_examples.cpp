@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/list_text.h"
 #include "data/loader.h"
+#include "model/class_tokens.h"
 
 namespace uvic::app {
 namespace {
@@ -21,6 +22,10 @@ constexpr uint64_t kLabStream = 0x6c6162;  // "lab"
 
 /// The config as the data is opened with it: nothing random but the order.
 RunConfig without_chance(RunConfig config, const std::string& data) {
+  base::require(model::class_tokens(config.model) == 0,
+                "attention: its statistics know the label, time and patches, and no class tokens "
+                "(model.class_tokens {})",
+                model::class_tokens(config.model));
   config.data = data;
   config.flip = false;
   return config;

@@ -13,6 +13,7 @@
 #include "data/augment.h"
 #include "model/attention/attention.h"
 #include "model/augment_scope.h"
+#include "model/class_tokens.h"
 #include "model/network_options.h"
 
 namespace uvic::app {
@@ -63,6 +64,9 @@ void RunConfig::validate_attention_stats() const {
   base::require(model::attention_kind(name).weights,
                 "--attention_stats_images: attention {} has no weights to look at; set it to 0",
                 name);
+  base::require(model::class_tokens(model) == 0,
+                "--attention_stats_images: statistics know the label, time and patches, and no "
+                "class tokens (model.class_tokens); set it to 0");
 }
 
 void RunConfig::validate_sequences() const {

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "model/attention/attention.h"
+#include "model/class_tokens.h"
 #include "model/network_config.h"
 #include "model/uvit/placement.h"
 
@@ -79,6 +80,10 @@ std::string text_of(UViTConfig config) {
 }
 
 }  // namespace
+
+int64_t class_tokens(const NetworkConfig& config) {
+  return config.kind == "uvit" ? config.uvit.class_tokens : 0;
+}
 
 NetworkInput input_of(const UViTConfig& c) {
   return {c.in_chans, c.img_size, c.num_classes, c.num_clip_token, c.clip_dim};

@@ -190,3 +190,16 @@ TEST_CASE("attention log: networks without attention to look at are refused",
   config.model.kind = "lstm", config.attention_stats_images = 0;
   CHECK_NOTHROW(config.validate());
 }
+
+TEST_CASE("attention log: class tokens are refused, in training and in the analysis",
+          "[attention_log][class_tokens]") {
+  const Scratch scratch;
+  auto config = logged_run(scratch / "a");
+  config.model.uvit.class_tokens = 4, config.model.uvit.class_tokens_from = 1;
+  CHECK_NOTHROW(config.validate());
+  config.attention_stats_images = 48;
+  CHECK_THROWS_WITH(config.validate(),
+                    Catch::Contains("--attention_stats_images") && Catch::Contains("class tokens"));
+  CHECK_THROWS_WITH(LabExamples(config, "procedural", 1, torch::kCPU),
+                    Catch::Contains("class tokens (model.class_tokens 4)"));
+}
