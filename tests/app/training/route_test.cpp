@@ -12,7 +12,7 @@ using namespace uvic::test;
 
 namespace {
 
-RunConfig small_run(bool sprint) {
+RunConfig routed_run(bool sprint) {
   RunConfig config;
   auto& model = config.model.uvit;
   config.dataset.image_size = model.img_size = 16;
@@ -24,31 +24,31 @@ RunConfig small_run(bool sprint) {
   return config;
 }
 
-data::Batch batch_of(int64_t images, int64_t first_position) {
+data::Batch routed_batch(int64_t images, int64_t first_position) {
   torch::manual_seed(1);
   return {torch::randint(0, 256, {images, 3, 16, 16}, torch::kUInt8),
           torch::arange(images).remainder(4),
           torch::arange(first_position, first_position + images)};
 }
 
-struct Step {
+struct RoutedStep {
   double loss;
   std::vector<torch::Tensor> gradients;
 };
 
-Step step_of(const RunConfig& config, const StepLayout& layout) {
+RoutedStep routed_step(const RunConfig& config, const StepLayout& layout) {
   TrainState state(config.model, config.optimizer, 7, torch::kCPU);
   state.model->train();
-  Step step;
+  RoutedStep step;
   step.loss = add_gradients(
-      *make_objective(config), *state.model, state.parameters, batch_of(12, 24), layout);
+      *make_objective(config), *state.model, state.parameters, routed_batch(12, 24), layout);
   for (const auto& p : state.parameters) step.gradients.push_back(p.grad());
   return step;
 }
 
-struct Threads {
-  explicit Threads(int count) : before(at::get_num_threads()) { at::set_num_threads(count); }
-  ~Threads() { at::set_num_threads(before); }
+struct RouteThreads {
+  explicit RouteThreads(int count) : before(at::get_num_threads()) { at::set_num_threads(count); }
+  ~RouteThreads() { at::set_num_threads(before); }
   int before;
 };
 
@@ -56,15 +56,15 @@ struct Threads {
 
 TEST_CASE("routes: no cut of a batch changes loss and gradient, also where routes end in it",
           "[route]") {
-  const Threads threads(3);
+  const RouteThreads threads(3);
   for (const bool sprint : {false, true})
     for (const int64_t route_images : {0, 29, 24, 36}) {
       CAPTURE(sprint, route_images);
-      auto config = small_run(sprint);
+      auto config = routed_run(sprint);
       config.route_images = route_images;
-      const auto whole = step_of(config, {1, 1});
+      const auto whole = routed_step(config, {1, 1});
       for (const auto& layout : {StepLayout{1, 2}, {1, 5}, {4, 1}, {3, 2}}) {
-        const auto cut = step_of(config, layout);
+        const auto cut = routed_step(config, layout);
         CHECK(cut.loss == Approx(whole.loss).epsilon(1e-5));
         for (size_t i = 0; i < whole.gradients.size(); ++i)
           CHECK(relative_l2(cut.gradients[i], whole.gradients[i]) <= 1e-5);
@@ -74,10 +74,10 @@ TEST_CASE("routes: no cut of a batch changes loss and gradient, also where route
 
 TEST_CASE("routes: examples from route_images on see every block", "[route]") {
   for (const bool sprint : {false, true}) {
-    auto config = small_run(sprint);
+    auto config = routed_run(sprint);
     TrainState state(config.model, config.optimizer, 7, torch::kCPU);
     const torch::NoGradGuard no_grad;
-    const auto batch = batch_of(12, 24);
+    const auto batch = routed_batch(12, 24);
     const auto loss = [&](const RunConfig& c, const data::Batch& part) {
       return make_objective(c)->loss(*state.model, part).item<double>();
     };
@@ -101,10 +101,10 @@ TEST_CASE("routes: examples from route_images on see every block", "[route]") {
 }
 
 TEST_CASE("routes: a path is dropped by chance of the example's own", "[route]") {
-  auto config = small_run(true);
+  auto config = routed_run(true);
   TrainState state(config.model, config.optimizer, 7, torch::kCPU);
   const torch::NoGradGuard no_grad;
-  const auto batch = batch_of(64, 0);
+  const auto batch = routed_batch(64, 0);
   const auto loss = [&](double drop, int64_t i) {
     auto own = config;
     own.path_drop = drop;
@@ -122,7 +122,7 @@ TEST_CASE("routes: a path is dropped by chance of the example's own", "[route]")
 }
 
 TEST_CASE("routes: operations of a run count the bypass up to its end", "[route]") {
-  auto config = small_run(true);
+  auto config = routed_run(true);
   config.total_images = 1000;
   const double dense = 3 * model::forward_flops(config.model),
                routed = 3 * model::forward_flops(config.model, {0.25, 1});
@@ -145,18 +145,18 @@ TEST_CASE("routes: what makes no sense is refused in one line", "[route]") {
   const auto refused = [](RunConfig bad, const char* why) {
     CHECK_THROWS_WITH(bad.validate(), Catch::Contains(why) && !Catch::Contains("\n"));
   };
-  CHECK_NOTHROW(small_run(true).validate());
-  auto config = small_run(true);
+  CHECK_NOTHROW(routed_run(true).validate());
+  auto config = routed_run(true);
   config.route_margin = 2;
   refused(config, "model.fusion 1 joins the paths so many blocks from either end");
-  config = small_run(false);
+  config = routed_run(false);
   config.path_drop = 0.05;
   refused(config, "--path_drop: leaves out what model.fusion fuses");
-  config = small_run(false);
+  config = routed_run(false);
   config.diffusion.dispersive_loss = 0.5, config.diffusion.dispersive_group = 4;
   config.route_images = 30;
   refused(config, "--route_images 30: would cut a group of diffusion.dispersive_group 4");
-  config = small_run(false);
+  config = routed_run(false);
   config.model.kind = "decoder_lm", config.route_share = 0, config.path_drop = 0.1;
   refused(config, "--path_drop: sequences have no patches");
 }
