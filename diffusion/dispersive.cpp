@@ -20,7 +20,7 @@ torch::Tensor dispersive_losses(const torch::Tensor& z, int64_t group, double ta
   const auto distances = squares.unsqueeze(1) + squares.unsqueeze(2)  // |z_i|^2 + |z_j|^2
                          - 2 * products;
   return torch::logsumexp(distances.flatten(1) / (-numbers * tau), 1) -
-         2 * std::log(static_cast<double>(group));
+         std::log(static_cast<double>(group));
 }
 
 }  // namespace uvic::diffusion

@@ -12,6 +12,7 @@
 #include "app/options/options.h"
 #include "app/runs/power_profile.h"
 #include "app/runs/run_dir.h"
+#include "app/runs/run_parts.h"
 #include "base/check.h"
 #include "base/process.h"
 #include "base/text_format.h"
@@ -104,6 +105,7 @@ AverageResult run_average(const AverageOptions& options) {
   const fs::path out(options.out);
   base::require(
       out.extension() == ".safetensors", "{}: want a name that ends in .safetensors", options.out);
+  refuse_part_of_run(out);
   formats::check_output_file(out, options.overwrite);
   const RunDir run(options.run);
   const auto files = kept_averages(run, options.images);

@@ -10,6 +10,7 @@
 #include "app/runs/public_metadata.h"
 #include "app/runs/run_dir.h"
 #include "app/runs/run_identity.h"
+#include "app/runs/run_parts.h"
 #include "app/runs/sequence_tokenizer.h"
 #include "base/check.h"
 #include "base/precision.h"
@@ -58,6 +59,7 @@ void check_out(const CompressOptions& options) {
     RunDir(out).refuse_other_files();
     return;
   }
+  refuse_part_of_run(out);
   formats::refuse_same_file(
       output_files(options),
       {options.weights, options.data, options.tokenizer, options.network.config});

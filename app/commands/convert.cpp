@@ -11,6 +11,7 @@
 #include "app/runs/public_metadata.h"
 #include "app/runs/run_dir.h"
 #include "app/runs/run_identity.h"
+#include "app/runs/run_parts.h"
 #include "app/training/train_state.h"
 #include "base/check.h"
 #include "base/process.h"
@@ -175,6 +176,10 @@ void write_run(const ConvertOptions& options, const WeightsFile& file, ConvertRe
         fmt::format("{}: a run folder needs the whole config, and no shipped one has these shapes; "
                     "give --config",
                     options.out));
+  base::require(training.ema_power.empty() && !training.aligns(),
+                "{}: a checkpoint has neither the averages of ema_power nor the head of "
+                "diffusion.alignment_loss; leave them out of --config",
+                options.in);
   const bool replaces = check_run_folder(options);
   training.out = options.out;
   const auto checkpoint = fs::absolute(file.path).parent_path();
@@ -270,18 +275,6 @@ void ConvertOptions::validate() const {
   target_of(out);
   dtype_of(dtype);
   base::check_fields(*this);
-}
-
-/// The states and weights of a run belong together: none is replaced by itself.
-void refuse_part_of_run(const fs::path& out) {
-  const auto folder = fs::absolute(out).lexically_normal().parent_path();
-  const bool is_weights = folder.filename() == "weights";
-  const RunDir run(is_weights ? folder.parent_path() : folder);
-  if (!run.is_run()) return;
-  base::require(!is_weights && out.filename().string().rfind("state", 0) != 0,
-                "{}: part of the run {}; choose a name outside it",
-                out.string(),
-                run.path().string());
 }
 
 ConvertResult run_convert(const ConvertOptions& options) {

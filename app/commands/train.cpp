@@ -352,6 +352,8 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
                      group};
   if (writes) prepare(launch);
   if (group) share_state(*group, state);
+  if (const auto why = options.cut_group_at(state.images_seen); !why.empty())
+    refuse_in_all(group, why);  // before anything is written
   train_on(launch);
   if (writes) log_end(launch);
   return {state.images_seen, state.images_seen >= options.total_images, state.elapsed_sec};

@@ -33,6 +33,11 @@ nlohmann::json network_record(const model::NetworkConfig& config) {
   for (const auto& [name, value] : all.items())
     if (is_read_by_network("model." + name, config.kind) && decides_on_values(name))
       record[name] = value;
+  // Options that came later than the first records: a network without them has the record of then.
+  const auto plain = fields_json(model::NetworkConfig());
+  for (const auto* later : {"class_tokens", "patch_bottleneck", "augment_dim", "fusion"})
+    if (record.contains(later) && record[later] == plain[later]) record.erase(later);
+  if (!record.contains("class_tokens")) record.erase("class_tokens_from");
   return record;
 }
 

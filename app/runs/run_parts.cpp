@@ -9,6 +9,7 @@
 
 #include "app/options/options.h"
 #include "app/runs/run_paths.h"
+#include "base/check.h"
 #include "base/process.h"
 #include "data/formats/json.h"
 
@@ -172,6 +173,18 @@ RunConfig read_run_config(const RunDir& run) {
     if (read_own_config(read_metadata(path), path.string(), config)) return config;
   throw std::runtime_error(fmt::format(
       "{}: no config.toml, and no state or weights that hold a config", run.path().string()));
+}
+
+void refuse_part_of_run(const fs::path& out) {
+  const auto folder = fs::absolute(out).lexically_normal().parent_path();
+  const auto name = folder.filename();
+  const bool is_inside = name == "weights" || name == "averages";
+  const RunDir run(is_inside ? folder.parent_path() : folder);
+  if (!run.is_run()) return;
+  base::require(!is_inside && out.filename().string().rfind("state", 0) != 0,
+                "{}: part of the run {}; choose a name outside it",
+                out.string(),
+                run.path().string());
 }
 
 std::string difference_of_meaning(const RunConfig& a, const RunConfig& b) {

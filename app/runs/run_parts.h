@@ -11,6 +11,10 @@
 
 namespace uvic::app {
 
+/// Throws std::invalid_argument where the file `out` would stand among the states, weights or
+/// averages of a run, which belong together: none is replaced by itself.
+void refuse_part_of_run(const std::filesystem::path& out);
+
 /// The config of a run: config.toml, or where it is missing what the latest state, or else the
 /// latest weights, hold of it. Throws std::runtime_error where none of them does.
 RunConfig read_run_config(const RunDir& run);

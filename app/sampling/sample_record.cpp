@@ -5,6 +5,26 @@
 #include "model/kernels/cpu/isa.h"
 
 namespace uvic::app {
+namespace {
+
+/// Without terms of the loss that came later than the first records, and that only training reads:
+/// records of the same samples stay the same.
+nlohmann::json diffusion_record(const diffusion::DiffusionConfig& config) {
+  auto record = fields_json(config);
+  for (const auto* option : {"dispersive_loss",
+                             "dispersive_block",
+                             "dispersive_group",
+                             "dispersive_tau",
+                             "alignment_loss",
+                             "alignment_block",
+                             "alignment_target",
+                             "alignment_time"})
+    record.erase(option);
+  return record;
+}
+
+}  // namespace
+
 nlohmann::json sample_record(const SampleSource& source,
                              const std::optional<SampleSource>& guide,
                              const GenerationSettings& settings,
@@ -14,7 +34,7 @@ nlohmann::json sample_record(const SampleSource& source,
                            {"checkpoint_sha256", source.weights_sha256},
                            {"images_seen", source.images_seen},
                            {"model", network_record(source.training.model)},
-                           {"diffusion", fields_json(settings.diffusion)},
+                           {"diffusion", diffusion_record(settings.diffusion)},
                            {"sampler", settings.sampler.sampler},
                            {"steps", settings.sampler.steps},
                            {"nfe", settings.evaluations()},
@@ -31,7 +51,7 @@ nlohmann::json sample_record(const SampleSource& source,
     record["guide"] = guide->weights.string();
     record["guide_sha256"] = guide->weights_sha256;
     record["guide_model"] = network_record(guide->training.model);
-    record["guide_diffusion"] = fields_json(guide->training.diffusion);
+    record["guide_diffusion"] = diffusion_record(guide->training.diffusion);
     if (!guide->assumed.empty()) record["guide_assumed"] = guide->assumed;
   }
   return record;

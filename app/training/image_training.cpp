@@ -30,8 +30,6 @@ void train(const RunConfig& config,
            TrainState& state,
            const RunDir& run,
            const TrainingProcesses& processes) {
-  if (const auto why = config.cut_group_at(state.images_seen); !why.empty())
-    refuse_in_all(processes.group, why);
   data::Loader loader(
       dataset, loader_options(config, objective, processes.group), state.images_seen);
   train(config, loader, objective, snapshots, state, run, processes);

@@ -137,6 +137,13 @@ ResumeCheck check_resume(const RunConfig& before,
                 before.ema_power,
                 now.ema_power);
   const auto texts = option_texts(before);
+  base::require(before.aligns() == now.aligns(),
+                "{}: alignment_loss was {}: the state has {} head for it; give another --out and "
+                "--init {} --init_optimizer keep",
+                run.path().string(),
+                before.aligns() ? "on" : "off",
+                before.aligns() ? "a" : "no",
+                run.path().string());
   for (const auto& [key, value] : option_texts(now)) {
     if (texts.at(key) == value || key == "out" || key == "memory" || key == "dry_run") continue;
     if (key == "init") continue;  // left out: that of the run

@@ -62,8 +62,11 @@ struct TrainState {
   double loss = std::numeric_limits<double>::quiet_NaN();        ///< mean since the save before
   double lowest_loss = std::numeric_limits<double>::infinity();  ///< of those means
 
-  /// Whether `loss` is finite and at most twice the lowest so far: a state to go back to.
-  bool loss_is_sane() const { return std::isfinite(loss) && loss <= 2 * lowest_loss; }
+  /// Whether `loss` is finite and at most twice the lowest so far, or 0 where that is negative: a
+  /// state to go back to.
+  bool loss_is_sane() const {
+    return std::isfinite(loss) && loss <= lowest_loss + std::abs(lowest_loss);
+  }
 
   /// Optimizer::step(); of a shared state everyone then gets the weights that the others updated.
   double update(const OptimizerStep& step);

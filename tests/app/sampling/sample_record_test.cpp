@@ -71,9 +71,15 @@ void check_each_field(const char* what, Part part, bool (*decides)(const std::st
 }
 
 /// Of the sections of a network, those of a U-ViT, without the choice of memory and of fresh
-/// weights.
+/// weights, and without the place of class tokens, of which these networks have none.
 bool decides_on_uvit(const std::string& name) {
-  return name.find('.') == std::string::npos && name != "use_checkpoint" && name != "init";
+  return name.find('.') == std::string::npos && name != "use_checkpoint" && name != "init" &&
+         name != "base_width" && name != "class_tokens_from";
+}
+
+/// Not the terms of the loss that are younger than the record.
+bool decides_on_diffusion(const std::string& name) {
+  return name.rfind("dispersive_", 0) != 0 && name.rfind("alignment_", 0) != 0;
 }
 
 SampleFolder record_folder(const Scratch& scratch, const RecordedSamples& sampled) {
@@ -89,7 +95,9 @@ TEST_CASE("sample record: every setting of network, schedule, sampler and guidan
       [](RecordedSamples & s) -> auto& { return s.source.training.model; },
       decides_on_uvit);
   check_each_field(
-      "diffusion", [](RecordedSamples & s) -> auto& { return s.settings.diffusion; });
+      "diffusion",
+      [](RecordedSamples & s) -> auto& { return s.settings.diffusion; },
+      decides_on_diffusion);
   check_each_field(
       "sampler", [](RecordedSamples & s) -> auto& { return s.settings.sampler; });
   check_each_field(
@@ -99,9 +107,20 @@ TEST_CASE("sample record: every setting of network, schedule, sampler and guidan
       [](RecordedSamples & s) -> auto& { return s.guide->training.model; },
       decides_on_uvit);
   check_each_field(
-      "guide", [](RecordedSamples & s) -> auto& { return s.guide->training.diffusion; });
+      "guide",
+      [](RecordedSamples & s) -> auto& { return s.guide->training.diffusion; },
+      decides_on_diffusion);
   const RecordedSamples plain;
+  // The record of a network without options that came later is that of the versions before.
+  for (const auto* later :
+       {"class_tokens", "class_tokens_from", "patch_bottleneck", "augment_dim", "fusion"})
+    CHECK_FALSE(plain.record()["model"].contains(later));
+  CHECK_FALSE(plain.record()["diffusion"].contains("dispersive_loss"));
   auto other = plain;
+  other.source.training.model.uvit.class_tokens = 4;
+  CHECK(other.record()["model"]["class_tokens"] == 4);
+  CHECK(other.record()["model"]["class_tokens_from"] == 4);
+  other = plain;
   other.precision = "bf16";
   CHECK(other.record() != plain.record());
   other = plain, other.device = torch::kCUDA;

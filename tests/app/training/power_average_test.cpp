@@ -146,6 +146,8 @@ TEST_CASE("power average: a run keeps them, gives them back and makes others", "
                     Contains("--ema_power"));
   CHECK_THROWS_WITH(averaged(scratch / "a", scratch / "made-512.safetensors", 0.07),
                     Contains("exists"));
+  for (const auto& own : {run.average(512, 0.07), run.weights(512), run.state()})
+    CHECK_THROWS_WITH(averaged(scratch / "a", own, 0.07), Contains("part of the run"));
 }
 
 TEST_CASE("power average: a run that is stopped goes on bit for bit, and can go back", "[power]") {

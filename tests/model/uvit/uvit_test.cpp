@@ -323,5 +323,5 @@ TEST_CASE("config: every option is listed once", "[uvit]") {
     CHECK(names.insert(name).second);
     CHECK(field.text().size() > 5);
   });
-  CHECK(names.size() == 30);
+  CHECK(names.size() == 31);
 }
