@@ -51,7 +51,7 @@ TEST_CASE("fid: a network of train-features is an extractor by its file", "[fid]
   const Scratch scratch;
   const auto own = scratch / "own.safetensors";
   std::filesystem::copy(asset("assets/embedded_features.safetensors"), own);
-  auto options = procedural(40, "procedural:1", "");
+  auto options = procedural(40, "procedural:1");
   const auto shipped = run_fid(options);
   options.extractor = own.string();
   const auto result = run_fid(options);
