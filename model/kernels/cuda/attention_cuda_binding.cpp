@@ -15,14 +15,15 @@ using torch::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kAlignedElements = 8;  // 16 bytes
+constexpr int64_t kAlignedElements = 8;   // 16 bytes
+constexpr int64_t kMostStride = 1 << 23;  // elements from token to token, below it
 
 /// x [B, H, L, D] in a layout that the kernels can read; a copy only if necessary.
 Tensor aligned_rows(const Tensor& x) {
   const bool good = (x.stride(3) == 1 || x.size(3) == 1) &&
                     reinterpret_cast<uintptr_t>(x.data_ptr()) % 16 == 0 &&
                     x.stride(0) % kAlignedElements == 0 && x.stride(1) % kAlignedElements == 0 &&
-                    x.stride(2) % kAlignedElements == 0;
+                    x.stride(2) % kAlignedElements == 0 && x.stride(2) < kMostStride;
   return good ? x : x.contiguous();
 }
 
