@@ -6,10 +6,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <mutex>
-#include <new>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "base/process.h"
@@ -80,6 +81,14 @@ std::unique_ptr<ProcessGroup>& own_group() {
   return *group;
 }
 
+/// Until the process ends: what would be joined otherwise.
+void keep_to_the_end(std::shared_ptr<void> what) {
+  static std::mutex mutex;
+  static auto* const kept = new std::vector<std::shared_ptr<void>>;
+  const std::lock_guard<std::mutex> lock(mutex);
+  kept->push_back(std::move(what));
+}
+
 }  // namespace
 
 ProcessGroup::ProcessGroup(const ProcessPlace& place,
@@ -118,9 +127,8 @@ ProcessGroup::ProcessGroup(const ProcessPlace& place,
 ProcessGroup::~ProcessGroup() {
   monitor_->on_verdict({});
   // Threads of the library wait for a process that is gone, and would be joined.
-  if (failed_) static_cast<void>(collectives_.release());
-  if (failed_ && devices_)
-    static_cast<void>(new (std::nothrow) std::shared_ptr<DeviceCollectives>(devices_));
+  if (failed_) keep_to_the_end(std::shared_ptr<Collectives>(std::move(collectives_)));
+  if (failed_) keep_to_the_end(devices_);
 }
 
 GpuView ProcessGroup::gpu_view() const {

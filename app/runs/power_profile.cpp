@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <tuple>
 
 #include "base/check.h"
 #include "base/list_text.h"
@@ -100,7 +101,8 @@ Reconstruction reconstruct(const std::vector<PowerProfile>& kept, const PowerPro
   // Of profiles of size 1 each, along the eigenvectors of their products.
   const auto unit = products / (sizes.unsqueeze(0) * sizes.unsqueeze(1));
   const auto target = with_wanted / sizes;
-  const auto [values, vectors] = torch::linalg_eigh(unit, "L");
+  const auto eigen = torch::linalg_eigh(unit, "L");
+  const auto &values = std::get<0>(eigen), &vectors = std::get<1>(eigen);
   const auto large = values > kSmallestDirection * kSmallestDirection * values[count - 1];
   const auto solved = [&](const torch::Tensor& side) {
     const auto along = torch::mv(vectors.t(), side);

@@ -35,6 +35,7 @@ void Xxh64::take_blocks(const uint8_t* bytes, size_t blocks) {
 }
 
 void Xxh64::update(const void* bytes, size_t size_bytes) {
+  if (size_bytes == 0) return;  // of which there may be no address
   const auto* next = static_cast<const uint8_t*>(bytes);
   const size_t filled = size_bytes_ % kStripe;
   size_bytes_ += size_bytes;

@@ -53,8 +53,8 @@ TEST_CASE("json: time and memory are proportional to the text", "[json]") {
   std::string objects = "[{}", members = "{\"k\":{}";
   for (int i = 1; i < 500'000; ++i) objects += ",{}", members += fmt::format(",\"{}\":{{}}", i);
   // What walks the parent at the end of each member takes hours.
-  CHECK(seconds(objects + "]", {}) < 20);
-  CHECK(seconds(members + "}", {}) < 20);
+  CHECK(seconds(objects + "]", {}) < 120);
+  CHECK(seconds(members + "}", {}) < 120);
   CHECK_THROWS_WITH(parse_json(objects + "]", "x.json", {size_t{1} << 28, 64, 1000}),
                     Contains("x.json: JSON of more than 1000 values"));
   CHECK_NOTHROW(parse_json("[1, [2], {\"a\": 3}]", "x.json", {100, 64, 6}));

@@ -80,8 +80,8 @@ TEST_CASE("tokenizer files: SentencePiece's own model gives the ids of its token
   check_rows(*own, expected("ids.json")["llama2"]);
   // A whole document, which both cut on their own.
   std::string document;
-  for (const auto& row : expected("ids.json")["llama2"])
-    document += row["text"].get<std::string>() + "\n";
+  const auto ids = expected("ids.json");
+  for (const auto& row : ids["llama2"]) document += row["text"].get<std::string>() + "\n";
   CHECK(own->encode(document, "x") == converted->encode(document, "x"));
 }
 
