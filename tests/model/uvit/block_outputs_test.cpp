@@ -2,12 +2,16 @@
 #include "model/kernel_choice.h"
 #include "model/uvit/uvit.h"
 #include "tests/model/thrown.h"
+#include "tests/model/uvit/shaken_net.h"
 #include "tests/support/all_close.h"
 
 using namespace uvic::model;
 using uvic::test::contains;
+using uvic::test::inputs_of;
+using uvic::test::NetInputs;
 using uvic::test::refusal;
 using uvic::test::relative_l2;
+using uvic::test::shaken;
 
 namespace {
 
@@ -18,26 +22,10 @@ UViTConfig small_net() {
   return c;
 }
 
-struct Inputs {
-  torch::Tensor x, t, y;
-};
-Inputs inputs_of(int64_t images, torch::Dtype dtype = torch::kFloat32) {
-  torch::manual_seed(2);
-  return {torch::randn({images, 3, 8, 8}).to(dtype),
-          torch::rand({images}) * 999,
-          torch::arange(images).remainder(3)};
-}
-
-UViT shaken(const UViTConfig& c, torch::Dtype dtype = torch::kFloat32) {
-  torch::manual_seed(1);
-  UViT net(c);
-  const torch::NoGradGuard no_grad;
-  for (auto& p : net->parameters()) p.add_(torch::randn_like(p), 0.1);
-  net->to(dtype);
-  return net;
-}
-
-torch::Tensor output_of(UViT& net, const Inputs& in, int64_t block, const TokenRoute& route = {}) {
+torch::Tensor output_of(UViT& net,
+                        const NetInputs& in,
+                        int64_t block,
+                        const TokenRoute& route = {}) {
   BlockOutputs outputs{{block}};
   net->forward_routed(in.x, in.t, in.y, route, &outputs);
   return outputs.tokens.at(0);

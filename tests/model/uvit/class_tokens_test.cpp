@@ -9,13 +9,17 @@
 #include "model/weight_transfer.h"
 #include "model/weights.h"
 #include "tests/model/thrown.h"
+#include "tests/model/uvit/shaken_net.h"
 #include "tests/support/all_close.h"
 
 using namespace uvic::model;
 using uvic::test::AllClose;
 using uvic::test::contains;
+using uvic::test::inputs_of;
+using uvic::test::NetInputs;
 using uvic::test::refusal;
 using uvic::test::relative_l2;
+using uvic::test::shaken;
 
 namespace {
 
@@ -27,28 +31,9 @@ UViTConfig class_token_net(int64_t from, const char* attention = "cog") {
   return c;
 }
 
-UViT stirred(const UViTConfig& c, torch::Dtype dtype = torch::kFloat32) {
-  torch::manual_seed(1);
-  UViT net(c);
-  const torch::NoGradGuard no_grad;
-  for (auto& p : net->parameters()) p.add_(torch::randn_like(p), 0.2);
-  net->to(dtype);
-  return net;
-}
-
-struct Call {
-  torch::Tensor x, t, y;
-};
-Call call_of(int64_t images, torch::Dtype dtype = torch::kFloat32) {
-  torch::manual_seed(2);
-  return {torch::randn({images, 3, 8, 8}, dtype),
-          torch::rand({images}) * 999,
-          torch::arange(images).remainder(3)};
-}
-
 /// The network, block by block: class tokens are put before the others in block `from`, and taken
 /// away after as many blocks from the end.
-torch::Tensor by_hand(UViT& net, const Call& in) {
+torch::Tensor by_hand(UViT& net, const NetInputs& in) {
   const auto& c = net->config();
   const auto label = net->label_emb->forward(in.y).unsqueeze(1);
   auto h = torch::cat({label,
@@ -88,16 +73,16 @@ struct TokenCounter : AttentionProbe {
 TEST_CASE("class tokens: the network is that of its definition, in float64", "[class_tokens]") {
   for (const int64_t from : {0, 1, 2})
     for (const char* attention : {"cog", "softmax"}) {
-      auto net = stirred(class_token_net(from, attention), torch::kFloat64);
-      const auto in = call_of(3, torch::kFloat64);
+      auto net = shaken(class_token_net(from, attention), torch::kFloat64);
+      const auto in = inputs_of(3, torch::kFloat64);
       INFO(attention << " from block " << from);
       CHECK(relative_l2(net->forward(in.x, in.t, in.y), by_hand(net, in)) < 1e-12);
     }
 }
 
 TEST_CASE("class tokens: the blocks that see them lie around the middle one", "[class_tokens]") {
-  auto net = stirred(class_token_net(1));
-  const auto in = call_of(1);
+  auto net = shaken(class_token_net(1));
+  const auto in = inputs_of(1);
   TokenCounter counter;
   const ProbeScope scope(&counter);
   const torch::NoGradGuard no_grad;
@@ -108,11 +93,11 @@ TEST_CASE("class tokens: the blocks that see them lie around the middle one", "[
 
 TEST_CASE("class tokens: with rotations, routes and recomputing nothing changes",
           "[class_tokens]") {
-  const auto in = call_of(2, torch::kFloat64);
+  const auto in = inputs_of(2, torch::kFloat64);
   for (const int64_t from : {0, 1, 2}) {
     auto c = class_token_net(from);
     c.rope = true;
-    auto net = stirred(c, torch::kFloat64);
+    auto net = shaken(c, torch::kFloat64);
     const auto plain = net->forward(in.x, in.t, in.y);
     // All patches are kept.
     TokenRoute route{torch::arange(16).expand({2, 16}), 0};
@@ -125,7 +110,7 @@ TEST_CASE("class tokens: with rotations, routes and recomputing nothing changes"
     }
     plain.square().sum().backward();
     c.use_checkpoint = true;
-    auto again = stirred(c, torch::kFloat64);
+    auto again = shaken(c, torch::kFloat64);
     again->forward(in.x, in.t, in.y).square().sum().backward();
     CHECK(relative_l2(again->class_pos_embed.grad(), net->class_pos_embed.grad()) < 1e-12);
     CHECK(net->class_pos_embed.grad().abs().min().item<double>() > 0);
@@ -136,8 +121,8 @@ TEST_CASE("class tokens: an image does not see its batch, and bf16 is near", "[c
   for (const bool rope : {false, true}) {
     auto c = class_token_net(1);
     c.rope = rope;
-    auto net = stirred(c);
-    const auto in = call_of(4);
+    auto net = shaken(c);
+    const auto in = inputs_of(4);
     const torch::NoGradGuard no_grad;
     const auto whole = net->forward(in.x, in.t, in.y);
     for (int64_t i = 0; i < 4; ++i)
@@ -211,8 +196,8 @@ TEST_CASE("class tokens: what has no meaning is refused", "[class_tokens]") {
   CHECK(contains(refusal([&] { c.validate(); }), "value_residual compares the values"));
   c.class_tokens_from = 0;
   CHECK_NOTHROW(c.validate());
-  auto net = stirred(c);
-  const auto in = call_of(2);
+  auto net = shaken(c);
+  const auto in = inputs_of(2);
   net->forward(in.x, in.t, in.y).sum().backward();
   CHECK(net->class_pos_embed.grad().isfinite().all().item<bool>());
   c = class_token_net(1, "elliptical");
@@ -241,8 +226,8 @@ TEST_CASE("patch bottleneck: a token is two products of its patch, in float64", 
 TEST_CASE("told changes: their product is added to the time, and none are zeros", "[augment]") {
   auto c = class_token_net(1, "softmax");
   c.class_tokens = 0, c.augment_dim = 9;
-  auto net = stirred(c);
-  const auto in = call_of(2);
+  auto net = shaken(c);
+  const auto in = inputs_of(2);
   const auto plain = net->forward(in.x, in.t, in.y);
   {
     const AugmentScope told(torch::zeros({2, 9}));

@@ -4,12 +4,15 @@
 #include "model/uvit/uvit.h"
 #include "model/weights.h"
 #include "tests/model/thrown.h"
+#include "tests/model/uvit/shaken_net.h"
 #include "tests/support/all_close.h"
 
 using namespace uvic::model;
 using uvic::test::contains;
+using uvic::test::inputs_of;
 using uvic::test::refusal;
 using uvic::test::relative_l2;
+using uvic::test::shaken;
 
 namespace {
 
@@ -18,25 +21,6 @@ UViTConfig fused_net(const char* attention = "softmax") {
   c.img_size = 8, c.embed_dim = 32, c.depth = 4, c.num_heads = 4, c.num_classes = 3;
   c.attention = attention, c.placement = "inner", c.fusion = 1;
   return c;
-}
-
-struct FusionInputs {
-  torch::Tensor x, t, y;
-};
-FusionInputs fusion_inputs(int64_t images, torch::Dtype dtype = torch::kFloat32) {
-  torch::manual_seed(2);
-  return {torch::randn({images, 3, 8, 8}).to(dtype),
-          torch::rand({images}) * 999,
-          torch::arange(images).remainder(3)};
-}
-
-UViT shaken_fusion(const UViTConfig& c, torch::Dtype dtype = torch::kFloat32) {
-  torch::manual_seed(1);
-  UViT net(c);
-  const torch::NoGradGuard no_grad;
-  for (auto& p : net->parameters()) p.add_(torch::randn_like(p), 0.1);
-  net->to(dtype);
-  return net;
 }
 
 /// Blocks that hand on their input.
@@ -67,12 +51,12 @@ TokenRoute route_of(const torch::Tensor& kept, std::initializer_list<bool> dropp
 TEST_CASE("fusion: [deep or mask, shallow] W^T + b for each patch, in float64", "[fusion]") {
   auto c = fused_net();
   c.skip = false;
-  auto net = shaken_fusion(c, torch::kFloat64);
+  auto net = shaken(c, torch::kFloat64);
   // The path adds 0.5 to each token that it sees, and the last block hands on what was fused.
   still(net, {"in_blocks.1", "mid_block", "out_blocks.0", "out_blocks.1"});
   torch::Tensor(net->named_parameters()["mid_block.mlp.fc2.bias"]).detach().fill_(0.5);
   const torch::NoGradGuard no_grad;
-  const auto in = fusion_inputs(2, torch::kFloat64);
+  const auto in = inputs_of(2, torch::kFloat64);
   const auto w = net->fusion->weight, b = net->fusion->bias, mask = net->mask_token[0][0];
   const auto check = [&](const TokenRoute& route, const auto& sees) {
     BlockOutputs outputs{{0, 4}};
@@ -97,9 +81,9 @@ TEST_CASE("fusion: examples don't mix, and a dropped path is not seen at all", "
     for (const bool rope : {false, true}) {
       auto c = fused_net(attention);
       c.rope = c.value_residual = rope;
-      auto net = shaken_fusion(c);
+      auto net = shaken(c);
       const torch::NoGradGuard no_grad;
-      const auto in = fusion_inputs(2);
+      const auto in = inputs_of(2);
       const auto route = route_of(kKept, {false, true});
       const auto both = net->forward_routed(in.x, in.t, in.y, route);
       for (int64_t i = 0; i < 2; ++i) {
@@ -117,9 +101,9 @@ TEST_CASE("fusion: examples don't mix, and a dropped path is not seen at all", "
 }
 
 TEST_CASE("fusion: sampling sees all patches, an image alone as in its batch", "[fusion]") {
-  auto net = shaken_fusion(fused_net("cog"));
+  auto net = shaken(fused_net("cog"));
   const torch::NoGradGuard no_grad;
-  const auto in = fusion_inputs(3);
+  const auto in = inputs_of(3);
   const auto out = net->forward(in.x, in.t, in.y);
   const auto every = torch::arange(16).expand({3, 16});
   CHECK(relative_l2(net->forward_routed(in.x, in.t, in.y, route_of(every)), out) < 1e-5);
@@ -133,9 +117,9 @@ TEST_CASE("fusion: sampling sees all patches, an image alone as in its batch", "
 
 TEST_CASE("fusion: gradients of every parameter are those of plain code in float64", "[fusion]") {
   const auto gradients = [](UViTConfig c, torch::Dtype dtype, torch::Dtype compute) {
-    auto net = shaken_fusion(c, dtype);
+    auto net = shaken(c, dtype);
     net->set_compute_dtype(compute);
-    const auto in = fusion_inputs(2, dtype);
+    const auto in = inputs_of(2, dtype);
     net->forward_routed(in.x, in.t, in.y, route_of(kKept, {false, true}))
         .square()
         .mean()
@@ -160,8 +144,8 @@ TEST_CASE("fusion: gradients of every parameter are those of plain code in float
       }
     }
   // The mask token has a gradient, zero, where no path is dropped and no patch bypasses.
-  auto net = shaken_fusion(fused_net());
-  const auto in = fusion_inputs(2);
+  auto net = shaken(fused_net());
+  const auto in = inputs_of(2);
   net->forward_routed(in.x, in.t, in.y, route_of({}, {false, false})).square().mean().backward();
   REQUIRE(net->mask_token.grad().defined());
   CHECK(net->mask_token.grad().abs().max().item<float>() == 0);
@@ -207,7 +191,7 @@ TEST_CASE("fusion: what has no meaning is refused", "[fusion]") {
   c.fusion = 3;
   CHECK(contains(refusal([&] { c.validate(); }), "model.fusion 3: leaves none of the 5 blocks"));
   UViT net(fused_net());
-  const auto in = fusion_inputs(2);
+  const auto in = inputs_of(2);
   auto route = route_of(kKept);
   route.margin = 2;
   CHECK(contains(refusal([&] { net->forward_routed(in.x, in.t, in.y, route); }),

@@ -9,13 +9,17 @@
 #include "model/uvit/uvit.h"
 #include "model/weights.h"
 #include "tests/model/thrown.h"
+#include "tests/model/uvit/shaken_net.h"
 #include "tests/support/all_close.h"
 
 using namespace uvic::model;
 using uvic::test::AllClose;
 using uvic::test::contains;
+using uvic::test::inputs_of;
+using uvic::test::NetInputs;
 using uvic::test::refusal;
 using uvic::test::relative_l2;
+using uvic::test::shaken;
 
 namespace {
 
@@ -30,26 +34,6 @@ UViTConfig all_options(const char* attention = "cog") {
   auto c = small_net(attention);
   c.norm = "rms", c.mlp = "swiglu", c.qk_norm = true, c.rope = true, c.value_residual = true;
   return c;
-}
-
-struct Inputs {
-  torch::Tensor x, t, y;
-};
-Inputs inputs_of(int64_t images, torch::Dtype dtype = torch::kFloat32) {
-  torch::manual_seed(2);
-  return {torch::randn({images, 3, 8, 8}, dtype),
-          torch::rand({images}) * 999,
-          torch::arange(images).remainder(3)};
-}
-
-/// Weights far from their fresh values, so that every part matters.
-UViT shaken(const UViTConfig& c, torch::Dtype dtype = torch::kFloat32) {
-  torch::manual_seed(1);
-  UViT net(c);
-  const torch::NoGradGuard no_grad;
-  for (auto& p : net->parameters()) p.add_(torch::randn_like(p), 0.2);
-  net->to(dtype);
-  return net;
 }
 
 torch::Tensor rms(const torch::Tensor& x, const torch::Tensor& weight) {
@@ -109,7 +93,7 @@ torch::Tensor block_by_hand(const std::map<std::string, torch::Tensor>& w,
 }
 
 /// The whole network with all options for one image, in float64.
-torch::Tensor network_by_hand(UViT& net, const Inputs& in) {
+torch::Tensor network_by_hand(UViT& net, const NetInputs& in) {
   std::map<std::string, torch::Tensor> w;
   for (const auto& item : net->named_parameters()) w[item.key()] = item.value().detach();
   const auto time = timestep_embedding(in.t, 32).to(torch::kFloat64);  // [1, 32]
