@@ -81,14 +81,6 @@ std::unique_ptr<ProcessGroup>& own_group() {
   return *group;
 }
 
-/// Until the process ends: what would be joined otherwise.
-void keep_to_the_end(std::shared_ptr<void> what) {
-  static std::mutex mutex;
-  static auto* const kept = new std::vector<std::shared_ptr<void>>;
-  const std::lock_guard<std::mutex> lock(mutex);
-  kept->push_back(std::move(what));
-}
-
 }  // namespace
 
 ProcessGroup::ProcessGroup(const ProcessPlace& place,
@@ -127,8 +119,12 @@ ProcessGroup::ProcessGroup(const ProcessPlace& place,
 ProcessGroup::~ProcessGroup() {
   monitor_->on_verdict({});
   // Threads of the library wait for a process that is gone, and would be joined.
-  if (failed_) keep_to_the_end(std::shared_ptr<Collectives>(std::move(collectives_)));
-  if (failed_) keep_to_the_end(devices_);
+  // They are kept until the process ends.
+  static const auto kept = new std::vector<std::shared_ptr<void>>;
+  static std::mutex mutex;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (failed_)
+    kept->insert(kept->end(), {std::shared_ptr<Collectives>(std::move(collectives_)), devices_});
 }
 
 GpuView ProcessGroup::gpu_view() const {
