@@ -118,8 +118,7 @@ ProcessGroup::ProcessGroup(const ProcessPlace& place,
 
 ProcessGroup::~ProcessGroup() {
   monitor_->on_verdict({});
-  // Threads of the library wait for a process that is gone, and would be joined.
-  // They are kept until the process ends.
+  // Kept to the end: threads of the library that wait for a lost process would be joined.
   static const auto kept = new std::vector<std::shared_ptr<void>>;
   static std::mutex mutex;
   const std::lock_guard<std::mutex> lock(mutex);
