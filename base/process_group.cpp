@@ -27,6 +27,14 @@ torch::Tensor bytes_of(const std::string& text, int64_t size) {
   return bytes;
 }
 
+// Destroying a connection would join threads of the library that wait for a lost process, so it is held until the end.
+void keep_to_the_end(std::initializer_list<std::shared_ptr<void>> connections) {
+  static auto* const kept = new std::vector<std::shared_ptr<void>>;
+  static std::mutex mutex;
+  const std::lock_guard<std::mutex> lock(mutex);
+  kept->insert(kept->end(), connections);
+}
+
 std::string text_of(const torch::Tensor& bytes, int64_t size) {
   return {static_cast<const char*>(bytes.data_ptr()), static_cast<size_t>(size)};
 }
@@ -42,9 +50,7 @@ std::string shortened(const std::string& text, size_t from) {
 }
 
 size_t first_difference(const std::string& a, const std::string& b) {
-  size_t i = 0;
-  while (i < a.size() && i < b.size() && a[i] == b[i]) ++i;
-  return i;
+  return std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin();
 }
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
@@ -72,8 +78,6 @@ void abort_quietly(DeviceCollectives& devices) {
     // Why the job ends is the monitor's to say.
   }
 }
-
-std::unique_ptr<Collectives> of_one_process() { return std::make_unique<OfOneProcess>(); }
 
 std::unique_ptr<ProcessGroup>& own_group() {
   // Never destroyed by exit(): threads of the library may still wait.
@@ -104,9 +108,10 @@ ProcessGroup::ProcessGroup(const ProcessPlace& place,
       std::move(meeting), place_, options.timeout_sec, std::move(end));
   monitor_->begin_wait(++waits_);
   try {
-    collectives_ =
-        size() == 1 ? of_one_process()
-                    : connect_collectives(place_, store_host_, store_port_, address, timeout_sec_);
+    if (size() == 1)
+      collectives_ = std::make_unique<OfOneProcess>();
+    else
+      collectives_ = connect_collectives(place_, store_host_, store_port_, address, timeout_sec_);
   } catch (const std::exception& e) {
     monitor_->wait_for(kReason_sec, [] { return false; });
     if (const auto verdict = monitor_->verdict()) throw ProcessLost(*verdict);
@@ -118,12 +123,7 @@ ProcessGroup::ProcessGroup(const ProcessPlace& place,
 
 ProcessGroup::~ProcessGroup() {
   monitor_->on_verdict({});
-  // Kept to the end: threads of the library that wait for a lost process would be joined.
-  static const auto kept = new std::vector<std::shared_ptr<void>>;
-  static std::mutex mutex;
-  const std::lock_guard<std::mutex> lock(mutex);
-  if (failed_)
-    kept->insert(kept->end(), {std::shared_ptr<Collectives>(std::move(collectives_)), devices_});
+  if (failed_) keep_to_the_end({std::shared_ptr<Collectives>(std::move(collectives_)), devices_});
 }
 
 GpuView ProcessGroup::gpu_view() const {
