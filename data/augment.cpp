@@ -112,6 +112,7 @@ Augment draw_augment(uint64_t word, double probability, bool flip) {
   if (counts()) a.angle = angle;
   if (counts()) a.stretch = sizes[1], a.stretch_angle = stretch_angle;
   if (counts()) a.x = shift[0], a.y = shift[1];
+  if (random.next() >> 63) a.stretch_angle = 0;
   return a;
 }
 

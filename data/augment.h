@@ -10,7 +10,8 @@ namespace uvic::data {
 constexpr int64_t kAugmentNumbers = 9;
 
 /// The parameters a_0 ... a_7 of a change, all zero where there is none. Source of the whole
-/// pipeline: Karras et al. 2022 (EDM), arXiv:2206.00364, appendix F.2, table 6.
+/// pipeline: Karras et al. 2022 (EDM), arXiv:2206.00364, appendix F.2, table 6. How often a_4 is 0
+/// is that of its official code (aniso_rotate_prob = 0.5).
 ///
 /// x and y are measured from the centre of the image, in sides. With R(a) the rotation
 /// [[cos a, -sin a], [sin a, cos a]] and S(a, b) the scaling by a in x and b in y, what was at q is
@@ -23,7 +24,7 @@ struct Augment {
   bool mirrored = false, upside_down = false;  ///< a_0, a_1
   double scale = 0;                            ///< a_2, normal
   double angle = 0;                            ///< a_3, uniform in -pi to pi
-  double stretch_angle = 0;                    ///< a_4, uniform in -pi to pi
+  double stretch_angle = 0;                    ///< a_4, 0 half the time, else as a_3
   double stretch = 0;                          ///< a_5, normal
   double x = 0, y = 0;                         ///< a_6, a_7, normal
 

@@ -119,11 +119,13 @@ TEST_CASE("augment: ramps are mirrored, turned, moved and scaled as they should 
 TEST_CASE("augment: each change comes as often as it should, with its distribution", "[augment]") {
   constexpr int kDraws = 20000;
   int mirrored = 0, upside_down = 0, scaled = 0, turned = 0, stretched = 0, moved = 0;
+  int along_x = 0;
   double square = 0, angle_square = 0;
   for (uint64_t word = 0; word < kDraws; ++word) {
     const auto a = draw_augment(base::hash2(7, word), 0.25, true);
     mirrored += a.mirrored, upside_down += a.upside_down, scaled += a.scale != 0;
     turned += a.angle != 0, stretched += a.stretch != 0, moved += a.x != 0;
+    along_x += a.stretch != 0 && a.stretch_angle == 0;
     square += a.scale * a.scale, angle_square += a.angle * a.angle;
     CHECK((a.x != 0) == (a.y != 0));
   }
@@ -132,6 +134,7 @@ TEST_CASE("augment: each change comes as often as it should, with its distributi
   CHECK(share(upside_down) == Approx(0.125).margin(0.01));
   for (const int count : {scaled, turned, stretched, moved})
     CHECK(share(count) == Approx(0.25).margin(0.013));
+  CHECK(static_cast<double>(along_x) / stretched == Approx(0.5).margin(0.03));
   CHECK(square / scaled == Approx(1).margin(0.08));
   CHECK(angle_square / turned == Approx(std::pow(std::acos(-1.0), 2) / 3).margin(0.2));
   for (uint64_t word = 0; word < 100; ++word) {

@@ -97,7 +97,8 @@ TEST_CASE("power profile: a kept one is given back, others come near", "[power]"
     std::vector<double> powers;
     for (const auto& profile : kept) powers.push_back(profile.power());
     double fault = 0, size = 0, sum = 0;
-    for (double n = 0.125; n < 1000; n += 0.25) {
+    for (int quarter = 0; quarter < 4000; ++quarter) {
+      const double n = 0.125 + 0.25 * quarter;
       double mixed = 0;
       for (size_t i = 0; i < kept.size(); ++i)
         mixed += made.factors[i] * value(kept[i], powers[i], n);
