@@ -78,9 +78,8 @@ def accuracies(uvic, work, run, weights, held_out, count):
     for attribute, words in WORDS.items():
         labels = [[f"{i:06d}.png", a[attribute]] for i, a in enumerate(chosen)]
         (samples / "dataset.json").write_text(json.dumps({"labels": labels, "class_names": words}))
-        result[attribute] = percent(uvic("train-features", "--weights", weights[attribute], "--data",
-                                         f"procedural-text:all:{attribute}", "--test", samples, "--test_images", count,
-                                         "--dataset.image_size", 32))
+        result[attribute] = percent(uvic("train-features", "--weights", weights[attribute], "--test", samples,
+                                         "--test_images", count, "--dataset.image_size", 32))
     return result
 
 

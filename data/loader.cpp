@@ -76,6 +76,20 @@ void check(const LoaderOptions& options, int64_t images_seen) {
   if (images_seen < 0) fail(fmt::format("images_seen {}, want at least 0", images_seen));
 }
 
+/// The images of these numbers, unflipped.
+Batch read_images(const Dataset& dataset, const torch::Tensor& chosen, int64_t threads) {
+  const int64_t side = dataset.image_size(), count = chosen.size(0);
+  auto batch = empty_batch(count, {false, 3, side, 0, 0});
+  batch.positions = chosen;
+  const auto* index = chosen.data_ptr<int64_t>();
+  auto* planes = batch.images.data_ptr<uint8_t>();
+  auto* labels = batch.labels.data_ptr<int64_t>();
+  base::parallel_for(count, threads, [&](int64_t i) {
+    labels[i] = dataset.read(index[i], planes + i * 3 * side * side);
+  });
+  return batch;
+}
+
 }  // namespace
 
 int64_t image_at(int64_t size, uint64_t seed, int64_t position) {
@@ -254,15 +268,18 @@ Batch read_range(const Dataset& dataset, int64_t begin, int64_t end, int64_t thr
   if (begin < 0 || end < begin || end > dataset.size())
     throw std::invalid_argument(
         fmt::format("read_range: {} to {} of {} images", begin, end, dataset.size()));
-  const int64_t side = dataset.image_size();
-  auto batch = empty_batch(end - begin, {false, 3, side, 0, 0});
-  batch.positions = torch::arange(begin, end, torch::kInt64);
-  uint8_t* planes = batch.images.data_ptr<uint8_t>();
-  int64_t* labels = batch.labels.data_ptr<int64_t>();
-  base::parallel_for(end - begin, threads, [&](int64_t i) {
-    labels[i] = dataset.read(begin + i, planes + i * 3 * side * side);
-  });
-  return batch;
+  return read_images(dataset, torch::arange(begin, end, torch::kInt64), threads);
+}
+
+Batch read_spread(const Dataset& dataset, int64_t begin, int64_t end, int64_t count) {
+  if (begin < 0 || end < begin || end > count || count > dataset.size())
+    throw std::invalid_argument(
+        fmt::format("read_spread: {} to {} of {} of {} images", begin, end, count, dataset.size()));
+  auto chosen = torch::arange(begin, end, torch::kInt64);
+  auto* index = chosen.data_ptr<int64_t>();
+  for (int64_t i = 0; i < end - begin; ++i)
+    index[i] = base::spread_index(begin + i, count, dataset.size());
+  return read_images(dataset, chosen, 0);
 }
 
 }  // namespace uvic::data

@@ -58,4 +58,8 @@ int64_t image_at(int64_t size, uint64_t seed, int64_t position);
 /// (0: all cores).
 Batch read_range(const Dataset& dataset, int64_t begin, int64_t end, int64_t threads = 0);
 
+/// Images `begin` .. `end` - 1 of `count` that are spread evenly over the set (base::spread_index):
+/// some of each class where a set is sorted by class. Unflipped; `positions` are their numbers.
+Batch read_spread(const Dataset& dataset, int64_t begin, int64_t end, int64_t count);
+
 }  // namespace uvic::data

@@ -23,28 +23,26 @@ namespace uvic::app {
 namespace fs = std::filesystem;
 namespace {
 
-/// The kept averages up to `images`, all where that is 0.
+/// The kept averages up to the first that ends at `images` or after, all where that is 0.
 std::vector<AverageFile> kept_averages(const RunDir& run, int64_t images) {
   auto files = run.averages();
   base::require(!files.empty(),
                 "{}: no averages/*.safetensors; a run keeps them if it is trained with --ema_power "
                 "0.05,0.1",
                 run.path().string());
-  base::require(images == 0 || images <= files.back().images_seen,
+  base::require(images <= files.back().images_seen,
                 "--images {}: the latest kept average of {} ends at {}",
                 images,
                 run.path().string(),
                 files.back().images_seen);
-  base::require(images == 0 || files.front().images_seen <= images,
-                "--images {}: the first kept average of {} ends at {}",
-                images,
-                run.path().string(),
-                files.front().images_seen);
-  if (images > 0)
-    files.erase(std::remove_if(files.begin(),
-                               files.end(),
-                               [&](const auto& file) { return file.images_seen > images; }),
-                files.end());
+  if (images == 0) return files;
+  const auto last = std::find_if(
+      files.begin(), files.end(), [&](const auto& file) { return file.images_seen >= images; });
+  files.erase(std::remove_if(
+                  files.begin(),
+                  files.end(),
+                  [end = last->images_seen](const auto& file) { return file.images_seen > end; }),
+              files.end());
   return files;
 }
 
@@ -90,8 +88,17 @@ void print_result(const AverageOptions& options, const AverageResult& result) {
   fmt::print("error of the profile: {:.2g} of its size; factors add up to {:.3g} in size\n",
              result.error,
              result.factor_sum);
-  constexpr double kLarge = 0.1;
-  if (result.error > kLarge)
+  constexpr double kNear = 0.1, kFar = 0.3;
+  if (result.error > kFar)
+    fmt::print(
+        stderr,
+        "warning: this is no average of width {}: its profile differs by {:.0f} % of its size. "
+        "Choose a width between {} and {}, or keep more averages (--checkpoint_images)\n",
+        options.width,
+        100 * result.error,
+        result.narrowest,
+        result.widest);
+  else if (result.error > kNear)
     fmt::print(
         stderr,
         "note: the kept averages come near this width only; more of them (--checkpoint_images) or "
@@ -111,7 +118,7 @@ AverageResult run_average(const AverageOptions& options) {
   const auto files = kept_averages(run, options.images);
   AverageResult result;
   result.out = out;
-  result.images = options.images > 0 ? options.images : files.back().images_seen;
+  result.images = files.back().images_seen;
   std::vector<PowerProfile> kept;
   for (const auto& file : files)
     kept.push_back({file.width, static_cast<double>(file.images_seen)});

@@ -28,7 +28,8 @@ struct AverageOptions {
                 base::from(0.001, 0.28)});
     visit("images",
           images,
-          Field{"Images at which the average ends; 0: those of the latest kept average",
+          Field{"Images at which the average ends, those of the first checkpoint from there on; 0: "
+                "the latest",
                 base::from(0, base::kMostCount)});
     visit("overwrite", overwrite, Field{"Replace OUT if it exists"});
   }
@@ -46,7 +47,7 @@ struct AverageResult {
 
 /// OUT.safetensors: the sum of factor times kept average, in float64, with the metadata of the last
 /// of them and uvic.ema_width, uvic.ema_error. Throws std::invalid_argument where the run has kept
-/// none until `images`.
+/// none that ends at `images` or after.
 AverageResult run_average(const AverageOptions& options);
 
 void add_average_command(CLI::App& app);

@@ -48,7 +48,7 @@ std::string recipe_of(TrainAutoencoderOptions options, const data::Dataset& data
   return to_toml(options) + "\n# " + dataset.fingerprint();
 }
 
-/// Mean |x - image| and PSNR of 8-bit images over the first images of a set.
+/// Mean |x - image| and PSNR of 8-bit images over images that are spread over a set.
 void measure(AutoencoderTraining& training,
              const data::Dataset& test,
              int64_t count,
@@ -60,7 +60,7 @@ void measure(AutoencoderTraining& training,
   double l1 = 0, squares = 0, numbers = 0;
   auto& net = training.net();
   for (int64_t i = 0; i < count; i += kBatch) {
-    const auto images = data::read_range(test, i, std::min(i + kBatch, count)).images;
+    const auto images = data::read_spread(test, i, std::min(i + kBatch, count), count).images;
     const auto x = data::to_network_range(images).to(device);
     const auto back = net->image(net->moments(x).chunk(2, 1)[0]);
     l1 += (back - x).abs().sum().item<double>();

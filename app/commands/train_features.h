@@ -16,6 +16,7 @@ struct TrainFeaturesOptions {
   std::string test;
   std::string out;
   std::string weights;
+  bool overwrite = false;
   int64_t test_images = 2000;
   int64_t threads = 0;
   metrics::EmbeddedTrainingOptions training;
@@ -36,9 +37,11 @@ struct TrainFeaturesOptions {
     visit("weights",
           weights,
           Field{"A network of an earlier call, to be tested on --test instead of training one"});
+    visit("overwrite", overwrite, Field{"Replace the file --out where there is one"});
     visit("test_images",
           test_images,
-          Field{"Test on at most that many images", base::from(1, base::kMostCount)});
+          Field{"Test on at most that many images, spread over --test",
+                base::from(1, base::kMostCount)});
     visit("threads", threads, base::threads_field());
     visit("training", training, "");
     visit("dataset", dataset, "");

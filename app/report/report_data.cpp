@@ -18,6 +18,7 @@
 #include "app/report/significance.h"
 #include "app/runs/run_config.h"
 #include "app/runs/run_dir.h"
+#include "app/runs/score_lines.h"
 #include "app/sampling/sample_folder.h"
 #include "app/sampling/seed_list.h"
 #include "base/process.h"
@@ -66,11 +67,12 @@ json distances_of(const std::vector<std::vector<json>>& runs) {
   };
   std::map<int64_t, Measured> by_images;
   for (const auto& stats : runs) {
+    const auto last = comparable_scores(stats);
     double elapsed_sec = 0;
     for (const auto& line : stats) {
       elapsed_sec = number_at(line, "elapsed_sec").value_or(elapsed_sec);
       const auto distance = number_at(line, "distance");
-      if (!distance) continue;
+      if (!distance || !scores_compare(line, last.back())) continue;
       auto& measured = by_images[line["images_seen"].get<int64_t>()];
       measured.name = formats::text_field(line, "distance_name", "FD", "stats.jsonl");
       measured.values.push_back(*distance);

@@ -11,6 +11,7 @@
 
 #include "app/options/options.h"
 #include "app/runs/run_parts.h"
+#include "app/runs/score_lines.h"
 #include "base/check.h"
 #include "base/list_text.h"
 
@@ -63,19 +64,25 @@ void check_checkpoint_list(const std::string& words) {
   for (const auto& part : parts) wrong(images_of(part) > 0);
 }
 
-std::vector<std::pair<NumberedFile, double>> scored_checkpoints(const RunDir& run) {
+namespace {
+
+using Scored = std::vector<std::pair<NumberedFile, double>>;
+
+/// The files with their last score in these lines, the best first.
+Scored best_first(const std::vector<NumberedFile>& files,
+                  const std::vector<nlohmann::json>& lines) {
   std::map<int64_t, double> distances;
-  for (const auto& line : run.read_stats())
-    if (line.contains("distance") && line["distance"].is_number())
-      distances[line["images_seen"].get<int64_t>()] = line["distance"].get<double>();
-  std::vector<std::pair<NumberedFile, double>> scored;
-  for (const auto& file : run.checkpoints())
+  for (const auto& line : lines)
+    distances[line["images_seen"].get<int64_t>()] = line["distance"].get<double>();
+  Scored scored;
+  for (const auto& file : files)
     if (const auto found = distances.find(file.images_seen); found != distances.end())
       scored.emplace_back(file, found->second);
+  std::stable_sort(scored.begin(), scored.end(), [](const auto& a, const auto& b) {
+    return a.second < b.second;
+  });
   return scored;
 }
-
-namespace {
 
 std::vector<NumberedFile> picked_checkpoints(const RunDir& run, const std::string& words) {
   check_checkpoint_list(words);
@@ -89,14 +96,12 @@ std::vector<NumberedFile> picked_checkpoints(const RunDir& run, const std::strin
   if (files.empty()) run.latest_weights();  // throws, and says why
   if (words == "all") return files;
   if (words == "best") {
-    const auto scored = scored_checkpoints(run);
+    const auto scored = best_first(files, comparable_scores(run.read_stats()));
     base::require(!scored.empty(),
                   "--checkpoints best: {} has no scores of its checkpoints; train with "
                   "--score_images, or give all",
                   run.path().string());
-    return {std::min_element(scored.begin(), scored.end(), [](const auto& a, const auto& b) {
-              return a.second < b.second;
-            })->first};
+    return {scored.front().first};
   }
   if (words.rfind("every=", 0) == 0) return at_multiples(files, images_of(words.substr(6)));
   std::vector<NumberedFile> chosen;
@@ -131,12 +136,11 @@ std::vector<NumberedFile> prune_checkpoints(const RunDir& run,
   const auto files = run.checkpoints();
   std::set<int64_t> kept;
   if (!files.empty()) kept.insert(files.back().images_seen);
-  auto scored = scored_checkpoints(run);
-  std::stable_sort(scored.begin(), scored.end(), [](const auto& a, const auto& b) {
-    return a.second < b.second;
-  });
-  for (size_t i = 0; i < scored.size() && static_cast<int64_t>(i) < rule.best; ++i)
-    kept.insert(scored[i].first.images_seen);
+  for (const auto& lines : score_groups(run.read_stats())) {
+    const auto scored = best_first(files, lines);
+    for (size_t i = 0; i < scored.size() && static_cast<int64_t>(i) < rule.best; ++i)
+      kept.insert(scored[i].first.images_seen);
+  }
   for (const auto& file : files)
     if (rule.every > 0 && file.images_seen % rule.every < batch && file.images_seen >= rule.every)
       kept.insert(file.images_seen);

@@ -20,17 +20,16 @@ void check_checkpoint_list(const std::string& words);
 ///   all            every one
 ///   every=IMAGES   those at multiples of IMAGES, give or take the batch that crossed it, and the
 ///                  last
-///   best           the one of the lowest distance in the run's own scores (score_images)
+///   best           the one of the lowest distance in the run's own scores (score_images), as far
+///                  as they compare with the latest of them (score_lines.h)
 ///   64k,128k       these, exactly, or the first after each
 ///
 /// Throws std::invalid_argument for a checkpoint that is not there, with those that are, and for
 /// "best" without scores; std::runtime_error where the run has no weights.
 std::vector<NumberedFile> chosen_checkpoints(const RunDir& run, const std::string& words);
 
-/// The distance of each checkpoint that has weights and a score in stats.jsonl.
-std::vector<std::pair<NumberedFile, double>> scored_checkpoints(const RunDir& run);
-
-/// Removes the weights that the rule does not keep. The latest stay always. `batch` is how far a
+/// Removes the weights that the rule does not keep. The latest stay always. Of scores that do not
+/// compare, by another feature network say, each kind has its own best. `batch` is how far a
 /// checkpoint may be past a multiple. Returns the files that were removed.
 std::vector<NumberedFile> prune_checkpoints(const RunDir& run, const KeepRule& rule, int64_t batch);
 

@@ -183,7 +183,8 @@ double measured_scaling_factor(model::AutoencoderNet& net,
   double sum = 0, squares = 0, numbers = 0;
   for (int64_t i = 0; i < count; i += kBatch) {
     const auto end = std::min(i + kBatch, count);
-    const auto x = data::to_network_range(data::read_range(dataset, i, end).images).to(device);
+    const auto x =
+        data::to_network_range(data::read_spread(dataset, i, end, count).images).to(device);
     const auto moments = net->moments(x).cpu();
     const auto noise = base::PositionRandom(0, torch::arange(i, end))
                            .normals(base::RandomUse::kNoise,

@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "app/options/options.h"
+#include "app/runs/score_lines.h"
 #include "app/sampling/cuda_graph.h"
 #include "app/sampling/image_grid.h"
 #include "app/scoring/extractors.h"
@@ -155,14 +156,22 @@ void ImageSnapshots::score() const {
                        value.name,
                        base::with_error(value.value, value.std.value_or(0)),
                        config_.score_count));
-  run_.append_stats({{"images_seen", state_.images_seen},
-                     {"elapsed_sec", state_.elapsed_sec},
-                     {"distance_name", scorer_->extractor->distance_name()},
-                     {"distance", value.value},
-                     {"distance_std", value.std ? nlohmann::json(*value.std) : nlohmann::json()},
-                     {"extractor", scorer_->extractor->name()},
-                     {"extractor_sha256", scorer_->extractor->weights_sha256()},
-                     {"count", config_.score_count}});
+  const nlohmann::json line = {
+      {"images_seen", state_.images_seen},
+      {"elapsed_sec", state_.elapsed_sec},
+      {"distance_name", scorer_->extractor->distance_name()},
+      {"distance", value.value},
+      {"distance_std", value.std ? nlohmann::json(*value.std) : nlohmann::json()},
+      {"extractor", scorer_->extractor->name()},
+      {"extractor_sha256", scorer_->extractor->weights_sha256()},
+      {"reference", config_.score_ref},
+      {"count", config_.score_count}};
+  const auto before = comparable_scores(run_.read_stats());
+  if (!before.empty() && !scores_compare(before.back(), line))
+    run_.log(
+        "note: earlier scores have another feature network, reference or number of samples and do "
+        "not compare with this one");
+  run_.append_stats(line);
 }
 
 void check_grid(const RunConfig& config) {

@@ -308,6 +308,19 @@ TEST_CASE("read_range: pictures come in order, by any number of threads", "[load
   CHECK_THROWS_WITH(data::read_range(Numbers(300, 200), 0, 300, 4), test::holds("broken.png"));
 }
 
+TEST_CASE("read_spread: some of every part of a set, each once", "[loader]") {
+  const Numbers dataset(300);
+  const auto first = indices(data::read_spread(dataset, 0, 20, 30));
+  const auto rest = indices(data::read_spread(dataset, 20, 30, 30));
+  REQUIRE(first.size() == 20);
+  for (size_t i = 0; i < first.size(); ++i) CHECK(first[i] / 10 == static_cast<int64_t>(i));
+  for (size_t i = 0; i < rest.size(); ++i) CHECK(rest[i] / 10 == static_cast<int64_t>(20 + i));
+  CHECK(indices(data::read_spread(dataset, 0, 300, 300)) ==
+        indices(data::read_range(dataset, 0, 300)));
+  CHECK_THROWS_AS(data::read_spread(dataset, 0, 301, 301), std::invalid_argument);
+  CHECK_THROWS_AS(data::read_spread(dataset, 0, 31, 30), std::invalid_argument);
+}
+
 TEST_CASE("parallel_for: the lowest failure is told, whatever the timing", "[parallel]") {
   for (int round = 0; round < 50; ++round) {
     CHECK_THROWS_WITH(base::parallel_for(1000,

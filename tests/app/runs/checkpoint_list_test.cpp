@@ -1,10 +1,12 @@
 // Which checkpoints words choose, which --keep removes, and what the data decides of a config.
 #include "app/runs/checkpoint_list.h"
 
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "app/runs/data_facts.h"
 #include "app/runs/run_paths.h"
+#include "app/runs/score_lines.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/image_file.h"
 #include "data/formats/json.h"
@@ -94,6 +96,39 @@ TEST_CASE("keep: leaves the latest, the best and those at multiples", "[checkpoi
   RunConfig config;
   config.keep = "best:3";
   CHECK_THROWS_WITH(config.validate(), Contains("--score_images"));
+}
+
+TEST_CASE("scores that do not compare are not ranked against each other", "[checkpoints]") {
+  const auto line = [](int64_t images, double distance, const char* network) {
+    return nlohmann::json{{"images_seen", images},
+                          {"distance", distance},
+                          {"extractor_sha256", network},
+                          {"count", 500},
+                          {"reference", "photos"}};
+  };
+  const nlohmann::json old = {{"images_seen", 1}, {"distance", 2.0}};  // says less
+  const auto a = line(100, 3, "a");
+  CHECK(scores_compare(a, line(200, 9, "a")));
+  CHECK(scores_compare(old, a));
+  for (const auto& [key, value] : std::map<std::string, nlohmann::json>{
+           {"extractor_sha256", "b"}, {"count", 501}, {"reference", "drawings"}}) {
+    auto other = a;
+    other[key] = value;
+    CHECK_FALSE(scores_compare(a, other));
+  }
+
+  // By network a the distances are a hundred times as large.
+  const Folder folder({100, 200, 300, 400, 500});
+  std::string stats;
+  for (const auto& l : {line(100, 500, "a"), line(200, 480, "a"), line(300, 7, "b")})
+    stats += l.dump() + "\n";
+  write_file_atomically(folder.run.stats(), stats + line(400, 6, "b").dump() + "\n");
+  CHECK(folder.chosen("best") == Counts{400});
+  CHECK(comparable_scores(folder.run.read_stats()).size() == 2);
+  write_file_atomically(folder.run.stats(), stats + line(400, 600, "a").dump() + "\n");
+  CHECK(folder.chosen("best") == Counts{200});  // the last score decides which scores count
+  prune_checkpoints(folder.run, parse_keep("best:1"), /*batch=*/16);
+  CHECK(Folder::counts(folder.run.checkpoints()) == Counts{200, 300, 500});  // the best by each
 }
 
 TEST_CASE("what the data knows is not asked", "[data]") {

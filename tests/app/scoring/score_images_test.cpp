@@ -19,6 +19,7 @@
 #include "tests/support/scratch.h"
 
 using namespace uvic::app;
+using Catch::Matchers::Contains;
 using uvic::test::procedural;
 using uvic::test::Scratch;
 using uvic::test::write_samples;
@@ -294,6 +295,34 @@ TEST_CASE("train-features: writes a network that fid takes, and reports its accu
   options.weights = training.out;
   CHECK(run_fid(options).json["extractor_sha256"] !=
         run_fid(procedural(40)).json["extractor_sha256"]);
+  CHECK_THROWS_WITH(run_train_features(training), Contains("exists"));
+  training.overwrite = true;
+  const auto tested = training.out;
+  CHECK(run_train_features(training).test_accuracy == result.test_accuracy);
   training.out.clear();
   CHECK_THROWS_AS(run_train_features(training), std::invalid_argument);
+
+  // One network whatever its file is called.
+  std::filesystem::copy_file(tested, scratch / "same.safetensors");
+  auto made = procedural(40);
+  made.extractor = tested, made.ref.clear(), made.save_stats = scratch / "ref.npz";
+  run_fid(made);
+  auto scored = procedural(40);
+  scored.extractor = scratch / "same.safetensors", scored.ref = made.save_stats;
+  CHECK(run_fid(scored).json["extractor"] == "embedded/same");
+  scored.extractor = "embedded";
+  CHECK_THROWS_WITH(run_fid(scored), Contains("made by embedded/net"));
+
+  // Tested against its own classes; --data is not needed.
+  training.weights = tested, training.data.clear(), training.test = "procedural";
+  training.dataset.procedural_seed = 1;
+  CHECK(run_train_features(training).test_accuracy == result.test_accuracy);
+  for (const auto* name : {"cat", "dog"}) {
+    std::filesystem::create_directories(scratch / "pets" / name);
+    formats::write_png(scratch / "pets" / name / "0.png",
+                       {8, 8, std::vector<uint8_t>(3 * 8 * 8, 9)});
+  }
+  training.test = (scratch / "pets").string();
+  CHECK_THROWS_WITH(run_train_features(training),
+                    Contains("other classes") && Contains("cat, dog"));
 }
