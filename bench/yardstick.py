@@ -102,7 +102,7 @@ def main():
             kept.write_text(json.dumps(found))
         found = json.loads(kept.read_text())
         metrics = [found[name]["metrics"][0] for name in extractors]
-        return [m["value"] for m in metrics], [m.get("error") or 0 for m in metrics]
+        return [m["value"] for m in metrics], [m.get("std") or 0 for m in metrics]
 
     print("\n| damage | strength | FD (labels) | FD (embedded) |\n|---|---|---|---|")
     values, rises = [], {}

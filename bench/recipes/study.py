@@ -118,7 +118,7 @@ def score(options, weights, folder, kept):
     for name, extractor, statistics in yardsticks(options):
         result = json.loads(run(options.uvic, "fid", "--json", "--images", samples, "--ref", statistics,
                                 "--extractor", extractor, "--threads", 1))
-        found[name] = result["metrics"][0]["value"], result["metrics"][0].get("error")
+        found[name] = result["metrics"][0]["value"], result["metrics"][0].get("std")
     shutil.copy(samples / "grid.png", kept.with_suffix(".png"))
     kept.write_text(json.dumps(found))
     shutil.rmtree(samples)
