@@ -238,7 +238,7 @@ TEST_CASE("kept values of another type than reports read are made anew", "[compa
            {score, "/value/metrics/0/leave_out", "many"},
            {score, "/value/metrics", {1, 2}},
            {score, "/value/warnings", {{"few", 1}}},
-           {out / "scores" / "noise.json", "/value", "loud"},
+           {out / "scores" / "noise.json", "/value/metrics", "loud"},
            {neighbours, "/value/median_distance", "near"}}) {
     CAPTURE(file.string(), pointer);
     const auto right = of_type(file, pointer, value);
