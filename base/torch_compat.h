@@ -7,6 +7,12 @@
 
 namespace uvic::base {
 
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 1)
+inline constexpr bool kHasLibraryAttention = true;
+#else
+inline constexpr bool kHasLibraryAttention = false;
+#endif
+
 /// Softmax attention by the fused kernels of LibTorch, or an undefined tensor if it has none for
 /// this call: with LibTorch 1.13, or on the CPU, where our kernels are used. q is [B, H, L, D], k
 /// and v are [B, H, S, D]. `scale` multiplies q k^T. Causal: query i sees keys 0 .. S - L + i, for

@@ -283,9 +283,7 @@ std::unique_ptr<Dataset> open_feature_folder(const std::string& source, const Da
   } else if (!part.empty()) {
     throw file_error(path.string(), fmt::format("has no part \":{}\"", part));
   }
-  if (is_there(plan_path(path)))
-    throw file_error(path.string(),
-                     "its latents are not complete yet; run the same uvic encode command again");
+  if (const auto text = unfinished_text(path); !text.empty()) throw file_error(path.string(), text);
   const auto beginning = formats::read_beginning(feature_path(path, 0), kHeaderBytes);
   if (formats::is_npy_object(beginning)) return std::make_unique<LabelledFeatures>(path);
   return std::make_unique<CaptionedFeatures>(path);

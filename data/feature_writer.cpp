@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "data/feature_folders.h"
 #include "data/formats/atomic_file.h"
+#include "data/formats/file_error.h"
 #include "data/formats/json.h"
 #include "data/formats/make_folder.h"
 #include "data/formats/npy.h"
@@ -116,9 +117,17 @@ bool is_unused(const fs::path& folder) {
   });
 }
 
+/// The same, of a folder with at least one file.
+bool holds_begun_plan(const fs::path& folder) {
+  std::error_code error;
+  return !fs::is_empty(folder, error) && !error && is_unused(folder);
+}
+
 /// Throws std::invalid_argument where `before` was not made by `plan`.
 void check_plan(const fs::path& record, const nlohmann::json& plan, const std::string& what) {
   const auto before = formats::read_json(record);
+  if (!before.is_object())
+    throw formats::file_error(record.string(), "not a record of uvic encode; remove the folder");
   for (const auto& [key, value] : plan.items())
     base::require(before.value(key, nlohmann::json()) == value,
                   "{}: {}: \"{}\" was {}, is {}; choose another --out, or remove the folder",
@@ -130,6 +139,12 @@ void check_plan(const fs::path& record, const nlohmann::json& plan, const std::s
 }
 
 }  // namespace
+
+std::string unfinished_text(const fs::path& folder) {
+  if (!is_there(plan_path(folder)) && !holds_begun_plan(folder)) return "";
+  return "its latents are not complete yet: uvic encode was stopped; run the same command again, "
+         "with this folder as --out, and it encodes the rest";
+}
 
 void begin_plan(const fs::path& folder, const fs::path& finished, const nlohmann::json& plan) {
   formats::make_folder(folder);

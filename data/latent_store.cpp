@@ -261,9 +261,9 @@ std::unique_ptr<Dataset> open_latent_store(const std::string& source, const Data
   const auto index = store_index_path(folder);
   if (!is_folder(folder)) return nullptr;
   if (!is_there(index)) {
-    if (!is_there(plan_path(folder)) || is_there(feature_path(folder, 0))) return nullptr;
-    throw file_error(source,
-                     "its latents are not complete yet; run the same uvic encode command again");
+    if (is_there(feature_path(folder, 0))) return nullptr;
+    if (const auto text = unfinished_text(folder); !text.empty()) throw file_error(source, text);
+    return nullptr;
   }
   const auto parsed = formats::try_parse_json(formats::read_file(index));
   if (!parsed || !parsed->is_object() || parsed->value("format", json()) != kFormat) {

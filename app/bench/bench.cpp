@@ -105,6 +105,10 @@ json run_bench(const BenchOptions& options) {
   for (const auto& config : base::list_items(options.networks))
     bench.networks.push_back(std::make_unique<BenchNetwork>(
         short_name(config), network_options(options, config), bench.device));
+  auto notes = json::array();
+  for (const auto& network : bench.networks)
+    if (!network->note().empty()) notes.push_back(network->note());
+  for (const auto& note : notes) fmt::print(stderr, "note: {}\n", note.get<std::string>());
   bench.machine = measure_machine(bench.device);
   const auto& m = bench.machine;
   fmt::print("{}, {} threads, kernels {}: {:.0f} GFLOP/s bf16, {:.0f} GFLOP/s fp32, {:.1f} GB/s\n",
@@ -118,7 +122,8 @@ json run_bench(const BenchOptions& options) {
               {"command", base::command_line()},
               {"time", base::utc_now()},
               {"machine", to_json(m)},
-              {"options", as_json(options)}};
+              {"options", as_json(options)},
+              {"notes", notes}};
   for (const auto& name : base::list_items(options.parts)) {
     fmt::print("\n");
     all[name] = part_named(name).run(bench);

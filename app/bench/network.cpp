@@ -19,12 +19,27 @@ void wait_for(torch::Device device) {
   if (device.is_cuda()) torch::cuda::synchronize();
 }
 
+namespace {
+
+/// As the first part of a training: a step stays the same however many are measured.
+RunConfig at_beginning(RunConfig options) {
+  options.route_images = 0;
+  return options;
+}
+
+}  // namespace
+
 BenchNetwork::BenchNetwork(std::string name, const RunConfig& options, torch::Device device)
     : name_(std::move(name)),
-      options_(options),
+      options_(at_beginning(options)),
       device_(device),
       dtype_(base::compute_dtype(base::resolve_precision(options.precision, device))),
-      state_(std::make_unique<TrainState>(options, device)) {
+      state_(std::make_unique<TrainState>(options_, device)) {
+  if (options.route_share > 0 && options.route_images > 0)
+    note_ =
+        fmt::format("{}: every step is one before route_images {}, with the bypass of route_share",
+                    name_,
+                    options.route_images);
   const auto input = options_.model.input();
   base::require(!input.takes_tokens(),
                 "{}: a network of sequences; uvic bench measures networks of images",

@@ -18,11 +18,13 @@ void wait_for(torch::Device device);
 /// New weights and random images: the speed depends on neither.
 class BenchNetwork {
  public:
-  /// `name` is for tables. Uses batch_size, shards and precision of `options`. Throws what
-  /// make_network() throws.
+  /// `name` is for tables. Uses batch_size, shards and precision of `options`. With route_share
+  /// every step has the bypass, as those before route_images. Throws what make_network() throws.
   BenchNetwork(std::string name, const RunConfig& options, torch::Device device);
 
   const std::string& name() const { return name_; }
+  /// What of the config is measured otherwise; empty: nothing.
+  const std::string& note() const { return note_; }
   const RunConfig& options() const { return options_; }
   torch::Dtype dtype() const { return dtype_; }
 
@@ -35,7 +37,7 @@ class BenchNetwork {
   void generate(int64_t evaluations);
 
  private:
-  std::string name_;
+  std::string name_, note_;
   RunConfig options_;
   torch::Device device_;
   torch::Dtype dtype_;

@@ -26,7 +26,6 @@
 #include "base/precision.h"
 #include "base/process.h"
 #include "base/progress_line.h"
-#include "base/text_format.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
 #include "data/formats/make_folder.h"
@@ -100,7 +99,8 @@ std::vector<std::string> chosen_ablations(const std::string& text) {
 struct Opened {
   LabSource source;
   SampleSource network;
-  std::vector<int64_t> blocks, heads;
+  int64_t block_count;
+  std::vector<int64_t> blocks, heads;  ///< those that are looked at: choose_parts()
 };
 
 /// By the official names, which are a file format.
@@ -139,14 +139,18 @@ void check_options_of(const AttentionOptions& options, const Opened& opened) {
 }
 
 Opened open_source(const AttentionOptions& options, const LabSource& source) {
-  Opened opened{source, open_sample_source(source.run, source.weights, options.config), {}, {}};
+  Opened opened{source, open_sample_source(source.run, source.weights, options.config), 0, {}, {}};
   opened.network.training.model.keep_activations();
-  check_options_of(options, opened);
   if (source.images_seen == 0) opened.source.images_seen = opened.network.images_seen;
-  const auto& config = opened.network.training.model;
-  opened.blocks = parse_numbers("blocks", options.blocks, attention_blocks(opened.network.tensors));
-  opened.heads = parse_numbers("heads", options.heads, model::block_shape(config).heads);
+  opened.block_count = attention_blocks(opened.network.tensors);
   return opened;
+}
+
+void choose_parts(const AttentionOptions& options, Opened& opened) {
+  check_options_of(options, opened);
+  opened.blocks = parse_numbers("blocks", options.blocks, opened.block_count);
+  const auto shape = model::block_shape(opened.network.training.model);
+  opened.heads = parse_numbers("heads", options.heads, shape.heads);
 }
 
 void add_gradients_of(const AttentionOptions& options,
@@ -287,43 +291,22 @@ void write_results(const fs::path& out,
   formats::write_file_atomically(out / "attention.html", attention_page(numbers, subjects));
 }
 
-/// A line for each network: what a reader looks for first.
-std::string summary(const json& numbers) {
-  std::string text;
-  for (const auto& subject : numbers["subjects"]) {
-    const auto mean = [&](const char* part, const char* name) {
-      double sum = 0;
-      int64_t count = 0;
-      for (const auto& blocks : subject[part][name]["mean"])
-        for (const auto& value : blocks)
-          if (value.is_number()) sum += value.get<double>(), ++count;
-      return count ? base::significant(sum / static_cast<double>(count)) : std::string("-");
-    };
-    text += fmt::format(
-        "{}: negative mass {}, effective keys {}, largest sink {}, rows that copy and delete {}, "
-        "cosine between tokens {}\n",
-        subject["title"].get<std::string>(),
-        mean("head_mean", "negative_mass"),
-        mean("head_mean", "effective_keys"),
-        mean("head_mean", "largest_sink"),
-        mean("head_mean", "both_rows"),
-        mean("block", "token_cosine"));
-  }
-  return text;
-}
-
 /// Opens every network once before any work, so that a wrong one is reported early. Only one of them
-/// is in memory at a time.
+/// is in memory at a time. Options are checked once all are known to be of one kind.
 void check_sources(const AttentionOptions& options, const std::vector<LabSource>& sources) {
   std::string of_tokens, of_images;
+  std::vector<Opened> networks;
   for (const auto& source : sources) {
-    const auto opened = open_source(options, source);
-    (takes_tokens(opened) ? of_tokens : of_images) = source.weights;
+    networks.push_back(open_source(options, source));
+    networks.back().network.tensors.clear();
+    (takes_tokens(networks.back()) ? of_tokens : of_images) = source.weights;
   }
   base::require(of_tokens.empty() || of_images.empty(),
-                "attention: {} takes tokens and {} images; analyse them one after the other",
+                "attention: {} takes tokens and {} images, which are not compared; analyse them "
+                "one after the other",
                 of_tokens,
                 of_images);
+  for (auto& network : networks) choose_parts(options, network);
 }
 
 }  // namespace
@@ -367,8 +350,11 @@ json run_attention(const AttentionOptions& options) {
   record.gradient_images = options.gradient_images;
   record.ablation_images = options.ablate == "none" ? 0 : options.ablation_images;
   std::vector<LabSubject> subjects;
-  for (const auto& source : sources)
-    subjects.push_back(look_at(options, open_source(options, source), settings, record));
+  for (const auto& source : sources) {
+    auto opened = open_source(options, source);
+    choose_parts(options, opened);
+    subjects.push_back(look_at(options, opened, settings, record));
+  }
   const auto numbers = lab_json(record, subjects);
   write_results(out, numbers, subjects);
   return numbers;
@@ -383,7 +369,7 @@ void add_attention_command(CLI::App& app) {
     try {
       const auto numbers = run_attention(*options);
       print_json(numbers);
-      fmt::print("{}", summary(numbers));
+      fmt::print("{}", lab_summary(numbers));
       fmt::print(stderr, "{}\n", (fs::path(options->out) / "attention.html").string());
     } catch (const base::StopRequested&) {
       fmt::print(stderr, "stopped\n");

@@ -45,10 +45,10 @@ constexpr uint64_t kRealImagesShown = 100;
 void write_real_images_of(const data::Dataset& dataset,
                           const fs::path& samples,
                           const fs::path& folder) {
-  const auto record = formats::read_json(samples / "samples.json");
-  const auto seeds =
-      SeedList::parse(record.at("seeds").get<std::string>()).slice(0, kRealImagesShown);
-  write_real_images(dataset, seeds, record, folder);
+  const auto file = samples / "samples.json";
+  const auto record = formats::read_json(file);
+  const auto seeds = formats::text_field(record, "seeds", "", file.string());
+  write_real_images(dataset, SeedList::parse(seeds).slice(0, kRealImagesShown), record, folder);
 }
 
 /// What the samples of a network with text show: captions of --captions, or of the

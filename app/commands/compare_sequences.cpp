@@ -90,7 +90,7 @@ json score_of(const CompareOptions& options,
                     {"examples", examples.key},
                     {"metrics", metrics},
                     {"precision", base::resolve_precision(training.precision, device)}};
-  return kept_or_new(run.score, key, [&] {
+  return kept_or_new(run.score, key, check_score, [&] {
     ScoreOptions scored;
     scored.run = training.out;
     scored.data = part.data;

@@ -195,7 +195,9 @@ std::string rank_list(const std::vector<model::CacheRanks>& ranks, int64_t width
 }
 
 /// run.json of a compressed run. What it says of the training is what the record of the source says.
+/// `network` is the smaller one.
 nlohmann::json record_of_run(const fs::path& out,
+                             const model::NetworkConfig& network,
                              const Compressed& from,
                              const nlohmann::json& origin,
                              const CompressResult& result) {
@@ -205,6 +207,7 @@ nlohmann::json record_of_run(const fs::path& out,
       {"command", base::command_line()},
       {"version", UVIC_VERSION},
       {"parameters", result.parameters_after},
+      {"forward_gflop_per_image", model::forward_flops(network) / 1e9},
       {"images_seen", count_in(from.file.metadata, "uvic.images_seen").value_or(0)},
       {"compressed", origin},
       {"started", base::utc_now()}};
@@ -260,7 +263,7 @@ void write_compressed(const CompressOptions& options,
                          training,
                          std::move(metadata),
                          std::move(low_rank.tensors),
-                         record_of_run(out, from, origin, result),
+                         record_of_run(out, training.model, from, origin, result),
                          result);
     return;
   }

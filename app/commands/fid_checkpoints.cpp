@@ -145,12 +145,11 @@ json run_checkpoint_scores(FidOptions options) {
     one.report = one.checkpoints = "";
     one.run_weights = file.path.string();
     const auto made = [&] { return run_fid(one).json; };
+    const auto kept = report / "scores" / fmt::format("{:09}.json", file.images_seen);
     const auto score =
         options.report.empty()
             ? made()
-            : kept_or_new(report / "scores" / fmt::format("{:09}.json", file.images_seen),
-                          key_of(options, file.path),
-                          made);
+            : kept_or_new(kept, key_of(options, file.path), check_sample_score, made);
     scores["settings"] = {{"run", options.run},
                           {"checkpoints", options.checkpoints},
                           {"reference", score["reference"]},

@@ -116,8 +116,9 @@ json guidance_interval(const SweepPoint& point) {
 json score_of(const SampleOptions& sample, FidOptions fid, const json& reference_key) {
   fid.images = sample.out;
   const json key = {{"samples", sample_identity(sample.out)}, {"reference", reference_key}};
-  return kept_or_new(
-      fs::path(sample.out).string() + ".json", key, [&] { return run_fid(fid).json; });
+  return kept_or_new(fs::path(sample.out).string() + ".json", key, check_sample_score, [&] {
+    return run_fid(fid).json;
+  });
 }
 
 /// Samples and scores one point and adds it to the sweep. False if a signal stopped it.

@@ -139,7 +139,7 @@ void resume(TrainLaunch& launch) {
   state.load(latest);
   run.log(fmt::format("resumed at {} images", state.images_seen));
   const auto processes = launch.group ? launch.group->size() : 1;
-  for (const auto& note : process_notes(last_launch(run), processes, launch.flags)) run.log(note);
+  for (const auto& note : process_notes(run, processes, launch.flags)) run.log(note);
 }
 
 /// The state that training begins with: the run's, that of --init, or a fresh one.

@@ -310,4 +310,28 @@ json lab_json(const LabRecord& record, const std::vector<LabSubject>& subjects) 
   return out;
 }
 
+std::string lab_summary(const json& numbers) {
+  std::string text;
+  for (const auto& subject : numbers["subjects"]) {
+    const auto mean = [&](const char* part, const char* name) {
+      double sum = 0;
+      int64_t count = 0;
+      for (const auto& blocks : subject[part][name]["mean"])
+        for (const auto& value : blocks)
+          if (value.is_number()) sum += value.get<double>(), ++count;
+      return count ? base::significant(sum / static_cast<double>(count)) : std::string("-");
+    };
+    text += fmt::format(
+        "{}: negative mass {}, effective keys {}, largest sink {}, rows that copy and delete {}, "
+        "cosine between tokens {}\n",
+        subject["title"].get<std::string>(),
+        mean("head_mean", "negative_mass"),
+        mean("head_mean", "effective_keys"),
+        mean("head_mean", "largest_sink"),
+        mean("head_mean", "both_rows"),
+        mean("block", "token_cosine"));
+  }
+  return text;
+}
+
 }  // namespace uvic::app

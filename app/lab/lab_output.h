@@ -45,6 +45,9 @@ struct LabRecord {
 /// corrected by Holm over the blocks and places of a statistic.
 nlohmann::json lab_json(const LabRecord& record, const std::vector<LabSubject>& subjects);
 
+/// A line for each network of lab_json(): what a reader looks for first.
+std::string lab_summary(const nlohmann::json& numbers);
+
 /// "images" or "sequences": what a network with these places is given.
 const char* examples_word(const LabPlaces& places);
 

@@ -165,7 +165,7 @@ json neighbours_view(const json& entries) {
   json view = json::array();
   for (size_t i = 0; i < entries.size(); ++i) {
     const auto& found = entries[i]["neighbours"];
-    if (found.is_null()) continue;
+    if (found.empty()) continue;  // also of latents, which have no training images here
     const double median = found["median_distance"];
     auto text = fmt::format(
         "{} samples compared with {} training images. Median distance to the nearest: {}",

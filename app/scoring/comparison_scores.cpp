@@ -45,8 +45,9 @@ json ComparisonScores::of_samples(const fs::path& samples, const fs::path& file)
   const json key = {{"samples", sample_identity(samples)},
                     {"reference", reference_key_},
                     {"metrics", options_.metrics}};
-  return kept_or_new(
-      file, key, [&] { return run_fid(fid_options(samples.string(), options_.metrics)).json; });
+  return kept_or_new(file, key, check_score, [&] {
+    return run_fid(fid_options(samples.string(), options_.metrics)).json;
+  });
 }
 
 json ComparisonScores::of_held_out(const data::Dataset& held_out) const {
@@ -54,7 +55,7 @@ json ComparisonScores::of_held_out(const data::Dataset& held_out) const {
                     {"reference", reference_key_},
                     {"count", training_.score_count},
                     {"metrics", options_.metrics}};
-  return kept_or_new(folder_ / "held_out.json", key, [&] {
+  return kept_or_new(folder_ / "held_out.json", key, check_score, [&] {
     auto fid = fid_options(options_.held_out, options_.metrics);
     fid.num_images = std::min(held_out.size(), training_.score_count);
     return run_fid(fid).json;
@@ -63,7 +64,7 @@ json ComparisonScores::of_held_out(const data::Dataset& held_out) const {
 
 json ComparisonScores::of_noise() const {
   const json key = {{"reference", reference_key_}, {"count", training_.score_count}};
-  return kept_or_new(folder_ / "noise.json", key, [&] {
+  return kept_or_new(folder_ / "noise.json", key, check_score, [&] {
     const auto statistics = folder_ / "noise.npz";
     make_noise_statistics(statistics);
     return run_fid(fid_options(statistics.string(), "fd")).json;

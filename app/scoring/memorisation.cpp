@@ -9,6 +9,7 @@
 #include "app/scoring/extractors.h"
 #include "app/scoring/kept_result.h"
 #include "app/scoring/nearest_training.h"
+#include "base/check.h"
 #include "base/process.h"
 #include "base/progress_line.h"
 #include "data/formats/make_folder.h"
@@ -18,6 +19,15 @@
 namespace uvic::app {
 namespace fs = std::filesystem;
 using nlohmann::json;
+namespace {
+
+void check_neighbours(const json& kept) {
+  const auto found = with_current_names(kept);
+  for (const auto* key : {"images", "training_images", "median_distance"})
+    base::require(found.at(key).is_number(), "{}: want a number", key);
+}
+
+}  // namespace
 
 Memorisation::Memorisation(const RunConfig& training,
                            const data::Dataset* held_out,
@@ -41,7 +51,7 @@ json Memorisation::of(const fs::path& samples, const std::string& name) {
                     {"held_out", held_out_ ? held_out_->fingerprint() : ""}};
   const auto file = folder_ / (name + ".json");
   if (!fs::exists(sheet)) fs::remove(file);  // half an answer
-  auto found = with_current_names(kept_or_new(file, key, [&] {
+  auto found = with_current_names(kept_or_new(file, key, check_neighbours, [&] {
     base::say_progress("compare: nearest training images of " + name);
     load();
     const auto generated = metrics::open_images(samples.string(), training_.dataset);

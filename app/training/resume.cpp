@@ -6,10 +6,12 @@
 
 #include "app/runs/power_profile.h"
 #include "app/runs/run_parts.h"
+#include "app/runs/run_record.h"
 #include "app/runs/sequence_tokenizer.h"
 #include "app/training/trainer.h"
 #include "base/check.h"
 #include "base/precision.h"
+#include "data/formats/json_fields.h"
 #include "model/rate_factors.h"
 
 namespace uvic::app {
@@ -177,11 +179,13 @@ std::string data_change(const std::string& trained_on,
   return (now.is_of_sequences() ? "other sequences than " : "other images than ") + now.data;
 }
 
-std::vector<std::string> process_notes(const nlohmann::json& before,
+std::vector<std::string> process_notes(const RunDir& run,
                                        int64_t processes,
                                        const LaunchOptions& now) {
   std::vector<std::string> notes;
-  if (const auto were = before.value("processes", int64_t{1}); were != processes)
+  const auto before = last_launch(run);
+  const auto file = run.provenance().string();
+  if (const auto were = formats::integer_field(before, "processes", 1, file); were != processes)
     notes.push_back(fmt::format(
         "note: {} process{} trained so far, {} now: the same numbers, summed in another order",
         were,
@@ -189,7 +193,7 @@ std::vector<std::string> process_notes(const nlohmann::json& before,
         processes));
   const bool sends = processes > 1 || now.collectives == "nccl";
   const auto wire = sends ? now.wire_precision : "fp32";
-  if (const auto was = before.value("wire_precision", std::string("fp32")); was != wire)
+  if (const auto was = formats::text_field(before, "wire_precision", "fp32", file); was != wire)
     notes.push_back(fmt::format("note: gradients travelled in {} so far, in {} now", was, wire));
   return notes;
 }

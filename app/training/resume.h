@@ -90,8 +90,8 @@ std::string data_change(const std::string& trained_on,
                         const RunConfig& now);
 
 /// Where another number of processes, or another wire, changes the sums from here on: a line each.
-/// `before` is the launch before, of run.json.
-std::vector<std::string> process_notes(const nlohmann::json& before,
+/// The launch before is the last of run.json.
+std::vector<std::string> process_notes(const RunDir& run,
                                        int64_t processes,
                                        const LaunchOptions& now);
 

@@ -10,6 +10,7 @@
 #include "base/precision.h"
 #include "base/process_group.h"
 #include "data/captioned_set.h"
+#include "data/formats/json_fields.h"
 #include "data/latent_store.h"
 #include "data/tokenized_captions.h"
 
@@ -105,7 +106,8 @@ void note_other_autoencoder(const RunConfig& options,
   const auto* group = base::process_group();
   if ((group && !group->is_first()) || !store || !store->info().made_from.is_object()) return;
   const auto key = nlohmann::json::json_pointer("/autoencoder/autoencoder_sha256");
-  const auto encoded = store->info().made_from.value(key, nlohmann::json());
+  const auto encoded = formats::naming_file(
+      options.data, [&] { return store->info().made_from.value(key, nlohmann::json()); });
   if (!encoded.is_string() || encoded == latent.record()["autoencoder_sha256"]) return;
   say_note(
       fmt::format("{} was encoded by another file than --autoencoder {}, which decodes the grids",

@@ -102,6 +102,15 @@ std::vector<int64_t> integers_field(const json& object, const char* key, const s
   return numbers;
 }
 
+void refuse_json(const json::exception& error, const std::string& file) {
+  // nlohmann's text is "[json.exception.type_error.302] type must be string, but is number".
+  const std::string text = error.what();
+  const auto end = text.find("] ");
+  throw file_error(file,
+                   "a value is not what belongs there: " +
+                       (end == std::string::npos ? text : text.substr(end + 2)));
+}
+
 std::vector<std::string> parse_texts(const std::string& text,
                                      const std::string& file,
                                      const std::string& what) {

@@ -37,6 +37,20 @@ std::vector<int64_t> integers_field(const nlohmann::json& object,
                                     const char* key,
                                     const std::string& file);
 
+/// Throws std::runtime_error that names `file`, for an exception of nlohmann's library.
+[[noreturn]] void refuse_json(const nlohmann::json::exception& error, const std::string& file);
+
+/// What `read` returns, which reads values of `file` by nlohmann's functions. Where one is absent or
+/// of another type, throws std::runtime_error that names the file.
+template <class Read>
+auto naming_file(const std::string& file, Read&& read) {
+  try {
+    return read();
+  } catch (const nlohmann::json::exception& error) {
+    refuse_json(error, file);
+  }
+}
+
 /// A JSON list of texts, as metadata hold it. Throws std::runtime_error naming `file` and `what`
 /// where it is none.
 std::vector<std::string> parse_texts(const std::string& text,

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/tensor_text.h"
 #include "model/attention/attention.h"
+#include "model/attention/kept_scores.h"
 #include "model/network_config.h"
 #include "model/uvit/placement.h"
 
@@ -89,13 +90,12 @@ int64_t attention_parameters(const DecoderLMConfig& c,
   return total;
 }
 
-/// Whether attention keeps its scores for the backward pass, as plain tensor code does. The kernels
-/// on a GPU take 16 bits and heads of a multiple of 8 up to 128.
-bool keeps_scores(const DecoderLMConfig& c, const ActivationSettings& settings) {
-  const auto& kind = attention_kind(c.attention);
-  if (!settings.fused_kernels || !(kind.score || kind.composed)) return true;
-  const int64_t width = c.head_width() / kind.score_parts;
-  return !settings.cpu && !(settings.bf16 && width % 8 == 0 && width <= 128);
+/// Layers whose attention keeps its scores for the backward pass.
+int64_t layers_with_scores(const DecoderLMConfig& c, const ActivationSettings& settings) {
+  const auto placed = place_attention(c.placement, c.num_hidden_layers);
+  return std::count_if(placed.begin(), placed.end(), [&](bool own) {
+    return keeps_scores(attention_kind(own ? c.attention : "softmax"), c.head_width(), settings);
+  });
 }
 
 }  // namespace
@@ -220,17 +220,18 @@ ActivationBytes activation_bytes(const DecoderLMConfig& c, const ActivationSetti
   double latents = 0;  // of a layer, the mean: keys and values before their bases
   for (const auto& ranks : cache_ranks(c))
     latents += static_cast<double>(c.key_value_heads() * (ranks.key + ranks.value)) / all_layers;
-  const double of_scores =
-      keeps_scores(c, settings) ? 3 * kFloatBytes * heads * tokens * tokens : 0;
+  const double scores = 3 * kFloatBytes * heads * tokens * tokens;
+  const auto with_scores = static_cast<double>(layers_with_scores(c, settings));
   const double layer =
-      tokens * (6 * kFloatBytes * dim +
-                compute * (2 * dim + 4 * queries + 3 * keys + latents + 4 * inner)) +
-      of_scores;
+      tokens *
+      (6 * kFloatBytes * dim + compute * (2 * dim + 4 * queries + 3 * keys + latents + 4 * inner));
   const double ends = tokens * (3 * kFloatBytes * dim + 3 * kFloatBytes * c.vocab_size);
   const double backward = tokens * compute * (2 * inner + 2 * dim);
   const auto layers = static_cast<double>(c.num_hidden_layers);
-  if (c.use_checkpoint) return {ends + layers * tokens * kFloatBytes * dim, layer + backward};
-  return {ends + layers * layer, backward};
+  if (c.use_checkpoint)
+    return {ends + layers * tokens * kFloatBytes * dim,
+            layer + (with_scores > 0 ? scores : 0) + backward};
+  return {ends + layers * layer + with_scores * scores, backward};
 }
 
 bool same_decoder_lm(const DecoderLMConfig& a, const DecoderLMConfig& b) {

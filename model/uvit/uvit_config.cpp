@@ -177,6 +177,10 @@ void UViTConfig::validate() const {
       attention,
       attention_kind(attention).score_parts,
       embed_dim / num_heads);
+  base::require(init == "mup" || base_width == UViTConfig().base_width,
+                "model.base_width {}: init {} does not read it; choose mup or leave base_width out",
+                base_width,
+                init);
   validate_class_tokens();
   base::require(2 * fusion < blocks(),
                 "model.fusion {}: leaves none of the {} blocks on the path; give at most {}",

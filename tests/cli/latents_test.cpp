@@ -296,6 +296,9 @@ TEST_CASE("what a kill left of the plan alone does not keep the folder from its 
   const auto left = scratch / "set" / "plan.json.uvic.tmp";
   fs::create_directories(left.parent_path());
   std::ofstream{left};
+  check_refused_after_notes(run_uvic(text_training(scratch / "run", scratch / "set")),
+                            1,
+                            "uvic encode was stopped; run the same command again");
   check_done(run_uvic(encoding(scratch / "set", words({"--text_encoder", "words"}))));
   CHECK(!fs::exists(left));
   fs::create_directories(scratch / "other");

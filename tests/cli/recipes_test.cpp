@@ -1,5 +1,8 @@
 // Ingredients of recipes as a user trains with them: processes, resuming, estimates, refusals.
+#include <map>
+
 #include "base/message_socket.h"
+#include "data/formats/atomic_file.h"
 #include "tests/cli/processes.h"
 #include "tests/cli/refusal.h"
 
@@ -109,6 +112,33 @@ TEST_CASE("dispersive loss: what would cut a group is refused in one line", "[re
   // At image 18: groups of 4 would begin at 16 and 20.
   check_refused_after_notes(
       with({"--batch_size", "12"}), 2, "training goes on at image 18, inside of a group; give 6");
+}
+
+TEST_CASE("dispersive loss: a run that is refused for a cut group stays as it was", "[recipes]") {
+  const Scratch scratch;
+  const auto run = scratch / "run";
+  require_trained(plain_training(run, 16) + Words{"--batch_size", "6"});  // 18 images
+  // All files but the log, which says how far the run had come.
+  const auto contents = [&] {
+    std::map<std::string, std::string> files;
+    for (const auto& entry : fs::recursive_directory_iterator(run))
+      if (entry.is_regular_file() && entry.path().filename() != "log.txt")
+        files[entry.path().string()] = formats::read_file(entry.path());
+    return files;
+  };
+  const auto before = contents();
+  CHECK(before.count((run / "run.json").string()) == 1);
+  const auto goes_on = plain_training(run, 64) + kDispersive + Words{"--batch_size", "12"};
+  check_refused_after_notes(run_uvic(goes_on), 2, "training goes on at image 18");
+  CHECK(contents() == before);
+  if (base::has_collectives()) {
+    check_refused_after_notes(run_uvic(goes_on + several(2)), 2, "training goes on at image 18");
+    CHECK(contents() == before);
+  }
+  // With groups that fit, it goes on.
+  require_trained(plain_training(run, 64) + kDispersive +
+                  Words{"--batch_size", "12", "--diffusion.dispersive_group", "6"});
+  CHECK(contents() != before);
 }
 
 TEST_CASE("self-alignment: the same run in shards, parts, processes and after a stop",

@@ -122,6 +122,38 @@ TEST_CASE("what can't be converted or inspected is one line", "[weights]") {
   CHECK_FALSE(fs::exists(scratch / "w.safetensors"));
 }
 
+TEST_CASE("convert: a run with averages or a head that a checkpoint lacks is refused",
+          "[weights]") {
+  const Scratch scratch;
+  const auto weights = (trained_run() / "weights" / "000000320.safetensors").string();
+  const auto config = formats::read_file(trained_run() / "config.toml");
+  const auto convert = [&](const std::string& key, const std::string& value) {
+    auto text = config;
+    if (!key.empty()) {
+      const auto at = text.find("\n" + key + " = ") + 1;
+      REQUIRE(at > 0);
+      text.replace(at, text.find('\n', at) - at, key + " = " + value);
+    }
+    formats::write_file_atomically(scratch / "config.toml", text);
+    return run_uvic({"convert",
+                     weights,
+                     (scratch / "run").string(),
+                     "--config",
+                     (scratch / "config.toml").string()});
+  };
+  for (const auto& [key, value] : {std::pair("ema_power", "\"0.05\""), {"alignment_loss", "0.5"}}) {
+    check_refused_after_notes(convert(key, value),
+                              2,
+                              "neither the averages of ema_power nor the head of "
+                              "diffusion.alignment_loss; leave them out of --config");
+    CHECK_FALSE(fs::exists(scratch / "run"));
+  }
+  const auto good = convert("", "");
+  CAPTURE(good.err);
+  CHECK(good.exit_code == 0);
+  CHECK(fs::exists(scratch / "run" / "weights" / "000000320.safetensors"));
+}
+
 TEST_CASE("dataset: the zip trains, and Ctrl-C leaves no half file", "[weights]") {
   const Scratch scratch;
   const auto at = [&](const std::string& name) { return (scratch / name).string(); };

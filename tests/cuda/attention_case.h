@@ -245,6 +245,23 @@ inline void check_results(Case& c, double slack = 1) {
   CHECK(c.grad_qkv.fences_stand());
 }
 
+/// In every order of threads the results and gradients have the same bits.
+inline void check_thread_orders(const Problem& p) {
+  INFO(name_of(p));
+  std::vector<Doubles> seen;
+  for (const auto order : {ThreadOrder::forward, ThreadOrder::reverse, ThreadOrder::interleaved}) {
+    set_thread_order(order, 5);
+    Case c(p);
+    c.run();
+    seen.push_back(elements(c.out));
+    for (int part = 0; part < 3; ++part)
+      for (const double x : gradient(c, part)) seen.back().push_back(x);
+  }
+  set_thread_order(ThreadOrder::forward);
+  CHECK(seen[0] == seen[1]);
+  CHECK(seen[0] == seen[2]);
+}
+
 inline void check_against_definition(const Problem& p, double slack = 1) {
   INFO(name_of(p));
   Case c(p, 7 + p.queries + p.width);

@@ -70,19 +70,7 @@ TEST_CASE("cuda attention: all orders of threads give the same bits") {
   for (const int64_t length : {17, 161, 257}) {
     Problem p;
     p.queries = p.keys = length, p.heads = 2;
-    std::vector<Doubles> seen;
-    for (const auto order :
-         {ThreadOrder::forward, ThreadOrder::reverse, ThreadOrder::interleaved}) {
-      set_thread_order(order, 5);
-      Case c(p);
-      c.run();
-      seen.push_back(elements(c.out));
-      for (int part = 0; part < 3; ++part)
-        for (const double x : gradient(c, part)) seen.back().push_back(x);
-    }
-    set_thread_order(ThreadOrder::forward);
-    CHECK(seen[0] == seen[1]);
-    CHECK(seen[0] == seen[2]);
+    check_thread_orders(p);
   }
 }
 

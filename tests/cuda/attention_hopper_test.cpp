@@ -42,18 +42,7 @@ TEST_CASE("hopper attention: all orders of threads give the same bits") {
   const Family hopper(KernelFamily::hopper);
   Problem p;
   p.queries = p.keys = 161, p.heads = 2;
-  std::vector<Doubles> seen;
-  for (const auto order : {ThreadOrder::forward, ThreadOrder::reverse, ThreadOrder::interleaved}) {
-    set_thread_order(order, 5);
-    Case c(p);
-    c.run();
-    seen.push_back(elements(c.out));
-    for (int part = 0; part < 3; ++part)
-      for (const double x : gradient(c, part)) seen.back().push_back(x);
-  }
-  set_thread_order(ThreadOrder::forward);
-  CHECK(seen[0] == seen[1]);
-  CHECK(seen[0] == seen[2]);
+  check_thread_orders(p);
 }
 
 TEST_CASE("hopper attention: zeros, huge scores and NaN are treated as by the definition") {

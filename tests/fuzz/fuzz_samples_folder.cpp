@@ -14,7 +14,9 @@ UVIC_FUZZ_TARGET(samples_folder) {
   attempt([&] { app::sample_identity(folder.path()); });
   attempt([&] { app::sample_seeds(formats::read_json(folder.path() / "samples.json")); });
   attempt([&] {
-    app::kept_or_new(folder.path() / "score.json", {{"a", 1}}, [] { return nlohmann::json(2); });
+    app::kept_or_new(folder.path() / "score.json", {{"a", 1}}, app::check_sample_score, [] {
+      return nlohmann::json(2);
+    });
   });
   for (const bool overwrite : {false, true})
     attempt([&] {

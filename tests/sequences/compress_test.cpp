@@ -100,6 +100,16 @@ TEST_CASE("compress: the run that it writes is compared with its source as train
   CHECK(record["images_seen"] == 640);
   for (const char* key : {"data", "precision", "total_images"})
     CHECK(record.at(key) == source.at(key));
+  // Of 16 channels a projection gives rank numbers for each of 2 heads of 8, and a basis takes them
+  // to 8. A sequence has up to 24 tokens.
+  double saved = 0;
+  for (const char* key : {"key_ranks", "value_ranks"})
+    for (const int64_t rank : record["compressed"][key])
+      if (rank < 8) saved += 2 * 24 * 2 * ((8 - rank) * 16 - rank * 8);
+  const double before = source["forward_gflop_per_image"];
+  REQUIRE(saved != 0);
+  CHECK(record["forward_gflop_per_image"].get<double>() ==
+        Approx(before - saved / 1e9).epsilon(1e-9));
 
   CompareOptions options;
   options.run = {run.out, (scratch / "small").string()};
@@ -108,6 +118,7 @@ TEST_CASE("compress: the run that it writes is compared with its source as train
   const auto data = formats::read_json(scratch / "compared/report.json");
   REQUIRE(data["entries"].size() == 2);
   CHECK(data["entries"][1]["cost"]["images_seen"] == 640);
+  CHECK(data["entries"][1]["run"]["forward_gflop_per_image"] == record["forward_gflop_per_image"]);
   for (const auto& check : data["held_equal"]) {
     CAPTURE(check.dump());
     CHECK((check["equal"] == true || check["name"] == "parameters (within 2 %)"));

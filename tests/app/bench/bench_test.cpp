@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "app/bench/alternate.h"
+#include "app/bench/network.h"
 #include "app/bench/peak_memory.h"
 #include "app/bench/profile.h"
 #include "app/options/options.h"
@@ -60,6 +61,31 @@ TEST_CASE("bench: whole networks, fused and plain, with rates that follow from t
     CHECK(result[part][1]["fused"] == false);
     CHECK(result[part][2]["network"] == "procedural_tiny_uvic");
   }
+}
+
+TEST_CASE("bench: steps of a bypass that ends are all those before its end") {
+  const test::Scratch scratch;
+  const auto config = scratch / "routed.toml";
+  formats::write_file_atomically(
+      config,
+      "base = \"procedural_tiny_uvit\"\nroute_share = 0.5\nroute_margin = 1\nroute_images = 3\n");
+  RunConfig routed;
+  read_toml(config, routed);
+  REQUIRE(routed.routed_examples(0, 8) == 3);
+  const BenchNetwork network("routed", routed, torch::kCPU);
+  CHECK(network.options().routed_examples(0, 8) == 8);
+  CHECK(network.options().routed_examples(1'000'000, 8) == 8);
+  auto options = quick("step");
+  options.networks = config.string() + ",procedural_tiny_uvit";
+  options.plain = false;
+  const auto result = run_bench(options);
+  CHECK(result["notes"] ==
+        nlohmann::json::array(
+            {"routed: every step is one before route_images 3, with the bypass of route_share"}));
+  // The operations of a step are those of the bypass.
+  const auto& row = result["step"][0];
+  CHECK(row["flops_per_sec"].get<double>() / row["images_per_sec"].get<double>() ==
+        Approx(3 * model::forward_flops(routed.model, {0.5, 1})).epsilon(1e-9));
 }
 
 TEST_CASE("bench: every batch size with every number of threads, and its plots") {

@@ -3,9 +3,11 @@
 
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "app/commands/compare_cost.h"
 #include "app/options/assets.h"
+#include "app/scoring/kept_result.h"
 #include "app/scoring/nearest_training.h"
 #include "data/dataset.h"
 #include "data/formats/atomic_file.h"
@@ -214,6 +216,47 @@ TEST_CASE("kept results are used only for what they were made from", "[compare]"
   CHECK_THROWS_WITH(run_comparison(tiny.options, out, {other}),
                     Catch::Contains("remove that folder or choose another --out") &&
                         !Catch::Contains("--overwrite"));
+}
+
+TEST_CASE("kept values of another type than reports read are made anew", "[compare]") {
+  Tiny tiny;
+  const auto out = tiny.scratch / "out";
+  const auto plan = tiny.plan();
+  REQUIRE(run_comparison(tiny.options, out, {plan[0]}));
+  const auto neighbours = out / "neighbours" / (plan[0].score.stem().string() + ".json");
+  const auto of_type = [](const fs::path& file, const char* pointer, const nlohmann::json& value) {
+    const auto right = uvic::formats::read_json(file);
+    auto wrong = right;
+    wrong[nlohmann::json::json_pointer(pointer)] = value;
+    uvic::formats::write_json(file, wrong);
+    return right;
+  };
+  const auto& score = plan[0].score;
+  for (const auto& [file, pointer, value] :
+       std::vector<std::tuple<fs::path, const char*, nlohmann::json>>{
+           {score, "/value/metrics/0/name", 7},
+           {score, "/value/metrics/0/leave_out", "many"},
+           {score, "/value/metrics", {1, 2}},
+           {score, "/value/warnings", {{"few", 1}}},
+           {out / "scores" / "noise.json", "/value/metrics", "loud"},
+           {neighbours, "/value/median_distance", "near"}}) {
+    CAPTURE(file.string(), pointer);
+    const auto right = of_type(file, pointer, value);
+    REQUIRE(run_comparison(tiny.options, out, {plan[0]}));
+    CHECK(uvic::formats::read_json(file)["value"].type() == right["value"].type());
+    CHECK(uvic::formats::read_json(file).at(nlohmann::json::json_pointer(pointer)) ==
+          right.at(nlohmann::json::json_pointer(pointer)));
+  }
+  // Samples whose record is of another type are refused by the name of the file.
+  const auto samples = plan[0].samples / "samples.json";
+  const auto record = of_type(samples, "/seeds", 5);
+  CHECK_THROWS_WITH(run_comparison(tiny.options, out, {plan[0]}),
+                    Catch::Contains(samples.string()) && Catch::Contains("\"seeds\"") &&
+                        !Catch::Contains("exception"));
+  uvic::formats::write_json(samples, nlohmann::json::array());
+  CHECK_THROWS_WITH(uvic::app::sample_identity(plan[0].samples),
+                    Catch::Contains(samples.string()) && !Catch::Contains("json.exception"));
+  uvic::formats::write_json(samples, record);
 }
 
 TEST_CASE("images replaced under the same names, sizes and times are scored anew", "[compare]") {

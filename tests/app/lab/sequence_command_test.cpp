@@ -91,6 +91,22 @@ TEST_CASE("attention: of gated and differential layers nothing but zero is ablat
   CHECK(numbers["subjects"][1]["head"]["score_mean"]["mean"][0][1][0].is_null());
 }
 
+TEST_CASE("attention: language models and networks of images are not compared, whatever is given",
+          "[lab][attention][sequences]") {
+  const Scratch scratch;
+  const auto images = write_weights(scratch / "images.safetensors", tiny_run("cog"));
+  // Whichever is first, with options that fit one of the two, and without the data of either.
+  for (const size_t place : {0, 1})
+    for (const char* positions : {"", "0-7"}) {
+      auto options = language_options(scratch);
+      options.weights[place] = images;
+      options.positions = positions;
+      CHECK_THROWS_WITH(run_attention(options),
+                        Catch::Contains("takes tokens and " + images) &&
+                            Catch::Contains("which are not compared; analyse them one after"));
+    }
+}
+
 TEST_CASE("attention: what does not fit a language model is one line",
           "[lab][attention][sequences]") {
   const Scratch scratch;

@@ -16,6 +16,7 @@
 #include "app/training/step.h"
 #include "app/training/train_state.h"
 #include "base/tensor_allocator.h"
+#include "model/attention/kept_scores.h"
 #include "model/network.h"
 #include "model/parameter_sizes.h"
 #include "tests/support/catch.h"
@@ -247,9 +248,40 @@ TEST_CASE("memory: sequences keep no scores where a kernel serves, on a GPU in 1
   const double scores = 3 * (3 * 4 * 2 * 16 * 16);  // layers x (three float32 [heads, 16, 16])
   CHECK(kept(true, false, false) - kept(true, true, false) == scores);
   CHECK(kept(true, true, true) == kept(true, true, false));
-  CHECK(kept(false, true, false) - kept(false, true, true) == scores);  // fp32 has no kernel there
-  c.num_attention_heads = 1, c.hidden_size = 136;                       // nor has a head of 136
-  CHECK(kept(true, false, false) == kept(true, true, false));
+  // In fp32 Cog has no kernel there, nor has a head of 136. The softmax of the layers at both ends is
+  // LibTorch's where it has one.
+  const double of_cog = base::kHasLibraryAttention ? scores / 3 : scores;
+  CHECK(kept(false, true, false) - kept(false, true, true) == of_cog);
+  c.num_attention_heads = 1, c.hidden_size = 136;
+  CHECK(kept(true, true, false) - kept(true, true, true) == of_cog / 2);
+  c.use_checkpoint = true;  // of one layer at a time
+  CHECK(model::activation_bytes(c, {true, true, false}).backward -
+            model::activation_bytes(c, {true, true, true}).backward ==
+        scores / 6);
+}
+
+TEST_CASE("memory: on a GPU LibTorch's softmax keeps no scores in float32 either", "[memory]") {
+  const auto keeps =
+      [](const char* kind, int64_t width, bool bf16, bool has_library, bool fused = true) {
+        return model::keeps_scores(
+            model::attention_kind(kind), width, {bf16, fused, /*cpu=*/false}, has_library);
+      };
+  for (const char* kind : {"softmax", "gated", "elliptical", "differential"}) {
+    INFO(kind);
+    CHECK_FALSE(keeps(kind, 64, /*bf16=*/false, /*has_library=*/true));
+    CHECK(keeps(kind, 64, false, false));
+    CHECK_FALSE(keeps(kind, 64, true, false));
+    CHECK(keeps(kind, 64, false, true, /*fused=*/false));
+    CHECK_FALSE(keeps(kind, 320, true, true));  // twice 160 for differential
+    CHECK(keeps(kind, 320, true, false));
+  }
+  CHECK_FALSE(keeps("softmax", 36, false, true));  // 144 bytes
+  CHECK(keeps("softmax", 34, false, true));        // 136 bytes: not whole 16
+  CHECK(keeps("differential", 36, false, true));   // two of 72 bytes
+  CHECK(keeps("softmax", 36, true, true));
+  for (const char* kind : {"cog", "softmax_one"}) CHECK(keeps(kind, 64, false, true));
+  CHECK_FALSE(keeps("softmax_one", 64, true, true));
+  CHECK(keeps("expressive", 64, true, true));
 }
 
 TEST_CASE("memory: the sizes of parameters are those of the network", "[memory]") {

@@ -1,6 +1,7 @@
 #include "app/training/resume.h"
 
 #include "app/training/trainer.h"
+#include "data/formats/json.h"
 #include "tests/support/catch.h"
 #include "tests/support/scratch.h"
 
@@ -45,7 +46,13 @@ TEST_CASE("resume: other data are named by what differs", "[resume]") {
 }
 
 TEST_CASE("resume: a wire is noted where gradients travel, and differs from the last", "[resume]") {
-  const nlohmann::json before = {{"processes", 1}, {"wire_precision", "bf16"}};
+  const Scratch scratch;
+  const RunDir before(scratch / "run");
+  std::filesystem::create_directories(scratch / "run");
+  const auto write = [&](const nlohmann::json& launch) {
+    uvic::formats::write_json(before.provenance(), {{"launches", nlohmann::json::array({launch})}});
+  };
+  write({{"processes", 1}, {"wire_precision", "bf16"}});
   LaunchOptions now;
   now.wire_precision = "bf16", now.collectives = "nccl";
   CHECK(process_notes(before, 1, now).empty());
@@ -58,6 +65,9 @@ TEST_CASE("resume: a wire is noted where gradients travel, and differs from the 
   const auto notes = process_notes(before, 2, now);
   REQUIRE(notes.size() == 1);
   CHECK_THAT(notes[0], Contains("1 process trained so far, 2 now"));
+  write({{"processes", "two"}});
+  CHECK_THROWS_WITH(process_notes(before, 1, now),
+                    Contains("run.json") && Contains("\"processes\"") && !Contains("exception"));
 }
 
 TEST_CASE("resume: another network, prediction or starting point is refused", "[resume]") {

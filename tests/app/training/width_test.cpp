@@ -22,7 +22,8 @@ RunConfig wide_run(int64_t width, const char* init) {
   auto& c = config.model.uvit;
   c.img_size = 16, c.patch_size = 4, c.embed_dim = width, c.depth = 2, c.num_heads = width / 32;
   c.num_classes = 4, c.attention = "softmax", c.mlp_time_embed = true;
-  c.init = init, c.base_width = 64;
+  c.init = init;
+  if (c.init == "mup") c.base_width = 64;
   config.diffusion.prediction = "x0";
   config.batch_size = 8, config.precision = "fp32";
   config.optimizer.beta1 = 0.9, config.optimizer.weight_decay = 0;
@@ -124,5 +125,20 @@ TEST_CASE("mup: a factor multiplies the update, and not the decay", "[mup]") {
       CHECK_THAT(state.parameters[i].detach(),
                  AllClose(before * (1 - 0.01 * 0.1) - 0.01 * 0.5, 1e-5, 1e-7));
     }
+  }
+}
+
+TEST_CASE("mup: base_width is refused where no rate and no weight reads it", "[mup]") {
+  auto config = wide_run(128, "mup");
+  config.dataset.image_size = 16;
+  CHECK_NOTHROW(config.validate());
+  for (const char* init : {"official", "scaled"}) {
+    config.model.uvit.init = init;
+    config.model.uvit.base_width = 64;
+    CHECK_THROWS_WITH(config.validate(),
+                      Contains("model.base_width 64: init " + std::string(init) +
+                               " does not read it; choose mup or leave base_width out"));
+    config.model.uvit.base_width = model::UViTConfig().base_width;
+    CHECK_NOTHROW(config.validate());
   }
 }
