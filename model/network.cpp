@@ -211,7 +211,9 @@ std::string attention_name(const NetworkConfig& config) {
 }
 
 bool works_on_images(const NetworkConfig& config) {
-  return !kind_of(config).input(config).takes_tokens();
+  NetworkConfig plain;
+  plain.kind = config.kind;
+  return !kind_of(plain).input(plain).takes_tokens();
 }
 
 ImageInput image_input(const NetworkConfig& config) {

@@ -12,6 +12,7 @@
 #include "app/options/options.h"
 #include "app/runs/data_facts.h"
 #include "app/runs/processes.h"
+#include "app/runs/read_options.h"
 #include "app/runs/run_dir.h"
 #include "app/runs/run_parts.h"
 #include "app/runs/run_record.h"
@@ -178,8 +179,8 @@ void log_begin(const TrainLaunch& launch) {
                              base::resolve_precision(options.precision, launch.device)));
   if (options.encoders.is_latent() && !launch.inputs.latent && options.grid_images > 0)
     launch.run.log("no sample grids: the network works on latents; --autoencoder decodes them");
-  if (!launch.group)
-    for (const auto& note : one_process_notes(launch.flags)) launch.run.log("note: " + note);
+  for (const auto& note : launch_notes(options, launch.flags, launch.group != nullptr))
+    launch.run.log("note: " + note);
   const auto note = launch.images ? size_note(*launch.images, options) : std::string();
   if (!note.empty()) launch.run.log("note: " + note);
 }
@@ -295,7 +296,7 @@ void say_first(const RunConfig& options, const LaunchOptions& flags) {
     const torch::Device device(base::choose_device(options.device));
     print_training_memory(options, device, process_share(options, device, flags, processes));
   }
-  if (options.dry_run) print_training_plan(options);
+  if (options.dry_run) print_training_plan(options, launch_notes(options, flags, processes > 1));
 }
 
 void require_places(const RunConfig& options) {
@@ -386,6 +387,7 @@ void add_train_command(CLI::App& app) {
     const auto* config = app.get_config_ptr();
     base::check_fields(*launch);
     const auto run = options_of_launch(*options, *command, config && config->count() > 0);
+    launch->unread = notes_of_unread(run, given_options(app, *command));
     const auto result = run_train(run, *launch);
     const auto* group = base::process_group();
     if (!run.dry_run && (!group || group->is_first())) print_json(result_record(run, result));

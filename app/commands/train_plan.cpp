@@ -15,6 +15,7 @@
 #include "app/runs/processes.h"
 #include "app/training/alignment.h"
 #include "app/training/cost_estimate.h"
+#include "app/training/learning_rate.h"
 #include "app/training/memory_estimate.h"
 #include "app/training/step.h"
 #include "app/training/training_data.h"
@@ -162,8 +163,13 @@ ProcessShare agreed_share(base::ProcessGroup* group,
   return share;
 }
 
-std::vector<std::string> one_process_notes(const LaunchOptions& flags) {
-  std::vector<std::string> notes;
+std::vector<std::string> launch_notes(const RunConfig& config,
+                                      const LaunchOptions& flags,
+                                      bool has_processes) {
+  auto notes = flags.unread;
+  const auto of_rate = schedule_notes(config.optimizer, config.total_images);
+  notes.insert(notes.end(), of_rate.begin(), of_rate.end());
+  if (has_processes) return notes;
   if (flags.wire_precision == "bf16")
     notes.emplace_back("--wire_precision bf16 has no effect in one process: it sends no gradients");
   if (flags.sharded_optimizer == "true")
@@ -190,7 +196,8 @@ void print_training_memory(const RunConfig& config,
   fmt::print("{}", text);
 }
 
-void print_training_plan(RunConfig config) {
+void print_training_plan(RunConfig config, const std::vector<std::string>& notes) {
+  for (const auto& note : notes) fmt::print(stderr, "note: {}\n", note);
   const auto text = fmt::format("# {}\n", training_summary(config));
   TrainingPlan plan;
   if (!config.data.empty()) plan = plan_of(config);

@@ -38,8 +38,11 @@ ProcessShare agreed_share(base::ProcessGroup* group,
                           torch::Device device,
                           const LaunchOptions& flags);
 
-/// Of a launch in one process: a line for each option that asks for what only several do.
-std::vector<std::string> one_process_notes(const LaunchOptions& flags);
+/// What is said of the options before training: flags.unread, schedule_notes(), and in one process
+/// a line for each option that asks for what only several do.
+std::vector<std::string> launch_notes(const RunConfig& config,
+                                      const LaunchOptions& flags,
+                                      bool has_processes);
 
 /// What all processes must do alike beyond the run's config: options and their values.
 std::vector<std::pair<std::string, std::string>> ways_of(const LaunchOptions& flags);
@@ -49,9 +52,9 @@ void print_training_memory(const RunConfig& config,
                            torch::Device device,
                            const ProcessShare& share);
 
-/// Prints the effective config as a file that trains; what is known of the data, and what the run
+/// Prints `notes` to stderr and the effective config as a file that trains; what is known of the data, and what the run
 /// will cost, as its comments; with --json an object of "config", "parameters",
 /// "forward_gflop_per_image" and "cost" (null without --data, or where a trial is too much).
-void print_training_plan(RunConfig config);
+void print_training_plan(RunConfig config, const std::vector<std::string>& notes);
 
 }  // namespace uvic::app

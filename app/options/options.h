@@ -144,6 +144,11 @@ void apply_given(const CLI::App& command, Config& config) {
   parse_given(app, command);
 }
 
+/// The options of `command`, a command of `app`, that the user wrote: on the command line, or with
+/// another value than the default in a file that --config names. Not what such a file takes from its
+/// base or what a shipped config says.
+std::vector<std::string> given_options(const CLI::App& app, const CLI::App& command);
+
 /// Applies assignments such as "model.placement=all" to `config`, as the command line would.
 /// `where` begins the message of what is thrown, std::invalid_argument.
 void assign_into(CLI::App& app,

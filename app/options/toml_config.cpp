@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <string_view>
@@ -30,6 +31,7 @@ struct Leaf {
   std::string name;  // dotted
   const toml::node* node;
   std::string file = {};
+  bool is_users = false;  // of a file that --config names, which is no shipped config
 };
 
 /// Tables, which the leaves point into, and their leaves: one for each name.
@@ -142,6 +144,16 @@ void check_range(const CLI::Option& option, const std::string& name, const toml:
   if (const auto* number = node.as_floating_point()) field->check(name, number->get());
 }
 
+bool is_shipped(const std::string& file) {
+  std::error_code ignored;
+  try {
+    return std::filesystem::equivalent(
+        asset("configs"), std::filesystem::path(file).parent_path(), ignored);
+  } catch (const std::runtime_error&) {  // none are there
+    return false;
+  }
+}
+
 /// What reads a file.
 enum class ConfigUse {
   kGiven,  ///< --config of a command: values out of range are refused with their line
@@ -157,6 +169,9 @@ class TomlConfig : public CLI::Config {
   std::string to_config(const CLI::App*, bool, bool, std::string) const override {
     throw std::logic_error("to_toml() writes the record of a run");
   }
+
+  /// The options that no one wrote: a base, a shipped config or a default gave their values.
+  const std::set<std::string>& inherited() const { return inherited_; }
 
   /// CLI11 calls this once for each --config, the last first, and keeps what it has. The first call
   /// therefore reads all files, and the others nothing.
@@ -176,7 +191,7 @@ class TomlConfig : public CLI::Config {
     const auto called = app_->get_subcommands();
     const CLI::App& target = called.empty() ? *app_ : *called.front();
     std::vector<CLI::ConfigItem> items;
-    for (const auto& [name, node, file] : all.leaves) {
+    for (const auto& [name, node, file, is_users] : all.leaves) {
       const auto line = node->source().begin.line;
       const auto* known = target.get_option_no_throw("--" + name);
       if (!known || !known->get_configurable()) {
@@ -201,6 +216,9 @@ class TomlConfig : public CLI::Config {
       if (&target != app_) item.parents = {target.get_name()};
       item.name = name;
       item.inputs = words(*node, fmt::format("{}:{}: {}", file, line, name));
+      const bool is_default =
+          item.inputs.size() == 1 && item.inputs.front() == known->get_default_str();
+      if (known->empty() && (!is_users || is_default)) inherited_.insert(name);
       items.push_back(std::move(item));
     }
     return items;
@@ -261,7 +279,8 @@ class TomlConfig : public CLI::Config {
     } catch (const std::length_error& e) {
       throw error(file, table->source().begin.line, e.what());
     }
-    for (auto& leaf : own.leaves) leaf.file = file;
+    const bool is_users = chain.size() == 1 && !is_shipped(file);
+    for (auto& leaf : own.leaves) leaf.file = file, leaf.is_users = is_users;
     const auto base = std::find_if(
         own.leaves.begin(), own.leaves.end(), [](const Leaf& leaf) { return leaf.name == "base"; });
     if (base != own.leaves.end() && !chain.empty()) {
@@ -301,6 +320,7 @@ class TomlConfig : public CLI::Config {
   bool keep_unknown_;
   std::string name_;
   mutable bool is_read_ = false;
+  mutable std::set<std::string> inherited_;
 };
 
 }  // namespace
@@ -316,6 +336,17 @@ void enable_config_file(CLI::App& app,
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->transform([find_file](std::string name) { return find_file(name).string(); });
   app.config_formatter(std::make_shared<TomlConfig>(&app, ConfigUse::kGiven));
+}
+
+std::vector<std::string> given_options(const CLI::App& app, const CLI::App& command) {
+  const auto config = std::dynamic_pointer_cast<TomlConfig>(app.get_config_formatter());
+  std::vector<std::string> given;
+  for (const auto* option : command.get_options()) {
+    if (option->empty() || option->get_lnames().empty()) continue;
+    const auto& name = option->get_lnames().front();
+    if (!config || config->inherited().count(name) == 0) given.push_back(name);
+  }
+  return given;
 }
 
 void read_toml_into(CLI::App& app, const std::filesystem::path& path, bool keep_unknown) {

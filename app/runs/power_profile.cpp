@@ -12,7 +12,7 @@
 namespace uvic::app {
 namespace {
 
-constexpr double kLeastWidth = 0.001, kMostWidth = 0.28;
+constexpr double kLeastWidth = 0.001, kMostWidth = 0.28, kSmallestDifference = 1e-6;
 constexpr double kSmallestDirection = 1e-5;
 
 double cubic(double x, double constant) {
@@ -47,7 +47,9 @@ double PowerProfile::power() const { return power_of_width(width); }
 std::vector<double> parse_widths(const std::string& words) {
   std::vector<double> widths;
   if (words.empty()) return widths;
-  for (const auto& word : base::list_items(words)) {
+  for (const auto& item : base::list_items(words)) {
+    const auto begin = std::min(item.find_first_not_of(' '), item.size());
+    const auto word = item.substr(begin, item.find_last_not_of(' ') + 1 - begin);
     double width = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), width);
     base::require(error == std::errc() && end == word.data() + word.size() &&
@@ -58,10 +60,14 @@ std::vector<double> parse_widths(const std::string& words) {
                   word,
                   kLeastWidth,
                   kMostWidth);
-    base::require(std::find(widths.begin(), widths.end(), width) == widths.end(),
-                  "--ema_power {}: {} is there twice",
+    const auto same = std::find_if(widths.begin(), widths.end(), [&](double other) {
+      return std::abs(other - width) < kSmallestDifference;
+    });
+    base::require(same == widths.end(),
+                  "--ema_power {}: {} is there twice; widths differ by {} or more",
                   words,
-                  width);
+                  width,
+                  kSmallestDifference);
     widths.push_back(width);
   }
   base::require(!widths.empty(), "--ema_power {}: give widths such as 0.05,0.1", words);

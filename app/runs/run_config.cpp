@@ -8,6 +8,7 @@
 
 #include "app/runs/keep_rule.h"
 #include "app/runs/power_profile.h"
+#include "app/runs/read_options.h"
 #include "base/check.h"
 #include "base/precision.h"
 #include "data/augment.h"
@@ -28,7 +29,31 @@ int64_t divisor_up_to(int64_t number, int64_t most) {
 
 }  // namespace
 
-void OptimizerConfig::validate() const { base::check_fields(*this, "optimizer."); }
+void OptimizerConfig::validate() const {
+  base::check_fields(*this, "optimizer.");
+  if (lr_decay == "none") return;
+  base::require(lr_min <= lr,
+                "--optimizer.lr_min {}: above optimizer.lr {}; it is a rate, and no share of lr; "
+                "give at most that",
+                lr_min,
+                lr);
+  if (lr_decay_images == 0 || lr_decay == "inverse_sqrt") return;  // which has no end
+  base::require(
+      warmup_images < lr_decay_images,
+      "--optimizer.warmup_images {}: the decay ends at optimizer.lr_decay_images {}; give "
+      "less",
+      warmup_images,
+      lr_decay_images);
+  const bool has_constant_part = lr_decay.rfind("wsd", 0) == 0;
+  base::require(
+      !has_constant_part || lr_constant_images < lr_decay_images,
+      "--optimizer.lr_constant_images {}: the decay ends at optimizer.lr_decay_images {}; "
+      "give less",
+      lr_constant_images,
+      lr_decay_images);
+}
+
+bool RunConfig::is_of_sequences() const { return !works_on_images(model); }
 
 void RunConfig::validate() const {
   base::check_fields(*this);
@@ -37,9 +62,11 @@ void RunConfig::validate() const {
   sample.validate();
   guidance.validate();
   tokens.validate();
+  optimizer.validate();
   is_of_sequences() ? validate_sequences() : validate_images();
   if (attention_stats_images > 0) validate_attention_stats();
   encoders.require_used_by(model.input());
+  refuse_options_of_images(*this);
   base::require(accumulate <= batch_size,
                 fmt::format("--accumulate {}: give 1 to batch_size {}", accumulate, batch_size));
   base::require(
@@ -70,15 +97,6 @@ void RunConfig::validate_attention_stats() const {
 }
 
 void RunConfig::validate_sequences() const {
-  base::require(route_share == 0, "--route_share: sequences have no patches; set it to 0");
-  base::require(augment == 0, "--augment: sequences are no images; set it to 0");
-  base::require(path_drop == 0, "--path_drop: sequences have no patches; set it to 0");
-  base::require(diffusion.dispersive_loss == 0,
-                "--diffusion.dispersive_loss: sequences have no patches; set it to 0");
-  base::require(diffusion.alignment_loss == 0,
-                "--diffusion.alignment_loss: sequences have no noise; set it to 0");
-  base::require(label_dropout == 0, "--label_dropout: sequences have no labels; set it to 0");
-  base::require(guidance.guidance_scale == 1, "--guidance_scale: sequences have no guidance");
   const auto length = model.input().length;
   base::require(tokens.length <= length,
                 "tokens.length {}: longer than the {} positions of the network "

@@ -71,7 +71,7 @@ struct OptimizerConfig {
     visit("lr_decay_images",
           lr_decay_images,
           Field{"Images at which the decay ends; 0: total_images", base::from(0, base::kMostCount)}
-              .advanced());
+              .read_by("lr_decay"));
     visit("lr_constant_images",
           lr_constant_images,
           Field{"Images up to which the rate is constant; 0: four fifths of the way to "
@@ -80,7 +80,8 @@ struct OptimizerConfig {
               .read_by("wsd, wsd_sqrt, inverse_sqrt"));
     visit("lr_min",
           lr_min,
-          Field{"Learning rate that a decay does not fall below", base::from(0, 1000)}.advanced());
+          Field{"Learning rate that a decay does not fall below, at most lr", base::from(0, 1000)}
+              .read_by("lr_decay"));
     visit("grad_clip",
           grad_clip,
           Field{"Largest global gradient norm; 0: no clipping", base::from(0, 1e12)});
@@ -104,6 +105,7 @@ struct OptimizerConfig {
           muon_scale,
           Field{"Size of an update of a hidden matrix", muon_scale_choices()}.read_by("muon"));
   }
+  /// What spans fields too. Throws std::invalid_argument.
   void validate() const;
 };
 
@@ -300,14 +302,17 @@ struct RunConfig {
     visit("score_ref",
           score_ref,
           Field{"Reference of the scores: images or .npz statistics; empty: the training images"}
-              .advanced());
+              .read_by("score_images"));
     visit("score_count",
           score_count,
-          Field{"Samples generated for a score during training", from(2, 4294967296.0)}.advanced());
+          Field{"Samples generated for a score during training", from(2, 4294967296.0)}.read_by(
+              "score_images"));
     visit("score_extractor",
           score_extractor,
-          metrics::extractor_field("Feature network of the scores").advanced());
-    visit("inception", inception, Field{"Path of the FID Inception weights"}.advanced());
+          metrics::extractor_field("Feature network of the scores").read_by("score_images"));
+    visit("inception",
+          inception,
+          Field{"Path of the FID Inception weights"}.read_by("score_extractor inception"));
     visit("memory", memory, Field{"First print what the run will hold in memory, part by part"});
     visit("dry_run",
           dry_run,
@@ -351,7 +356,7 @@ struct RunConfig {
 
   /// Whether examples are sequences of tokens, and not images. An example is then a sequence: all
   /// that is counted in images counts sequences.
-  bool is_of_sequences() const { return model.input().takes_tokens(); }
+  bool is_of_sequences() const;
 
  private:
   void validate_images() const;

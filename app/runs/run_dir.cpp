@@ -383,7 +383,9 @@ void RunDir::truncate_stats(int64_t images_seen) const {
 
 void RunDir::log(const std::string& line) const {
   if (is_anothers_) return;
-  const bool matters = line.rfind("note: ", 0) == 0 || line.rfind("warning: ", 0) == 0;
+  // Those of --init are indented, below what they are of.
+  const auto text = line.substr(std::min(line.find_first_not_of(' '), line.size()));
+  const bool matters = text.rfind("note: ", 0) == 0 || text.rfind("warning: ", 0) == 0;
   if (matters && base::progress_form() != base::ProgressForm::kText)
     std::fprintf(stderr, "%s\n", line.c_str());
   else

@@ -6,24 +6,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "app/runs/network_options.h"
+#include "app/runs/read_options.h"
 #include "base/check.h"
-#include "base/text_format.h"
 
 namespace uvic::app {
-namespace {
-
-/// Whether a network of that kind, or its training, reads the option.
-bool is_read(const std::string& option, const RunConfig& config) {
-  const auto& kind = config.model.kind;
-  if (base::begins_with(option, "model.")) return is_read_by_network(option, kind);
-  if (base::begins_with(option, "tokens.")) return config.is_of_sequences();
-  for (const auto* of_images : {"diffusion.", "sample.", "dataset."})
-    if (base::begins_with(option, of_images)) return !config.is_of_sequences();
-  return true;
-}
-
-}  // namespace
 
 std::vector<std::string> with_full_names(std::vector<std::string> assignments,
                                          RunConfig config,
@@ -37,7 +23,7 @@ std::vector<std::string> with_full_names(std::vector<std::string> assignments,
     std::vector<std::string> candidates;
     base::visit_leaves(config, [&](const std::string& option, auto&, const base::Field&) {
       is_whole = is_whole || option == name;
-      if (option.substr(option.rfind('.') + 1) == name && is_read(option, config))
+      if (option.substr(option.rfind('.') + 1) == name && unread_reason(option, config).empty())
         candidates.push_back(option);
     });
     if (is_whole || candidates.empty()) continue;

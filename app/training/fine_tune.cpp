@@ -49,8 +49,8 @@ KnownNetwork network_of(const RunConfig& config, const WeightsFile& file) {
   }
 }
 
-/// The state that belongs to the weights, for --init_optimizer keep.
-formats::TensorFile state_of(const RunConfig& config, const WeightsFile& file) {
+/// The file of the state that belongs to the weights, for --init_optimizer keep.
+fs::path state_of(const RunConfig& config, const WeightsFile& file) {
   const auto images = count_in(file.metadata, "uvic.images_seen");
   base::require(!file.run_folder.empty() && images,
                 "--init_optimizer keep: --init {} is not a run; weights without a run have no "
@@ -68,14 +68,14 @@ formats::TensorFile state_of(const RunConfig& config, const WeightsFile& file) {
         *images,
         kept.empty() ? "none" : fmt::format("{}", fmt::join(kept, ", "))));
   }
-  auto state = formats::read_safetensors(path);
   RunConfig own;
-  if (read_own_config(state.metadata, path.string(), own))
+  if (read_own_config(read_metadata(path), path.string(), own))
     base::require(own.optimizer.kind == config.optimizer.kind,
-                  "--init_optimizer keep: the state is one of {}, optimizer.kind is {}",
+                  "--init_optimizer keep: the state is one of {}, optimizer.kind is {}; give "
+                  "--init_optimizer fresh",
                   own.optimizer.kind,
                   config.optimizer.kind);
-  return state;
+  return path;
 }
 
 void fill(TrainState& state, const TrainState::Set& set, const model::NamedTensors& from) {
@@ -175,6 +175,12 @@ std::vector<int64_t> matching_rows(const ClassSet& source, const ClassSet& targe
   return rows;
 }
 
+void require_start(const RunConfig& config) {
+  const auto file = open_weights(config.init);
+  network_of(config, file);
+  if (config.init_optimizer == "keep") state_of(config, file);
+}
+
 StartingPoint start_from(const RunConfig& config,
                          const std::vector<std::string>& class_names,
                          TrainState& state,
@@ -196,7 +202,7 @@ StartingPoint start_from(const RunConfig& config,
     average.warnings.push_back(std::move(warning));
   const bool keeps = config.init_optimizer == "keep";
   formats::TensorFile saved;
-  if (keeps) saved = state_of(config, file);
+  if (keeps) saved = formats::read_safetensors(state_of(config, file));
   const auto weights = keeps ? transfer(tensors_under(saved.tensors, "model.")) : average;
   for (const auto& set : state.sets()) {
     if (set.prefix == "model.") {

@@ -28,6 +28,10 @@ struct ClassSet {
 /// classes, else by number; the null class by its meaning.
 std::vector<int64_t> matching_rows(const ClassSet& source, const ClassSet& target);
 
+/// Throws what start_from() throws of config.init before it copies: a file that can't be read, no
+/// network, and for config.init_optimizer "keep" no state, or one of another optimizer.
+void require_start(const RunConfig& config);
+
 /// Fills network, average and, with config.init_optimizer "keep", the optimizer's state and step
 /// count, from what config.init names (model/weight_transfer.h says how). `class_names` are those
 /// of the training images; `data_fingerprint` is that of the training data, where it tells the

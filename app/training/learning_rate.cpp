@@ -1,5 +1,7 @@
 #include "app/training/learning_rate.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -64,6 +66,42 @@ int64_t constant_until(const OptimizerConfig& config, int64_t end) {
   if (share == 0 || config.lr_constant_images > 0)
     return share == 0 ? 0 : config.lr_constant_images;
   return std::llround(share * static_cast<double>(end));
+}
+
+std::vector<std::string> schedule_notes(const OptimizerConfig& config, int64_t total_images) {
+  if (config.lr_decay == "none") return {};
+  const auto& schedule = learning_rate_schedules().at(config.lr_decay);
+  const int64_t warm = config.warmup_images,
+                end = config.lr_decay_images > 0 ? config.lr_decay_images : total_images,
+                constant = constant_until(config, end);
+  if (warm >= total_images)
+    return {
+        fmt::format("the learning rate never decays: optimizer.warmup_images {} reaches to the "
+                    "end of the run, {}",
+                    warm,
+                    total_images)};
+  std::vector<std::string> notes;
+  if (schedule.constant_share > 0 && constant >= total_images)
+    notes.push_back(fmt::format(
+        "the learning rate never decays: it is constant up to {} (optimizer.lr_constant_images), "
+        "and the run ends at {}",
+        constant,
+        total_images));
+  else if (schedule.constant_share > 0 && warm >= constant)
+    notes.push_back(
+        fmt::format("the learning rate has no constant part: optimizer.warmup_images {} reaches to "
+                    "its end, {} (optimizer.lr_constant_images); after the warm-up it is {:.4g}",
+                    warm,
+                    constant,
+                    learning_rate(config, warm, total_images)));
+  if (end < total_images && learning_rate(config, end, total_images) == 0)
+    notes.push_back(
+        fmt::format("the learning rate is 0 from {} (optimizer.lr_decay_images) to the end of the "
+                    "run, {}; give "
+                    "optimizer.lr_min to go on learning",
+                    end,
+                    total_images));
+  return notes;
 }
 
 double learning_rate(const OptimizerConfig& config, int64_t images_seen, int64_t total_images) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "app/runs/run_config.h"
 #include "base/table.h"
@@ -39,6 +41,11 @@ base::Table<LearningRateSchedule>& learning_rate_schedules();
 /// config.lr_decay names, though not below config.lr_min where there is a decay. A decay ends at
 /// config.lr_decay_images (0: at total_images).
 double learning_rate(const OptimizerConfig& config, int64_t images_seen, int64_t total_images);
+
+/// What of a schedule can hardly be meant in a run of that length: a warm-up that reaches into the
+/// decay or to the end of the run, a decay that does not begin, a rate of 0 before the end. Without
+/// a decay nothing.
+std::vector<std::string> schedule_notes(const OptimizerConfig& config, int64_t total_images);
 
 /// The c of the schedules above; 0 for those that have none.
 int64_t constant_until(const OptimizerConfig& config, int64_t end);

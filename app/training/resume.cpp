@@ -11,6 +11,7 @@
 #include "app/training/trainer.h"
 #include "base/check.h"
 #include "base/precision.h"
+#include "base/process.h"
 #include "data/formats/json_fields.h"
 #include "model/rate_factors.h"
 
@@ -83,6 +84,12 @@ std::string ways_to_go_on(const RunConfig& before,
       now.total_images);
 }
 
+/// The factor by which the rate may rise without a choice. An inverse root falls so slowly that
+/// another length moves all of it by little.
+double most_rise(const OptimizerConfig& config) {
+  return config.lr_decay == "inverse_sqrt" ? 1.01 : 2;
+}
+
 void check_decay(const RunConfig& before,
                  const RunConfig& now,
                  const RunDir& run,
@@ -94,7 +101,8 @@ void check_decay(const RunConfig& before,
                next = learning_rate(now.optimizer, images_seen, now.total_images);
   const bool decayed =
       before.optimizer.lr_decay != "none" && images_seen > before.optimizer.warmup_images;
-  if (decayed && next > 2 * last && same_rate_options(before.optimizer, now.optimizer))
+  if (decayed && next > most_rise(now.optimizer) * last &&
+      same_rate_options(before.optimizer, now.optimizer))
     throw std::invalid_argument(
         fmt::format("{}: the learning rate had decayed to {:.4g} at {} images; if you give only "
                     "--total_images {}, it would jump to {:.4g}. Choose: {}",
@@ -127,6 +135,14 @@ ResumeCheck check_resume(const RunConfig& before,
                 "choose another --out",
                 run.path().string(),
                 difference);
+  base::require(
+      before.optimizer.kind == now.optimizer.kind,
+      "{}: the state is one of {}, optimizer.kind is {}; choose another --out, and --init "
+      "{} to start from its weights",
+      run.path().string(),
+      before.optimizer.kind,
+      now.optimizer.kind,
+      base::shell_word(run.path().string()));
   base::require(now.init.empty() || now.init == before.init,
                 "{}: the run started from {}, not from --init {}; choose another --out",
                 run.path().string(),

@@ -23,6 +23,8 @@ struct LaunchOptions {
   std::string wire_precision = "fp32";
   std::string sharded_optimizer = "auto";
   std::string collectives = "auto";
+  /// notes_of_unread() of what the user gave; no option.
+  std::vector<std::string> unread;
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -75,8 +77,9 @@ struct ResumeCheck {
 };
 
 /// Throws std::invalid_argument, with the cure, where the network or the meaning of its output is
-/// another, where the run started from other weights, and where a longer total_images alone would
-/// make a decayed learning rate jump by more than a factor of 2.
+/// another, where the state is one of another optimizer, where the run started from other weights,
+/// and where a longer total_images alone would make a decayed learning rate jump: by more than a
+/// factor of 2, or by 1 % where it falls as slowly as an inverse root.
 ResumeCheck check_resume(const RunConfig& before,
                          const RunConfig& now,
                          const RunDir& run,

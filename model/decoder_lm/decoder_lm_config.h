@@ -82,7 +82,9 @@ struct DecoderLMConfig {
                 {{"rope", "rotations of queries and keys"},
                  {"learned", "an embedding for each place"},
                  {"none", "from the causal mask alone"}}});
-    visit("rope_theta", rope_theta, Field{"Base of RoPE", base::above(0, 1e12)}.advanced());
+    visit("rope_theta",
+          rope_theta,
+          Field{"Base of RoPE", base::above(0, 1e12)}.read_by("positions rope"));
     visit("rope_scaling",
           rope_scaling,
           Field{"RoPE beyond the length of pre-training",

@@ -360,3 +360,19 @@ TEST_CASE("the state is saved by time too, without weights", "[launch]") {
   CHECK(fs::exists(run / "state.safetensors"));
   CHECK(fs::is_empty(run / "weights"));
 }
+
+TEST_CASE("what can't be started from is refused before there is a run", "[launch]") {
+  const Scratch scratch;
+  const auto run = scratch / "run";
+  const auto from = Words{"--init", trained_run().string()};
+  check_refused_after_notes(run_uvic(quick(run, 32) + from +
+                                     Words{"--init_optimizer", "keep", "--optimizer.kind", "muon"}),
+                            2,
+                            "the state is one of adamw, optimizer.kind is muon");
+  CHECK_FALSE(fs::exists(run));
+  // The run itself: its network is the same.
+  check_refused_after_notes(
+      run_uvic({"train", "--out", trained_run().string(), "--optimizer.kind", "muon"}),
+      2,
+      "the state is one of adamw, optimizer.kind is muon");
+}

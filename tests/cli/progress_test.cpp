@@ -80,6 +80,10 @@ TEST_CASE("progress: --quiet leaves results, notes and errors alone", "[progress
                                "1e-4",
                                "--quiet"});
   CHECK_THAT(other.err, Contains("note: optimizer.lr was"));
+  const auto started = run_uvic(tiny_training(scratch / "started", 16) +
+                                Words{"--init", run.string(), "--model.norm", "rms", "--quiet"});
+  CHECK(started.exit_code == 0);
+  CHECK(started.err == "  warning: model.norm is rms, the weights were trained with layer\n");
   check_refused(run_uvic({"sample", "--run", "nowhere", "--out", "x", "--quiet"}), 1, "nowhere");
   check_refused(run_uvic(sampling(scratch / "c") + Words{"--quiet", "--json_progress"}),
                 2,

@@ -313,3 +313,31 @@ TEST_CASE("compress and compare of sequences print one JSON object with --json",
   CHECK(compared.at("runs") == 2);
   CHECK(compared.at("cost").at("features_sec") > 0);
 }
+
+TEST_CASE("an option that a training does not read is said, on stderr and in its log", "[usage]") {
+  const Scratch scratch;
+  const auto run = scratch / "run";
+  const auto note = std::string(
+      "note: route_margin is not read in this training: it needs route_share, which is "
+      "0\n");
+  const auto given = tiny_training(run, 32) + Words{"--route_margin", "3"};
+  const auto planned = run_uvic(given + Words{"--dry_run"});
+  CHECK(planned.exit_code == 0);
+  CHECK_THAT(planned.err, Contains(note));
+  const auto trained = run_uvic(given + Words{"--quiet"});
+  CHECK(trained.exit_code == 0);
+  CHECK(trained.err == note);
+  CHECK_THAT(uvic::formats::read_file(run / "log.txt"), Contains(note));
+  // A vocabulary of no tokens makes no images of sequences.
+  check_refused(run_uvic({"train",
+                          "--config",
+                          "lm_tiny_cog",
+                          "--data",
+                          "induction",
+                          "--out",
+                          (scratch / "lm").string(),
+                          "--model.decoder_lm.vocab_size",
+                          "0"}),
+                2,
+                "--model.decoder_lm.vocab_size 0: give");
+}

@@ -1,4 +1,5 @@
 // Configs that start from others, several files, assignments, repeated flags.
+#include <algorithm>
 #include <functional>
 
 #include "app/options/assets.h"
@@ -164,4 +165,34 @@ TEST_CASE("shipped configs without a published recipe sample as the program does
   }
   CHECK(checked >= 10);
   CHECK(published >= 10);
+}
+
+TEST_CASE("what a user wrote is told from what a base, a shipped config or a default gave",
+          "[config]") {
+  using Names = std::vector<std::string>;
+  const Scratch scratch;
+  write_file_atomically(scratch / "base.toml", "seed = 1\nroute_margin = 3\nbatch_size = 4\n");
+  write_file_atomically(scratch / "own.toml",
+                        "base = \"base\"\nseed = 2\nscore_count = 5000\n[optimizer]\n"
+                        "muon_lr = 4e-3\nlr_min = 1e-05\n");
+  const auto given = [](const Names& words) {
+    Program program;
+    Names all = {"train"};
+    all.insert(all.end(), words.begin(), words.end());
+    program.parse(all);
+    auto names = given_options(program.app, *program.app.get_subcommand("train"));
+    std::sort(names.begin(), names.end());
+    return names;
+  };
+  const auto own = (scratch / "own.toml").string(), base = (scratch / "base.toml").string();
+  CHECK(given({"--config", own}) == Names{"optimizer.lr_min", "seed"});
+  CHECK(given({"--config", own, "--config", base}) ==
+        Names{"batch_size", "optimizer.lr_min", "route_margin", "seed"});
+  // The command line is the user's word also where it gives the default or what a file gives.
+  CHECK(given({"--config", own, "--score_count", "5000", "--batch_size=4"}) ==
+        Names{"batch_size", "optimizer.lr_min", "score_count", "seed"});
+  CHECK(given({"--config", "procedural_tiny_uvic", "--flip"}) == Names{"flip"});
+  // A run's record holds every option.
+  write_file_atomically(scratch / "config.toml", to_toml(RunConfig()));
+  CHECK(given({"--config", (scratch / "config.toml").string()}).empty());
 }

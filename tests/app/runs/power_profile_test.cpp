@@ -120,5 +120,10 @@ TEST_CASE("power profile: widths of an option", "[power]") {
   CHECK(parse_widths("0.05,0.10") == std::vector<double>{0.05, 0.1});
   for (const char* wrong : {"0.3", "0", "a", "0.05,", "0.1x", "nan", "-0.1"})
     CHECK_THROWS_WITH(parse_widths(wrong), Contains("--ema_power") && Contains("relative width"));
-  CHECK_THROWS_WITH(parse_widths("0.1,0.10"), Contains("twice"));
+  CHECK(parse_widths(" 0.05, 0.1 ") == std::vector<double>{0.05, 0.1});
+  CHECK(parse_widths("0.05,0.05001") == std::vector<double>{0.05, 0.05001});
+  for (const char* twice : {"0.1,0.10", "0.05,0.050000001", "0.1, 0.05,0.0999999999"})
+    CHECK_THROWS_WITH(parse_widths(twice), Contains("twice"));
+  for (const char* wrong : {" ", "0.05, ", "0.05 0.1"})
+    CHECK_THROWS_WITH(parse_widths(wrong), Contains("relative width"));
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
+#include <vector>
 
 #include "app/options/assets.h"
 #include "app/options/options.h"
@@ -118,6 +120,14 @@ TEST_CASE("fine-tuning: --init_optimizer keep takes the state, moments and step 
   CHECK(torch::equal(named(state, here[1].tensors, "norm.weight"),
                      named(source, there[1].tensors, "norm.weight")));
   CHECK(named(state, here[1].tensors, "pos_embed").abs().max().item<float>() == 0);
+  CHECK_NOTHROW(require_start(config));
+  auto other = config;
+  other.optimizer.kind = "muon";
+  for (const auto& start : std::vector<std::function<void()>>{
+           [&] { require_start(other); }, [&] { start_from(other, {}, state); }})
+    CHECK_THROWS_WITH(start(), Contains("the state is one of adamw, optimizer.kind is muon"));
+  other.init_optimizer = "fresh";
+  CHECK_NOTHROW(require_start(other));
   fs::remove(scratch / "a" / "state.safetensors");
   CHECK_THROWS_WITH(start_from(config, {}, state), Contains("kept are none"));
   config.init = (scratch / "a" / "weights" / "000000064.safetensors").string();

@@ -5,6 +5,7 @@
 #include "tests/support/catch.h"
 
 using namespace uvic::app;
+using Catch::Matchers::Contains;
 
 namespace {
 
@@ -56,4 +57,65 @@ TEST_CASE("learning rate: schedules without a constant part have none", "[learni
     config.lr_constant_images = 500;
     CHECK(constant_until(config, 1000) == 0);
   }
+}
+
+TEST_CASE("learning rate: a schedule that contradicts itself is refused", "[learning_rate]") {
+  const auto refused = [](const OptimizerConfig& config, const std::string& what) {
+    CHECK_THROWS_WITH(config.validate(), Contains(what));
+  };
+  auto config = decaying("wsd");
+  CHECK_NOTHROW(config.validate());
+  config.lr_min = 2;  // that of lr: no decay, but one may say so
+  CHECK_NOTHROW(config.validate());
+  config.lr_min = 2.5;
+  refused(config, "--optimizer.lr_min 2.5: above optimizer.lr 2; it is a rate, and no share of lr");
+  config.lr_decay = "none";
+  CHECK_NOTHROW(config.validate());
+  config = decaying("wsd_sqrt"), config.lr_decay_images = 500, config.lr_constant_images = 500;
+  refused(config,
+          "--optimizer.lr_constant_images 500: the decay ends at optimizer.lr_decay_images");
+  config.lr_constant_images = 499;
+  CHECK_NOTHROW(config.validate());
+  config.lr_decay = "cosine", config.lr_constant_images = 900;  // which has no constant part
+  CHECK_NOTHROW(config.validate());
+  config.warmup_images = 500;
+  refused(config, "--optimizer.warmup_images 500: the decay ends at optimizer.lr_decay_images 500");
+  config.lr_decay = "inverse_sqrt";  // which has no end
+  CHECK_NOTHROW(config.validate());
+}
+
+TEST_CASE("learning rate: what can hardly be meant is said", "[learning_rate]") {
+  const auto only = [](const OptimizerConfig& config, const std::string& what) {
+    const auto notes = schedule_notes(config, 1000);
+    REQUIRE(notes.size() == 1);
+    CHECK_THAT(notes[0], Contains(what));
+  };
+  for (const auto& schedule : learning_rate_schedules()) {
+    auto config = decaying(schedule.name);
+    CAPTURE(schedule.name);
+    config.warmup_images = 99;  // inverse_sqrt begins to fall at 100
+    CHECK(schedule_notes(config, 1000).empty());
+    config.warmup_images = 1000;
+    if (config.lr_decay == "none")
+      CHECK(schedule_notes(config, 1000).empty());
+    else
+      only(config,
+           "never decays: optimizer.warmup_images 1000 reaches to the end of the run, 1000");
+  }
+  auto config = decaying("wsd");
+  config.warmup_images = 800;
+  only(config, "no constant part: optimizer.warmup_images 800 reaches to its end, 800");
+  config.warmup_images = 900;  // half of the decay is over
+  only(config, "after the warm-up it is 1");
+  CHECK(learning_rate(config, 900, 1000) == Approx(1));
+  config.warmup_images = 100, config.lr_constant_images = 1000;
+  only(config, "never decays: it is constant up to 1000 (optimizer.lr_constant_images)");
+  config.lr_constant_images = 0, config.lr_decay_images = 600;
+  only(config, "is 0 from 600 (optimizer.lr_decay_images) to the end of the run, 1000");
+  config.lr_min = 0.1;
+  CHECK(schedule_notes(config, 1000).empty());
+  config = decaying("inverse_sqrt"), config.lr_decay_images = 600, config.warmup_images = 50;
+  CHECK(schedule_notes(config, 1000).empty());
+  config.warmup_images = 240;  // four times 60, where it begins to fall
+  only(config, "reaches to its end, 60 (optimizer.lr_constant_images); after the warm-up it is 1");
 }

@@ -142,10 +142,10 @@ TEST_CASE("dispersive: which block, and what makes no sense", "[representation]"
   config = dispersed();
   config.shards = 6;
   refused(config, "--shards 6: the batch has 4 groups");
-  config = dispersed();
+  config = RunConfig();
   config.model.kind = "decoder_lm";
-  config.label_dropout = 0;
-  refused(config, "sequences have no patches");
+  config.diffusion.dispersive_loss = 0.5;
+  refused(config, "--diffusion.dispersive_loss: sequences have no patches");
 }
 
 TEST_CASE("groups are never cut into shards", "[representation]") {
@@ -293,7 +293,7 @@ TEST_CASE("alignment: which blocks, what they cost, and what makes no sense", "[
   refused(config, "--diffusion.alignment_target 13: the blocks are 0 to 12");
   config.diffusion.alignment_target = 4, config.diffusion.alignment_block = 5;
   refused(config, "follows block 4 of the average, which comes before it; give at most 4");
-  config = aligned();
-  config.model.kind = "decoder_lm", config.label_dropout = 0;
+  config = RunConfig();
+  config.model.kind = "decoder_lm", config.diffusion.alignment_loss = 0.5;
   refused(config, "--diffusion.alignment_loss: sequences have no noise");
 }

@@ -128,6 +128,23 @@ TEST_CASE("resume: a rate that falls with the root of the images is continued by
   CHECK_NOTHROW(check(before, now, 1000));
   CHECK(learning_rate(now.optimizer, 1000, 10000) ==
         Approx(learning_rate(before.optimizer, 1000, 1000)));
+  // Twice as long: 1 / sqrt(10), then 1 / sqrt(5). In the constant part of both nothing changes.
+  now.total_images = 2000, now.optimizer.lr_constant_images = 0;
+  CHECK_THROWS_WITH(check(before, now, 1000),
+                    Contains("jump to 0.4472") && Contains("lr_constant_images 100 continues"));
+  CHECK_NOTHROW(check(before, now, 50));
+  now.optimizer.lr_constant_images = 200;
+  CHECK_THAT(check(before, now, 1000).notes.back(), Contains("is 0.4472 from here on"));
+}
+
+TEST_CASE("resume: the state of another optimizer is refused by that name", "[resume]") {
+  RunConfig before, now;
+  before.optimizer.kind = "muon";
+  CHECK_THROWS_WITH(check(before, now, 100),
+                    Contains("the state is one of muon, optimizer.kind is adamw") &&
+                        Contains("another --out") && !Contains("another model"));
+  now.optimizer.kind = "muon";
+  CHECK_NOTHROW(check(before, now, 100));
 }
 
 TEST_CASE("learning rate: a decay ends where lr_decay_images says, not below lr_min", "[resume]") {

@@ -156,7 +156,7 @@ TEST_CASE("routes: what makes no sense is refused in one line", "[route]") {
   config.diffusion.dispersive_loss = 0.5, config.diffusion.dispersive_group = 4;
   config.route_images = 30;
   refused(config, "--route_images 30: would cut a group of diffusion.dispersive_group 4");
-  config = routed_run(false);
-  config.model.kind = "decoder_lm", config.route_share = 0, config.path_drop = 0.1;
+  config = RunConfig();
+  config.model.kind = "decoder_lm", config.path_drop = 0.1;
   refused(config, "--path_drop: sequences have no patches");
 }
