@@ -26,6 +26,7 @@
 #include "base/precision.h"
 #include "base/process.h"
 #include "base/progress_line.h"
+#include "base/text_format.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
 #include "data/formats/make_folder.h"
