@@ -2,7 +2,6 @@
 // autoencoder and the embedded text encoder.
 #include <csignal>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -295,14 +294,14 @@ TEST_CASE("what a kill left of the plan alone does not keep the folder from its 
   const Scratch scratch;
   const auto left = scratch / "set" / "plan.json.uvic.tmp";
   fs::create_directories(left.parent_path());
-  std::ofstream{left};
+  formats::write_file_atomically(left, "");
   check_refused_after_notes(run_uvic(text_training(scratch / "run", scratch / "set")),
                             1,
                             "uvic encode was stopped; run the same command again");
   check_done(run_uvic(encoding(scratch / "set", words({"--text_encoder", "words"}))));
   CHECK(!fs::exists(left));
   fs::create_directories(scratch / "other");
-  std::ofstream{scratch / "other" / "own.txt"};
+  formats::write_file_atomically(scratch / "other" / "own.txt", "");
   check_refused(run_uvic(encoding(scratch / "other", words({"--text_encoder", "words"}))),
                 2,
                 "holds files of something else");
