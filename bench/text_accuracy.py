@@ -63,7 +63,7 @@ def classifier(uvic, work, attribute, images):
     if not record.exists():
         out = uvic("train-features", "--data", f"procedural-text:all:{attribute}", "--test",
                    f"procedural-text:1:all:{attribute}", "--out", weights, "--training.images", images,
-                   "--dataset.image_size", 32)
+                   "--dataset.image_size", 32, "--overwrite", "true")
         record.write_text(json.dumps(percent(out)))
     return weights, json.loads(record.read_text())
 

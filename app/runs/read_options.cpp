@@ -72,7 +72,7 @@ bool changes_nothing(const std::string& option) {
   return false;
 }
 
-/// Whether 0 known the option to the data.
+/// Whether 0 leaves the option to the data.
 bool is_left_to_data(const std::string& option) {
   for (const auto* left :
        {"model.img_size", "model.in_chans", "model.num_classes", "dataset.image_size"})

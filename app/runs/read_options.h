@@ -28,8 +28,8 @@ struct Reader {
 /// and a value, "dpm_solver*" is each value that begins so.
 std::vector<Reader> readers_of(const std::string& option, const RunConfig& config);
 
-/// "optimizer.muon_lr is not read in this training: it needs optimizer.kind muon, which is adamw" for
-/// each of the options `given` that this training does not read.
+/// For each of the options `given` that this training does not read: "optimizer.muon_lr is not read
+/// in this training: it needs optimizer.kind muon, which is adamw".
 std::vector<std::string> notes_of_unread(const RunConfig& config,
                                          const std::vector<std::string>& given);
 

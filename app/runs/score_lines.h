@@ -6,8 +6,8 @@
 
 namespace uvic::app {
 
-/// Whether two lines with a distance have the same feature network, number of samples and reference. What
-/// a line does not say (older versions wrote less) counts as the same.
+/// Whether two lines with a distance have the same feature network, number of samples and
+/// reference. What a line does not say (older versions wrote less) counts as the same.
 bool scores_compare(const nlohmann::json& a, const nlohmann::json& b);
 
 /// The lines with a distance that compare with the last of them, in their order.
