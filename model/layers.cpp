@@ -23,15 +23,22 @@ torch::Tensor rms_normalised(const torch::Tensor& x,
   return (weight * (wide * scale)).to(out);
 }
 
-BlockParameters fused_parameters(const BlockImpl& b) {
+BlockParameters fused_parameters(const BlockImpl& b, const Rotations& rotations) {
   BlockParameters p;
   if (b.skip_linear) p.skip_weight = b.skip_linear->weight, p.skip_bias = b.skip_linear->bias;
   p.norm1_weight = b.norm1->weight, p.norm1_bias = b.norm1->bias;
   p.qkv_weight = b.attn->qkv->weight, p.qkv_bias = b.attn->qkv->bias;
   p.proj_weight = b.attn->proj->weight, p.proj_bias = b.attn->proj->bias;
   p.norm2_weight = b.norm2->weight, p.norm2_bias = b.norm2->bias;
-  p.fc1_weight = b.mlp->fc1->weight, p.fc1_bias = b.mlp->fc1->bias;
-  p.fc2_weight = b.mlp->fc2->weight, p.fc2_bias = b.mlp->fc2->bias;
+  const auto &up = b.mlp->w12 ? b.mlp->w12 : b.mlp->fc1, &down = b.mlp->w3 ? b.mlp->w3 : b.mlp->fc2;
+  p.fc1_weight = up->weight, p.fc1_bias = up->bias;
+  p.fc2_weight = down->weight, p.fc2_bias = down->bias;
+  if (b.attn->q_norm) p.q_norm_weight = b.attn->q_norm->weight;
+  if (b.attn->k_norm) p.k_norm_weight = b.attn->k_norm->weight;
+  if (!rotations.defined()) return p;
+  // Where each example has places of its own, [B, 1, K, D / 2], each row has.
+  p.cos = rotations.cos.flatten(0, -2).contiguous();
+  p.sin = rotations.sin.flatten(0, -2).contiguous();
   return p;
 }
 
@@ -211,13 +218,23 @@ torch::Tensor BlockImpl::run(torch::Tensor x,
                              bool fused) {
   const auto score = attn->kind().score;
   const auto compute = call.compute;
-  fused &= is_published_ && score && !call.values && !call.rotations.defined() && fused_kernels();
+  fused &= score && !call.values && !call.first_values && fused_kernels() &&
+           (!call.rotations.defined() ||
+            2 * call.rotations.cos.size(-1) == norm1->weight.size(0) / attn->num_heads());
   if (fused) {
-    const BlockShape shape{attn->num_heads(), attn->scale(), *score, kLayerNormEpsilon};
-    if (fused_block_serves(x, norm1->weight, compute))
-      return fused_block(x, skip, fused_parameters(*this), shape, compute);
-    if (cuda_block_serves(x, norm1->weight, shape, compute))
-      return cuda_block(x, skip, fused_parameters(*this), shape);
+    const bool is_rms = !norm1->bias.defined();
+    const BlockShape shape{attn->num_heads(),
+                           attn->scale(),
+                           *score,
+                           is_rms ? kRmsNormEpsilon : kLayerNormEpsilon,
+                           !mlp->w12.is_empty(),
+                           kRmsNormEpsilon};
+    const auto parameters = fused_parameters(*this, call.rotations);
+    if (fused_block_serves(x, parameters, shape, compute))
+      return fused_block(x, skip, parameters, shape, compute);
+    if (is_published_ && !call.rotations.defined() &&
+        cuda_block_serves(x, norm1->weight, shape, compute))
+      return cuda_block(x, skip, parameters, shape);
   }
   x = joined(x, skip, compute);
   x = x + attn->forward(norm1->forward(x, compute), call);

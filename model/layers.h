@@ -156,7 +156,7 @@ class BlockImpl : public torch::nn::Module {
   BlockView view(const torch::Tensor& x, const torch::Tensor& skip, const BlockCall& call);
   torch::Tensor run(torch::Tensor x, const torch::Tensor& skip, const BlockCall& call, bool fused);
 
-  bool is_published_;  ///< what the fused blocks compute
+  bool is_published_;  ///< what the fused blocks of a GPU compute
 };
 TORCH_MODULE(Block);
 

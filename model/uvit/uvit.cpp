@@ -171,8 +171,7 @@ torch::Tensor UViTImpl::decode(const torch::Tensor& h) {
 /// of a row in a vector.
 bool UViTImpl::is_batch_invariant() const {
   return fused_kernels() && products_keep_rows_apart(compute_dtype()) && !passes_values_ &&
-         !config_.changes_blocks() && config_.fusion == 0 &&
-         attention_kind(config_.attention).score;
+         config_.has_fused_blocks() && config_.fusion == 0;
 }
 
 int64_t UViTImpl::stacked_matrices(const std::string& name) const {

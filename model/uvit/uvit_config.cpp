@@ -48,9 +48,12 @@ double tokens_of_block(const UViTConfig& c, const PartialPass& pass, int64_t blo
 }
 
 /// What a block with changed parts keeps besides, for each token.
-double bytes_of_options(const UViTConfig& c, double compute) {
+double bytes_of_options(const UViTConfig& c, double compute, bool fused) {
   const auto width = static_cast<double>(c.embed_dim), hidden = static_cast<double>(c.mlp_hidden());
   double bytes = 0;
+  if (fused && c.mlp == "swiglu") bytes += compute * hidden;  // both halves
+  if (fused && c.qk_norm) bytes += compute * 3 * width;       // qkv before the norm
+  if (fused) return bytes;
   if (c.norm == "rms") bytes += 2 * kFloat * width;       // x / rms, of both norms
   if (c.mlp == "swiglu") bytes += 2 * compute * hidden;   // both halves, silu, and their product
   if (c.qk_norm) bytes += 2 * 2 * kFloat * width;         // q and k wide, and over their rms
@@ -93,8 +96,9 @@ ActivationBytes activation_bytes(const UViTConfig& c, const ActivationSettings& 
   const double compute = settings.bf16 ? 2 : kFloat;
   const auto rows = static_cast<double>(c.extras() + c.patches());
   const bool scores = !settings.fused_kernels || !attention_kind(c.attention).score;
-  auto block = bytes_of_block(c, compute, /*fused=*/!scores && settings.cpu && !c.changes_blocks());
-  const double of_options = bytes_of_options(c, compute);
+  const bool fused = !scores && settings.cpu && c.has_fused_blocks();
+  auto block = bytes_of_block(c, compute, fused);
+  const double of_options = bytes_of_options(c, compute, fused);
   block.plain += of_options, block.joining += of_options;
   // Embedding and decoder: tokens without and with positions, and the input and output of the last
   // norm.
@@ -115,6 +119,11 @@ ActivationBytes activation_bytes(const UViTConfig& c, const ActivationSettings& 
   return {kept,
           most_tokens * (block.joining + block.backward) +
               (scores ? bytes_of_scores(c, most_tokens) : 0)};
+}
+
+bool UViTConfig::has_fused_blocks() const {
+  return attention_kind(attention).score && !value_residual &&
+         !((qk_norm || rope) && embed_dim / num_heads % 2 != 0);
 }
 
 bool same_uvit(const UViTConfig& a, const UViTConfig& b) { return text_of(a) == text_of(b); }

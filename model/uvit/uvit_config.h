@@ -198,7 +198,9 @@ struct UViTConfig {
   int64_t kept_patches(double share) const {
     return std::max<int64_t>(1, std::llround(static_cast<double>(patches()) * share));
   }
-  /// Whether blocks are other than the published ones, which alone the fused blocks compute.
+  /// Whether a CPU computes every block whole (kernels/cpu/fused_block.h).
+  bool has_fused_blocks() const;
+  /// Whether blocks are other than the published ones, which alone a GPU computes whole.
   bool changes_blocks() const {
     return norm != "layer" || mlp != "gelu" || qk_norm || rope || value_residual;
   }
@@ -225,7 +227,8 @@ NetworkInput input_of(const UViTConfig& config);
 ///   c D          the input, in a block with a skip connection
 ///
 /// and the statistics of the rows. Plain tensor code also keeps both norms, the value of GELU and
-/// the scores of attention, and changed blocks what their parts keep. Recomputed blocks keep their
+/// the scores of attention, and changed blocks what their parts keep. A fused SwiGLU keeps 2 H c,
+/// and a fused norm of queries and keys qkv before it. Recomputed blocks keep their
 /// input only. A fusion keeps its 2 D c of input.
 ActivationBytes activation_bytes(const UViTConfig& config, const ActivationSettings& settings);
 

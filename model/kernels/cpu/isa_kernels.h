@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/kernels/cpu/attention_tiles.h"
+#include "model/kernels/cpu/gated_passes.h"
 #include "model/kernels/cpu/linear_products.h"
 #include "model/kernels/cpu/optimizer_pass.h"
 #include "model/kernels/cpu/peak_loop.h"
@@ -17,6 +18,10 @@ const KernelTable kKernels = {attention_scratch,
                               norm_grad,
                               gelu,
                               gelu_grad,
+                              swiglu,
+                              swiglu_grad,
+                              place_heads,
+                              place_heads_grad,
                               narrow,
                               adamw,
                               sum_of_squares,

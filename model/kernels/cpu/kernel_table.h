@@ -42,7 +42,7 @@ struct AttentionGradCall {
 };
 
 /// y = LayerNorm(x) for each row, with statistics in float32. With a delta: sum = x + delta + bias,
-/// and y = LayerNorm(sum).
+/// and y = LayerNorm(sum). Without a shift it is RMSNorm: the mean is taken as 0.
 struct NormCall {
   ElementType type;  ///< of delta and y
   int64_t width;
@@ -52,14 +52,15 @@ struct NormCall {
   const float* bias;    ///< [width] or null; only with delta
   float* sum;           ///< [rows, width]; only with delta
   const float* weight;  ///< [width]
-  const float* shift;   ///< [width]
+  const float* shift;   ///< [width] or null
   void* y;              ///< [rows, width], or null to compute only the sum
   float* row_stats;     ///< [rows, 2] mean and 1 / sqrt(variance + epsilon), or null
 };
 
-/// dx = dx_in + the gradient of LayerNorm for dy.
+/// dx = dx_in + the gradient of LayerNorm, or of RMSNorm, for dy.
 struct NormGradCall {
   ElementType type;  ///< of dy and dx_narrow
+  bool rms;
   int64_t width;
   const void* dy;          ///< [rows, width]
   const float* x;          ///< [rows, width], the input of the norm
@@ -88,6 +89,45 @@ struct GeluGradCall {
   const void* da;     ///< [rows, width]
   void* du;           ///< [rows, width]; may be da
   void* a;            ///< [rows, width]; may be u
+};
+
+/// h = silu(a) * b, where z = [a, b]; silu(a) = a / (1 + e^-a).
+struct SwigluCall {
+  ElementType type;  ///< of z and h
+  int64_t width;     ///< of h
+  const void* z;     ///< [rows, 2 width]
+  void* h;           ///< [rows, width]
+};
+
+/// The gradient of the same, and h again.
+struct SwigluGradCall {
+  ElementType type;  ///< of all
+  int64_t width;     ///< of h
+  const void* z;     ///< [rows, 2 width]
+  const void* dh;    ///< [rows, width]
+  void* dz;          ///< [rows, 2 width]; may be z
+  void* h;           ///< [rows, width]; may be dh
+};
+
+/// The queries and keys in qkv, those of each head normalised, x / sqrt(mean(x^2) + epsilon) *
+/// weight, and then turned: the pair (d, d + width / 2) by an angle of its place. Either may be
+/// missing. Values are copied.
+struct PlaceHeadsCall {
+  ElementType type;  ///< of qkv and out
+  int64_t heads;
+  int64_t width;  ///< of a head, even
+  float epsilon;
+  const void* qkv;                   ///< [rows, 3 heads width]
+  const float *q_weight, *k_weight;  ///< [width], or null: not normalised
+  const float *cos, *sin;            ///< [places, width / 2], or null: not turned
+  int64_t places;                    ///< row r has the place r % places
+  void* out;                         ///< the shape of qkv; may be qkv
+};
+
+/// The gradient of qkv in place of that of `out`. forward.qkv is read if there are weights.
+struct PlaceHeadsGradCall {
+  PlaceHeadsCall forward;
+  void* d;  ///< [rows, 3 heads width]
 };
 
 /// Converts the rows of x to `type`.
@@ -127,10 +167,11 @@ struct PackCall {
 
 /// The operation on the rows of a product p (float32).
 enum class ProductEnd : int {
-  store,      ///< y = p + bias, in `type`
-  add,        ///< sum = p + bias + residual, float32
-  gelu,       ///< z = p + bias and y = gelu(z), both in `type`
-  gelu_grad,  ///< y = p * gelu'(z), in `type`, and its sum over rows; activated = gelu(z)
+  store,        ///< y = p + bias, in `type`
+  add,          ///< sum = p + bias + residual, float32
+  gelu,         ///< z = p + bias and y = gelu(z), both in `type`
+  gelu_grad,    ///< y = p * gelu'(z), in `type`, and its sum over rows; activated = gelu(z)
+  swiglu_grad,  ///< the same for the gradient of a SwiGLU, where y and z have 2 columns
 };
 
 /// y [rows, columns] = x [rows, inner] b [inner, columns], fused with the operation that follows
@@ -144,10 +185,10 @@ struct ProductCall {
   const float* bias;      ///< [columns] or null
   const float* residual;  ///< [rows, columns] or null; may be sum
   float* sum;             ///< [rows, columns]
-  void* y;                ///< [rows, columns]
-  void* z;                ///< [rows, columns], written by gelu, read by gelu_grad
-  void* activated;        ///< [rows, columns], written by gelu_grad
-  float* column_sums;     ///< [row blocks, columns]: the sum of y over each block
+  void* y;                ///< [rows, columns]; swiglu_grad: [rows, 2 columns], as z
+  void* z;                ///< [rows, columns], written by gelu, read by gradients
+  void* activated;        ///< [rows, columns], written by gradients
+  float* column_sums;     ///< [row blocks, width of y]: the sum of y over each block
 };
 
 /// dw [outputs, inputs] = dy^T x, float32.
@@ -180,6 +221,16 @@ struct KernelTable {
                     int64_t begin,
                     int64_t end,
                     float* column_sums);  ///< [width]: du
+  void (*swiglu)(const SwigluCall&, int64_t begin, int64_t end);
+  void (*swiglu_grad)(const SwigluGradCall&,
+                      int64_t begin,
+                      int64_t end,
+                      float* column_sums);  ///< [2 width]: dz
+  void (*place_heads)(const PlaceHeadsCall&, int64_t begin, int64_t end);
+  void (*place_heads_grad)(const PlaceHeadsGradCall&,
+                           int64_t begin,
+                           int64_t end,
+                           float* column_sums);  ///< [2, width]: q_weight, k_weight
   void (*narrow)(const NarrowCall&,
                  int64_t begin,
                  int64_t end,

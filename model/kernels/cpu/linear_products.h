@@ -1,18 +1,16 @@
 // Products of activations and weights, forward and backward, each fused with the pass over memory
-// that follows it. Included by isa_*.cpp only.
-//
-// The right factor is packed in groups of kMaxPanels panels, [group][step][lanes of the group], so
-// that a register tile reads contiguous memory. The left factor is read in place if its rows are
-// whole words.
+// that follows it. Included by isa_*.cpp only. The left factor is read in place if its rows are whole
+// words.
 #pragma once
 
+#include "model/kernels/cpu/gated_passes.h"
 #include "model/kernels/cpu/kernel_table.h"
 #include "model/kernels/cpu/row_passes.h"
 #include "model/kernels/cpu/small_products.h"
+#include "model/kernels/cpu/weight_packing.h"
 
 namespace uvic::model::UVIC_ISA {
 
-constexpr int64_t kGroupColumns = kMaxPanels * kLanes;
 constexpr int64_t kGradSteps = 256;  // words of rows per pass of the gradient of a weight
 #if defined(UVIC_AMX)
 constexpr int64_t kBlockRows = 288;  // as below, for 32 rows at a time
@@ -28,72 +26,6 @@ constexpr int64_t kTurnedRow = 0;
 #endif
 constexpr int64_t kMostSteps = 512;  // steps of one group that fit in L1 and L2
 
-UVIC_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-UVIC_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
-/// Lanes of the group that begins at `column`.
-UVIC_INLINE int64_t group_lanes(int64_t columns, int64_t column) {
-  return smaller(kGroupColumns, rounded_up(columns - column, kLanes));
-}
-
-int64_t steps_of(ElementType type, int64_t inner) {
-  return type == ElementType::bf16 ? words_of<Bf16Words>(inner) : inner;
-}
-
-int64_t packed_floats(ElementType type, int64_t inner, int64_t columns) {
-  return steps_of(type, inner) * rounded_up(columns, kLanes);
-}
-
-int64_t pack_groups(int64_t columns) { return divide_up(columns, kGroupColumns); }
-
-/// Word of step `s`: element s, or elements 2s and 2s + 1 narrowed, of kLanes columns whose floats
-/// are `first` and `second`.
-UVIC_INLINE Vec packed_word(SingleWords, Vec first, Vec) { return first; }
-#if defined(__AVX512BF16__)
-UVIC_INLINE Vec packed_word(PairWords, Vec first, Vec second) { return paired(first, second); }
-#endif
-
-/// kLanes columns of b from `column` on, all steps, to + step * lanes.
-template <class Words>
-void pack_panel(const PackCall& call, int64_t column, float* to, int64_t lanes) {
-  constexpr int64_t n = Words::kPerWord;
-  const int64_t valid = smaller(kLanes, call.columns - column), steps = words_of<Words>(call.inner);
-  if (call.column_stride == 1) {
-    const auto row = [&](int64_t i) {
-      return i < call.inner ? load_lanes(call.weight + i * call.inner_stride + column, valid)
-                            : Vec{};
-    };
-    for (int64_t s = 0; s < steps; ++s)
-      store(to + s * lanes, packed_word(Words{}, row(s * n), n == 2 ? row(s * n + 1) : Vec{}));
-    return;
-  }
-  for (int64_t i = 0; i < call.inner; i += kLanes) {
-    Vec x[kLanes];  // x[c] lane j: element i + j of column c; after the transposition x[j] lane c
-#pragma GCC unroll 16
-    for (int c = 0; c < kLanes; ++c)
-      x[c] = c < valid ? load_lanes(call.weight + (column + c) * call.column_stride + i,
-                                    smaller(kLanes, call.inner - i))
-                       : Vec{};
-    transpose_in_place(x);
-#pragma GCC unroll 16
-    for (int j = 0; j < kLanes; j += n)
-      if (i + j < call.inner)
-        store(to + (i + j) / n * lanes, packed_word(Words{}, x[j], x[j + n - 1]));
-  }
-}
-
-void pack_weight(const PackCall& call, int64_t begin, int64_t end) {
-  const int64_t steps = steps_of(call.type, call.inner);
-  for (int64_t group = begin; group < end; ++group) {
-    const int64_t column = group * kGroupColumns, lanes = group_lanes(call.columns, column);
-    for (int64_t c = 0; c < lanes; c += kLanes) {
-      float* to = call.packed + column * steps + c;
-      call.type == ElementType::bf16 ? pack_panel<Bf16Words>(call, column + c, to, lanes)
-                                     : pack_panel<SingleWords>(call, column + c, to, lanes);
-    }
-  }
-}
-
 int64_t product_row_blocks(int64_t rows) { return divide_up(rows, kBlockRows); }
 int64_t product_tasks(const ProductCall& call) {
   return product_row_blocks(call.rows) * pack_groups(call.columns);
@@ -101,6 +33,12 @@ int64_t product_tasks(const ProductCall& call) {
 int64_t product_scratch(const ProductCall& call) {
   return kBlockRows * (kGroupColumns + rounded_up(steps_of(call.type, call.inner), kLanes));
 }
+
+template <ProductEnd kEnd>
+constexpr bool kIsGrad = kEnd == ProductEnd::gelu_grad || kEnd == ProductEnd::swiglu_grad;
+/// y and z of a SwiGLU have the columns of both halves.
+template <ProductEnd kEnd>
+constexpr int64_t kHalves = kEnd == ProductEnd::swiglu_grad ? 2 : 1;
 
 /// The fused operation for `rows` rows of a group: p [rows][lanes], where row 0 is row `row` of the
 /// result.
@@ -113,14 +51,17 @@ void finish_product(const ProductCall& call,
                     int64_t column) {
   const int64_t width = smaller(lanes, call.columns - column);
   const float* bias = call.bias ? call.bias + column : nullptr;
-  float* sums = kEnd == ProductEnd::gelu_grad
-                    ? call.column_sums + row / kBlockRows * call.columns + column
+  float* sums = kIsGrad<kEnd>
+                    ? call.column_sums + row / kBlockRows * kHalves<kEnd> * call.columns + column
                     : nullptr;
-  if (sums && row % kBlockRows == 0) zero_floats(sums, width);
+  if (sums && row % kBlockRows == 0)
+    for (int64_t half = 0; half < kHalves<kEnd>; ++half)
+      zero_floats(sums + half * call.columns, width);
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t at = (row + r) * call.columns + column;
-    T* y = static_cast<T*>(call.y) + at;
-    T* z = static_cast<T*>(call.z) + at;
+    const int64_t wide_at = (row + r) * kHalves<kEnd> * call.columns + column;
+    T* y = static_cast<T*>(call.y) + wide_at;
+    T* z = static_cast<T*>(call.z) + wide_at;
     [[maybe_unused]] T* activated = static_cast<T*>(call.activated) + at;
     for_each_vector(width, [&](int64_t d, int64_t n) {
       Vec v = load(p + r * lanes + d);
@@ -143,6 +84,15 @@ void finish_product(const ProductCall& call,
         store_lanes(activated + d, hidden * normal.below, n);
         add_lanes(sums + d, v, n);
       }
+      if constexpr (kEnd == ProductEnd::swiglu_grad) {
+        const int64_t other = call.columns + d;
+        const auto g = swiglu_gradient(load_lanes(z + d, n), load_lanes(z + other, n), v);
+        store_lanes(y + d, g.da, n);
+        store_lanes(y + other, g.db, n);
+        store_lanes(activated + d, g.h, n);
+        add_lanes(sums + d, g.da, n);
+        add_lanes(sums + other, g.db, n);
+      }
     });
   }
 }
@@ -162,9 +112,12 @@ UVIC_INLINE void prefetch_end(
       if (call.residual) lines(call.residual, at, sizeof(float));
       lines(call.sum, at, sizeof(float));
     } else {
-      lines(call.y, at, sizeof(T));
-      if constexpr (kEnd != ProductEnd::store) lines(call.z, at, sizeof(T));
-      if constexpr (kEnd == ProductEnd::gelu_grad) lines(call.activated, at, sizeof(T));
+      for (int64_t half = 0; half < kHalves<kEnd>; ++half) {
+        const int64_t wide_at = at + ((row + r) * (kHalves<kEnd> - 1) + half) * call.columns;
+        lines(call.y, wide_at, sizeof(T));
+        if constexpr (kEnd != ProductEnd::store) lines(call.z, wide_at, sizeof(T));
+      }
+      if constexpr (kIsGrad<kEnd>) lines(call.activated, at, sizeof(T));
     }
   }
 }
@@ -229,6 +182,8 @@ void product_tasks_of(const ProductCall& call, int64_t begin, int64_t end, float
       return product_range<Words, T, ProductEnd::gelu>(call, begin, end, scratch);
     case ProductEnd::gelu_grad:
       return product_range<Words, T, ProductEnd::gelu_grad>(call, begin, end, scratch);
+    case ProductEnd::swiglu_grad:
+      return product_range<Words, T, ProductEnd::swiglu_grad>(call, begin, end, scratch);
   }
 }
 

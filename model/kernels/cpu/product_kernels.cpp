@@ -235,24 +235,43 @@ Tensor product_grad(const Tensor& dy, const Tensor& weight, bool wide) {
   return dx;
 }
 
-GeluGrads product_gelu_grad(const Tensor& dy, const Tensor& weight, const Tensor& z) {
-  UVIC_KERNEL("product_gelu_grad",
-              product_work(dy, weight, rows_bytes(dy, weight.size(1), 3 * dy.element_size())));
-  if (from_library(dy.scalar_type()))
-    return gelu_rows_grad(z, {}, library_product(dy, weight, false));
-  const auto du = torch::empty_like(z), activated = torch::empty_like(z);
+namespace {
+
+/// The product dy w, which ends in the gradient of an activation at z; `activated` has the width of
+/// the product.
+GeluGrads activation_grad(ProductEnd end, const Tensor& dy, const Tensor& weight, const Tensor& z) {
+  const auto du = torch::empty_like(z),
+             activated = torch::empty(with_width(dy, weight.size(1)), dy.options());
   const auto packed = pack(weight, false, dy.scalar_type());
-  auto call = make_call(ProductEnd::gelu_grad, dy, packed);
+  auto call = make_call(end, dy, packed);
   const int64_t blocks = active_kernels().product_row_blocks(call.rows);
-  const auto sums = torch::empty({std::max<int64_t>(blocks, 1), call.columns}, torch::kFloat32);
+  const auto sums = torch::empty({std::max<int64_t>(blocks, 1), z.size(-1)}, torch::kFloat32);
   if (blocks == 0) sums.zero_();
   call.y = du.data_ptr();
   call.z = z.data_ptr();
   call.activated = activated.data_ptr();
   call.column_sums = sums.data_ptr<float>();
   run(call);
-  add_pieces(call.column_sums, blocks, call.columns);
+  add_pieces(call.column_sums, blocks, z.size(-1));
   return {du, sums[0], activated};
+}
+
+}  // namespace
+
+GeluGrads product_gelu_grad(const Tensor& dy, const Tensor& weight, const Tensor& z) {
+  UVIC_KERNEL("product_gelu_grad",
+              product_work(dy, weight, rows_bytes(dy, weight.size(1), 3 * dy.element_size())));
+  if (from_library(dy.scalar_type()))
+    return gelu_rows_grad(z, {}, library_product(dy, weight, false));
+  return activation_grad(ProductEnd::gelu_grad, dy, weight, z);
+}
+
+GeluGrads product_swiglu_grad(const Tensor& dy, const Tensor& weight, const Tensor& z) {
+  UVIC_KERNEL("product_swiglu_grad",
+              product_work(dy, weight, rows_bytes(dy, weight.size(1), 5 * dy.element_size())));
+  if (from_library(dy.scalar_type()))
+    return swiglu_rows_grad(z, library_product(dy, weight, false));
+  return activation_grad(ProductEnd::swiglu_grad, dy, weight, z);
 }
 
 Tensor product_weight_grad(const Tensor& dy, const Tensor& x) {

@@ -62,6 +62,12 @@ GeluGrads product_gelu_grad(const torch::Tensor& dy,
                             const torch::Tensor& weight,
                             const torch::Tensor& z);
 
+/// The same for a SwiGLU, z [..., 2 in] and h = silu(a) * b with z = [a, b]: the gradient of z for
+/// dh = dy w, its sum over rows, and h again.
+GeluGrads product_swiglu_grad(const torch::Tensor& dy,
+                              const torch::Tensor& weight,
+                              const torch::Tensor& z);
+
 /// dy^T x, [out, in] float32.
 torch::Tensor product_weight_grad(const torch::Tensor& dy, const torch::Tensor& x);
 

@@ -129,6 +129,7 @@ NormGrads norm_rows_grad(
   UVIC_KERNEL("norm_grad", pass_over(dy, x, dx_in, grads.dx, grads.dx_narrow));
   NormGradCall call{};
   call.type = type_of(dy.scalar_type());
+  call.rms = !norm.shift.defined();
   call.width = width_of(dy);
   call.dy = elements(dy);
   call.x = floats(x);
@@ -142,7 +143,8 @@ NormGrads norm_rows_grad(
         active_kernels().norm_grad(call, b, e, columns);
       });
   const auto parts = sums.view({3, call.width});
-  grads.weight = parts[0], grads.shift = parts[1], grads.dx_columns = parts[2];
+  grads.weight = parts[0], grads.dx_columns = parts[2];
+  if (!call.rms) grads.shift = parts[1];
   return grads;
 }
 
@@ -170,6 +172,75 @@ GeluGrads gelu_rows_grad(const Tensor& u, const Tensor& bias, Tensor da) {
         active_kernels().gelu_grad(call, b, e, columns);
       });
   return {da, sums, a};
+}
+
+Tensor swiglu_rows(const Tensor& z) {
+  auto sizes = z.sizes().vec();
+  sizes.back() /= 2;
+  const auto h = torch::empty(sizes, z.options());
+  UVIC_KERNEL("swiglu", pass_over(z, h));
+  const SwigluCall call{type_of(z.scalar_type()), width_of(h), elements(z), elements(h)};
+  over_rows(
+      rows_of(h), call.width, [&](int64_t b, int64_t e) { active_kernels().swiglu(call, b, e); });
+  return h;
+}
+
+GeluGrads swiglu_rows_grad(const Tensor& z, Tensor dh) {
+  const auto dz = torch::empty_like(z);
+  UVIC_KERNEL("swiglu_grad", pass_over(z, dz, dh, dh));
+  const SwigluGradCall call{type_of(z.scalar_type()),
+                            width_of(dh),
+                            elements(z),
+                            elements(dh),
+                            elements(dz),
+                            elements(dh)};
+  const auto sums = with_column_sums(
+      rows_of(dh), 2 * call.width, 2 * call.width, [&](int64_t b, int64_t e, float* columns) {
+        active_kernels().swiglu_grad(call, b, e, columns);
+      });
+  return {dz, sums, dh};
+}
+
+namespace {
+
+PlaceHeadsCall place_heads_call(const Tensor& qkv, const HeadPlacing& placing) {
+  PlaceHeadsCall call{};
+  call.type = type_of(qkv.scalar_type());
+  call.heads = placing.heads;
+  call.width = width_of(qkv) / (3 * placing.heads);
+  call.epsilon = static_cast<float>(placing.epsilon);
+  call.q_weight = floats(placing.q_weight), call.k_weight = floats(placing.k_weight);
+  call.cos = floats(placing.cos), call.sin = floats(placing.sin);
+  call.places = placing.cos.defined() ? placing.cos.size(0) : 1;
+  return call;
+}
+
+}  // namespace
+
+Tensor place_heads(const Tensor& qkv, const HeadPlacing& placing, bool in_place) {
+  const auto out = in_place ? qkv : torch::empty_like(qkv);
+  UVIC_KERNEL("place_heads", pass_over(qkv, out));
+  auto call = place_heads_call(qkv, placing);
+  call.qkv = elements(qkv), call.out = elements(out);
+  over_rows(rows_of(qkv), width_of(qkv), [&](int64_t b, int64_t e) {
+    active_kernels().place_heads(call, b, e);
+  });
+  return out;
+}
+
+HeadPlacingGrads place_heads_grad(const Tensor& qkv, const HeadPlacing& placing, Tensor d) {
+  UVIC_KERNEL("place_heads_grad", pass_over(qkv, d, d));
+  PlaceHeadsGradCall call{place_heads_call(d, placing), elements(d)};
+  call.forward.qkv = elements(qkv);
+  const auto sums = with_column_sums(
+      rows_of(d), width_of(d), 2 * call.forward.width, [&](int64_t b, int64_t e, float* columns) {
+        active_kernels().place_heads_grad(call, b, e, columns);
+      });
+  HeadPlacingGrads grads{std::move(d), {}, {}};
+  if (!placing.q_weight.defined()) return grads;
+  const auto parts = sums.view({2, call.forward.width});
+  grads.q_weight = parts[0], grads.k_weight = parts[1];
+  return grads;
 }
 
 Narrowed narrow_rows(const Tensor& x, torch::Dtype dtype) {

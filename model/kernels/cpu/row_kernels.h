@@ -9,9 +9,10 @@
 #include "base/torch.h"
 namespace uvic::model {
 
-/// LayerNorm with weight and shift over the last dimension.
+/// LayerNorm with weight and shift over the last dimension. Without a shift it is RMSNorm, whose
+/// mean below is 0.
 struct Norm {
-  torch::Tensor weight, shift;  ///< [width]
+  torch::Tensor weight, shift;  ///< [width]; the shift may be undefined
   double epsilon = 1e-5;
 };
 
@@ -41,10 +42,10 @@ torch::Tensor add_rows(const torch::Tensor& x,
 
 /// The gradients of LayerNorm, and the values that the layers before it need.
 struct NormGrads {
-  torch::Tensor dx;          ///< dx_in + the gradient of LayerNorm, float32
-  torch::Tensor dx_narrow;   ///< the same in the dtype of dy; dx itself if that is float32
-  torch::Tensor dx_columns;  ///< [width], the sum of dx over rows
-  torch::Tensor weight, shift;
+  torch::Tensor dx;             ///< dx_in + the gradient of LayerNorm, float32
+  torch::Tensor dx_narrow;      ///< the same in the dtype of dy; dx itself if that is float32
+  torch::Tensor dx_columns;     ///< [width], the sum of dx over rows
+  torch::Tensor weight, shift;  ///< [width]; the shift is undefined for RMSNorm
 };
 
 /// x is the input of the norm, stats are those of norm_rows(). dx_in may be undefined.
@@ -67,6 +68,36 @@ struct GeluGrads {
   torch::Tensor activated;  ///< the same bits as gelu_rows()
 };
 GeluGrads gelu_rows_grad(const torch::Tensor& u, const torch::Tensor& bias, torch::Tensor da);
+
+/// silu(a) * b, [..., width], for z = [a, b], [..., 2 width], in the dtype of z.
+torch::Tensor swiglu_rows(const torch::Tensor& z);
+
+/// The gradient of the same, and its value, as GeluGrads: du and bias are 2 width wide.
+GeluGrads swiglu_rows_grad(const torch::Tensor& z, torch::Tensor dh);
+
+/// How queries and keys are changed before attention: RMSNorm of each head, and a rotation of the
+/// pairs (d, d + D / 2) by the place of their token. Either may be undefined.
+struct HeadPlacing {
+  int64_t heads = 1;
+  torch::Tensor q_weight, k_weight;  ///< [D], float32
+  torch::Tensor cos, sin;  ///< [places, D / 2], float32; row r of qkv has place r % places
+  double epsilon = 1e-6;
+
+  bool any() const { return q_weight.defined() || cos.defined(); }
+};
+
+/// qkv [..., 3 H D] with the queries and keys placed, D even. Works in place where `in_place`.
+torch::Tensor place_heads(const torch::Tensor& qkv, const HeadPlacing& placing, bool in_place);
+
+struct HeadPlacingGrads {
+  torch::Tensor dqkv;                ///< in the memory of the gradient given
+  torch::Tensor q_weight, k_weight;  ///< undefined without weights
+};
+
+/// qkv is what place_heads() was given. It may be undefined if placing has no weights.
+HeadPlacingGrads place_heads_grad(const torch::Tensor& qkv,
+                                  const HeadPlacing& placing,
+                                  torch::Tensor d);
 
 /// x (float32) in another dtype, and its sum over rows, [width], in one pass.
 struct Narrowed {

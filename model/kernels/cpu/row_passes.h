@@ -36,7 +36,7 @@ void norm_rows(const NormCall& call, int64_t begin, int64_t end) {
       for_each_vector(width, [&](int64_t d, int64_t n) { sum += load_lanes(x + d, n); });
     }
     if (!call.y) continue;
-    const float mean = sum_of_lanes(sum) * inverse_width;
+    const float mean = call.shift ? sum_of_lanes(sum) * inverse_width : 0.f;
     Vec squares = {};
     for_each_vector(width, [&](int64_t d, int64_t n) {
       const Vec v = zero_unless(first_lanes(n), load_lanes(x + d, n) - splat(mean));
@@ -47,8 +47,9 @@ void norm_rows(const NormCall& call, int64_t begin, int64_t end) {
     T* y = static_cast<T*>(call.y) + r * width;
     for_each_vector(width, [&](int64_t d, int64_t n) {
       const Vec normal = (load_lanes(x + d, n) - splat(mean)) * splat(inverse);
-      store_lanes(
-          y + d, normal * load_lanes(call.weight + d, n) + load_lanes(call.shift + d, n), n);
+      Vec v = normal * load_lanes(call.weight + d, n);
+      if (call.shift) v += load_lanes(call.shift + d, n);
+      store_lanes(y + d, v, n);
     });
     if (call.row_stats) {
       call.row_stats[2 * r] = mean;
@@ -59,6 +60,7 @@ void norm_rows(const NormCall& call, int64_t begin, int64_t end) {
 
 /// With n = (x - mean) * inverse and g = dy * weight:
 ///   dx = dx_in + inverse * (g - mean(g) - n * mean(g * n))
+/// RMSNorm has no mean(g), and its mean is 0.
 template <class T>
 void norm_grad_rows(const NormGradCall& call, int64_t begin, int64_t end, float* column_sums) {
   const int64_t width = call.width;
@@ -81,7 +83,7 @@ void norm_grad_rows(const NormGradCall& call, int64_t begin, int64_t end, float*
       add_lanes(d_weight + d, y * normal, n);
       add_lanes(d_shift + d, y, n);
     });
-    const float mean_g = sum_of_lanes(sum) * inverse_width,
+    const float mean_g = call.rms ? 0.f : sum_of_lanes(sum) * inverse_width,
                 mean_gn = sum_of_lanes(dot) * inverse_width;
     for_each_vector(width, [&](int64_t d, int64_t n) {
       const Vec normal = (load_lanes(x + d, n) - splat(mean)) * splat(inverse);

@@ -159,6 +159,19 @@ TEST_CASE("fused products: gradients of input and weight agree with float64", "[
                             (dtype == torch::kBFloat16 ? 0x1p-6 : 1e-6) *
                                     size.sum(0).max().item<double>() +
                                 1e-5));
+
+        // A SwiGLU's gradient is that of its pass over the product, which is wide there.
+        const auto both = torch::randn({rows, 2 * in}).to(dtype);
+        const auto halves = wide(both).requires_grad_();
+        const auto gated = torch::silu(halves.slice(1, 0, in)) * halves.slice(1, in);
+        const auto d_both = torch::autograd::grad({gated}, {halves}, {dx})[0];
+        const auto swiglu = product_swiglu_grad(dy, weight, both);
+        CHECK(torch::equal(swiglu.activated, swiglu_rows(both)));
+        const double rounding = dtype == torch::kBFloat16 ? 0x1p-6 : 2e-6;
+        const auto sizes = torch::cat({size, size}, 1) * (1 + wide(both).abs().amax());
+        CHECK(((wide(swiglu.du) - d_both).abs() <= rounding * sizes + 1e-6).all().item<bool>());
+        CHECK_THAT(swiglu.bias,
+                   AllClose(d_both.sum(0), 0, rounding * sizes.sum(0).max().item<double>() + 1e-5));
       });
 }
 
@@ -205,7 +218,8 @@ TEST_CASE("fused products: a row's bits depend on that row alone, and no bit on 
       const auto z = torch::randn({230, 70}).to(dtype);
       at::set_num_threads(1);
       const auto y = product_rows(x, weight, {}), dw = product_weight_grad(dy, x),
-                 dx_bias = product_gelu_grad(dy, weight, z).bias;
+                 dx_bias = product_gelu_grad(dy, weight, z).bias,
+                 swiglu_bias = product_swiglu_grad(dy, weight, torch::cat({z, z}, 1)).bias;
       CHECK(torch::equal(product_rows(x.slice(0, 101, 190), weight, {}), y.slice(0, 101, 190)));
       CHECK(torch::equal(product_rows(x.slice(0, 7, 8), weight, {}), y.slice(0, 7, 8)));
       for (const int count : {2, 3}) {
@@ -213,6 +227,8 @@ TEST_CASE("fused products: a row's bits depend on that row alone, and no bit on 
         CHECK(torch::equal(product_rows(x, weight, {}), y));
         CHECK(torch::equal(product_weight_grad(dy, x), dw));
         CHECK(torch::equal(product_gelu_grad(dy, weight, z).bias, dx_bias));
+        CHECK(
+            torch::equal(product_swiglu_grad(dy, weight, torch::cat({z, z}, 1)).bias, swiglu_bias));
       }
     }
   }

@@ -211,18 +211,24 @@ TEST_CASE("uvit options: each alone trains, in float32 and bfloat16, on every ki
 
 TEST_CASE("uvit options: fused and plain kernels agree, and an image does not see its batch",
           "[options]") {
-  auto net = shaken(all_options());
-  const auto in = inputs_of(3);
-  const torch::NoGradGuard no_grad;
-  const auto fused = net->forward(in.x, in.t, in.y);
-  use_fused_kernels(false);
-  const auto plain = net->forward(in.x, in.t, in.y);
-  use_fused_kernels(true);
-  CHECK(relative_l2(fused, plain) < 1e-4);
-  CHECK_FALSE(net->is_batch_invariant());
-  for (int64_t i = 0; i < 3; ++i) {
-    const auto of = [i](const torch::Tensor& t) { return t.slice(0, i, i + 1); };
-    CHECK(torch::equal(net->forward(of(in.x), of(in.t), of(in.y)), of(fused)));
+  for (const bool value_residual : {false, true}) {  // with it no block is computed whole
+    INFO("value_residual " << value_residual);
+    auto config = all_options();
+    config.value_residual = value_residual;
+    auto net = shaken(config);
+    const auto in = inputs_of(3);
+    const torch::NoGradGuard no_grad;
+    const auto fused = net->forward(in.x, in.t, in.y);
+    use_fused_kernels(false);
+    const auto plain = net->forward(in.x, in.t, in.y);
+    use_fused_kernels(true);
+    CHECK(relative_l2(fused, plain) < 1e-4);
+    if (value_residual) CHECK_FALSE(net->is_batch_invariant());
+    CHECK(config.has_fused_blocks() == !value_residual);
+    for (int64_t i = 0; i < 3; ++i) {
+      const auto of = [i](const torch::Tensor& t) { return t.slice(0, i, i + 1); };
+      CHECK(torch::equal(net->forward(of(in.x), of(in.t), of(in.y)), of(fused)));
+    }
   }
 }
 
