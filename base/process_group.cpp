@@ -27,7 +27,7 @@ torch::Tensor bytes_of(const std::string& text, int64_t size) {
   return bytes;
 }
 
-// Destroying a connection would join threads of the library that wait for a lost process, so it is held until the end.
+// Destroying a connection joins threads that may wait for a lost process: it is held to the end.
 void keep_to_the_end(std::initializer_list<std::shared_ptr<void>> connections) {
   static auto* const kept = new std::vector<std::shared_ptr<void>>;
   static std::mutex mutex;

@@ -67,8 +67,8 @@ void begin_plan(const std::filesystem::path& folder,
                 const nlohmann::json& plan);
 std::filesystem::path plan_path(const std::filesystem::path& folder);
 
-/// What to say of a folder whose encoding has begun and not ended; empty where none has begun. A kill
-/// may have left no more than the beginning of the plan.
+/// What to say of a folder whose encoding has begun and not ended; empty where none has begun. A
+/// kill may have left no more than the beginning of the plan.
 std::string unfinished_text(const std::filesystem::path& folder);
 
 }  // namespace uvic::data

@@ -29,8 +29,8 @@ struct LoaderOptions {
 /// flipped if a bit of hash(seed, p) says so: nothing else is state, so a run may stop at any p and
 /// continue with any batch size. A batch covers positions images_seen .. images_seen + batch_size -
 /// 1, epochs following each other without a gap. Rank r of `world` gets the slice from
-/// G floor(batch_size / G r / world), G = `together`, to the next rank's, so that all ranks' batches side by side are
-/// the batch of one. Of an image with several captions, the one at p is chosen by hash(seed, p)
+/// G floor(batch_size / G r / world), G = `together`, to the next rank's, so that all ranks' batches
+/// side by side are the batch of one. Of an image with several captions, the one at p is chosen by hash(seed, p)
 /// too. Latents are never flipped: a latent's mirror image is not the latent of the mirrored image.
 class Loader : public BatchSource {
  public:

@@ -1,5 +1,7 @@
 #include "model/network.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "model/decoder_lm/decoder_lm.h"
 #include "model/decoder_lm/decoder_lm_guess.h"
@@ -234,12 +236,25 @@ bool same_network(const NetworkConfig& a, const NetworkConfig& b) {
   return a.kind == b.kind && kind_of(a).same(a, b);
 }
 
+namespace {
+
+bool is_taken(const TransferredTensor& tensor) {
+  using Fate = TransferredTensor::Fate;
+  return tensor.fate != Fate::kFresh && tensor.fate != Fate::kDropped;
+}
+
+}  // namespace
+
 WeightTransfer transfer_weights(const TransferInput& input) {
   base::require(input.from.kind == input.to.kind,
                 "model.kind is {}, the weights to start from are of kind {}",
                 input.to.kind,
                 input.from.kind);
-  return kind_of(input.to).transfer(input);
+  auto transfer = kind_of(input.to).transfer(input);
+  base::require(std::any_of(transfer.fates.begin(), transfer.fates.end(), is_taken),
+                "none of the tensors of the weights to start from fits; choose a network of the "
+                "same sizes");
+  return transfer;
 }
 
 std::vector<std::string> network_marks() {

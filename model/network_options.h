@@ -17,8 +17,8 @@ std::string network_section(const std::string& kind);
 /// the table of attention kinds.
 std::string attention_name(const NetworkConfig& config);
 
-/// Whether a network of config.kind works on images or latents; else on sequences of tokens. A wrong
-/// value of another option, such as a vocabulary of 0 tokens, makes no difference.
+/// Whether a network of config.kind works on images or latents; else on sequences of tokens. A
+/// wrong value of another option, such as a vocabulary of 0 tokens, makes no difference.
 bool works_on_images(const NetworkConfig& config);
 
 /// What a network on images takes; 0: left to the training data.

@@ -39,8 +39,8 @@ struct TransferInput {
 };
 
 /// What of the source fits goes over; the rest of the result is `fresh`. Throws
-/// std::invalid_argument where the blocks don't fit (another kind, width or number of heads), since
-/// nothing of use would remain.
+/// std::invalid_argument where the blocks don't fit (another kind, width or number of heads) or no
+/// tensor does, since nothing of use would remain.
 WeightTransfer transfer_weights(const TransferInput& input);
 
 /// The same for tensors that belong to parameters, as an optimizer's moments do: `fresh` holds what

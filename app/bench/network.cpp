@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "app/sampling/generate.h"
+#include "app/training/cost_estimate.h"
 #include "app/training/ema.h"
 #include "app/training/step.h"
 #include "app/training/trainer.h"
@@ -18,16 +19,6 @@ namespace uvic::app {
 void wait_for(torch::Device device) {
   if (device.is_cuda()) torch::cuda::synchronize();
 }
-
-namespace {
-
-/// As the first part of a training: a step stays the same however many are measured.
-RunConfig at_beginning(RunConfig options) {
-  options.route_images = 0;
-  return options;
-}
-
-}  // namespace
 
 BenchNetwork::BenchNetwork(std::string name, const RunConfig& options, torch::Device device)
     : name_(std::move(name)),

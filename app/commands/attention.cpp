@@ -292,8 +292,8 @@ void write_results(const fs::path& out,
   formats::write_file_atomically(out / "attention.html", attention_page(numbers, subjects));
 }
 
-/// Opens every network once before any work, so that a wrong one is reported early. Only one of them
-/// is in memory at a time. Options are checked once all are known to be of one kind.
+/// Opens every network once before any work, so that a wrong one is reported early. Only one of
+/// them is in memory at a time. Options are checked once all are known to be of one kind.
 void check_sources(const AttentionOptions& options, const std::vector<LabSource>& sources) {
   std::string of_tokens, of_images;
   std::vector<Opened> networks;

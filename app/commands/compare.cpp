@@ -215,7 +215,8 @@ void add_compare_command(CLI::App& app) {
   add_fields(*command, *training);  // given ones override every config
   command->get_option("--out")->description(
       "Folder of the comparison; the same command continues what is there");
-  command->callback([options, training, command] {
+  command->callback([options, training, command, &app] {
+    options->given = given_options(app, *command);
     if (training->out.empty())
       throw std::invalid_argument("compare: --out is missing; give the folder of the comparison");
     const fs::path out = training->out;

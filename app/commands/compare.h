@@ -34,6 +34,8 @@ struct CompareOptions {
   int64_t sample_batch_size = 64;
   int64_t num_ref = 0;
   int64_t curve_points = 4;
+  /// given_options() of the command line; no option.
+  std::vector<std::string> given;
 
   template <class Visitor>
   void fields(Visitor&& visit) {

@@ -1,6 +1,7 @@
 #include "app/commands/compare_plan.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
@@ -15,6 +16,7 @@
 #include "app/report/number_table.h"
 #include "app/runs/data_facts.h"
 #include "app/runs/latent_space.h"
+#include "app/runs/read_options.h"
 #include "app/runs/run_dir.h"
 #include "app/runs/run_parts.h"
 #include "app/runs/short_names.h"
@@ -88,7 +90,8 @@ std::vector<std::string> values_of_grid(const std::string& text) {
 struct Column {
   std::string name;
   RunConfig training;
-  std::vector<RunConfig> runs;  ///< of --run; empty: to be trained
+  std::vector<RunConfig> runs;           ///< of --run; empty: to be trained
+  std::vector<std::string> unread = {};  ///< notes_of_unread() of what is to be trained
 };
 
 void check_config(const CompareOptions& options, const RunConfig& training) {
@@ -99,24 +102,40 @@ void check_config(const CompareOptions& options, const RunConfig& training) {
   SeedList::parse(compared_seeds(options, training.score_count));  // throws beyond the last seed
 }
 
-/// The config of one column: the file, the flags over it, the column's own over both.
+/// Of what the file, the flags and the column's own assignments give. A comparison scores its
+/// samples, whether or not it scores during training.
+std::vector<std::string> notes_of_column(const RunConfig& training,
+                                         const std::vector<std::string>& given_names) {
+  auto scored = training;
+  scored.score_images = std::max<int64_t>(1, scored.score_images);
+  const std::set<std::string> given(given_names.begin(), given_names.end());
+  return notes_of_unread(scored, {given.begin(), given.end()});
+}
+
+/// The config of one column: the file, the flags over it, the column's own over both; and its
+/// notes_of_column().
 RunConfig read_config(const CompareOptions& options,
                       const std::string& config,
                       const ColumnVariant& variant,
-                      const std::function<void(RunConfig&)>& override_with_flags) {
+                      const std::function<void(RunConfig&)>& override_with_flags,
+                      std::vector<std::string>& unread) {
   RunConfig training;
   training.dataset.image_size = 0;
   training.leave_to_data();
-  read_toml(find_config(config), training);
+  auto given = read_toml(find_config(config), training);
+  given.insert(given.end(), options.given.begin(), options.given.end());
   override_with_flags(training);
   const auto where = fmt::format("--set or --grid of \"{}\"", variant.name);
-  assign(with_full_names(variant.assignments, training, where), where, training);
+  const auto assignments = with_full_names(variant.assignments, training, where);
+  assign(assignments, where, training);
+  for (const auto& assignment : assignments) given.push_back(assigned_option(assignment));
   for (const auto& line : training.data.empty() && training.needs_data() ? take_defaults(training)
                                                                          : take_from_data(training))
     fmt::print(stderr, "note: {}: {}\n", variant.name.empty() ? config : variant.name, line);
   if (training.score_images == 0 && options.curve_points > 0)
     training.score_images = std::max<int64_t>(1, training.total_images / options.curve_points);
   check_config(options, training);
+  unread = notes_of_column(training, given);
   return training;
 }
 
@@ -129,8 +148,9 @@ std::vector<Column> columns_to_train(const CompareOptions& options,
       auto name = variant.name.empty() ? fs::path(config).stem().string() : variant.name;
       if (options.config.size() > 1 && !variant.name.empty())
         name = fs::path(config).stem().string() + ", " + variant.name;
-      columns.push_back(
-          {std::move(name), read_config(options, config, variant, override_with_flags), {}});
+      Column column{std::move(name), {}, {}};
+      column.training = read_config(options, config, variant, override_with_flags, column.unread);
+      columns.push_back(std::move(column));
     }
   return columns;
 }
@@ -238,6 +258,26 @@ void check_baseline(const CompareOptions& options, const std::vector<Column>& co
                 names);
 }
 
+/// Each note once, with the columns that it holds for where it does not for all that are trained.
+void say_unread(const std::vector<Column>& columns) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> notes;
+  size_t trained = 0;
+  for (const auto& column : columns) {
+    trained += column.runs.empty();
+    for (const auto& text : column.unread) {
+      auto same = std::find_if(
+          notes.begin(), notes.end(), [&](const auto& note) { return note.first == text; });
+      if (same == notes.end()) same = notes.insert(notes.end(), {text, {}});
+      same->second.push_back(column.name);
+    }
+  }
+  for (const auto& [text, names] : notes)
+    fmt::print(stderr,
+               "note: {}{}\n",
+               names.size() == trained ? "" : fmt::format("{}: ", fmt::join(names, ", ")),
+               text);
+}
+
 }  // namespace
 
 std::vector<base::Choice> report_table_choices() {
@@ -298,6 +338,7 @@ std::vector<ComparedRun> plan_comparison(
   for (size_t i = 0; i < options.name.size(); ++i) columns[i].name = options.name[i];
   check_columns(columns);
   check_baseline(options, columns);
+  say_unread(columns);
   int64_t rounds = options.config.empty() ? 0 : options.seeds_per_config;
   for (const auto& column : columns)
     rounds = std::max(rounds, static_cast<int64_t>(column.runs.size()));

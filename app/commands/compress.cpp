@@ -194,8 +194,8 @@ std::string rank_list(const std::vector<model::CacheRanks>& ranks, int64_t width
   return list;
 }
 
-/// run.json of a compressed run. What it says of the training is what the record of the source says.
-/// `network` is the smaller one.
+/// run.json of a compressed run. What it says of the training is what the record of the source
+/// says. `network` is the smaller one.
 nlohmann::json record_of_run(const fs::path& out,
                              const model::NetworkConfig& network,
                              const Compressed& from,

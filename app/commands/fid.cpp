@@ -81,6 +81,7 @@ void add_fid_command(CLI::App& app) {
   add_extractor_alias(*command, options->extractor);
   command->callback([options, command] {
     options->take_sampler_of_run();  // default < the run's config < command line
+    take_extractor_of_run(*command, *options);
     if (options->take_reference_of_run() && base::process_place().rank == 0)
       fmt::print(stderr, "reference: {}, the run's own\n", options->ref);
     apply_given(*command, *options);

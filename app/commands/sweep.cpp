@@ -195,7 +195,9 @@ json run_sweep(const SweepOptions& options) {
   options.validate();
   const fs::path out(options.out);
   const auto training = read_run_config(RunDir(options.run));
-  const auto points = sweep_points(sweep_axes(options, training), training);
+  const auto axes = sweep_axes(options, training);
+  const auto points = sweep_points(axes, training);
+  for (const auto& note : sweep_notes(options, axes)) fmt::print(stderr, "note: {}\n", note);
   formats::make_folder(out / "samples");
   const auto fid = fid_options(options, training);
   const json reference_key = {{"statistics_sha256", formats::sha256_file(fid.ref)},
@@ -216,7 +218,8 @@ void add_sweep_command(CLI::App& app) {
       "sweep", "Fréchet distance over samplers, evaluations, guidance and checkpoints of a run");
   add_fields(*command, *options);
   add_extractor_alias(*command, options->extractor);
-  command->callback([options] {
+  command->callback([options, command] {
+    take_extractor_of_run(*command, *options);
     json sweep;
     try {
       sweep = run_sweep(*options);

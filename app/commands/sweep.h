@@ -81,8 +81,13 @@ struct SweepOptions {
           num_ref,
           Field{"Use that many reference images; 0: all, but at most 10000",
                 base::from(0, base::kMostCount)});
-    visit("extractor", extractor, metrics::extractor_field("Feature network of the distance"));
-    visit("inception", inception, Field{"Path of the FID Inception weights"}.advanced());
+    visit("extractor",
+          extractor,
+          metrics::extractor_field(
+              "Feature network of the distance; by default the run's score_extractor"));
+    visit("inception",
+          inception,
+          Field{"Path of the FID Inception weights"}.read_by("extractor inception"));
     visit("batch_size",
           batch_size,
           Field{"Images generated at once; changes speed, never an image",

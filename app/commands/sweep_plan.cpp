@@ -12,6 +12,7 @@
 #include "app/options/options.h"
 #include "app/runs/checkpoint_list.h"
 #include "app/runs/network_source.h"
+#include "app/runs/read_options.h"
 #include "app/runs/run_dir.h"
 #include "app/sampling/generate.h"
 #include "base/check.h"
@@ -153,6 +154,30 @@ SweepAxes sweep_axes(const SweepOptions& options, const RunConfig& training) {
   for (const auto& file : chosen_checkpoints(RunDir(options.run), options.checkpoints))
     axes.checkpoints.emplace_back(file.images_seen, file.path);
   return axes;
+}
+
+std::vector<std::string> sweep_notes(const SweepOptions& options, const SweepAxes& axes) {
+  std::vector<std::string> notes;
+  const auto add = [&](const std::string& option, const std::string& why) {
+    if (!why.empty()) notes.push_back(fmt::format("{} is not read: {}", option, why));
+  };
+  for (const auto& sampler : axes.samplers) {
+    if (sampler == kOwnSampler) continue;
+    const auto known = known_options(parse_sampler(sampler));
+    const auto parts = split(sampler, ':');
+    for (size_t i = 1; i < parts.size(); ++i) {
+      const auto option = assigned_option(parts[i]);
+      add(fmt::format("--samplers {}: {}", sampler, option),
+          option == "steps" ? "it follows from --evaluations" : missing_reader(option, known));
+    }
+  }
+  const bool guides =
+      std::any_of(axes.scales.begin(), axes.scales.end(), [](double scale) { return scale != 1; });
+  if (!options.guidance_interval.empty() && !guides)
+    add("--guidance_interval", "it needs --guidance_scale other than 1");
+  if (!options.inception.empty())
+    add("--inception", missing_reader("inception", known_options(options)));
+  return notes;
 }
 
 std::vector<SweepPoint> sweep_points(const SweepAxes& axes, const RunConfig& training) {

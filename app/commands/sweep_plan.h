@@ -45,6 +45,11 @@ void check_sweep(const SweepOptions& options);
 /// no weights.
 SweepAxes sweep_axes(const SweepOptions& options, const RunConfig& training);
 
+/// What of the options changes no point: an option of a sampler that does not read it, steps, which
+/// follow from the evaluations, times of guidance where there is none, weights of another feature
+/// network. A line each.
+std::vector<std::string> sweep_notes(const SweepOptions& options, const SweepAxes& axes);
+
 /// The points in the order of doing: checkpoints, then guidance, samplers, evaluations. A sampler
 /// that needs more evaluations for a single step than a budget allows has no point there. Throws
 /// std::invalid_argument where a point can't be sampled or none is left.

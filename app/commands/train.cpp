@@ -115,52 +115,51 @@ void check_same_data(TrainLaunch& launch, const std::string& trained_on) {
                 launch.options.out,
                 change);
   launch.changed["data_fingerprint"] = {trained_on, now};
-  launch.run.log(fmt::format("note: so far the run was trained with {}; from here on with {}",
-                             change,
-                             launch.dataset.describe()));
+  launch.start.lines.push_back(
+      fmt::format("note: so far the run was trained with {}; from here on with {}",
+                  change,
+                  launch.dataset.describe()));
 }
 
-/// Loads the latest state into launch.state, after every check.
-void resume(TrainLaunch& launch) {
+/// Loads a state of the run into launch.state, after every check. The folder stays as it is.
+void resume(TrainLaunch& launch, const std::filesystem::path& from) {
   auto& options = launch.options;
-  auto& run = launch.run;
-  auto& state = launch.state;
-  const auto latest = run.states().front().path;
-  const auto saved = read_metadata(latest);
+  const auto saved = read_metadata(from);
   RunConfig before;
-  if (!read_own_config(saved, latest.string(), before)) before = read_run_config(run);
+  if (!read_own_config(saved, from.string(), before)) before = read_run_config(launch.run);
   const auto images = count_in(saved, "uvic.images_seen").value_or(0);
-  auto check = check_resume(before, options, run, launch.device, images);
+  auto check = check_resume(before, options, launch.run, launch.device, images);
   launch.changed = std::move(check.changed);
-  for (const auto& note : check.notes) run.log("note: " + note);
+  launch.start = {};
+  auto& lines = launch.start.lines;
+  for (const auto& note : check.notes) lines.push_back("note: " + note);
   if (options.init.empty())
     options.init = before.init, options.init_optimizer = before.init_optimizer;
   const auto fingerprint = saved.find("uvic.data_fingerprint");
   check_same_data(launch, fingerprint == saved.end() ? "" : fingerprint->second);
-  state.load(latest);
-  run.log(fmt::format("resumed at {} images", state.images_seen));
+  launch.state.load(from);
+  lines.push_back(fmt::format("resumed at {} images", launch.state.images_seen));
   const auto processes = launch.group ? launch.group->size() : 1;
-  for (const auto& note : process_notes(run, processes, launch.flags)) run.log(note);
+  for (auto& note : process_notes(launch.run, processes, launch.flags)) lines.push_back(note);
 }
 
-/// The state that training begins with: the run's, that of --init, or a fresh one.
+/// The state that training begins with: the run's, else that of launch.start or a fresh one.
 void prepare(TrainLaunch& launch) {
   auto& run = launch.run;
-  if (const auto back = launch.flags.resume_from; back > 0) {
+  const auto states = run.states();
+  const auto back = launch.flags.resume_from;
+  const auto from = run.state_at(back > 0 || states.empty() ? back : states.front().images_seen);
+  auto& identity = launch.identity;
+  if (back == 0) identity = check_run(run);
+  if (!from.empty()) resume(launch, from);
+  if (back > 0) {  // not before it is known that the state fits
     const auto folder = run.go_back_to(back);
     run.log(fmt::format("back at {} images{}",
                         back,
                         folder.empty() ? "" : "; what came after is in " + folder.string()));
+    identity = check_run(run);
   }
-  launch.identity = check_run(run);
-  if (!run.states().empty()) {
-    resume(launch);
-  } else if (!launch.options.init.empty()) {
-    const auto& data = launch.dataset;
-    launch.start = start_from(launch.options, data.class_names(), launch.state, data.fingerprint());
-    launch.identity.init = launch.start.metadata;
-  }
-  auto& identity = launch.identity;
+  if (from.empty()) identity.init = launch.start.metadata;
   if (identity.run_id.empty()) identity.run_id = random_id(16);
   if (!identity.lineage.empty() && identity.lineage.back().from == launch.state.images_seen)
     identity.lineage.pop_back();  // which trained nothing
@@ -338,8 +337,8 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
 
   RunDir run(options.out);
   const bool writes = !group || group->is_first();
-  if (writes) require_input_files(options, run.states().empty());
-  writes ? run.open_for_training() : run.leave_to_another();
+  const bool begins = writes && run.states().empty();
+  if (writes) require_input_files(options, begins);
   TrainState state(options, device, share.is_state_shared ? group : nullptr);
   TrainLaunch launch{options,
                      flags,
@@ -351,10 +350,13 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
                      images.dataset.get(),
                      sequences.get(),
                      group};
+  if (begins && !options.init.empty())  // weights of which nothing fits leave no folder
+    launch.start = start_from(options, dataset->class_names(), state, dataset->fingerprint());
+  refuse_cut_group(group, options, flags.resume_from);  // before files are moved
+  writes ? run.open_for_training() : run.leave_to_another();
   if (writes) prepare(launch);
   if (group) share_state(*group, state);
-  if (const auto why = options.cut_group_at(state.images_seen); !why.empty())
-    refuse_in_all(group, why);  // before anything is written
+  refuse_cut_group(group, options, state.images_seen);
   train_on(launch);
   if (writes) log_end(launch);
   return {state.images_seen, state.images_seen >= options.total_images, state.elapsed_sec};

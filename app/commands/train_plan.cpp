@@ -163,6 +163,10 @@ ProcessShare agreed_share(base::ProcessGroup* group,
   return share;
 }
 
+void refuse_cut_group(base::ProcessGroup* group, const RunConfig& config, int64_t images_seen) {
+  if (const auto why = config.cut_group_at(images_seen); !why.empty()) refuse_in_all(group, why);
+}
+
 std::vector<std::string> launch_notes(const RunConfig& config,
                                       const LaunchOptions& flags,
                                       bool has_processes) {

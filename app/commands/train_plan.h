@@ -44,6 +44,9 @@ std::vector<std::string> launch_notes(const RunConfig& config,
                                       const LaunchOptions& flags,
                                       bool has_processes);
 
+/// refuse_in_all() where a run can't go on at that image: RunConfig::cut_group_at().
+void refuse_cut_group(base::ProcessGroup* group, const RunConfig& config, int64_t images_seen);
+
 /// What all processes must do alike beyond the run's config: options and their values.
 std::vector<std::pair<std::string, std::string>> ways_of(const LaunchOptions& flags);
 
@@ -52,9 +55,10 @@ void print_training_memory(const RunConfig& config,
                            torch::Device device,
                            const ProcessShare& share);
 
-/// Prints `notes` to stderr and the effective config as a file that trains; what is known of the data, and what the run
-/// will cost, as its comments; with --json an object of "config", "parameters",
-/// "forward_gflop_per_image" and "cost" (null without --data, or where a trial is too much).
+/// Prints `notes` to stderr and the effective config as a file that trains; what is known of the
+/// data, and what the run will cost, as its comments; with --json an object of "config",
+/// "parameters", "forward_gflop_per_image" and "cost" (null without --data, or where a trial is too
+/// much).
 void print_training_plan(RunConfig config, const std::vector<std::string>& notes);
 
 }  // namespace uvic::app

@@ -99,17 +99,22 @@ void parse_given(CLI::App& app, const CLI::App& command) {
   app.parse(arguments);
 }
 
+std::string assigned_option(const std::string& assignment) {
+  auto name = assignment.substr(0, assignment.find('='));
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
 void assign_into(CLI::App& app,
                  const std::vector<std::string>& assignments,
                  const std::string& where) {
   std::vector<std::string> arguments;
   for (const auto& assignment : assignments) {
-    auto name = assignment.substr(0, assignment.find('='));
+    const auto name = assigned_option(assignment);
     base::require(name.size() < assignment.size() && !name.empty(),
                   "{}: \"{}\" is not an assignment; write OPTION=VALUE, such as model.depth=6",
                   where,
                   assignment);
-    std::replace(name.begin(), name.end(), '-', '_');
     if (!app.get_option_no_throw("--" + name)) {
       std::vector<std::string> names;
       for (const auto* option : app.get_options())

@@ -106,16 +106,24 @@ std::string to_toml(Config config) {
 void enable_config_file(CLI::App& app,
                         const std::function<std::filesystem::path(const std::string&)>& find_file);
 
-/// Reads `config` from a TOML file. Keys that are not in the file keep their values.
-/// `keep_unknown`: ignores keys that `config` does not have, to read one part of a larger file.
-/// Throws std::invalid_argument.
+/// The options of `command`, a command of `app`, that the user wrote: on the command line, or with
+/// another value than the default in a file that --config names. Not what such a file takes from
+/// its base or what a shipped config says.
+std::vector<std::string> given_options(const CLI::App& app, const CLI::App& command);
+
+/// Reads `config` from a TOML file, and returns the options that the file gives, as given_options()
+/// does. Keys that are not in the file keep their values. `keep_unknown`: ignores keys that `config`
+/// does not have, to read one part of a larger file. Throws std::invalid_argument.
 void read_toml_into(CLI::App& app, const std::filesystem::path& path, bool keep_unknown);
 template <class Config>
-void read_toml(const std::filesystem::path& path, Config& config, bool keep_unknown = false) {
+std::vector<std::string> read_toml(const std::filesystem::path& path,
+                                   Config& config,
+                                   bool keep_unknown = false) {
   CLI::App app;
   add_fields(app, config);
   read_toml_into(app, path, keep_unknown);
   if constexpr (detail::changes_after_reading<Config>::value) config.after_reading();
+  return given_options(app, app);
 }
 
 /// The same from a text, such as the metadata of weights. `name` appears in messages.
@@ -144,10 +152,8 @@ void apply_given(const CLI::App& command, Config& config) {
   parse_given(app, command);
 }
 
-/// The options of `command`, a command of `app`, that the user wrote: on the command line, or with
-/// another value than the default in a file that --config names. Not what such a file takes from its
-/// base or what a shipped config says.
-std::vector<std::string> given_options(const CLI::App& app, const CLI::App& command);
+/// "model.placement" of "model.placement=all", with `_` for `-`.
+std::string assigned_option(const std::string& assignment);
 
 /// Applies assignments such as "model.placement=all" to `config`, as the command line would.
 /// `where` begins the message of what is thrown, std::invalid_argument.

@@ -196,12 +196,7 @@ class TomlConfig : public CLI::Config {
       const auto* known = target.get_option_no_throw("--" + name);
       if (!known || !known->get_configurable()) {
         if (keep_unknown_) continue;
-        std::vector<std::string> names;
-        for (const auto* o : target.get_options())
-          if (o->get_configurable() && !o->get_lnames().empty())
-            names.push_back(o->get_lnames().front());
-        const auto near = nearest(name, names);
-        throw error(file, line, "unknown key " + name + suggestion(near, ""));
+        throw error(file, line, unknown_text(target, name));
       }
       if (const char* wanted = wanted_instead(*known, *node))
         throw error(file, line, fmt::format("{} must be {}, got {}", name, wanted, type_of(*node)));
@@ -222,6 +217,24 @@ class TomlConfig : public CLI::Config {
       items.push_back(std::move(item));
     }
     return items;
+  }
+
+  /// What to say of a key that no option of `target` has: where it belongs, or what is like it.
+  std::string unknown_text(const CLI::App& target, const std::string& name) const {
+    const auto training = app_->get_subcommands(
+        [](const CLI::App* command) { return command->get_name() == "train"; });
+    if (!training.empty() && training.front() != &target &&
+        training.front()->get_option_no_throw("--" + name))
+      return fmt::format(
+          "unknown key {}: this is a config of uvic train, uvic {} has no such option{}",
+          name,
+          target.get_name(),
+          target.get_option_no_throw("--networks") ? "; give it as --networks" : "");
+    std::vector<std::string> names;
+    for (const auto* option : target.get_options())
+      if (option->get_configurable() && !option->get_lnames().empty())
+        names.push_back(option->get_lnames().front());
+    return "unknown key " + name + suggestion(nearest(name, names), "");
   }
 
   static std::string text_of(std::istream& input, const std::string& file) {

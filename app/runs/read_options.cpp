@@ -1,11 +1,6 @@
 #include "app/runs/read_options.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
-#include <map>
-#include <type_traits>
 
 #include "app/runs/network_options.h"
 #include "base/check.h"
@@ -15,27 +10,6 @@
 
 namespace uvic::app {
 namespace {
-
-struct KnownOption {
-  std::string value, readers;
-  std::vector<base::Choice> choices;
-};
-using KnownOptions = std::map<std::string, KnownOption>;
-
-KnownOptions known_options(RunConfig config) {
-  KnownOptions known;
-  base::visit_leaves(config, [&](const std::string& name, auto& value, const base::Field& field) {
-    using Value = std::decay_t<decltype(value)>;
-    auto& own = known[name];
-    if constexpr (std::is_same_v<Value, std::vector<std::string>>)
-      own.value = fmt::format("{}", fmt::join(value, ","));
-    else
-      own.value = fmt::format("{}", value);
-    own.readers = field.readers();
-    own.choices = field.choices();
-  });
-  return known;
-}
 
 /// Options of images outside the section of the network, by how they begin.
 struct OfImages {
@@ -122,21 +96,6 @@ std::vector<Reader> readers_in(const std::string& section,
   return readers;
 }
 
-std::vector<Reader> readers_in(const std::string& option, const KnownOptions& known) {
-  std::vector<Reader> all;
-  for (const auto& item : base::list_items(known.at(option).readers)) {
-    const auto word = item.substr(std::min(item.find_first_not_of(' '), item.size()));
-    auto section = section_of_option(option);
-    auto readers = readers_in(section, option, word, known);
-    while (readers.empty() && !section.empty()) {
-      section = section_around(section);
-      readers = readers_in(section, option, word, known);
-    }
-    all.insert(all.end(), readers.begin(), readers.end());
-  }
-  return all;
-}
-
 bool is_on(const Reader& reader, const KnownOptions& known) {
   const auto& value = known.at(reader.option).value;
   if (!reader.value.empty()) return value == reader.value;
@@ -203,8 +162,28 @@ void refuse_options_of_images(const RunConfig& config) {
   }
 }
 
-std::vector<Reader> readers_of(const std::string& option, const RunConfig& config) {
-  return readers_in(option, known_options(config));
+std::vector<Reader> readers_of(const std::string& option, const KnownOptions& known) {
+  std::vector<Reader> all;
+  for (const auto& item : base::list_items(known.at(option).readers)) {
+    const auto word = item.substr(std::min(item.find_first_not_of(' '), item.size()));
+    auto section = section_of_option(option);
+    auto readers = readers_in(section, option, word, known);
+    while (readers.empty() && !section.empty()) {
+      section = section_around(section);
+      readers = readers_in(section, option, word, known);
+    }
+    all.insert(all.end(), readers.begin(), readers.end());
+  }
+  return all;
+}
+
+std::string missing_reader(const std::string& option, const KnownOptions& known) {
+  const auto readers = readers_of(option, known);
+  if (readers.empty() || std::any_of(readers.begin(), readers.end(), [&](const Reader& reader) {
+        return is_on(reader, known);
+      }))
+    return "";
+  return "it needs " + needs_text(readers, known);
 }
 
 std::vector<std::string> notes_of_unread(const RunConfig& config,
@@ -214,12 +193,7 @@ std::vector<std::string> notes_of_unread(const RunConfig& config,
   for (const auto& option : given) {
     if (!known.count(option)) continue;
     auto why = unread_reason(option, config);
-    const auto readers = readers_in(option, known);
-    if (why.empty() && !readers.empty() &&
-        std::none_of(readers.begin(), readers.end(), [&](const Reader& reader) {
-          return is_on(reader, known);
-        }))
-      why = "it needs " + needs_text(readers, known);
+    if (why.empty()) why = missing_reader(option, known);
     if (!why.empty())
       notes.push_back(fmt::format("{} is not read in this training: {}", option, why));
   }

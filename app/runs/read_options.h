@@ -1,7 +1,12 @@
 // Which options a training reads, and what is said of those that it does not.
 #pragma once
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <map>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "app/runs/run_config.h"
@@ -17,7 +22,31 @@ std::string unread_reason(const std::string& option, const RunConfig& config);
 /// dataset.memory_limit_mib, and sample.lower_order_final as records of earlier versions have it.
 void refuse_options_of_images(const RunConfig& config);
 
-/// What makes a training read an option.
+/// An option as a struct with fields() has it.
+struct KnownOption {
+  std::string value, readers;
+  std::vector<base::Choice> choices;
+};
+using KnownOptions = std::map<std::string, KnownOption>;
+
+/// All options of a struct by their dotted names.
+template <class Config>
+KnownOptions known_options(Config config) {
+  KnownOptions known;
+  base::visit_leaves(config, [&](const std::string& name, auto& value, const base::Field& field) {
+    using Value = std::decay_t<decltype(value)>;
+    auto& own = known[name];
+    if constexpr (std::is_same_v<Value, std::vector<std::string>>)
+      own.value = fmt::format("{}", fmt::join(value, ","));
+    else
+      own.value = fmt::format("{}", value);
+    own.readers = field.readers();
+    own.choices = field.choices();
+  });
+  return known;
+}
+
+/// What makes a command read an option.
 struct Reader {
   std::string option;
   std::string value;  ///< empty: any but 0, false, none and ""
@@ -26,10 +55,15 @@ struct Reader {
 /// The words of Field::read_by() of the option. A word is a value of an option in the same section,
 /// else the name of an option there, else the same of the section around it; "init mup" is a name
 /// and a value, "dpm_solver*" is each value that begins so.
-std::vector<Reader> readers_of(const std::string& option, const RunConfig& config);
+std::vector<Reader> readers_of(const std::string& option, const KnownOptions& known);
+
+/// "it needs optimizer.kind muon, which is adamw": why an option is not read, by its read_by().
+/// Empty: it is read.
+std::string missing_reader(const std::string& option, const KnownOptions& known);
 
 /// For each of the options `given` that this training does not read: "optimizer.muon_lr is not read
-/// in this training: it needs optimizer.kind muon, which is adamw".
+/// in this training: it needs optimizer.kind muon, which is adamw". Other names than a run's
+/// options are passed over.
 std::vector<std::string> notes_of_unread(const RunConfig& config,
                                          const std::vector<std::string>& given);
 

@@ -103,6 +103,10 @@ void RunConfig::validate_sequences() const {
                 "(max_position_embeddings)",
                 tokens.length,
                 length);
+  base::require(parse_keep(keep).best == 0,
+                "--keep {}: scores of sequences have no distance, by which weights are the best; "
+                "give all or every:SEQUENCES",
+                keep);
 }
 
 void RunConfig::validate_images() const {

@@ -284,7 +284,8 @@ struct RunConfig {
               .advanced());
     visit("grid_count",
           grid_count,
-          Field{"Samples in a grid, seeds 0, 1, ...", from(1, base::kMostAtOnce)}.advanced());
+          Field{"Samples in a grid, seeds 0, 1, ...", from(1, base::kMostAtOnce)}.read_by(
+              "grid_images"));
     visit(
         "tensorboard",
         tensorboard,
@@ -336,16 +337,16 @@ struct RunConfig {
   void leave_to_data();
   bool needs_data() const;
 
-  /// Examples of the training sequence, from a multiple of their number on, that every cut of a batch
-  /// leaves together: the groups of dispersive_loss; 1: none.
+  /// Examples of the training sequence, from a multiple of their number on, that every cut of a
+  /// batch leaves together: the groups of dispersive_loss; 1: none.
   int64_t kept_together() const {
     return diffusion.dispersive_loss > 0 ? diffusion.dispersive_group : 1;
   }
   /// Of `size` examples from position `first` on, how many have patches that bypass blocks: the
   /// first so many.
   int64_t routed_examples(int64_t first, int64_t size) const;
-  /// Why a run can't go on at that image: inside of a group, which it would never see whole. Empty: it
-  /// can.
+  /// Why a run can't go on at that image: inside of a group, which it would never see whole. Empty:
+  /// it can.
   std::string cut_group_at(int64_t images_seen) const;
   /// The block that dispersive_loss reads.
   int64_t dispersive_block() const;

@@ -92,10 +92,10 @@ class RunDir {
   /// ones, then the newest others.
   void drop_old_states(int64_t count) const;
 
-  /// Moves weights, averages, grids and states of more than `images_seen` images to abandoned/, into a folder
-  /// of its own for each call, and makes the state at `images_seen` the latest. Returns that
-  /// folder, or an empty path where there was nothing to move. Throws std::invalid_argument where
-  /// no such state was kept; the message lists those that were.
+  /// Moves weights, averages, grids and states of more than `images_seen` images to abandoned/,
+  /// into a folder of its own for each call, and makes the state at `images_seen` the latest.
+  /// Returns that folder, or an empty path where there was nothing to move. Throws
+  /// std::invalid_argument where no such state was kept; the message lists those that were.
   std::filesystem::path go_back_to(int64_t images_seen) const;
 
   /// Moves all that makes a run to abandoned/, as go_back_to does. What is no part of a run stays.

@@ -106,7 +106,9 @@ struct FidOptions {
           sample_precision,
           base::precision_field("Precision of the network of --run").advanced());
     guidance.fields(visit);
-    visit("extractor", extractor, metrics::extractor_field("Feature network"));
+    visit("extractor",
+          extractor,
+          metrics::extractor_field("Feature network; with --run by default its score_extractor"));
     visit("weights",
           weights,
           Field{"Weights of an embedded network other than the shipped one, from uvic "

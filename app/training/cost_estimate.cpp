@@ -72,6 +72,11 @@ int64_t images_of_trial(RunConfig config, torch::Device device) {
 
 }  // namespace
 
+RunConfig at_beginning(RunConfig config) {
+  config.route_images = 0;
+  return config;
+}
+
 double training_flops(const RunConfig& config, bool routed) {
   model::PartialPass pass;
   if (routed) pass = {1 - config.route_share, config.route_margin};
@@ -85,7 +90,8 @@ double training_flops(const RunConfig& config) {
   return flops;
 }
 
-std::optional<ImageCost> measure_cost(const RunConfig& config, torch::Device device, bool scores) {
+std::optional<ImageCost> measure_cost(const RunConfig& given, torch::Device device, bool scores) {
+  const auto config = at_beginning(given);
   const int64_t images = images_of_trial(config, device);
   if (images == 0) return std::nullopt;
   TrainState state(config, device);

@@ -11,8 +11,12 @@
 
 namespace uvic::app {
 
-/// Multiplications and additions that training takes for one image: three times those of its forward
-/// pass, `routed` with patches on a bypass, and alignment_flops().
+/// The config with steps that are all as those at the beginning: with route_share every one has the
+/// bypass, whatever route_images says.
+RunConfig at_beginning(RunConfig config);
+
+/// Multiplications and additions that training takes for one image: three times those of its
+/// forward pass, `routed` with patches on a bypass, and alignment_flops().
 double training_flops(const RunConfig& config, bool routed);
 /// Those of the whole run.
 double training_flops(const RunConfig& config);
@@ -25,8 +29,8 @@ struct ImageCost {
                             ///< 0: nothing is scored
 };
 
-/// Times a step and an evaluation on a few images of noise, each after one that warms up; where
-/// `scores`, also a pass of config.score_extractor on every thread. The network has fresh weights,
+/// Times a step at_beginning() and an evaluation on a few images of noise, each after one that warms
+/// up; where `scores`, also a pass of config.score_extractor on every thread. The network has fresh weights,
 /// which cost what others do. Nothing where even a step would take more than about 5 TFLOP or half
 /// of the memory that is free. Throws what open_extractor() throws.
 std::optional<ImageCost> measure_cost(const RunConfig& config, torch::Device device, bool scores);

@@ -28,7 +28,6 @@ model::NamedTensors copies(const model::NamedTensors& tensors) {
   return result;
 }
 
-/// The tensors whose names begin with `prefix`, without it.
 std::vector<std::string> class_names_of(const WeightsFile& file) {
   const auto names = file.metadata.find("uvic.class_names");
   if (names == file.metadata.end()) return {};
@@ -173,12 +172,6 @@ std::vector<int64_t> matching_rows(const ClassSet& source, const ClassSet& targe
   }
   if (target.has_null && source.has_null && source.rows > 0) rows.back() = source.rows - 1;
   return rows;
-}
-
-void require_start(const RunConfig& config) {
-  const auto file = open_weights(config.init);
-  network_of(config, file);
-  if (config.init_optimizer == "keep") state_of(config, file);
 }
 
 StartingPoint start_from(const RunConfig& config,

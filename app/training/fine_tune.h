@@ -28,15 +28,12 @@ struct ClassSet {
 /// classes, else by number; the null class by its meaning.
 std::vector<int64_t> matching_rows(const ClassSet& source, const ClassSet& target);
 
-/// Throws what start_from() throws of config.init before it copies: a file that can't be read, no
-/// network, and for config.init_optimizer "keep" no state, or one of another optimizer.
-void require_start(const RunConfig& config);
-
 /// Fills network, average and, with config.init_optimizer "keep", the optimizer's state and step
 /// count, from what config.init names (model/weight_transfer.h says how). `class_names` are those
 /// of the training images; `data_fingerprint` is that of the training data, where it tells the
-/// tokenizer of sequences: another one than the weights were trained with is a warning. Throws std::runtime_error and std::invalid_argument, naming --init,
-/// where it can't be read or nothing of it fits.
+/// tokenizer of sequences: another one than the weights were trained with is a warning. Throws
+/// std::runtime_error and std::invalid_argument where it can't be read or nothing of it fits, and
+/// for "keep" where it has no state, or one of another optimizer.
 StartingPoint start_from(const RunConfig& config,
                          const std::vector<std::string>& class_names,
                          TrainState& state,

@@ -4,7 +4,6 @@
 
 #include <stdexcept>
 
-#include "app/training/fine_tune.h"
 #include "data/source_path.h"
 #include "data/tokens/token_source.h"
 #include "metrics/extractor_kinds.h"
@@ -38,9 +37,7 @@ void require_input_files(const RunConfig& config, bool begins) {
     if (metrics::is_extractor_file(config.score_extractor))
       require_there("score_extractor", config.score_extractor, '\0');
   }
-  if (!begins || config.init.empty()) return;
-  require_there("init", config.init, '@');  // RUN@IMAGES
-  require_start(config);
+  if (begins) require_there("init", config.init, '@');  // RUN@IMAGES
 }
 
 }  // namespace uvic::app

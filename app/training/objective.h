@@ -34,8 +34,9 @@ class Objective {
   /// The summed loss of a prepared batch with its graph, a float32 scalar on the network's device.
   ///
   /// Every random number is a function of the run's seed and batch.positions: the losses of two
-  /// parts of a batch add up to the loss of the whole, if the cut leaves kept_together(). May be called by several threads at once,
-  /// and be recorded in a CUDA graph that reads the batch anew at each replay.
+  /// parts of a batch add up to the loss of the whole, if the cut leaves kept_together(). May be
+  /// called by several threads at once, and be recorded in a CUDA graph that reads the batch anew at
+  /// each replay.
   virtual torch::Tensor loss(model::Network& network, const data::Batch& batch) const = 0;
 
   /// What an example is called in logs.
@@ -45,8 +46,8 @@ class Objective {
   /// (data::LoaderOptions::others).
   virtual bool needs_others() const { return false; }
 
-  /// How many examples of the training sequence, from a multiple of that number on, a cut of a batch
-  /// leaves together: their losses depend on one another.
+  /// How many examples of the training sequence, from a multiple of that number on, a cut of a
+  /// batch leaves together: their losses depend on one another.
   virtual int64_t kept_together() const { return 1; }
 
   /// Which computation loss() is for `size` examples from position `first` on: a step that was

@@ -222,8 +222,8 @@ def main():
         (options.work / "scores").mkdir(parents=True, exist_ok=True)
         list(yardsticks(options))
         chosen = [n for n in options.only.split(",") if n]
-        rows = [row for row in STAGES[options.stage]() if not chosen or row[0] in chosen]
-        jobs = [(*row, seed) for seed in options.seeds for row in rows]
+        rows = {(row[0], row[3]): row for row in STAGES[options.stage]() if not chosen or row[0] in chosen}
+        jobs = [(*row, seed) for seed in options.seeds for row in rows.values()]
         with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
             for done in [pool.submit(one_run, options, *job) for job in jobs]:
                 done.result()

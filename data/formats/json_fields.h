@@ -40,8 +40,8 @@ std::vector<int64_t> integers_field(const nlohmann::json& object,
 /// Throws std::runtime_error that names `file`, for an exception of nlohmann's library.
 [[noreturn]] void refuse_json(const nlohmann::json::exception& error, const std::string& file);
 
-/// What `read` returns, which reads values of `file` by nlohmann's functions. Where one is absent or
-/// of another type, throws std::runtime_error that names the file.
+/// What `read` returns, which reads values of `file` by nlohmann's functions. Where one is absent
+/// or of another type, throws std::runtime_error that names the file.
 template <class Read>
 auto naming_file(const std::string& file, Read&& read) {
   try {

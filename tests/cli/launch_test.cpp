@@ -170,6 +170,20 @@ TEST_CASE("a run that diverges says how to go back, and goes back bit for bit", 
                             "000000320");
 }
 
+TEST_CASE("what does not fit an earlier state is refused before anything is moved", "[launch]") {
+  const Scratch scratch;
+  const auto run = scratch / "run";
+  REQUIRE(run_uvic(quick(run, 320) + Words{"--keep_states", "3"}).exit_code == 0);
+  const auto log = formats::read_file(run / "log.txt");
+  check_refused_after_notes(
+      run_uvic({"train", "--out", run.string(), "--resume_from", "160", "--model.norm", "rms"}),
+      2,
+      "another --out");
+  CHECK(formats::read_file(run / "log.txt") == log);
+  CHECK(fs::exists(run / "weights/000000320.safetensors"));
+  CHECK_FALSE(fs::exists(run / "abandoned"));
+}
+
 TEST_CASE("senseless options of sampling are refused before there is a run", "[launch]") {
   const Scratch scratch;
   const auto run = scratch / "run";
@@ -369,6 +383,11 @@ TEST_CASE("what can't be started from is refused before there is a run", "[launc
                                      Words{"--init_optimizer", "keep", "--optimizer.kind", "muon"}),
                             2,
                             "the state is one of adamw, optimizer.kind is muon");
+  CHECK_FALSE(fs::exists(run));
+  check_refused_after_notes(
+      run_uvic(quick(run, 32) + from + Words{"--model.embed_dim", "48", "--model.num_heads", "2"}),
+      2,
+      "none of their blocks fits");
   CHECK_FALSE(fs::exists(run));
   // The run itself: its network is the same.
   check_refused_after_notes(

@@ -241,3 +241,44 @@ TEST_CASE("fid --checkpoints best says who picked it, and warns where its seeds 
                   (scratch / "s.npz").string()})
             .err.find("reference:") == std::string::npos);
 }
+
+TEST_CASE("fid and sweep score a run by its own feature network unless another is given",
+          "[sweep][fid]") {
+  const Scratch scratch;
+  const auto own = (scratch / "own.safetensors").string();
+  fs::copy_file(fs::path(UVIC_GOLDEN_DIR) / "../../assets/embedded_features.safetensors", own);
+  const auto run = (scratch / "run").string();
+  REQUIRE(run_uvic(tiny_training(run, 64) +
+                   Words{"--score_images", "64", "--score_count", "20", "--score_extractor", own})
+              .exit_code == 0);
+  const auto line = "feature network: " + own + ", the run's own\n";
+  const Words fid = {"fid", "--run", run, "--num_ref", "30", "--seeds", "0-19"};
+  const auto by_default = run_uvic(fid);
+  CAPTURE(by_default.err);
+  CHECK(by_default.exit_code == 0);
+  CHECK_THAT(by_default.out, Contains("FD (embedded/own) = "));
+  CHECK_THAT(by_default.err, Contains(line));
+  for (const char* option : {"--extractor", "--score_extractor"}) {
+    const auto given = run_uvic(fid + Words{option, "embedded"});
+    CHECK_THAT(given.out, Contains("FD (embedded) = "));
+    CHECK_THAT(given.err, !Contains("feature network"));
+  }
+  const auto swept = run_uvic({"sweep",
+                               "--run",
+                               run,
+                               "--out",
+                               (scratch / "sweep").string(),
+                               "--samplers",
+                               "ddim:order=3",
+                               "--evaluations",
+                               "2",
+                               "--count",
+                               "20",
+                               "--num_ref",
+                               "30"});
+  CAPTURE(swept.err);
+  CHECK(swept.exit_code == 0);
+  CHECK_THAT(swept.err,
+             Contains(line) && Contains("note: --samplers ddim:order=3: order is not read"));
+  CHECK(formats::read_json(scratch / "sweep" / "sweep.json").at("name") == "FD (embedded/own)");
+}

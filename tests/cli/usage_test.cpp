@@ -89,6 +89,24 @@ TEST_CASE("an unknown key names file and line and offers the nearest", "[usage]"
                 "a.toml:2: unknown key model.embed_dm; did you mean model.embed_dim?");
 }
 
+TEST_CASE("a config of a training is named as such where another command gets it", "[usage]") {
+  const Scratch scratch;
+  write(scratch / "a.toml", "batch_size = 4\ncheckpoint_images = 64\n");
+  const auto with = [&](const Words& command) {
+    return run_uvic(command + Words{"--config", (scratch / "a.toml").string()});
+  };
+  check_refused(
+      with({"bench"}),
+      2,
+      "a.toml:2: unknown key checkpoint_images: this is a config of uvic train, uvic bench "
+      "has no such option; give it as --networks\n");
+  check_refused(with({"fid", "--images", "procedural"}),
+                2,
+                "this is a config of uvic train, uvic fid has no such option\n");
+  write(scratch / "a.toml", "networkz = \"a\"\n");
+  check_refused(with({"bench"}), 2, "unknown key networkz; did you mean networks?");
+}
+
 TEST_CASE("a value of the wrong type is refused in file and flag", "[usage]") {
   const Scratch scratch;
   write(scratch / "a.toml", "[model]\nembed_dim = \"wide\"\n");
@@ -340,4 +358,37 @@ TEST_CASE("an option that a training does not read is said, on stderr and in its
                           "0"}),
                 2,
                 "--model.decoder_lm.vocab_size 0: give");
+}
+
+TEST_CASE("compare says once what its trainings do not read, and in which columns", "[usage]") {
+  const Scratch scratch;
+  write(scratch / "own.toml", "base = \"procedural_tiny_uvit\"\nroute_margin = 3\n");
+  const auto planned = run_uvic({"compare",
+                                 "--config",
+                                 (scratch / "own.toml").string(),
+                                 "--grid",
+                                 "model.rope=false,true",
+                                 "--model.rope-theta",
+                                 "50",
+                                 "--score_count",
+                                 "20",
+                                 "--curve_points",
+                                 "0",
+                                 "--dry_run",
+                                 "--out",
+                                 (scratch / "out").string()});
+  CAPTURE(planned.err);
+  CHECK(planned.exit_code == 0);
+  const auto count = [&](const std::string& text) {
+    size_t found = 0;
+    for (auto at = planned.err.find(text); at != std::string::npos;
+         at = planned.err.find(text, at + 1))
+      ++found;
+    return found;
+  };
+  CHECK(count("is not read") == 2);
+  CHECK(count("note: route_margin is not read in this training: it needs route_share, which is "
+              "0\n") == 1);
+  CHECK(count("note: rope=false: model.rope_theta is not read in this training: it needs "
+              "model.rope, which is false\n") == 1);
 }

@@ -250,6 +250,49 @@ TEST_CASE("a trial times networks on pixels, latents, text and sequences", "[cos
   }
 }
 
+TEST_CASE("a trial's steps are those before route_images, however few these are", "[cost]") {
+  RunConfig config;
+  auto& network = config.model.uvit;
+  network.img_size = 16, network.embed_dim = 64, network.depth = 12, network.num_heads = 2;
+  config.batch_size = 16, config.threads = 1, config.precision = "fp32";
+  config.route_share = 0.9, config.route_margin = 1;
+  auto few = config, dense = config;
+  few.route_images = 1, dense.route_share = 0;
+  // The least of several: other work on the machine only adds.
+  double with_route = 1e9, with_few = 1e9, without = 1e9;
+  for (int i = 0; i < 3; ++i)
+    for (const auto& [run, least] :
+         {std::pair(&config, &with_route), {&few, &with_few}, {&dense, &without}})
+      *least = std::min(*least, measure_cost(*run, torch::kCPU, false)->training_sec);
+  CAPTURE(with_route, with_few, without);
+  CHECK(with_few < (with_route + without) / 2);  // 15 of 16 dense examples would take nearly all
+  CHECK(at_beginning(few).routed_examples(1000, 16) == 16);
+}
+
+TEST_CASE("a sweep names the options that change no point", "[sweep]") {
+  SweepOptions options;
+  SweepAxes axes;
+  axes.samplers = {"ddim:eta=0.5:order=3", "dpm_solver_pp:order=3:steps=7", "the run's"};
+  axes.scales = {1};
+  options.inception = "w.pth";
+  options.guidance_interval = "0.2-0.8";
+  const auto notes = sweep_notes(options, axes);
+  REQUIRE(notes.size() == 4);
+  CHECK_THAT(notes[0],
+             Contains("--samplers ddim:eta=0.5:order=3: order is not read: it needs sampler "
+                      "dpm_solver") &&
+                 Contains(", which is ddim"));
+  CHECK(notes[1] ==
+        "--samplers dpm_solver_pp:order=3:steps=7: steps is not read: it follows from "
+        "--evaluations");
+  CHECK(notes[2] == "--guidance_interval is not read: it needs --guidance_scale other than 1");
+  CHECK(notes[3] == "--inception is not read: it needs extractor inception, which is embedded");
+  axes.samplers = {"heun:s_churn=1", "ddim"};
+  axes.scales = {1, 2};
+  options.extractor = "inception";
+  CHECK(sweep_notes(options, axes).empty());
+}
+
 TEST_CASE("a sweep's points are every combination, guidance 1 in one interval only", "[sweep]") {
   auto training = small_config(0);
   training.label_dropout = 0.1;

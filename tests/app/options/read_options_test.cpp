@@ -118,23 +118,30 @@ TEST_CASE("options: what a network of sequences refuses names the cure", "[optio
     CHECK_THROWS_WITH(own.validate(),
                       Catch::Contains("--score_extractor: scores of sequences need no feature "
                                       "network; set it to embedded"));
+    own.score_extractor = "embedded";
+    own.score_images = 64, own.keep = "every:128";
+    CHECK_NOTHROW(own.validate());
+    own.keep = "best:3,every:128";  // without a distance all but the latest would be removed
+    CHECK_THROWS_WITH(own.validate(),
+                      Catch::Contains("--keep best:3,every:128: scores of sequences have no"));
   }
 }
 
 TEST_CASE("options: what an option is read by are values or names of other options", "[options]") {
   RunConfig config;
+  const auto known = known_options(config);
   int checked = 0;
   base::visit_leaves(config, [&](const std::string& name, auto&, const base::Field& field) {
     if (field.readers().empty()) return;
     INFO(name << ", read by " << field.readers());
     const auto words = std::count(field.readers().begin(), field.readers().end(), ',') + 1;
-    CHECK(static_cast<int64_t>(readers_of(name, config).size()) >= words);
+    CHECK(static_cast<int64_t>(readers_of(name, known).size()) >= words);
     ++checked;
   });
   CHECK(checked > 50);
   const auto by = [&](const char* name) {
     std::vector<std::string> all;
-    for (const auto& [option, value] : readers_of(name, config))
+    for (const auto& [option, value] : readers_of(name, known))
       all.push_back(value.empty() ? option : option + " " + value);
     return all;
   };
@@ -174,9 +181,11 @@ TEST_CASE("options: what was given and is not read is said", "[options]") {
                                           "score_extractor",
                                           "score_count",
                                           "score_ref",
+                                          "grid_count",
                                           "tokens.length",
                                           "model.decoder_lm.vocab_size"};
   RunConfig config;
+  config.grid_images = 0;
   const auto notes = notes_of_unread(config, given);
   REQUIRE(notes.size() == given.size());
   for (size_t i = 0; i < given.size(); ++i)
@@ -188,10 +197,10 @@ TEST_CASE("options: what was given and is not read is said", "[options]") {
   CHECK_THAT(notes[5],
              Catch::Contains("it needs optimizer.lr_decay wsd or wsd_sqrt or "
                              "inverse_sqrt, which is none"));
-  CHECK_THAT(notes[20], Catch::Contains("images have no tokens"));
-  CHECK_THAT(notes[21], Catch::Contains("a network of kind uvit does not read it"));
+  CHECK_THAT(notes[21], Catch::Contains("images have no tokens"));
+  CHECK_THAT(notes[22], Catch::Contains("a network of kind uvit does not read it"));
   // Each with what reads it. Options that are not a run's are nobody's.
-  config.route_share = 0.5, config.score_images = 100;
+  config.route_share = 0.5, config.score_images = 100, config.grid_images = 100;
   config.optimizer.kind = "muon", config.optimizer.lr_decay = "wsd";
   config.diffusion.dispersive_loss = config.diffusion.alignment_loss = 0.25;
   config.diffusion.loss_weight = "velocity";

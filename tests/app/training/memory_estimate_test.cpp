@@ -248,8 +248,8 @@ TEST_CASE("memory: sequences keep no scores where a kernel serves, on a GPU in 1
   const double scores = 3 * (3 * 4 * 2 * 16 * 16);  // layers x (three float32 [heads, 16, 16])
   CHECK(kept(true, false, false) - kept(true, true, false) == scores);
   CHECK(kept(true, true, true) == kept(true, true, false));
-  // In fp32 Cog has no kernel there, nor has a head of 136. The softmax of the layers at both ends is
-  // LibTorch's where it has one.
+  // In fp32 Cog has no kernel there, nor has a head of 136. The softmax of the layers at both ends
+  // is LibTorch's where it has one.
   const double of_cog = base::kHasLibraryAttention ? scores / 3 : scores;
   CHECK(kept(false, true, false) - kept(false, true, true) == of_cog);
   c.num_attention_heads = 1, c.hidden_size = 136;
