@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "app/lab/sequence_feed.h"
 #include "app/options/json_output.h"
@@ -353,6 +354,11 @@ CompressResult run_compress(const CompressOptions& options) {
   result.calibration_sequences = shares.calibration;
   const auto moments = calibrate(options, *from.network, *source, shares.calibration);
   result.before = loss_of(options, *from.network, *source, shares);
+  if (!std::isfinite(result.before.all.loss.mean))
+    throw std::runtime_error(fmt::format(
+        "{}: the loss of this network is not finite; its weights are damaged, or its numbers are "
+        "too large for this --precision",
+        from.file.path.string()));
   auto low_rank = model::compress_heads(*from.network, moments, options.rank_threshold);
   model::DecoderLM smaller(low_rank.config);
   model::load_weights(*smaller, low_rank.tensors, "the compressed network");

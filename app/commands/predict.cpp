@@ -9,16 +9,14 @@
 
 #include "app/commands/predict_autoencoder.h"
 #include "app/commands/predict_text.h"
+#include "app/commands/predict_tokens.h"
 #include "app/options/json_output.h"
 #include "app/options/options.h"
-#include "app/runs/sequence_tokenizer.h"
 #include "base/check.h"
 #include "base/process.h"
 #include "base/tensor_text.h"
-#include "data/formats/atomic_file.h"
 #include "data/formats/npy.h"
 #include "data/formats/output_file.h"
-#include "data/tokens/open_tokenizer.h"
 #include "model/kernel_choice.h"
 #include "model/network.h"
 #include "model/sequence_network.h"
@@ -27,8 +25,6 @@
 namespace uvic::app {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr size_t kLargestText = size_t{1} << 26;
 
 /// The array that --FLAG names, which must have these sizes.
 torch::Tensor read_array(const char* flag, const std::string& path, at::IntArrayRef sizes) {
@@ -222,12 +218,6 @@ void PredictOptions::refuse_text() const {
 
 namespace {
 
-/// What the network is evaluated on, and how.
-struct PredictEvaluation {
-  torch::Tensor output;
-  torch::Tensor loss;  ///< undefined without a target
-};
-
 PredictEvaluation evaluate_images(const PredictOptions& options,
                                   model::Network& network,
                                   torch::Device device,
@@ -248,74 +238,6 @@ PredictEvaluation evaluate_images(const PredictOptions& options,
     target = read_floats("target", options.target, x.sizes()).to(device, dtype);
   PredictEvaluation result{network.forward(x, timesteps, condition), {}};
   if (target.defined()) result.loss = (result.output - target).square().mean();
-  return result;
-}
-
-torch::Tensor read_tokens(const char* flag, const std::string& path) {
-  const auto array = formats::read_npy(path);
-  base::require(
-      at::isIntegralType(array.scalar_type(), false) && array.dim() == 2 && array.numel() > 0,
-      "--{} {}: {} {}, want integers [batch, length]",
-      flag,
-      path,
-      base::dtype_text(array.scalar_type()),
-      base::shape_text(array.sizes()));
-  return array.to(torch::kInt64).contiguous();
-}
-
-/// The text of --input as one sequence [1, length], by the tokenizer of the network in `file`.
-torch::Tensor tokens_of_text(const PredictOptions& options,
-                             const model::NetworkInput& input,
-                             const WeightsFile& file) {
-  const auto tokenizer = data::open_tokenizer(options.tokenizer);
-  require_tokenizer_of(input, *tokenizer, options.tokenizer, data_fingerprint_in(file.metadata));
-  const auto tokens = data::encode_prompt(
-      *tokenizer, formats::read_file(options.input, kLargestText), options.input);
-  base::require(
-      !tokens.empty(), "--input {}: an empty text, no token to predict from", options.input);
-  return torch::tensor(tokens, torch::kInt64).unsqueeze(0);
-}
-
-PredictEvaluation evaluate_tokens(const PredictOptions& options,
-                                  const model::SequenceNetworkPtr& network,
-                                  const WeightsFile& file,
-                                  torch::Device device) {
-  for (const auto& [flag, value] : {std::pair("timesteps", &options.timesteps),
-                                    {"labels", &options.labels},
-                                    {"context", &options.context}})
-    base::require(value->empty(), "--{}: the network takes tokens only", flag);
-  const auto vocabulary = network->input().vocabulary;
-  const auto x = options.tokenizer.empty() ? read_tokens("input", options.input)
-                                           : tokens_of_text(options, network->input(), file);
-  if (!options.tokens_output.empty()) formats::write_npy(options.tokens_output, x);
-  const auto low = x.min().item<int64_t>(), high = x.max().item<int64_t>();
-  base::require(low >= 0 && high < vocabulary,
-                "--input {}: token {}, the network has 0 to {}",
-                options.input,
-                low < 0 ? low : high,
-                vocabulary - 1);
-  torch::Tensor target;
-  if (!options.target.empty()) {
-    target = read_tokens("target", options.target);
-    base::require(target.sizes() == x.sizes() && target.max().item<int64_t>() < vocabulary,
-                  "--target {}: {}, want {} of tokens below {}",
-                  options.target,
-                  base::shape_text(target.sizes()),
-                  base::shape_text(x.sizes()),
-                  vocabulary);
-  }
-  PredictEvaluation result;
-  if (options.cache_step == 0) {
-    result.output = network->forward(x.to(device), {}, {});
-  } else {
-    const auto memory = network->new_memory();
-    std::vector<torch::Tensor> pieces;
-    for (const auto& piece : x.to(device).split(options.cache_step, 1))
-      pieces.push_back(network->extend(piece, *memory));
-    result.output = torch::cat(pieces, 1);
-  }
-  if (target.defined())
-    result.loss = model::token_loss(result.output, target.to(device), /*sum=*/false);
   return result;
 }
 

@@ -310,7 +310,7 @@ void add_sample_command(CLI::App& app) {
                                        {"--frames", "--interpolate"},
                                        {"--trajectory_frames", "--trajectory"}})
     command->get_option(option)->needs(command->get_option(needed));
-  command->callback([given, command] {
+  command->callback([given, command, &app] {
     if (given->list) return print_samplers();
     // default < the training's config < what the mode wants < --like < preset < command line
     require_weights_of_like(*given);
@@ -322,6 +322,7 @@ void add_sample_command(CLI::App& app) {
       if (training.is_of_sequences()) {
         base::require(given->like.empty(),
                       "--like: repeats an image, and these weights generate text");
+        refuse_image_options(given_options(app, *command));
         apply_given(*command, options);
         options.prompt = given->prompt;
         if (!run_sample_text(options)) fmt::print(stderr, "stopped\n");

@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
+#include <stdexcept>
 
 #include "app/options/json_output.h"
 #include "app/runs/network_source.h"
+#include "app/runs/sequence_length.h"
 #include "app/runs/sequence_tokenizer.h"
 #include "app/sampling/seed_list.h"
 #include "base/check.h"
@@ -51,7 +54,32 @@ std::vector<int64_t> text_of_seed(model::SequenceNetwork& network,
   });
 }
 
+/// Writes NAME, unless it holds this text already.
+void write_text(const fs::path& path, const std::string& text, bool overwrite) {
+  std::error_code ignored;
+  if (!overwrite && fs::exists(path, ignored)) {
+    if (fs::file_size(path, ignored) == text.size() &&
+        formats::read_file(path, text.size()) == text)
+      return;
+    throw std::runtime_error(fmt::format(
+        "{}: holds another text; choose another --out or pass --overwrite", path.string()));
+  }
+  formats::write_file_atomically(path, text);
+}
+
 }  // namespace
+
+void refuse_image_options(const std::vector<std::string>& given) {
+  constexpr const char* kRead[] = {
+      "run",         "weights",    "config",     "out",         "seeds",   "prompt",    "prompts",
+      "tokenizer",   "batch_size", "precision",  "device",      "threads", "overwrite", "processes",
+      "timeout_sec", "list",       "max_tokens", "temperature", "top_k",   "top_p"};
+  for (const auto& name : given) {
+    const bool is_read = std::any_of(
+        std::begin(kRead), std::end(kRead), [&](const char* known) { return name == known; });
+    base::require(is_read, "--{}: for networks of images; this one writes text", name);
+  }
+}
 
 bool run_sample_text(const SampleOptions& options) {
   check(options);
@@ -77,15 +105,18 @@ bool run_sample_text(const SampleOptions& options) {
   const auto count = static_cast<int64_t>(ids.size());
   const int64_t threads = device.is_cpu() ? at::get_num_threads() : 1;
   auto samples = nlohmann::json::array();
+  int64_t longest = 0;
   for (int64_t first = 0; first < count; first += threads) {
     const int64_t now = std::min(threads, count - first);
     const auto seeds = ids.slice(static_cast<uint64_t>(first), static_cast<uint64_t>(first + now));
     std::vector<std::string> texts(static_cast<size_t>(now));
+    std::vector<int64_t> lengths(static_cast<size_t>(now));
     try {
       base::side_by_side(now, device.is_cpu() ? std::max<int64_t>(2, threads) : 1, [&](int64_t i) {
         const auto seed = seeds[static_cast<size_t>(i)];
         const auto tokens =
             text_of_seed(*network, prompt, options.text, seed, tokenizer->boundary());
+        lengths[static_cast<size_t>(i)] = static_cast<int64_t>(prompt.size() + tokens.size());
         texts[static_cast<size_t>(i)] = data::decode_after(*tokenizer, prompt, tokens);
       });
     } catch (const base::StopRequested&) {
@@ -98,10 +129,12 @@ bool run_sample_text(const SampleOptions& options) {
       if (options.out.empty())
         fmt::print("{}{}\n", count > 1 ? fmt::format("--- seed {}\n", seed) : "", text);
       else
-        formats::write_file_atomically(fs::path(options.out) / fmt::format("{:06}.txt", seed),
-                                       text + "\n");
+        write_text(
+            fs::path(options.out) / fmt::format("{:06}.txt", seed), text + "\n", options.overwrite);
     }
+    longest = std::max(longest, *std::max_element(lengths.begin(), lengths.end()));
   }
+  note_length(*network, longest, "the longest text, with its prompt");
   print_json({{"weights", source.weights.string()}, {"samples", samples}});
   return true;
 }

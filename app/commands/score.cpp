@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <cstdio>
 
 #include "app/options/json_output.h"
 #include "app/options/options.h"
@@ -116,6 +117,11 @@ TokenScore run_score(const ScoreOptions& options) {
                             count,
                             options.batch_size,
                             [&](int64_t done) { progress(done, count); });
+  if (!std::isfinite(score.all.loss.mean) && score.all.tokens > 0)
+    fmt::print(stderr,
+               "warning: {}: the loss is not finite; logits are NaN or infinite, and the accuracy "
+               "means nothing\n",
+               file.path.string());
   if (!options.out.empty()) {
     auto record = score.json();
     record["weights"] = file.path.string();

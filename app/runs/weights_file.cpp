@@ -230,8 +230,11 @@ void check_tensors(const WeightsFile& file, const KnownNetwork& network) {
                           ? fmt::format("{} parameters, the network has {}", found, wanted)
                           : model::faults_text(model::weight_faults(
                                 *model::make_network(network.training.model), file.tensors));
-  throw std::invalid_argument(fmt::format(
-      "{}: not the weights of the network of {}: {}", file.path.string(), network.origin, faults));
+  throw std::invalid_argument(fmt::format("{}: not the weights of the network {}{}: {}",
+                                          file.path.string(),
+                                          base::begins_with(network.origin, "guessed") ? "" : "of ",
+                                          network.origin,
+                                          faults));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <stdexcept>
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -27,6 +28,12 @@ int64_t choose_token(const torch::Tensor& logits, const TextSettings& settings, 
   const auto before = [scores](int64_t a, int64_t b) {
     return scores[a] > scores[b] || (scores[a] == scores[b] && a < b);
   };
+  const bool any_nan =
+      std::any_of(scores, scores + vocabulary, [](double score) { return std::isnan(score); });
+  if (any_nan || !std::isfinite(*std::max_element(scores, scores + vocabulary)))
+    throw std::runtime_error(
+        "the logits of the network are not finite; its weights are damaged, or its numbers are "
+        "too large for this --precision");
   std::vector<int64_t> order(vocabulary);
   std::iota(order.begin(), order.end(), int64_t{0});
   if (settings.temperature == 0) return *std::min_element(order.begin(), order.end(), before);

@@ -39,7 +39,8 @@ struct TextSettings {
 
 /// One token of `logits` [V]: of the tokens that top_k and top_p leave, in the order of their
 /// probability (equal ones by number), the first at which the cumulative probability exceeds
-/// `uniform`, from [0, 1).
+/// `uniform`, from [0, 1). Throws std::runtime_error where a logit is NaN, or the largest is not
+/// finite.
 int64_t choose_token(const torch::Tensor& logits, const TextSettings& settings, double uniform);
 
 /// The tokens that follow `prompt` (which must not be empty), up to the first `boundary` (-1:

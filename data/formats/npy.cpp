@@ -11,17 +11,14 @@
 #include <string_view>
 #include <utility>
 
-#include "data/formats/atomic_file.h"
 #include "data/formats/file_error.h"
 #include "data/formats/file_kind.h"
 #include "data/formats/little_endian.h"
+#include "data/formats/npy_integers.h"
 #include "data/formats/numpy_array.h"
-#include "data/formats/zip_writer.h"
 
 namespace uvic::formats {
 namespace {
-
-constexpr std::string_view kMagic("\x93NUMPY", 6);
 
 /// A stretch of a file that holds one .npy.
 struct Span {
@@ -38,7 +35,9 @@ struct Header {
   ArrayInfo info{torch::kUInt8, {}, false};
   bool is_big_endian = false;
   bool is_object = false;  // pickled; info.dtype says nothing
-  size_t data_at = 0;      // after the span's begin
+  // Of uint16, uint32 or uint64: info.dtype is the signed type of the same size.
+  bool is_unsigned = false;
+  size_t data_at = 0;  // after the span's begin
 };
 
 /// Reads the Python literal {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }.
@@ -145,6 +144,14 @@ class HeaderParser {
       header.is_object = true;
       return;
     }
+    for (const auto& [code, dtype] :
+         {std::pair("u2", torch::kInt16), {"u4", torch::kInt32}, {"u8", torch::kInt64}}) {
+      if (descr.empty() || descr.substr(1) != code) continue;
+      header.info.dtype = dtype;
+      header.is_big_endian = descr[0] == '>';
+      header.is_unsigned = true;
+      return;
+    }
     throw fault(fmt::format(
         "its dtype '{}' is not supported; in Python: numpy.save(path, x.astype('float32'))",
         descr));
@@ -159,10 +166,10 @@ Header parse_header(const Span& span) {
   const auto fault = [&](const std::string& text) { return array_error(span, text); };
   const std::string_view bytes(reinterpret_cast<const char*>(span.file->data()) + span.begin,
                                span.size);
-  if (bytes.substr(0, kMagic.size()) != kMagic)
+  if (bytes.substr(0, kNpyMagic.size()) != kNpyMagic)
     throw fault("it does not begin as one" + foreign_text(bytes));
-  const size_t length_at = kMagic.size() + 2;
-  const int version = bytes.size() > kMagic.size() ? bytes[kMagic.size()] : 0;
+  const size_t length_at = kNpyMagic.size() + 2;
+  const int version = bytes.size() > kNpyMagic.size() ? bytes[kNpyMagic.size()] : 0;
   if (version < 1 || version > 3) throw fault(fmt::format("version {}, known are 1 to 3", version));
   const size_t text_at = length_at + (version == 1 ? 2 : 4);
   if (bytes.size() < text_at) throw fault("truncated");
@@ -176,9 +183,15 @@ Header parse_header(const Span& span) {
   return header;
 }
 
-/// The header of an array that is no pickled object.
-Header parse_array_header(const Span& span) {
+/// The header of an array that is no pickled object. `any_integers`: of those that LibTorch 1.13
+/// has no type for too.
+Header parse_array_header(const Span& span, bool any_integers = false) {
   Header header = parse_header(span);
+  if (header.is_unsigned && !any_integers)
+    throw array_error(span,
+                      fmt::format("its dtype uint{} is not supported here; in Python: "
+                                  "numpy.save(path, x.astype('int64')), or 'float32' for images",
+                                  8 * c10::elementSize(header.info.dtype)));
   if (header.is_object)
     throw array_error(span,
                       "it is a pickled Python object; in Python: d = numpy.load(path, "
@@ -186,8 +199,9 @@ Header parse_array_header(const Span& span) {
   return header;
 }
 
-torch::Tensor read_span(const Span& span) {
-  const Header header = parse_array_header(span);
+torch::Tensor read_span(const Span& span, bool* is_unsigned = nullptr) {
+  const Header header = parse_array_header(span, is_unsigned != nullptr);
+  if (is_unsigned) *is_unsigned = header.is_unsigned;
   const size_t available = span.size - header.data_at;
   auto array = numpy_array(
       span.file, span.begin + header.data_at, available, header.info, header.is_big_endian);
@@ -212,27 +226,6 @@ Span whole(const std::shared_ptr<const MappedFile>& file) { return {file, 0, fil
 
 }  // namespace
 
-std::string npy_header(torch::ScalarType type, at::IntArrayRef shape) {
-  const auto code = numpy_code(type);
-  if (code.empty()) {
-    throw std::invalid_argument(
-        fmt::format("write_npy: NumPy has no {}; convert to float32 first", c10::toString(type)));
-  }
-  const char order = c10::elementSize(type) > 1 ? '<' : '|';
-  std::string text = fmt::format("{{'descr': '{}{}', 'fortran_order': False, 'shape': ({}{}), }}",
-                                 order,
-                                 code,
-                                 fmt::join(shape, ", "),
-                                 shape.size() == 1 ? "," : "");
-  const size_t fixed = kMagic.size() + 4;
-  text.resize((fixed + text.size() + 1 + 63) / 64 * 64 - fixed, ' ');
-  text.back() = '\n';
-  std::string header(kMagic);
-  append_little_endian<uint16_t>(header, 1);  // version 1.0
-  append_little_endian<uint16_t>(header, static_cast<uint16_t>(text.size()));
-  return header + text;
-}
-
 torch::Tensor read_npy(const std::filesystem::path& path) {
   return read_npy(MappedFile::open(path));
 }
@@ -241,21 +234,25 @@ torch::Tensor read_npy(const std::shared_ptr<const MappedFile>& file) {
   return read_span(whole(file));
 }
 
+IntegerArray read_npy_integers(const std::shared_ptr<const MappedFile>& file) {
+  IntegerArray array;
+  array.bits = read_span(whole(file), &array.is_unsigned);
+  return array;
+}
+
+torch::Tensor IntegerArray::wide() const {
+  const auto numbers = bits.to(torch::kInt64);
+  if (!is_unsigned) return numbers;
+  const auto width = 8 * bits.element_size();
+  return width < 64 ? numbers.bitwise_and((int64_t{1} << width) - 1) : numbers;
+}
+
 ArrayInfo read_npy_info(const std::filesystem::path& path) {
   return parse_array_header(whole(MappedFile::open(path))).info;
 }
 
 std::optional<PickledArrays> read_npy_object(const std::filesystem::path& path) {
   return read_object(whole(MappedFile::open(path)));
-}
-
-void write_npy(const std::filesystem::path& path, const torch::Tensor& tensor) {
-  const auto plain = tensor.detach().to(torch::kCPU).contiguous();
-  const std::string header = npy_header(plain.scalar_type(), plain.sizes());
-  AtomicFile file(path);
-  file.write(header.data(), header.size());
-  file.write(plain.data_ptr(), plain.nbytes());
-  file.commit();
 }
 
 NpzFile::NpzFile(const std::filesystem::path& path) : NpzFile(MappedFile::open(path)) {}
@@ -365,18 +362,6 @@ std::map<std::string, torch::Tensor> read_npz(const std::shared_ptr<const Mapped
   std::map<std::string, torch::Tensor> arrays;
   for (const auto& name : npz.names()) arrays.emplace(name, npz.read(name));
   return arrays;
-}
-
-void write_npz(const std::filesystem::path& path,
-               const std::map<std::string, torch::Tensor>& arrays) {
-  ZipWriter archive(path);
-  for (const auto& [name, tensor] : arrays) {
-    const auto plain = tensor.detach().to(torch::kCPU).contiguous();
-    std::string content = npy_header(plain.scalar_type(), plain.sizes());
-    content.append(static_cast<const char*>(plain.data_ptr()), plain.nbytes());
-    archive.add(name + ".npy", content, /*alignment=*/64);
-  }
-  archive.commit();
 }
 
 }  // namespace uvic::formats

@@ -13,6 +13,9 @@
 
 namespace uvic::formats {
 
+/// The first bytes of a .npy.
+constexpr std::string_view kNpyMagic("\x93NUMPY", 6);
+
 /// The type of NumPy's code without the byte order, as "f4", and the reverse ("" where NumPy has
 /// no such type).
 std::optional<torch::ScalarType> numpy_dtype(std::string_view code);

@@ -7,14 +7,12 @@
 #include <filesystem>
 #include <map>
 #include <mutex>
-#include <optional>
-#include <string_view>
 
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/parallel.h"
 #include "data/formats/mapped_file.h"
-#include "data/formats/npy.h"
+#include "data/formats/npy_integers.h"
 #include "data/formats/xxh64.h"
 #include "data/permutation.h"
 #include "data/tokens/open_tokenizer.h"
@@ -78,32 +76,33 @@ class EncodedDocument : public Document {
   std::vector<int32_t> tokens_;
 };
 
-/// Little-endian uint16, after `offset` bytes.
+/// Little-endian uint16.
 class Uint16Document : public Document {
  public:
-  Uint16Document(std::shared_ptr<const formats::MappedFile> file, size_t offset)
-      : file_(std::move(file)), offset_(offset) {
-    if ((file_->size() - offset_) % 2 != 0)
+  explicit Uint16Document(std::shared_ptr<const formats::MappedFile> file)
+      : file_(std::move(file)) {
+    if (file_->size() % 2 != 0)
       throw std::runtime_error(fmt::format(
           "{}: {} bytes, not a whole number of uint16 tokens", file_->name(), file_->size()));
   }
-  int64_t size() const override { return static_cast<int64_t>((file_->size() - offset_) / 2); }
+  int64_t size() const override { return static_cast<int64_t>(file_->size() / 2); }
   int64_t token(int64_t index) const override {
-    const uint8_t* at = file_->data() + offset_ + 2 * index;
+    const uint8_t* at = file_->data() + 2 * index;
     return at[0] + 256 * static_cast<int64_t>(at[1]);
   }
   const formats::MappedFile& file() const override { return *file_; }
 
  private:
   std::shared_ptr<const formats::MappedFile> file_;
-  size_t offset_;
 };
 
-/// Any array of integers that the reader of .npy knows.
+/// An array of any integers; their order is that of C, whatever the order in the file.
 class ArrayDocument : public Document {
  public:
   explicit ArrayDocument(std::shared_ptr<const formats::MappedFile> file) : file_(std::move(file)) {
-    array_ = formats::read_npy(file_).flatten();
+    const auto integers = formats::read_npy_integers(file_);
+    array_ = integers.bits.flatten();
+    is_unsigned_ = integers.is_unsigned;
     if (!at::isIntegralType(array_.scalar_type(), /*includeBool=*/false))
       throw std::runtime_error(fmt::format(
           "{}: {}, want integers: tokens", file_->name(), c10::toString(array_.scalar_type())));
@@ -116,10 +115,10 @@ class ArrayDocument : public Document {
       case torch::kInt8:
         return array_.data_ptr<int8_t>()[index];
       case torch::kInt16:
-        return array_.data_ptr<int16_t>()[index];
+        return number<uint16_t>(array_.data_ptr<int16_t>()[index]);
       case torch::kInt32:
-        return array_.data_ptr<int32_t>()[index];
-      default:
+        return number<uint32_t>(array_.data_ptr<int32_t>()[index]);
+      default:  // of uint64, numbers of 2^63 and more are below 0: outside every vocabulary
         return array_.data_ptr<int64_t>()[index];
     }
   }
@@ -127,20 +126,14 @@ class ArrayDocument : public Document {
 
  private:
   std::shared_ptr<const formats::MappedFile> file_;
-  torch::Tensor array_;
-};
+  template <class Unsigned, class Signed>
+  int64_t number(Signed bits) const {
+    return is_unsigned_ ? static_cast<int64_t>(static_cast<Unsigned>(bits)) : bits;
+  }
 
-/// The bytes before the data of a .npy of uint16, which LibTorch 1.13 has no type for; or nothing.
-std::optional<size_t> uint16_npy_offset(const formats::MappedFile& file) {
-  constexpr size_t kShortest = 10;
-  const std::string_view all(reinterpret_cast<const char*>(file.data()), file.size());
-  if (all.size() < kShortest || all.substr(0, 6) != "\x93NUMPY" || all[6] != 1) return {};
-  const size_t header =
-      static_cast<uint8_t>(all[8]) + 256 * static_cast<size_t>(static_cast<uint8_t>(all[9]));
-  if (all.size() < kShortest + header) return {};
-  const bool is_uint16 = all.substr(kShortest, header).find("'<u2'") != std::string_view::npos;
-  return is_uint16 ? std::optional(kShortest + header) : std::nullopt;
-}
+  torch::Tensor array_;
+  bool is_unsigned_ = false;
+};
 
 bool is_text(const fs::path& path) {
   const auto ending = path.extension();
@@ -155,12 +148,8 @@ std::unique_ptr<Document> open_document(const fs::path& path, const Tokenizer& t
   auto file = formats::MappedFile::open(path);
   if (file->size() == 0)
     throw std::runtime_error(fmt::format("{}: empty, no token to train on", path.string()));
-  if (path.extension() == ".bin") return std::make_unique<Uint16Document>(std::move(file), 0);
-  if (path.extension() == ".npy") {
-    if (const auto offset = uint16_npy_offset(*file))
-      return std::make_unique<Uint16Document>(std::move(file), *offset);
-    return std::make_unique<ArrayDocument>(std::move(file));
-  }
+  if (path.extension() == ".bin") return std::make_unique<Uint16Document>(std::move(file));
+  if (path.extension() == ".npy") return std::make_unique<ArrayDocument>(std::move(file));
   if (tokenizer.fingerprint().empty()) return std::make_unique<TextDocument>(std::move(file));
   return std::make_unique<EncodedDocument>(std::move(file), tokenizer);
 }

@@ -54,24 +54,61 @@ class JsonConfig {
     return has(key) && read_from(json_, key, value);
   }
 
-  /// {"rope_type": "llama3", "factor": 8, ...}, or with older programs "type".
-  void read_scaling(DecoderLMConfig& c) const {
-    if (!has("rope_scaling")) return;
-    const auto& scaling = json_["rope_scaling"];
-    base::require(scaling.is_object(), "{}: rope_scaling is not an object", path_);
-    std::string type = "default";
-    for (const char* key : {"type", "rope_type"})
-      if (scaling.contains(key)) read_from(scaling, key, type);
-    if (type == "default") return;
-    base::require(type == "linear" || type == "llama3",
-                  "{}: rope_scaling {}: known are linear and llama3",
+  /// RoPE's base and scaling; whether the base is there. Transformers 5 has both in
+  /// "rope_parameters". Earlier versions have "rope_theta" and "rope_scaling": {"rope_type":
+  /// "llama3", "factor": 8, ...}, the oldest with "type".
+  bool read_rope(DecoderLMConfig& c) const {
+    refuse_partial_rotation(json_);
+    bool has_base = read("rope_theta", c.rope_theta);
+    for (const char* key : {"rope_parameters", "rope_scaling"}) {
+      if (!has(key)) continue;
+      const auto& rope = json_[key];
+      base::require(rope.is_object(), "{}: {} is not an object", path_, key);
+      for (const auto& part : rope.items())
+        base::require(!part.value().is_object(),
+                      "{}: {} differs between layers ({}): uvic has one RoPE for all of them",
+                      path_,
+                      key,
+                      base::printable_text(part.key()));
+      refuse_partial_rotation(rope);
+      has_base = read_from(rope, "rope_theta", c.rope_theta) || has_base;
+      read_scaling(rope, key, c);
+    }
+    return has_base;
+  }
+
+  /// Throws where the file has another size than the weights.
+  void require_size(const char* key, int64_t in_weights, const std::string& source) const {
+    int64_t size = in_weights;
+    read(key, size);
+    base::require(size == in_weights,
+                  "{}: {} is {}, the weights in {} have {}; is a part of them missing?",
                   path_,
-                  base::printable_text(type));
-    c.rope_scaling = type;
-    read_from(scaling, "factor", c.rope_factor);
-    read_from(scaling, "low_freq_factor", c.rope_low_freq_factor);
-    read_from(scaling, "high_freq_factor", c.rope_high_freq_factor);
-    read_from(scaling, "original_max_position_embeddings", c.rope_original_positions);
+                  key,
+                  size,
+                  source,
+                  in_weights);
+  }
+
+  /// Throws where the head in the weights is not the one that the file describes.
+  void check_head(const NamedTensors& tensors, const std::string& source) const {
+    bool tied = false;
+    if (!read("tie_word_embeddings", tied)) return;
+    const auto head = tensors.find("lm_head.weight");
+    const auto& embedding = tensors.at("model.embed_tokens.weight");
+    base::require(tied || head != tensors.end(),
+                  "{}: tie_word_embeddings is false, but {} has no lm_head.weight; is a part of "
+                  "the weights missing?",
+                  path_,
+                  source);
+    base::require(
+        !tied || head == tensors.end() ||
+            (head->second.scalar_type() == embedding.scalar_type() &&
+             torch::equal(head->second, embedding)),
+        "{}: tie_word_embeddings is true, but lm_head.weight in {} is not the embedding; remove "
+        "that tensor, or make it false",
+        path_,
+        source);
   }
 
  private:
@@ -84,6 +121,33 @@ class JsonConfig {
       throw std::invalid_argument(fmt::format("{}: {} is of the wrong type", path_, key));
     }
     return true;
+  }
+
+  void read_scaling(const json& rope, const char* name, DecoderLMConfig& c) const {
+    std::string type = "default";
+    for (const char* key : {"type", "rope_type"}) read_from(rope, key, type);
+    if (type == "default") return;
+    base::require(type == "linear" || type == "llama3",
+                  "{}: {} {}: known are linear and llama3",
+                  path_,
+                  name,
+                  base::printable_text(type));
+    const auto need = [&](const char* key, auto& value) {
+      base::require(read_from(rope, key, value), "{}: {} {} without {}", path_, name, type, key);
+    };
+    c.rope_scaling = type;
+    need("factor", c.rope_factor);
+    if (type == "linear") return;
+    need("low_freq_factor", c.rope_low_freq_factor);
+    need("high_freq_factor", c.rope_high_freq_factor);
+    need("original_max_position_embeddings", c.rope_original_positions);
+  }
+
+  void refuse_partial_rotation(const json& object) const {
+    double share = 1;
+    if (object.is_object()) read_from(object, "partial_rotary_factor", share);
+    base::require(
+        share == 1, "{}: partial_rotary_factor {}: uvic rotates whole heads", path_, share);
   }
 
   /// What would compute something else with the same tensors is refused.
@@ -180,6 +244,23 @@ void read_heads(const NamedTensors& tensors, const std::string& source, DecoderL
   if (c.num_key_value_heads == c.num_attention_heads) c.num_key_value_heads = 0;
 }
 
+/// Throws where config.json describes another network than the shapes do.
+void check_sizes(const JsonConfig& file,
+                 const NamedTensors& tensors,
+                 const std::string& source,
+                 const DecoderLMConfig& c) {
+  file.check_head(tensors, source);
+  file.require_size("vocab_size", c.vocab_size, source);
+  file.require_size("hidden_size", c.hidden_size, source);
+  file.require_size("intermediate_size", c.intermediate_size, source);
+  file.require_size("num_hidden_layers", c.num_hidden_layers, source);
+  int64_t heads = c.num_attention_heads;
+  file.read("num_attention_heads", heads);
+  if (heads != c.num_attention_heads) return;  // --num_heads overrides the file
+  file.require_size("head_dim", c.head_width(), source);
+  file.require_size("num_key_value_heads", c.key_value_heads(), source);
+}
+
 /// The attention that tensors of its own give away, or softmax.
 std::string visible_attention(const NamedTensors& tensors, int64_t layers) {
   const std::pair<const char*, const char*> marks[] = {{"self_attn.gate_proj.weight", "gated"},
@@ -219,11 +300,11 @@ ConfigGuess guess_decoder_lm(const NamedTensors& tensors,
   }
   base::require(c.num_attention_heads > 0, "{}: {} heads", source, c.num_attention_heads);
   read_heads(tensors, source, c);
+  check_sizes(file, tensors, source, c);
   if (!file.read("max_position_embeddings", c.max_position_embeddings) && c.positions == "rope")
     assume(fmt::format("max_position_embeddings = {}", c.max_position_embeddings));
   if (!file.read("rms_norm_eps", c.rms_norm_eps)) assume("rms_norm_eps = 1e-6");
-  if (!file.read("rope_theta", c.rope_theta) && c.positions == "rope") assume("rope_theta = 10000");
-  file.read_scaling(c);
+  if (!file.read_rope(c) && c.positions == "rope") assume("rope_theta = 10000");
   c.key_ranks = visible_ranks(tensors, c.num_hidden_layers, "k_basis", source);
   c.value_ranks = visible_ranks(tensors, c.num_hidden_layers, "v_basis", source);
   c.attention = visible_attention(tensors, c.num_hidden_layers);

@@ -248,4 +248,10 @@ TEST_CASE("compress: what can't be compressed is refused in one line", "[compres
   twice.out = (scratch / "once").string();
   CHECK_THROWS_WITH(run_compress(compression(twice, scratch / "twice", 0.9)),
                     Contains("low rank already"));
+  formats::TensorFile broken = formats::read_safetensors(weights);
+  broken.tensors["model.norm.weight"] = torch::full({16}, NAN);
+  formats::write_safetensors(weights, broken);
+  CHECK_THROWS_WITH(run_compress(compression(run, scratch / "broken", 0.9)),
+                    Contains("the loss of this network is not finite"));
+  CHECK_FALSE(fs::exists(scratch / "broken"));
 }

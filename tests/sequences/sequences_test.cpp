@@ -215,13 +215,17 @@ TEST_CASE("sequences: a text is a function of its seed, whatever it is made with
     options.threads = threads;
     options.text.max_tokens = 30;
     options.out = (scratch / ("out" + seeds + std::to_string(threads))).string();
-    CHECK(run_sample_text(options));
+    const bool finished = run_sample_text(options);  // what it throws is checked outside
+    CHECK(finished);
     std::map<std::string, std::string> found;
     for (const auto& entry : fs::directory_iterator(options.out))
       found[entry.path().filename().string()] = formats::read_file(entry.path());
     return found;
   };
   const auto all = texts("0-4", 2);
+  CHECK(texts("0-4", 2) == all);  // the same texts are there already
+  formats::write_file_atomically(scratch / "out0-42/000001.txt", "mine");
+  CHECK_THROWS_WITH(texts("0-4", 2), Contains("000001.txt: holds another text"));
   CHECK(all.size() == 5);
   CHECK(texts("0-4", 1) == all);
   const auto one = texts("3", 2);
@@ -247,6 +251,18 @@ TEST_CASE("sequences: the next token by temperature, top k and top p", "[sequenc
   CHECK(token(0.61, 1, 0, 0.51) == 2);
   CHECK(token(0.64, 0.5, 0, 1) == 1);  // 9/14
   CHECK(token(0.65, 0.5, 0, 1) == 2);
+  CHECK(choose_token(logits, {256, 1, 1000000, 1}, 0.49) == 1);  // more than there are
+  for (const auto& [first, second] : {std::pair<double, double>(NAN, 1), {1, NAN}, {INFINITY, 1}})
+    for (const double temperature : {0., 1.})
+      CHECK_THROWS_WITH(choose_token(torch::tensor({first, second}), {256, temperature}, 0.5),
+                        Contains("logits of the network are not finite"));
+}
+
+TEST_CASE("sequences: options of images are refused for texts", "[sequences]") {
+  refuse_image_options({"run", "prompt", "temperature", "top_k", "overwrite"});
+  for (const auto* name : {"guidance_scale", "sample.steps", "strength", "grid"})
+    CHECK_THROWS_WITH(refuse_image_options({"run", name}),
+                      Contains("--" + std::string(name) + ": for networks of images"));
 }
 
 TEST_CASE("sequences: a Llama checkpoint with its config.json gives its logits", "[sequences]") {
@@ -304,6 +320,35 @@ TEST_CASE("sequences: a Llama checkpoint with its config.json gives its logits",
     CHECK_THROWS_WITH(run_predict(options), Contains("token 20, the network has 0 to 19"));
     formats::write_npy(options.input, torch::zeros({1, 3}));
     CHECK_THROWS_WITH(run_predict(options), Contains("want integers [batch, length]"));
+  }
+}
+
+TEST_CASE("sequences: predict takes targets of which some count, and tokens of any type",
+          "[sequences]") {
+  const Scratch scratch;
+  save_llama(scratch / "llama");
+  auto options = prediction(scratch.path(), scratch / "llama");
+  const auto logits = run_predict(options).output;
+  SECTION("targets") {
+    options.target = (scratch / "target.npy").string();
+    auto target = torch::full({2, 15}, -100);
+    formats::write_npy(options.target, target);
+    CHECK_THROWS_WITH(run_predict(options), Contains("no token counts, all are negative"));
+    target[1][4] = 7;
+    formats::write_npy(options.target, target);
+    const auto loss = -logits[1][4].to(torch::kFloat64).log_softmax(0)[7].item<double>();
+    CHECK(run_predict(options).loss == Approx(loss).epsilon(1e-6));
+    target[0][0] = 20;
+    formats::write_npy(options.target, target);
+    CHECK_THROWS_WITH(run_predict(options), Contains("token 20, the network has 0 to 19"));
+  }
+  SECTION("uint16, as nanoGPT writes its tokens") {
+    std::string header = "{'descr': '<u2', 'fortran_order': False, 'shape': (2, 15), }";
+    header.resize(118, ' ');
+    std::string bytes = std::string("\x93NUMPY\1\0v\0", 10) + header;
+    for (char i = 0; i < 30; ++i) bytes += {static_cast<char>(i % 20), '\0'};
+    formats::write_file_atomically(options.input, bytes);
+    CHECK(torch::equal(run_predict(options).output, logits));
   }
 }
 

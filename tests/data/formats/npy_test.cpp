@@ -1,9 +1,11 @@
 #include "data/formats/npy.h"
 
 #include <stdexcept>
+#include <vector>
 
 #include "data/formats/atomic_file.h"
 #include "data/formats/little_endian.h"
+#include "data/formats/npy_integers.h"
 #include "tests/data/formats/broken_file.h"
 #include "tests/support/all_close.h"
 #include "tests/support/catch.h"
@@ -16,10 +18,14 @@ namespace {
 
 const std::string kGoldenNpy = UVIC_GOLDEN_DIR "/formats/";
 
-torch::Tensor parse_npy(const std::string& header, const std::string& data) {
+std::shared_ptr<const MappedFile> npy_file(const std::string& header, const std::string& data) {
   std::string bytes("\x93NUMPY\1\0", 8);
   append_little_endian<uint16_t>(bytes, static_cast<uint16_t>(header.size()));
-  return read_npy(MappedFile::from_bytes(bytes + header + data, "the-file"));
+  return MappedFile::from_bytes(bytes + header + data, "the-file");
+}
+
+torch::Tensor parse_npy(const std::string& header, const std::string& data) {
+  return read_npy(npy_file(header, data));
 }
 
 }  // namespace
@@ -123,6 +129,28 @@ TEST_CASE("npy: what can't be read is told by name", "[npy]") {
                     Contains("does not begin as one"));
   CHECK(parse_npy("{'descr': '<f8', 'fortran_order': False, 'shape': (0, 4294967296), }", "")
             .numel() == 0);
+}
+
+TEST_CASE("npy: integers of types that LibTorch lacks, in both orders", "[npy]") {
+  const auto read = [](const std::string& type, const std::string& order, const std::string& data) {
+    return read_npy_integers(npy_file(
+        "{'descr': '" + type + "', 'fortran_order': " + order + ", 'shape': (2, 2), }", data));
+  };
+  const std::string small("\1\0\2\0\xff\xff\4\0", 8);
+  const auto expected = torch::tensor({1, 2, 65535, 4}, torch::kInt64).view({2, 2});
+  CHECK(torch::equal(read("<u2", "False", small).wide(), expected));
+  CHECK(torch::equal(read("<u2", "True", small).wide(), expected.t()));
+  CHECK(read("<u2", "False", small).is_unsigned);
+  CHECK(torch::equal(read("<i2", "False", small).wide(), torch::tensor({{1, 2}, {-1, 4}})));
+  const std::string large("\0\0\0\1\xff\xff\xff\xff\0\0\1\0\0\0\0\2", 16);
+  CHECK(torch::equal(
+      read(">u4", "False", large).wide(),
+      torch::tensor(std::vector<int64_t>{1, 4294967295, 256, 2}, torch::kInt64).view({2, 2})));
+  CHECK(read("<u8", "False", std::string(32, '\1')).wide()[1][1].item<int64_t>() ==
+        0x0101010101010101);
+  CHECK_THROWS_WITH(read("<u2", "False", small.substr(1)), Contains("truncated"));
+  CHECK_THROWS_WITH(parse_npy("{'descr': '<u2', 'fortran_order': False, 'shape': (1,), }", small),
+                    Contains("its dtype uint16 is not supported here") && Contains("int64"));
 }
 
 TEST_CASE("npz: a changed byte of a stored array fails its CRC", "[npy]") {

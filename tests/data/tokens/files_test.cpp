@@ -78,13 +78,29 @@ TEST_CASE("token files: arrays of every integer type are the same tokens", "[tok
     CHECK(torch::equal(read_sequences(*open(scratch / "a.npy", 8), 1, 0, 9).sequences, expected));
   }
   // LibTorch 1.13 has no uint16.
-  std::string header = "{'descr': '<u2', 'fortran_order': False, 'shape': (100,), }";
-  header.resize(118, ' ');
-  header.back() = '\n';
-  write(scratch / "u.npy",
-        std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(118) + '\0' + header +
-            uint16_bytes(100));
-  CHECK(torch::equal(read_sequences(*open(scratch / "u.npy", 8), 1, 0, 9).sequences, expected));
+  const auto write_array =
+      [&](const std::string& type, const char* order, const std::string& data) {
+        std::string header =
+            "{'descr': '" + type + "', 'fortran_order': " + order + ", 'shape': (10, 10), }";
+        header.resize(118, ' ');
+        header.back() = '\n';
+        write(scratch / "u.npy",
+              std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(118) + '\0' + header + data);
+      };
+  const auto read = [&] { return read_sequences(*open(scratch / "u.npy", 8), 1, 0, 9).sequences; };
+  write_array("<u2", "False", uint16_bytes(100));
+  CHECK(torch::equal(read(), expected));
+  std::string columns, wide;  // column by column; big-endian, four bytes
+  for (char i = 0; i < 100; ++i) {
+    columns += {static_cast<char>(i % 10 * 10 + i / 10), '\0'};
+    wide += {'\0', '\0', '\0', i};
+  }
+  write_array("<u2", "True", columns);
+  CHECK(torch::equal(read(), expected));
+  write_array(">u4", "False", wide);
+  CHECK(torch::equal(read(), expected));
+  write_array("<u2", "False", uint16_bytes(99));
+  CHECK_THROWS_WITH(open(scratch / "u.npy", 8), Contains("u.npy: not a valid .npy array: trunc"));
 }
 
 TEST_CASE("token files: documents of a folder follow each other, with a boundary after each",
