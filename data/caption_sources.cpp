@@ -7,6 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string_view>
 
@@ -40,6 +41,8 @@ std::optional<std::vector<std::string>> texts_of(const json& value) {
 std::string folder_of(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 
 std::vector<std::string> captions_of_lines(std::string_view text) {
+  constexpr std::string_view kMark = "\xef\xbb\xbf";  // what some editors put before UTF-8
+  if (text.substr(0, kMark.size()) == kMark) text.remove_prefix(kMark.size());
   std::vector<std::string> lines;
   while (!text.empty()) {
     const auto end = std::min(text.find_first_of("\r\n"), text.size());
@@ -181,7 +184,7 @@ CaptionDraft read_coco_captions(const std::string& path) {
   return draft;
 }
 
-std::string find_metadata(const FilesByPath& files) {
+std::string find_metadata(const std::string& container, const FilesByPath& files) {
   std::string found;
   const auto depth = [](const std::string& path) {
     return std::count(path.begin(), path.end(), '/');
@@ -192,6 +195,19 @@ std::string find_metadata(const FilesByPath& files) {
     const auto order = [&](const std::string& p) { return std::pair(depth(p), p); };
     if (found.empty() || order(path) < order(found)) found = path;
   }
+  // Parts of a set, such as train/ and test/: which one is meant can't be seen.
+  std::set<std::string> folders;
+  for (const auto& [path, file] : files) {
+    const auto folder = folder_of(path), name = path.substr(folder.size());
+    if ((name == "metadata.jsonl" || name == "metadata.csv") && depth(path) == depth(found))
+      folders.insert(folder);
+  }
+  if (folders.size() > 1)
+    throw formats::file_error(
+        container,
+        fmt::format("{} parts with metadata of their own: {}; give one of these folders",
+                    folders.size(),
+                    fmt::join(folders, ", ")));
   return found;
 }
 
@@ -221,15 +237,23 @@ CaptionDraft read_captions_beside(const FileContainer& container,
   draft.source = container.name();
   draft.images.resize(images.size());
   std::vector<const StoredFile*> sources(images.size(), nullptr);
+  std::set<const StoredFile*> of_namesakes;  // a.txt where there is an a.jpg
+  std::vector<char> is_namesake(images.size(), 0);
   size_t texts = 0, jsons = 0;
   for (size_t i = 0; i < images.size(); ++i) {
     draft.images[i].path = images[i];
     for (const char* ending : {".txt", ".json"}) {
       for (const bool last_dot : {true, false}) {
         const auto found = files.find(std::string(path_key(images[i], last_dot)) + ending);
-        if (!sources[i] && found != files.end()) sources[i] = &found->second;
+        if (sources[i] || found == files.end()) continue;
+        sources[i] = &found->second;
+        if (last_dot) of_namesakes.insert(sources[i]), is_namesake[i] = 1;
       }
     }
+  }
+  for (size_t i = 0; i < images.size(); ++i) {
+    // Then WebDataset's a.seg.png is another thing that belongs to a.jpg, not a second image.
+    if (!is_namesake[i] && of_namesakes.count(sources[i])) sources[i] = nullptr;
     if (!sources[i]) continue;
     const auto& path = sources[i]->path;
     ++(path.compare(path.size() - 4, 4, ".txt") == 0 ? texts : jsons);

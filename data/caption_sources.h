@@ -29,8 +29,9 @@ CaptionDraft read_coco_captions(const std::string& path);
 /// The files of a container by their paths.
 using FilesByPath = std::unordered_map<std::string, StoredFile>;
 
-/// metadata.jsonl or metadata.csv among the files (the one highest up), or an empty path.
-std::string find_metadata(const FilesByPath& files);
+/// metadata.jsonl or metadata.csv among the files (the one highest up), or an empty path. Throws
+/// std::runtime_error that names `container` where several folders of one depth have such a file.
+std::string find_metadata(const std::string& container, const FilesByPath& files);
 CaptionDraft read_metadata(const FileContainer& container, const StoredFile& file);
 
 /// KEY.txt or KEY.json next to each of `images`.

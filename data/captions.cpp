@@ -312,7 +312,7 @@ std::unique_ptr<CaptionedImages> open_captioned_images(const std::string& source
   if (is_json_file(source)) return open_coco(source, images);
   auto container = open_container(source);
   const auto files = files_by_path(*container);
-  if (const auto metadata = find_metadata(files); !metadata.empty()) {
+  if (const auto metadata = find_metadata(container->name(), files); !metadata.empty()) {
     const auto draft = read_metadata(*container, files.at(metadata));
     return finish(std::move(container), files, draft);
   }

@@ -294,6 +294,9 @@ void EncodeOptions::validate() const {
   base::check_fields(*this);
   base::require(!data.empty(), "--data is missing; give the images to encode");
   base::require(!out.empty(), "--out is missing; give the folder of the features");
+  base::require(encoders.latent_scale == 0 && encoders.latent_shift == 0,
+                "--latent_{}: leave it out; moments are stored as they are, and scaled by training",
+                encoders.latent_scale == 0 ? "shift" : "scale");
   base::require(!mirror || encoders.text_encoder.empty(),
                 "--mirror: the captions of a mirrored image may no longer hold; not with "
                 "--text_encoder");

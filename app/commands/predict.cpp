@@ -241,10 +241,17 @@ PredictEvaluation evaluate_images(const PredictOptions& options,
   return result;
 }
 
+/// A whole Stable Diffusion checkpoint holds a text encoder and an autoencoder: --part asks for the
+/// latter.
+bool asks_for_text(const PredictOptions& options) {
+  const bool halved = options.part != "none" && weights_are_autoencoder(options);
+  return !halved && weights_are_clip_text(options);
+}
+
 }  // namespace
 
 PredictResult run_predict(const PredictOptions& options) {
-  if (weights_are_clip_text(options)) return predict_text(options);
+  if (asks_for_text(options)) return predict_text(options);
   options.validate();
   if (weights_are_autoencoder(options)) {
     options.refuse_text();

@@ -1,8 +1,10 @@
 #include "app/runs/latent_space.h"
 
 #include <cmath>
+#include <sstream>
 
 #include "app/options/assets.h"
+#include "app/runs/processes.h"
 #include "base/check.h"
 #include "data/formats/sha256.h"
 #include "model/latent/autoencoder_file.h"
@@ -34,8 +36,11 @@ LatentSpace::LatentSpace(const EncoderConfig& config,
       !config.autoencoder.empty(),
       "--autoencoder is missing; the network works on latents: give autoencoder_kl.pth, a "
       "Stable Diffusion checkpoint, diffusers' vae folder, or embedded");
+  std::string notes;
   autoencoder_ = std::make_shared<model::AutoencoderKl>(
-      model::AutoencoderKl::open(autoencoder_path(config.autoencoder)));
+      model::AutoencoderKl::open(autoencoder_path(config.autoencoder), &notes));
+  std::istringstream lines(notes);
+  for (std::string note; std::getline(lines, note);) say_note(note);
   autoencoder_->to(device, compute);
 }
 
@@ -83,6 +88,13 @@ std::shared_ptr<const LatentSpace> open_latent_space(const EncoderConfig& config
                 config.autoencoder,
                 factor.value_or(0),
                 config.latent_scale);
+  const auto shift = space->shape().shift_factor;
+  base::require(!factor || std::abs(shift - config.latent_shift) < 1e-4,
+                "--autoencoder {}: its latents are shifted by {}, those of the network by {} "
+                "(latent_shift); it was trained with another autoencoder",
+                config.autoencoder,
+                shift,
+                config.latent_shift);
   return space;
 }
 

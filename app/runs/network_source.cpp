@@ -105,6 +105,20 @@ void require_kind_of_text(const std::string& given, const std::string& trained_w
                 words ? "words, the embedded one" : trained_with);
 }
 
+/// Latents of another scale or shift than the network's would be decoded to other images.
+void require_own_scale(const EncoderConfig& given, const EncoderConfig& own) {
+  base::require(
+      !own.is_latent() || given.latent_scale == 0 || given.latent_scale == own.latent_scale,
+      "--latent_scale {}: leave it out; the network was trained with {}",
+      given.latent_scale,
+      own.latent_scale);
+  base::require(
+      !own.is_latent() || given.latent_shift == 0 || given.latent_shift == own.latent_shift,
+      "--latent_shift {}: leave it out; the network was trained with {}",
+      given.latent_shift,
+      own.latent_shift);
+}
+
 }  // namespace
 
 model::NetworkPtr SampleSource::network(torch::Device device, torch::Dtype compute_dtype) const {
@@ -145,6 +159,7 @@ SampleSource open_sample_source(const std::string& run,
     return source;
   }
   require_kind_of_text(encoders.text_encoder, training.encoders.text_encoder);
+  if (config.empty()) require_own_scale(encoders, training.encoders);
   training.encoders.override_with(encoders);
   base::require(
       training.encoders.is_latent() || training.model.input().channels == 3,
@@ -160,8 +175,12 @@ void keep_encoders(const std::string& run, const EncoderConfig& encoders) {
   if (run.empty()) return;
   const RunDir folder(run);
   auto config = read_run_config(folder);
-  if (config.encoders == encoders) return;
-  config.encoders = encoders;
+  auto kept = config.encoders;
+  kept.autoencoder = encoders.autoencoder;
+  kept.text_encoder = encoders.text_encoder;
+  kept.tokenizer = encoders.tokenizer;
+  if (config.encoders == kept) return;
+  config.encoders = kept;
   formats::write_file_atomically(folder.config(), to_toml(config));
 }
 

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
+#include "app/runs/processes.h"
 #include "base/check.h"
 #include "base/position_random.h"
 #include "base/text_format.h"
@@ -17,6 +19,13 @@ namespace {
 
 constexpr size_t kShownOfText = 60;  ///< bytes of a prompt or caption in a note
 
+/// How a text begins, on one line.
+std::string beginning_of(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char letter) { return letter == '\n' || letter == '\r'; }, ' ');
+  return base::cut_to(text, kShownOfText);
+}
+
 /// CLIP's text encoder and tokenizer.
 class ClipEncoder : public TextEncoder {
  public:
@@ -24,7 +33,7 @@ class ClipEncoder : public TextEncoder {
               int64_t tokens,
               torch::Device device,
               torch::ScalarType compute)
-      : text_(model::ClipText::open(config.text_encoder)),
+      : text_(open_clip(config.text_encoder)),
         tokenizer_(data::BpeTokenizer::open(tokenizer_path(config))),
         tokens_(tokens > 0 ? tokens : text_.config().positions) {
     base::require(text_.config().positions >= tokens_,
@@ -47,9 +56,8 @@ class ClipEncoder : public TextEncoder {
     bool cut = false;
     auto ids = tokenizer_.padded(text, tokens_, &cut);
     if (cut && note)
-      *note = fmt::format("\"{}\": longer than {} tokens; its end is left out",
-                          base::cut_to(text, kShownOfText),
-                          tokens_);
+      *note = fmt::format(
+          "\"{}\": longer than {} tokens; its end is left out", beginning_of(text), tokens_);
     return ids;
   }
   std::vector<std::string> pieces(const std::string& text) const override {
@@ -74,6 +82,12 @@ class ClipEncoder : public TextEncoder {
   }
 
  private:
+  static model::ClipText open_clip(const std::string& path) {
+    std::vector<std::string> notes;
+    auto text = model::ClipText::open(path, &notes);
+    for (const auto& note : notes) say_note(path + ": " + note);
+    return text;
+  }
   static std::filesystem::path tokenizer_path(const EncoderConfig& config) {
     if (!config.tokenizer.empty()) return config.tokenizer;
     std::error_code ignored;
@@ -110,12 +124,11 @@ class WordEncoder : public TextEncoder {
     auto ids = data::word_tokens(text, tokens_, &unknown, &cut);
     if (note && !unknown.empty())
       *note = fmt::format("\"{}\": the word \"{}\" is in no caption of the procedural set",
-                          base::cut_to(text, kShownOfText),
-                          base::cut_to(unknown.front(), kShownOfText));
+                          beginning_of(text),
+                          beginning_of(unknown.front()));
     if (note && cut)
-      *note = fmt::format("\"{}\": longer than {} words; its end is left out",
-                          base::cut_to(text, kShownOfText),
-                          tokens_);
+      *note = fmt::format(
+          "\"{}\": longer than {} words; its end is left out", beginning_of(text), tokens_);
     return ids;
   }
   std::vector<std::string> pieces(const std::string& text) const override {

@@ -10,6 +10,7 @@
 #include "app/sampling/generate.h"
 #include "app/sampling/sample_record.h"
 #include "app/sampling/sample_subject.h"
+#include "base/check.h"
 #include "base/precision.h"
 #include "base/process.h"
 
@@ -26,7 +27,12 @@ SampleStream open_sample_stream(const SampleStreamOptions& options) {
   chosen.seeds = options.seeds;
   chosen.labels = options.labels;
   chosen.prompts = options.prompts;
-  check_text(chosen, source.training.model.input());
+  const bool takes_text = source.training.model.input().takes_context();
+  base::require(takes_text || options.prompts.empty(),
+                "--captions: leave it out; the network takes no text (model.clip_dim is 0)");
+  base::require(!takes_text || !options.prompts.empty(),
+                "--captions is missing; the network is conditioned on text: give MS-COCO's "
+                "captions_*.json, a JSON list of texts, or a text file with one a line");
   const auto encoders = open_encoders(source, device, base::compute_dtype(precision), settings);
   const auto subject =
       std::make_shared<SampleSubject>(chosen, source, encoders.image_size, encoders.text);

@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <utility>
 
+#include "app/runs/processes.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "data/caption_list.h"
@@ -51,6 +54,18 @@ std::vector<std::string> lines_of_prompts(const std::string& text) {
   return lines;
 }
 
+/// The prompts of a JSON list of texts; nothing where the text is no such list. A line may begin with
+/// a bracket too.
+std::optional<std::vector<std::string>> prompts_of_list(const std::string& text) {
+  const auto first = text.find_first_not_of(" \t\r\n");
+  if (first == std::string::npos || text[first] != '[') return std::nullopt;
+  const auto list = formats::try_parse_json(text);
+  if (!list || !list->is_array()) return std::nullopt;
+  for (const auto& prompt : *list)
+    if (!prompt.is_string()) return std::nullopt;
+  return list->get<std::vector<std::string>>();
+}
+
 /// Captions by image, in the order of the images' ids.
 std::vector<std::vector<std::string>> captions_of_coco(const json& file, const std::string& name) {
   std::map<int64_t, std::vector<std::string>> by_image;
@@ -67,6 +82,25 @@ std::vector<std::vector<std::string>> captions_of_coco(const json& file, const s
   std::vector<std::vector<std::string>> captions;
   for (auto& [id, own] : by_image) captions.push_back(std::move(own));
   return captions;
+}
+
+bool is_blank(const std::string& text) {
+  return text.find_first_not_of(" \t\r\n\f\v") == std::string::npos;
+}
+
+/// Leaves out empty captions, as uvic encode does, and images that have no other.
+void drop_blank(std::vector<std::vector<std::string>>& of_images, const std::string& file) {
+  size_t blank = 0;
+  for (auto& captions : of_images) {
+    const auto end = std::remove_if(captions.begin(), captions.end(), is_blank);
+    blank += static_cast<size_t>(captions.end() - end);
+    captions.erase(end, captions.end());
+  }
+  of_images.erase(std::remove_if(of_images.begin(),
+                                 of_images.end(),
+                                 [](const auto& captions) { return captions.empty(); }),
+                  of_images.end());
+  if (blank > 0) say_note(fmt::format("{}: {} empty captions left out", file, blank));
 }
 
 std::vector<std::vector<std::string>> captions_of_file(const std::string& file) {
@@ -102,7 +136,9 @@ std::vector<std::string> read_prompts(const std::vector<std::string>& given,
     return given;
   }
   base::require(given.empty(), "--prompt, --prompts: give one of them");
-  auto prompts = lines_of_prompts(formats::read_file(file));
+  const auto text = formats::read_file(file);
+  const auto list = prompts_of_list(text);
+  auto prompts = list ? *list : lines_of_prompts(text);
   if (const auto bad = bad_prompt(prompts); !bad.empty())
     throw std::runtime_error(fmt::format("{}: {}", file, bad));
   for (const auto& prompt : prompts) require_short(prompt, file);
@@ -128,7 +164,8 @@ std::vector<std::string> choose_captions(const std::vector<std::vector<std::stri
 }
 
 std::vector<std::string> choose_captions(const std::string& file, int64_t count, uint64_t seed) {
-  const auto captions = captions_of_file(file);
+  auto captions = captions_of_file(file);
+  drop_blank(captions, file);
   if (captions.empty()) throw std::runtime_error(fmt::format("{}: no caption in it", file));
   return choose_captions(captions, count, seed);
 }

@@ -112,12 +112,21 @@ std::string named_difference(const std::string& key,
   return std::max(was.size(), is.size()) <= 40 ? fmt::format("{} ({}, now {})", key, was, is) : key;
 }
 
+/// A setting without the paths of encoders whose content is recorded too.
+nlohmann::json without_paths(nlohmann::json setting) {
+  if (!setting.is_object()) return setting;
+  for (const auto* path : {"autoencoder", "text_encoder"})
+    if (setting.contains(std::string(path) + "_sha256")) setting.erase(path);
+  return setting;
+}
+
 // The first setting that differs, or "".
 std::string difference(const nlohmann::json& before, const nlohmann::json& now) {
   for (const auto& [key, value] : now.items()) {
     if (kFree.count(key) || (kNew.count(key) && !before.contains(key))) continue;
-    const auto there = before.value(key, nlohmann::json());
-    if (there != value) return named_difference(key, there, value);
+    const auto there = without_paths(before.value(key, nlohmann::json()));
+    const auto own = without_paths(value);
+    if (there != own) return named_difference(key, there, own);
   }
   for (const auto* key : {"init_fingerprint",
                           "invert_fingerprint",

@@ -16,6 +16,7 @@
 #include "app/sampling/seed_list.h"
 #include "app/scoring/collect_parts.h"
 #include "app/scoring/extractors.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/progress_line.h"
 #include "base/tensor_text.h"
@@ -306,6 +307,19 @@ Side open_side(const SideRequest& request,
   return side_of_images(request, extractor, warnings);
 }
 
+/// How many captions give each seed its own, where seed i has caption i modulo their number.
+int64_t captions_of(const std::string& seeds) {
+  constexpr uint64_t kMost = 10'000'000;
+  const auto set = SeedList::parse(seeds).set();
+  const auto ranges = set.ranges();
+  if (ranges.size() == 1) return static_cast<int64_t>(set.size());
+  base::require(ranges.back().last < kMost,
+                "--seeds {}: with captions, a list with gaps ends before {}",
+                seeds,
+                kMost);
+  return static_cast<int64_t>(ranges.back().last) + 1;
+}
+
 Side side_of_run(const FidOptions& options,
                  const metrics::FeatureExtractor& extractor,
                  const metrics::CollectOptions& keep,
@@ -317,9 +331,8 @@ Side side_of_run(const FidOptions& options,
   live.labels = options.labels;
   live.encoders = options.encoders;
   if (!options.captions.empty())
-    live.prompts = choose_captions(options.captions,
-                                   static_cast<int64_t>(SeedList::parse(options.seeds).size()),
-                                   static_cast<uint64_t>(options.caption_seed));
+    live.prompts = choose_captions(
+        options.captions, captions_of(options.seeds), static_cast<uint64_t>(options.caption_seed));
   live.batch_size = options.sample_batch_size;
   live.precision = options.sample_precision;
   live.device = options.device;

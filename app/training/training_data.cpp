@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <utility>
 
 #include "app/runs/processes.h"
@@ -10,6 +11,8 @@
 #include "base/precision.h"
 #include "base/process_group.h"
 #include "data/captioned_set.h"
+#include "data/feature_folders.h"
+#include "data/formats/json.h"
 #include "data/formats/json_fields.h"
 #include "data/latent_store.h"
 #include "data/tokenized_captions.h"
@@ -97,22 +100,58 @@ void check_data(const RunConfig& options, const data::Dataset& dataset) {
   if (options.model.input().num_classes > 0) check_labels(options, dataset);
 }
 
-/// A store says which autoencoder encoded it. Another file may hold the same weights, so it is a
-/// note.
+/// What uvic encode says of the encoders of a set; null where another program made it.
+nlohmann::json made_from(const RunConfig& options, const data::Dataset& dataset) {
+  if (const auto* store = dynamic_cast<const data::LatentStore*>(&dataset))
+    return store->info().made_from;
+  const auto record = std::filesystem::path(options.data) / data::kFolderRecord;
+  std::error_code ignored;
+  if (!dataset.format().is_latent || !std::filesystem::exists(record, ignored)) return {};
+  const auto object = formats::read_json(record);
+  return object.is_object() ? object.value("made_from", nlohmann::json()) : nlohmann::json();
+}
+
+/// A text of what made_from() gives; empty where it says nothing.
+std::string recorded(const RunConfig& options, const nlohmann::json& from, const char* pointer) {
+  if (!from.is_object()) return "";
+  const auto value = formats::naming_file(options.data, [&] {
+    return from.value(nlohmann::json::json_pointer(pointer), nlohmann::json());
+  });
+  return value.is_string() ? value.get<std::string>() : "";
+}
+
+/// Another file may hold the same weights, so it is a note.
 void note_other_autoencoder(const RunConfig& options,
-                            const data::Dataset& dataset,
+                            const nlohmann::json& from,
                             const LatentSpace& latent) {
-  const auto* store = dynamic_cast<const data::LatentStore*>(&dataset);
-  const auto* group = base::process_group();
-  if ((group && !group->is_first()) || !store || !store->info().made_from.is_object()) return;
-  const auto key = nlohmann::json::json_pointer("/autoencoder/autoencoder_sha256");
-  const auto encoded = formats::naming_file(
-      options.data, [&] { return store->info().made_from.value(key, nlohmann::json()); });
-  if (!encoded.is_string() || encoded == latent.record()["autoencoder_sha256"]) return;
+  const auto encoded = recorded(options, from, "/autoencoder/autoencoder_sha256");
+  if (encoded.empty() || encoded == latent.record()["autoencoder_sha256"]) return;
   say_note(
       fmt::format("{} was encoded by another file than --autoencoder {}, which decodes the grids",
                   options.data,
                   options.encoders.autoencoder));
+}
+
+/// The text encoder that a run keeps for its prompts is that of its contexts.
+void check_text_encoder(const RunConfig& options, const nlohmann::json& from) {
+  const auto& given = options.encoders.text_encoder;
+  const auto encoded = recorded(options, from, "/text/text_encoder");
+  if (given.empty() || encoded.empty()) return;
+  base::require((given == kWordEncoder) == (encoded == kWordEncoder),
+                "--text_encoder {}: the contexts of {} were encoded by {}",
+                given,
+                options.data,
+                encoded);
+  if (given == kWordEncoder) return;
+  const auto text =
+      open_text_encoder(options.encoders, options.model.input(), torch::kCPU, torch::kFloat32);
+  if (recorded(options, from, "/text/text_encoder_sha256") == text->record()["text_encoder_sha256"])
+    return;
+  say_note(
+      fmt::format("the contexts of {} were encoded by another file than --text_encoder {}, "
+                  "which encodes prompts",
+                  options.data,
+                  given));
 }
 
 bool has_captions(const data::Dataset& dataset) {
@@ -148,7 +187,9 @@ TrainingData open_training_data(const RunConfig& config, torch::Device device) {
         });
   }
   check_data(config, *opened.dataset);
-  if (inputs.latent) note_other_autoencoder(config, *opened.dataset, *inputs.latent);
+  const auto from = made_from(config, *opened.dataset);
+  if (inputs.latent) note_other_autoencoder(config, from, *inputs.latent);
+  if (input.takes_context()) check_text_encoder(config, from);
   if (input.takes_context()) {
     const auto empty = empty_context(*opened.dataset, inputs.text.get());
     if (empty.defined()) inputs.empty_context = empty.to(device);

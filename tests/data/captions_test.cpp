@@ -201,6 +201,45 @@ TEST_CASE("captions: metadata.jsonl and metadata.csv of Hugging Face's image fol
   CHECK_THAT(refusal(scratch.path().string()), Contains("1 of its 1 images are not in"));
 }
 
+TEST_CASE("captions: parts of a set with metadata of their own are not chosen between",
+          "[data][captions]") {
+  test::Scratch scratch;
+  for (const auto* part : {"test", "train"}) {
+    write_image(scratch / part / "a.png", 4);
+    write_caption_file(scratch / part / "metadata.jsonl",
+                       json{{"file_name", "a.png"}, {"text", part}}.dump());
+  }
+  CHECK_THAT(refusal(scratch.path().string()),
+             Contains("2 parts with metadata of their own: test/, train/; give one of these"));
+  CHECK(open_captioned_images((scratch / "train").string())->captions(0) == Words{"train"});
+  write_caption_file(scratch / "metadata.jsonl",
+                     R"({"file_name": "train/a.png", "text": "of both"})");
+  CHECK(open_captioned_images(scratch.path().string())->captions(0) == Words{"of both"});
+}
+
+TEST_CASE("captions: a mark before UTF-8 is no letter of the first caption", "[data][captions]") {
+  test::Scratch scratch;
+  write_image(scratch / "a.png", 4);
+  write_caption_file(scratch / "a.txt", "\xef\xbb\xbfone\r\ntwo");
+  CHECK(open_captioned_images(scratch.path().string())->captions(0) == Words{"one", "two"});
+}
+
+TEST_CASE("captions: another image of a key is no second image of its caption",
+          "[data][captions]") {
+  test::Scratch scratch;
+  for (const auto* name : {"a.jpg.png", "b.png", "b.seg.png", "c.d.png"})
+    write_image(scratch / name, 4);
+  for (const auto* name : {"a", "b", "c.d"})
+    write_caption_file(scratch / (std::string(name) + ".txt"), name);
+  const auto images = open_captioned_images(scratch.path().string());
+  REQUIRE(images->size() == 3);
+  CHECK(images->name(0) == "a.jpg.png");  // the only image of its key
+  CHECK(images->name(1) == "b.png");
+  CHECK(images->captions(2) == Words{"c.d"});
+  REQUIRE(images->notes().size() == 1);
+  CHECK(images->notes()[0] == "1 images without a caption left out: b.seg.png");
+}
+
 TEST_CASE("captions: a text file next to each image", "[data][captions]") {
   test::Scratch scratch;
   const auto folder = scratch / "f";

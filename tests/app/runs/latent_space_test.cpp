@@ -10,8 +10,9 @@
 #include "data/dataset.h"
 #include "data/loader.h"
 #include "data/pixel_range.h"
-#include "model/latent/autoencoder_config.h"
+#include "model/latent/autoencoder_file.h"
 #include "tests/support/catch.h"
+#include "tests/support/scratch.h"
 
 namespace uvic::app {
 namespace {
@@ -71,6 +72,31 @@ TEST_CASE("the shipped latent configs are those of the embedded autoencoder", "[
     CHECK(image_size_of(config.encoders, input) == 64);
     CHECK_NOTHROW(open_latent_space(config.encoders, input, torch::kCPU, torch::kFloat32));
   }
+}
+
+TEST_CASE("an autoencoder of another scale or shift than the network's is refused", "[latents]") {
+  const test::Scratch scratch;
+  model::AutoencoderKlConfig shape;
+  shape.base_channels = 8;
+  shape.multipliers = {1, 1};
+  shape.blocks = 1;
+  shape.norm_groups = 4;
+  shape.scaling_factor = 0.3611;
+  shape.shift_factor = 0.1159;
+  const model::AutoencoderNet net(shape);
+  const auto path = scratch / "kl.safetensors";
+  model::save_autoencoder(path, net, shape, torch::kFloat32, {});
+  EncoderConfig config;
+  config.autoencoder = path.string();
+  config.latent_scale = 0.3611;
+  model::NetworkInput input;
+  input.channels = 4;
+  const auto open = [&] { return open_latent_space(config, input, torch::kCPU, torch::kFloat32); };
+  CHECK_THROWS_WITH(open(), Catch::Contains("shifted by 0.1159, those of the network by 0 "));
+  config.latent_shift = 0.1159;
+  CHECK(open() != nullptr);
+  config.latent_scale = 0.18215;
+  CHECK_THROWS_WITH(open(), Catch::Contains("scaled by 0.3611, those of the network by 0.18215"));
 }
 
 TEST_CASE("the names of embedded encoders stay words, each for its own option", "[encoders]") {

@@ -18,6 +18,8 @@ TEST_CASE("a note on a long text shows how it begins", "[encoders]") {
   encoder->tokenize("a red " + std::string(500, 'x'), &note);
   CHECK(note == "\"a red " + std::string(54, 'x') + "...\": the word \"" + std::string(60, 'x') +
                     "...\" is in no caption of the procedural set");
+  encoder->tokenize("a red\nelephant", &note);  // a note is a line
+  CHECK(note == "\"a red elephant\": the word \"elephant\" is in no caption of the procedural set");
 }
 
 }  // namespace uvic::app

@@ -27,6 +27,15 @@ TEST_CASE("prompts are those given, or the lines of a file", "[prompts]") {
   CHECK(read_prompts({}, file) == std::vector<std::string>{"a dog"});
 }
 
+TEST_CASE("prompts may be a JSON list of texts, and a line may begin with a bracket", "[prompts]") {
+  const Scratch scratch;
+  const auto file = (scratch / "prompts.json").string();
+  write_file_atomically(file, "[\"a dog\",\n \"a cat, [left]\"]\n");
+  CHECK(read_prompts({}, file) == std::vector<std::string>{"a dog", "a cat, [left]"});
+  write_file_atomically(file, "[left] a dog\na cat\n");
+  CHECK(read_prompts({}, file) == std::vector<std::string>{"[left] a dog", "a cat"});
+}
+
 TEST_CASE("a prompt that is not UTF-8 is named", "[prompts]") {
   const Scratch scratch;
   const auto file = (scratch / "prompts.txt").string();
@@ -69,6 +78,14 @@ TEST_CASE("captions are read from lists and texts too, and other files are refus
   write_file_atomically(file, "one\ntwo\n");
   const auto chosen = choose_captions(file, 2, 0);
   CHECK(std::set<std::string>(chosen.begin(), chosen.end()) == std::set<std::string>{"one", "two"});
+  for (const auto* text : {"one\n\n \t\ntwo\n\n", R"(["", "one", " ", "two"])"}) {
+    write_file_atomically(file, text);  // an empty caption would give an image of no text
+    const auto of_text = choose_captions(file, 8, 0);
+    CHECK(std::set<std::string>(of_text.begin(), of_text.end()) ==
+          std::set<std::string>{"one", "two"});
+  }
+  write_file_atomically(file, R"({"annotations": [{"image_id": 1, "caption": " "}]})");
+  CHECK_THROWS_WITH(choose_captions(file, 2, 0), Contains("no caption in it"));
   write_file_atomically(file, R"({"a": 1})");
   CHECK_THROWS_WITH(choose_captions(file, 2, 0), Contains("no captions"));
   write_file_atomically(file, R"({"annotations": [{"caption": "x"}]})");
