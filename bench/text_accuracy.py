@@ -15,6 +15,7 @@ import json
 import pathlib
 import random
 import re
+import shutil
 import subprocess
 
 SHAPES = "circle square triangle star cross ring heart moon arrow flower".split()
@@ -74,11 +75,16 @@ def accuracies(uvic, work, run, weights, held_out, count):
     file = work / f"{name}.txt"
     file.write_text("".join(caption(a) + "\n" for a in chosen))
     uvic("sample", "--run", run, "--prompts", file, "--seeds", f"0-{count - 1}", "--out", samples, "--grid", "false")
+    labelled = work / f"{name}-labelled"  # without the record of samples, whose folders have no labels
+    shutil.rmtree(labelled, ignore_errors=True)
+    labelled.mkdir()
+    for image in sorted(samples.glob("[0-9]*.png")):
+        shutil.copy(image, labelled / image.name)
     result = {}
     for attribute, words in WORDS.items():
         labels = [[f"{i:06d}.png", a[attribute]] for i, a in enumerate(chosen)]
-        (samples / "dataset.json").write_text(json.dumps({"labels": labels, "class_names": words}))
-        result[attribute] = percent(uvic("train-features", "--weights", weights[attribute], "--test", samples,
+        (labelled / "dataset.json").write_text(json.dumps({"labels": labels, "class_names": words}))
+        result[attribute] = percent(uvic("train-features", "--weights", weights[attribute], "--test", labelled,
                                          "--test_images", count, "--dataset.image_size", 32))
     return result
 
