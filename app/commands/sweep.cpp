@@ -219,6 +219,7 @@ void add_sweep_command(CLI::App& app) {
   add_fields(*command, *options);
   add_extractor_alias(*command, options->extractor);
   command->callback([options, command] {
+    options->validate();  // before the run is read
     take_extractor_of_run(*command, *options);
     json sweep;
     try {

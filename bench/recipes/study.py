@@ -37,7 +37,8 @@ PUBLISHED = {"batch_size": 128, "model.init": "official", "optimizer.lr": 2e-4, 
 # Steps from it to the config cifar10_tiny_*, each on top of the last.
 OPTIMIZER = {k: v for k, v in PUBLISHED.items() if k.startswith("diffusion.")}
 TINY = {}
-JIT = {"diffusion.schedule": "rectified_flow", "diffusion.loss_weight": "velocity", "diffusion.logit_std": 0.8}
+JIT = {"diffusion.schedule": "rectified_flow", "diffusion.loss_weight": "velocity", "diffusion.logit_std": 0.8}  # times for 256 px
+TIMES = {"jit": (0.8, 0.8), "edm": (-1.2, 1.2)}  # others than those of the configs: logit_mean, logit_std
 FLOW = {"diffusion.schedule": "rectified_flow", "diffusion.prediction": "flow", "diffusion.logit_mean": 0}
 MUON = {"optimizer.kind": "muon"}
 # Each alone on top of cifar10_tiny_*.
@@ -68,6 +69,8 @@ def ladder(net):
     for name, flags in SINGLE.items():
         yield f"{net}-{name}", f"cifar10_tiny_{net}", flags, SHORT
     yield f"{net}-fast", f"cifar10_fast_{net}", FAST, SHORT
+    for name, (mean, std) in TIMES.items():
+        yield f"{net}-fast_{name}", f"cifar10_fast_{net}", {"diffusion.logit_mean": mean, "diffusion.logit_std": std}, SHORT
 
 
 def goal(net):

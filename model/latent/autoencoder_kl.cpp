@@ -8,7 +8,7 @@
 #include "base/parallel.h"
 #include "base/tensor_text.h"
 #include "model/latent/autoencoder_file.h"
-#include "model/latent/tiles.h"
+#include "model/latent/shared_norms.h"
 #include "model/weights.h"
 
 namespace uvic::model {
@@ -134,7 +134,7 @@ torch::Tensor AutoencoderKl::encode_one(const torch::Tensor& image, int64_t tile
   const auto wide = compute_ == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   const auto f = downsampling();
   const auto x = image.to(device_, compute_).contiguous(torch::MemoryFormat::ChannelsLast);
-  auto h = in_tiles(x, {tile, f, 1}, [&](const torch::Tensor& part) {
+  auto h = in_sharing_tiles(x, {tile, f, 1}, [&](const torch::Tensor& part) {
     return net_->encoder->descend(part.contiguous(torch::MemoryFormat::ChannelsLast));
   });
   h = net_->encoder->finish(h);
@@ -149,7 +149,7 @@ torch::Tensor AutoencoderKl::decode_one(const torch::Tensor& latent, int64_t til
   auto h = latent.to(device_, compute_).contiguous(torch::MemoryFormat::ChannelsLast);
   if (net_->post_quant_conv) h = net_->post_quant_conv->forward(h);
   h = net_->decoder->begin(h);
-  h = in_tiles(h, {tile, 1, downsampling()}, [&](const torch::Tensor& part) {
+  h = in_sharing_tiles(h, {tile, 1, downsampling()}, [&](const torch::Tensor& part) {
     return net_->decoder->ascend(part.contiguous(torch::MemoryFormat::ChannelsLast));
   });
   return h.to(wide).contiguous();

@@ -5,6 +5,7 @@
 #include "model/attention/attention.h"
 #include "model/kernel_choice.h"
 #include "model/kernels/cpu/image_kernels.h"
+#include "model/latent/shared_norms.h"
 
 namespace uvic::model {
 namespace {
@@ -66,6 +67,18 @@ GroupNormImpl::GroupNormImpl(int64_t groups, int64_t channels) : groups_(groups)
 }
 
 torch::Tensor GroupNormImpl::forward(const torch::Tensor& x, bool silu) {
+  if (auto* shared = SharedNorms::active()) {
+    const auto moments = shared->next(x, groups_, weight.scalar_type());
+    const auto variance = (moments.square - moments.mean.square()).clamp_min(0);
+    const auto of_channels = [&](const torch::Tensor& t) {
+      return t.to(weight.scalar_type()).repeat_interleave(weight.size(0) / groups_);
+    };
+    const auto scale = weight * of_channels((variance + kGroupNormEpsilon).rsqrt());
+    const auto shift = bias - of_channels(moments.mean) * scale;
+    auto y = x.to(weight.scalar_type()) * scale.view({1, -1, 1, 1}) + shift.view({1, -1, 1, 1});
+    if (silu) y = torch::silu(y);
+    return y.to(x.scalar_type());
+  }
   if (!torch::GradMode::is_enabled() && fused_kernels() && image_kernels_serve(x) &&
       weight.scalar_type() == torch::kFloat32)
     return image_group_norm(x, groups_, weight, bias, kGroupNormEpsilon, silu);

@@ -42,7 +42,8 @@ class ConvImpl : public torch::nn::Module {
 TORCH_MODULE(Conv);
 
 /// y = (x - mean) / sqrt(var + 1e-6) * weight + bias over each group of channels of an image, and
-/// then y * sigmoid(y) where asked for. Statistics are in float32 or wider.
+/// then y * sigmoid(y) where asked for. Statistics are in float32 or wider; where SharedNorms exist
+/// they are from there.
 class GroupNormImpl : public torch::nn::Module {
  public:
   GroupNormImpl(int64_t groups, int64_t channels);

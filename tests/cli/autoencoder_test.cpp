@@ -286,6 +286,6 @@ TEST_CASE("a network trains on latents of the embedded autoencoder and samples t
                                  at("none"),
                                  "--latent_scale",
                                  "0.18215"});
-  check_refusal(refused, 2, "it was trained with another autoencoder");
+  check_refusal(refused, 2, "--latent_scale 0.18215: leave it out");
   CHECK_FALSE(fs::exists(at("none")));
 }

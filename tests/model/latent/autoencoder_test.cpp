@@ -5,7 +5,7 @@
 #include "data/formats/torch_pickle.h"
 #include "model/latent/autoencoder_file.h"
 #include "model/latent/autoencoder_kl.h"
-#include "model/latent/tiles.h"
+#include "model/latent/shared_norms.h"
 #include "tests/model/latent/official_weights.h"
 #include "tests/support/all_close.h"
 #include "tests/support/scratch.h"
@@ -274,4 +274,24 @@ TEST_CASE("tiles: what differs from tile to tile goes over without a jump", "[la
   CHECK(result.min().item<double>() == 0);
   CHECK(result.max().item<double>() == 1);
   CHECK(steps < 1.01 / 16);  // the ramp is half of an overlap of 4 latents, 16 elements long
+}
+
+TEST_CASE("tiles: group norms take the statistics of the whole image", "[latent]") {
+  torch::manual_seed(4);
+  const torch::NoGradGuard no_grad;
+  const auto ramp = torch::linspace(-1, 3, 41).view({1, 1, 41, 1}) +
+                    torch::linspace(0, 2, 30).view({1, 1, 1, 30}) * torch::randn({1, 4, 1, 1});
+  GroupNorm first(2, 4), second(4, 4);
+  for (auto* norm : {&first, &second})
+    (*norm)->weight.copy_(torch::randn(4)), (*norm)->bias.copy_(torch::randn(4));
+  const auto work = [&](const torch::Tensor& t) {
+    return second->forward(t + first->forward(t, /*silu=*/true), /*silu=*/false);
+  };
+  const auto whole = work(ramp);
+  // Without convolutions, whose padding a tile has at its own border, two norms are exact.
+  for (const int64_t tile : {4, 7, 16, 40})
+    CHECK(uvic::test::relative_l2(in_sharing_tiles(ramp, {tile, 1, 1}, work), whole) < 1e-5);
+  // Tiles with statistics of their own are far from that, and the norms have their own again.
+  CHECK(uvic::test::relative_l2(in_tiles(ramp, {7, 1, 1}, work), whole) > 0.3);
+  CHECK(torch::equal(work(ramp), whole));
 }
