@@ -85,7 +85,7 @@ class ClipEncoder : public TextEncoder {
   static model::ClipText open_clip(const std::string& path) {
     std::vector<std::string> notes;
     auto text = model::ClipText::open(path, &notes);
-    for (const auto& note : notes) say_note(path + ": " + note);
+    for (const auto& note : notes) say_note(fmt::format("{}: {}", path, note));
     return text;
   }
   static std::filesystem::path tokenizer_path(const EncoderConfig& config) {

@@ -41,7 +41,8 @@ std::vector<Stretch> stretches(int64_t length, int64_t tile) {
   std::vector<Stretch> result;
   for (size_t i = 0; i < begins.size(); ++i) {
     const auto middle = [&](size_t j) {  // of the overlap of tiles j and j + 1
-      return static_cast<double>((begins[j + 1] + begins[j] + size) / 2);
+      const int64_t place = (begins[j + 1] + begins[j] + size) / 2;
+      return static_cast<double>(place);
     };
     const auto begin = static_cast<double>(begins[i]);
     result.push_back({begins[i],
