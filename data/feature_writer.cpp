@@ -148,8 +148,9 @@ std::string first_difference(const std::string& key,
   if (!before.is_object() || !now.is_object())
     return fmt::format("\"{}\" was {}, is {}", key, before.dump(), now.dump());
   for (const auto& [name, value] : now.items()) {
-    auto text = first_difference(
-        key.empty() ? name : key + "." + name, before.value(name, nlohmann::json()), value);
+    auto text = first_difference(key.empty() ? name : fmt::format("{}.{}", key, name),
+                                 before.value(name, nlohmann::json()),
+                                 value);
     if (!text.empty()) return text;
   }
   return "";
