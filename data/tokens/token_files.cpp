@@ -37,7 +37,7 @@ class Document {
 class TextDocument : public Document {
  public:
   explicit TextDocument(std::shared_ptr<const formats::MappedFile> file) : file_(std::move(file)) {
-    const auto bad = first_invalid_utf8(file_->data(), size());
+    const auto bad = first_invalid_utf8(file_->data(), TextDocument::size());
     if (bad >= 0)
       throw std::runtime_error(
           fmt::format("{}: byte {} is not UTF-8; convert the text to UTF-8, or give token arrays "
