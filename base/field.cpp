@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
+#include <type_traits>
+#include <utility>
+#include <variant>
 
 namespace uvic::base {
 namespace {
@@ -78,6 +81,36 @@ void Field::check(const std::string& name, const std::string& value) const {
   std::vector<std::string> names;
   for (const auto& choice : choices_) names.push_back(choice.name);
   if (std::find(names.begin(), names.end(), value) == names.end()) refuse_name(name, value, names);
+}
+
+namespace detail {
+
+void append_leaf(std::vector<Leaf>& leaves, const char* name, Leaf::Value value, Field field) {
+  leaves.push_back({name, value, std::move(field)});
+}
+
+void append_leaves(std::vector<Leaf>& leaves, const char* name, std::vector<Leaf> inside) {
+  for (auto& leaf : inside)
+    leaves.push_back({fmt::format("{}.{}", name, leaf.name), leaf.value, std::move(leaf.field)});
+}
+
+}  // namespace detail
+
+std::string Leaf::text() const {
+  return std::visit(
+      [](const auto* of) {
+        if constexpr (std::is_same_v<decltype(of), const std::vector<std::string>*>)
+          return fmt::format("{}", fmt::join(*of, ","));
+        else
+          return fmt::format("{}", *of);
+      },
+      value);
+}
+
+void check_leaves(const std::vector<Leaf>& leaves, const std::string& prefix) {
+  for (const auto& leaf : leaves)
+    std::visit([&](const auto* value) { leaf.field.check(prefix + leaf.name, *value); },
+               leaf.value);
 }
 
 }  // namespace uvic::base

@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "base/table.h"
@@ -132,32 +134,52 @@ template <class T>
 struct has_fields<T, std::void_t<decltype(std::declval<T&>().fields(AnyVisitor{}))>>
     : std::true_type {};
 
-/// Visits every leaf of a struct and of its member structs, with its dotted name:
-/// visit("model.depth", value, field).
-template <class Config, class Visitor>
-void visit_leaves(Config& config, Visitor&& visit, const std::string& prefix = "") {
-  config.fields([&](const char* name, auto& value, const Field& field) {
+/// A member of an options struct, or of a struct inside it, that has no fields() itself.
+struct Leaf {
+  using Value = std::variant<bool*, int64_t*, double*, std::string*, std::vector<std::string>*>;
+  std::string name;  ///< dotted: "model.depth"
+  Value value;
+  Field field;
+
+  /// The value as fmt writes it, a list joined by commas.
+  std::string text() const;
+};
+
+namespace detail {
+void append_leaf(std::vector<Leaf>& leaves, const char* name, Leaf::Value value, Field field);
+void append_leaves(std::vector<Leaf>& leaves, const char* name, std::vector<Leaf> inside);
+}  // namespace detail
+
+/// The leaves of a struct and of the structs inside it, in order. Points into `config`.
+///
+/// What fields() compiles to grows with the number of options. Everything that goes over options
+/// does so over these, so that it compiles once for each struct; large structs have theirs compiled
+/// in one file (extern template).
+template <class Config>
+std::vector<Leaf> leaves_of(Config& config) {
+  std::vector<Leaf> leaves;
+  config.fields([&](const char* name, auto& value, Field field) {
     if constexpr (has_fields<std::decay_t<decltype(value)>>::value)
-      visit_leaves(value, visit, prefix + name + ".");
+      detail::append_leaves(leaves, name, leaves_of(value));
     else
-      visit(prefix + name, value, field);
+      detail::append_leaf(leaves, name, &value, std::move(field));
   });
+  return leaves;
+}
+
+/// Visits every leaf, with its dotted name: visit("model.depth", value, field).
+template <class Config, class Visitor>
+void visit_leaves(Config& config, Visitor&& visit) {
+  for (const auto& leaf : leaves_of(config))
+    std::visit([&](auto* value) { visit(leaf.name, *value, leaf.field); }, leaf.value);
 }
 
 /// Checks that every number is in its range and every word is one of its choices. Throws
 /// std::invalid_argument for the first that is not, with `prefix` and its dotted name.
+void check_leaves(const std::vector<Leaf>& leaves, const std::string& prefix);
 template <class Config>
 void check_fields(Config config, const std::string& prefix = "") {
-  visit_leaves(
-      config,
-      [](const std::string& name, auto& value, const Field& field) {
-        using Value = std::decay_t<decltype(value)>;
-        if constexpr (std::is_integral_v<Value> && !std::is_same_v<Value, bool>)
-          field.check(name, static_cast<int64_t>(value));
-        else
-          field.check(name, value);
-      },
-      prefix);
+  check_leaves(leaves_of(config), prefix);
 }
 
 }  // namespace uvic::base

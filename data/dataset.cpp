@@ -241,3 +241,5 @@ std::unique_ptr<Dataset> open_dataset(const std::string& source, const DatasetOp
 }
 
 }  // namespace uvic::data
+
+template std::vector<uvic::base::Leaf> uvic::base::leaves_of(uvic::data::DatasetOptions&);

@@ -137,3 +137,5 @@ std::string data_source_list(bool latents = false);
 std::unique_ptr<Dataset> open_dataset(const std::string& source, const DatasetOptions& options);
 
 }  // namespace uvic::data
+
+extern template std::vector<uvic::base::Leaf> uvic::base::leaves_of(uvic::data::DatasetOptions&);

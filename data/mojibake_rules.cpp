@@ -19,7 +19,7 @@ struct Place {
 using Also = Place::Also;
 
 /// Neighbouring characters that are a sign of mojibake.
-using Rule = std::vector<Place>;
+using PlaceRule = std::vector<Place>;
 
 bool is_latin_letter(char32_t c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
@@ -55,7 +55,7 @@ constexpr uint32_t kAccented = kLowerAccented | kUpperAccented;
 constexpr uint32_t kPunctuation = kOpening | kClosing;
 
 /// Rules on kinds of characters.
-std::vector<Rule> rules_on_kinds() {
+std::vector<PlaceRule> rules_on_kinds() {
   constexpr uint32_t kWithBad =
       kBad | kAccented | kBox | kPunctuation | kCurrency | kNumeric | kLaw;
   return {
@@ -81,7 +81,7 @@ std::vector<Rule> rules_on_kinds() {
 }
 
 /// Rules on particular characters, by the encoding that UTF-8 was read in.
-std::vector<Rule> rules_on_characters() {
+std::vector<PlaceRule> rules_on_characters() {
   constexpr auto kWithArabic = kCommon | kCurrency | kBad | kNumeric | kOpening;
   constexpr std::u32string_view kMoreWithArabic = U"\u0178\u0160\u00ae\u00b0\u00b5\u00bb";
   constexpr uint32_t kWithLetters = kC1 | kBad | kPunctuation | kCurrency;
@@ -133,7 +133,7 @@ std::vector<Rule> rules_on_characters() {
   };
 }
 
-const std::vector<Rule>& rules() {
+const std::vector<PlaceRule>& rules() {
   static const auto all = [] {
     auto both = rules_on_kinds();
     for (auto& rule : rules_on_characters()) both.push_back(std::move(rule));
@@ -164,7 +164,7 @@ bool looks_like_mojibake(std::u32string_view text) {
   if (text.size() >= 2 && (text[0] == U'\u00c3' || text[0] == U'\u00c2') && text[1] == U' ')
     return true;
   const auto kinds = kinds_of(text);
-  const auto holds_at = [&](const Rule& rule, size_t at) {
+  const auto holds_at = [&](const PlaceRule& rule, size_t at) {
     if (text.size() - at < rule.size()) return false;
     for (size_t i = 0; i < rule.size(); ++i)
       if (!fits(rule[i], text[at + i], kinds[at + i])) return false;

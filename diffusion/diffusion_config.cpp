@@ -33,3 +33,5 @@ void DiffusionConfig::validate() const {
 }
 
 }  // namespace uvic::diffusion
+
+template std::vector<uvic::base::Leaf> uvic::base::leaves_of(uvic::diffusion::DiffusionConfig&);

@@ -185,3 +185,6 @@ struct DiffusionConfig {
 };
 
 }  // namespace uvic::diffusion
+
+extern template std::vector<uvic::base::Leaf> uvic::base::leaves_of(
+    uvic::diffusion::DiffusionConfig&);

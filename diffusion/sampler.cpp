@@ -283,3 +283,5 @@ torch::Tensor sample(const Denoiser& denoiser,
 }
 
 }  // namespace uvic::diffusion
+
+template std::vector<uvic::base::Leaf> uvic::base::leaves_of(uvic::diffusion::SamplerConfig&);

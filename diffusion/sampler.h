@@ -234,3 +234,6 @@ double start_time(const SamplerConfig& config, const NoiseSchedule& schedule);
 double end_time(const SamplerConfig& config, const NoiseSchedule& schedule);
 
 }  // namespace uvic::diffusion
+
+extern template std::vector<uvic::base::Leaf> uvic::base::leaves_of(
+    uvic::diffusion::SamplerConfig&);

@@ -11,6 +11,7 @@
 #include "app/commands/inspect_tensors.h"
 #include "app/commands/inspect_text.h"
 #include "app/options/assets.h"
+#include "app/options/fields_json.h"
 #include "app/options/json_output.h"
 #include "app/options/options.h"
 #include "app/runs/run_dir.h"
@@ -123,7 +124,7 @@ void inspect_file(const fs::path& path, json& report) {
       RunConfig options;
       read_toml(path, options);
       report["kind"] = "training config";
-      report["config"] = fields_json(options);
+      report["config"] = nested_fields_json(options);
       report["parameters"] = model::parameter_count(options.model);
       break;
     }
@@ -160,7 +161,7 @@ void inspect_run(const fs::path& path, json& report) {
   const RunDir run(path);
   report["kind"] = "run folder";
   auto options = read_run_config(run);
-  report["config"] = fields_json(options);
+  report["config"] = nested_fields_json(options);
   json facts = {{"total_images", options.total_images}, {"resumes", !run.states().empty()}};
   auto checkpoints = json::array();
   std::error_code error;

@@ -9,6 +9,7 @@
 
 #include "app/commands/inspect_autoencoder.h"
 #include "app/commands/inspect_clip.h"
+#include "app/options/fields_json.h"
 #include "app/runs/run_parts.h"
 #include "app/runs/weights_file.h"
 #include "base/tensor_text.h"
@@ -65,7 +66,7 @@ void describe_network(const fs::path& path, json& report) {
   if (!file.notes.empty()) network["notes"] = file.notes;
   try {
     auto described = network_config(file, {});
-    network["config"] = fields_json(described.training.model);
+    network["config"] = nested_fields_json(described.training.model);
     network["origin"] = described.origin;
     network["assumed"] = described.assumed;
     if (!described.recipe.empty()) network["recipe"] = described.recipe;

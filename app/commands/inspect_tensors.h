@@ -3,26 +3,11 @@
 
 #include <filesystem>
 #include <memory>
-#include <type_traits>
 
-#include "base/field.h"
 #include "data/formats/json.h"
 #include "data/formats/mapped_file.h"
 
 namespace uvic::app {
-
-/// A struct with fields() as an object, the structs inside it as objects inside.
-template <class Config>
-nlohmann::json fields_json(Config& config) {
-  auto result = nlohmann::json::object();
-  config.fields([&](const char* name, auto& field, const base::Field&) {
-    if constexpr (base::has_fields<std::decay_t<decltype(field)>>::value)
-      result[name] = fields_json(field);
-    else
-      result[name] = field;
-  });
-  return result;
-}
 
 /// Adds "network", "parameters" ("elements" where they are no network's), "step" and "images_seen"
 /// of the weights at `path`. Weights that are of several networks, or of none, are a "fault" in

@@ -1,5 +1,7 @@
 #include "app/options/options.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -9,6 +11,8 @@
 #include <sstream>
 #include <stdexcept>
 #include <string_view>
+#include <type_traits>
+#include <variant>
 
 #include "app/options/plain_number.h"
 #include "app/options/suggestion.h"
@@ -30,6 +34,18 @@ std::string toml_value(double value) {
   auto text = fmt::format("{}", value);
   if (text.find_first_of(".e") == std::string::npos) text += ".0";  // a float needs a point in TOML
   return text;
+}
+
+std::string toml_value(int64_t value) { return fmt::format("{}", value); }
+
+std::string toml_value(const std::vector<std::string>& value) {
+  std::vector<std::string> quoted;
+  for (const auto& word : value) quoted.push_back(toml_value(word));
+  return fmt::format("[{}]", fmt::join(quoted, ", "));
+}
+
+std::string toml_value(const base::Leaf& leaf) {
+  return std::visit([](const auto* value) { return toml_value(*value); }, leaf.value);
 }
 
 const char* const kEmptyValue = "\x1f";
@@ -85,7 +101,44 @@ std::string plain_number(std::string& text) {
 
 }  // namespace detail
 
-void parse_given(CLI::App& app, const CLI::App& command) {
+void add_leaves(CLI::App& app, const std::vector<base::Leaf>& leaves) {
+  for (const auto& leaf : leaves)
+    std::visit(
+        [&](auto* value) {
+          using Value = std::decay_t<decltype(*value)>;
+          const auto name = "--" + leaf.name;
+          CLI::Option* option = nullptr;
+          if constexpr (std::is_same_v<Value, bool>)
+            option = app.add_flag(name, *value)->default_str(*value ? "true" : "false");
+          else
+            option = app.add_option(name, *value)->capture_default_str();
+          if constexpr (std::is_same_v<Value, int64_t>)
+            option->transform(CLI::Validator(detail::plain_count, ""));
+          if constexpr (std::is_same_v<Value, std::string>)
+            option->transform(CLI::Validator(detail::empty_value, ""));
+          if constexpr (!std::is_same_v<Value, std::vector<std::string>>)
+            option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+          detail::describe(*option, leaf.name, leaf.field);
+        },
+        leaf.value);
+}
+
+std::string leaves_to_toml(const std::vector<base::Leaf>& leaves) {
+  std::string top, sections, section;
+  for (const auto& leaf : leaves) {
+    const auto dot = leaf.name.rfind('.');
+    const auto own_section = dot == std::string::npos ? "" : leaf.name.substr(0, dot);
+    if (!own_section.empty() && own_section != section)
+      sections += fmt::format("\n[{}]\n", section = own_section);
+    (own_section.empty() ? top : sections) +=
+        fmt::format("{} = {}\n", leaf.name.substr(dot + 1), detail::toml_value(leaf));
+  }
+  return top + sections;
+}
+
+void apply_given_to(const std::vector<base::Leaf>& leaves, const CLI::App& command) {
+  CLI::App app;
+  add_leaves(app, leaves);
   std::vector<std::string> arguments;
   for (const auto* option : command.get_options()) {
     if (option->empty() || option->get_lnames().empty()) continue;
@@ -105,9 +158,11 @@ std::string assigned_option(const std::string& assignment) {
   return name;
 }
 
-void assign_into(CLI::App& app,
-                 const std::vector<std::string>& assignments,
-                 const std::string& where) {
+void assign_to(const std::vector<base::Leaf>& leaves,
+               const std::vector<std::string>& assignments,
+               const std::string& where) {
+  CLI::App app;
+  add_leaves(app, leaves);
   std::vector<std::string> arguments;
   for (const auto& assignment : assignments) {
     const auto name = assigned_option(assignment);

@@ -40,23 +40,10 @@ struct changes_after_reading<T, std::void_t<decltype(std::declval<T&>().after_re
 
 /// Adds one option for each leaf: --model.depth 12. A bool is a flag with an optional value:
 /// --skip_bad, --flip=false. A count may be written as 64k, 2M or 1e6.
+void add_leaves(CLI::App& app, const std::vector<base::Leaf>& leaves);
 template <class Config>
 void add_fields(CLI::App& app, Config& config) {
-  visit_leaves(config, [&](const std::string& name, auto& value, const base::Field& field) {
-    using Value = std::decay_t<decltype(value)>;
-    CLI::Option* option = nullptr;
-    if constexpr (std::is_same_v<Value, bool>)
-      option = app.add_flag("--" + name, value)->default_str(value ? "true" : "false");
-    else
-      option = app.add_option("--" + name, value)->capture_default_str();
-    if constexpr (std::is_integral_v<Value> && !std::is_same_v<Value, bool>)
-      option->transform(CLI::Validator(detail::plain_count, ""));
-    if constexpr (std::is_same_v<Value, std::string>)
-      option->transform(CLI::Validator(detail::empty_value, ""));
-    if constexpr (!std::is_same_v<Value, std::vector<std::string>>)
-      option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-    detail::describe(*option, name, field);
-  });
+  add_leaves(app, base::leaves_of(config));
 }
 
 /// Makes --help list the everyday options of a command, and --help_all all of its options.
@@ -71,27 +58,19 @@ void show_default(CLI::App& command,
 namespace detail {
 std::string toml_value(const std::string& value);
 std::string toml_value(double value);  ///< the shortest text that gives the same value
+std::string toml_value(int64_t value);
 inline std::string toml_value(bool value) { return value ? "true" : "false"; }
-template <class Integer, class = std::enable_if_t<std::is_integral_v<Integer>>>
-std::string toml_value(Integer value) {
-  return fmt::format("{}", value);
-}
+std::string toml_value(const std::vector<std::string>& value);
+/// Of any leaf.
+std::string toml_value(const base::Leaf& leaf);
 }  // namespace detail
 
 /// Every leaf with its value, as TOML that gives the same values again. The leaves of `model` are
 /// in the section [model].
+std::string leaves_to_toml(const std::vector<base::Leaf>& leaves);
 template <class Config>
 std::string to_toml(Config config) {
-  std::string top, sections, section;
-  visit_leaves(config, [&](const std::string& name, auto& field, const base::Field&) {
-    const auto dot = name.rfind('.');
-    const auto own_section = dot == std::string::npos ? "" : name.substr(0, dot);
-    if (!own_section.empty() && own_section != section)
-      sections += fmt::format("\n[{}]\n", section = own_section);
-    (own_section.empty() ? top : sections) +=
-        fmt::format("{} = {}\n", name.substr(dot + 1), detail::toml_value(field));
-  });
-  return top + sections;
+  return leaves_to_toml(base::leaves_of(config));
 }
 
 /// Adds the option --config FILE to `app`. It may be given several times: later files override
@@ -114,20 +93,20 @@ std::vector<std::string> given_options(const CLI::App& app, const CLI::App& comm
 /// Reads `config` from a TOML file, and returns the options that the file gives, as given_options()
 /// does. Keys that are not in the file keep their values. `keep_unknown`: ignores keys that `config`
 /// does not have, to read one part of a larger file. Throws std::invalid_argument.
-void read_toml_into(CLI::App& app, const std::filesystem::path& path, bool keep_unknown);
+std::vector<std::string> read_toml_into(const std::vector<base::Leaf>& leaves,
+                                        const std::filesystem::path& path,
+                                        bool keep_unknown);
 template <class Config>
 std::vector<std::string> read_toml(const std::filesystem::path& path,
                                    Config& config,
                                    bool keep_unknown = false) {
-  CLI::App app;
-  add_fields(app, config);
-  read_toml_into(app, path, keep_unknown);
+  auto given = read_toml_into(base::leaves_of(config), path, keep_unknown);
   if constexpr (detail::changes_after_reading<Config>::value) config.after_reading();
-  return given_options(app, app);
+  return given;
 }
 
 /// The same from a text, such as the metadata of weights. `name` appears in messages.
-void read_toml_text_into(CLI::App& app,
+void read_toml_text_into(const std::vector<base::Leaf>& leaves,
                          const std::string& text,
                          const std::string& name,
                          bool keep_unknown);
@@ -136,20 +115,16 @@ void read_toml_text(const std::string& text,
                     const std::string& name,
                     Config& config,
                     bool keep_unknown = false) {
-  CLI::App app;
-  add_fields(app, config);
-  read_toml_text_into(app, text, name, keep_unknown);
+  read_toml_text_into(base::leaves_of(config), text, name, keep_unknown);
   if constexpr (detail::changes_after_reading<Config>::value) config.after_reading();
 }
 
 /// Sets in `config` only the options that the command line of `command` contains, for options whose
 /// default is known only after parsing.
-void parse_given(CLI::App& app, const CLI::App& command);
+void apply_given_to(const std::vector<base::Leaf>& leaves, const CLI::App& command);
 template <class Config>
 void apply_given(const CLI::App& command, Config& config) {
-  CLI::App app;
-  add_fields(app, config);
-  parse_given(app, command);
+  apply_given_to(base::leaves_of(config), command);
 }
 
 /// "model.placement" of "model.placement=all", with `_` for `-`.
@@ -157,14 +132,12 @@ std::string assigned_option(const std::string& assignment);
 
 /// Applies assignments such as "model.placement=all" to `config`, as the command line would.
 /// `where` begins the message of what is thrown, std::invalid_argument.
-void assign_into(CLI::App& app,
-                 const std::vector<std::string>& assignments,
-                 const std::string& where);
+void assign_to(const std::vector<base::Leaf>& leaves,
+               const std::vector<std::string>& assignments,
+               const std::string& where);
 template <class Config>
 void assign(const std::vector<std::string>& assignments, const std::string& where, Config& config) {
-  CLI::App app;
-  add_fields(app, config);
-  assign_into(app, assignments, where);
+  assign_to(base::leaves_of(config), assignments, where);
 }
 
 /// "--count is given 2 times; the last counts: 4" for each option of the called command that takes

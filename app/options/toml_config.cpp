@@ -362,7 +362,11 @@ std::vector<std::string> given_options(const CLI::App& app, const CLI::App& comm
   return given;
 }
 
-void read_toml_into(CLI::App& app, const std::filesystem::path& path, bool keep_unknown) {
+std::vector<std::string> read_toml_into(const std::vector<base::Leaf>& leaves,
+                                        const std::filesystem::path& path,
+                                        bool keep_unknown) {
+  CLI::App app;
+  add_leaves(app, leaves);
   std::error_code ignored;
   if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
     throw std::invalid_argument(fmt::format("{}: not a regular file", path.string()));
@@ -375,12 +379,15 @@ void read_toml_into(CLI::App& app, const std::filesystem::path& path, bool keep_
   } catch (const CLI::ParseError& e) {
     throw std::invalid_argument(e.what());
   }
+  return given_options(app, app);
 }
 
-void read_toml_text_into(CLI::App& app,
+void read_toml_text_into(const std::vector<base::Leaf>& leaves,
                          const std::string& text,
                          const std::string& name,
                          bool keep_unknown) {
+  CLI::App app;
+  add_leaves(app, leaves);
   app.config_formatter(std::make_shared<TomlConfig>(&app, ConfigUse::kPart, keep_unknown, name));
   std::istringstream stream(text);
   try {

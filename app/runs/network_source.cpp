@@ -87,11 +87,10 @@ void take_weights(WeightsFile file, SampleSource& source) {
 // Everything that makes alpha and sigma.
 std::string schedule_of(diffusion::DiffusionConfig config) {
   std::string text;
-  config.fields([&](const std::string& name, auto& field, const base::Field&) {
+  for (const auto& leaf : base::leaves_of(config))
     for (const auto* part :
          {"schedule", "beta_0", "beta_1", "diffusion_steps", "cosine_s", "sigma_min", "sigma_max"})
-      if (name == part) text += fmt::format("{} ", field);
-  });
+      if (leaf.name == part) text += leaf.text() + " ";
   return text;
 }
 

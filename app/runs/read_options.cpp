@@ -1,5 +1,7 @@
 #include "app/runs/read_options.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "app/runs/network_options.h"
@@ -125,6 +127,17 @@ std::string needs_text(const std::vector<Reader>& readers, const KnownOptions& k
 }
 
 }  // namespace
+
+KnownOptions options_of(const std::vector<base::Leaf>& leaves) {
+  KnownOptions known;
+  for (const auto& leaf : leaves) {
+    auto& own = known[leaf.name];
+    own.value = leaf.text();
+    own.readers = leaf.field.readers();
+    own.choices = leaf.field.choices();
+  }
+  return known;
+}
 
 std::string unread_reason(const std::string& option, const RunConfig& config) {
   const auto& kind = config.model.kind;

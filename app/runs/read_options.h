@@ -1,12 +1,8 @@
 // Which options a training reads, and what is said of those that it does not.
 #pragma once
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <map>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "app/runs/run_config.h"
@@ -30,20 +26,10 @@ struct KnownOption {
 using KnownOptions = std::map<std::string, KnownOption>;
 
 /// All options of a struct by their dotted names.
+KnownOptions options_of(const std::vector<base::Leaf>& leaves);
 template <class Config>
 KnownOptions known_options(Config config) {
-  KnownOptions known;
-  base::visit_leaves(config, [&](const std::string& name, auto& value, const base::Field& field) {
-    using Value = std::decay_t<decltype(value)>;
-    auto& own = known[name];
-    if constexpr (std::is_same_v<Value, std::vector<std::string>>)
-      own.value = fmt::format("{}", fmt::join(value, ","));
-    else
-      own.value = fmt::format("{}", value);
-    own.readers = field.readers();
-    own.choices = field.choices();
-  });
-  return known;
+  return options_of(base::leaves_of(config));
 }
 
 /// What makes a command read an option.

@@ -288,3 +288,6 @@ std::vector<int64_t> all_classes(const model::NetworkInput& input, bool has_null
 }
 
 }  // namespace uvic::app
+
+template std::vector<uvic::base::Leaf> uvic::base::leaves_of(uvic::app::OptimizerConfig&);
+template std::vector<uvic::base::Leaf> uvic::base::leaves_of(uvic::app::RunConfig&);

@@ -380,3 +380,6 @@ std::vector<std::string> fill_from_data(
 std::vector<int64_t> all_classes(const model::NetworkInput& input, bool has_null_class);
 
 }  // namespace uvic::app
+
+extern template std::vector<uvic::base::Leaf> uvic::base::leaves_of(uvic::app::OptimizerConfig&);
+extern template std::vector<uvic::base::Leaf> uvic::base::leaves_of(uvic::app::RunConfig&);

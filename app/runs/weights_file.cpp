@@ -123,7 +123,7 @@ std::string matching_recipe(const model::NetworkConfig& config, RunConfig& train
 /// What no shape says of training and sampling, one text for each option.
 template <class Config>
 void assume_defaults(const std::string& section, Config config, std::vector<std::string>& assumed) {
-  config.fields([&](const std::string& name, auto& field, const base::Field&) {
+  base::visit_leaves(config, [&](const std::string& name, auto& field, const base::Field&) {
     for (const auto* word : {"schedule", "prediction", "sampler", "steps", "grid"})
       if (name == word)
         assumed.push_back(fmt::format("{}.{} = {}", section, name, detail::toml_value(field)));

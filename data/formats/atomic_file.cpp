@@ -22,8 +22,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr mode_t kUnfinished = S_IWUSR;                // a mode that no finished file has
-constexpr const char* kMark = "user.uvic.unfinished";  // until the file has its final name
+constexpr mode_t kUnfinished = S_IWUSR;                          // a mode that no finished file has
+constexpr const char* kUnfinishedMark = "user.uvic.unfinished";  // while it has no final name
 constexpr mode_t kPermissions = 07777;
 constexpr int kMostWriters = 1000;  // of one name at a time
 
@@ -51,7 +51,7 @@ fs::path temporary_name(const fs::path& final_path, int number) {
 /// before it wrote, while it wrote, or between the final mode and the final name.
 bool is_unfinished(int file, const struct stat& status) {
   return status.st_size == 0 || (status.st_mode & kPermissions) == kUnfinished ||
-         fgetxattr(file, kMark, nullptr, 0) >= 0;
+         fgetxattr(file, kUnfinishedMark, nullptr, 0) >= 0;
 }
 
 /// Removes a temporary file that a writer which is no more left there. False if it isn't one.
@@ -143,7 +143,7 @@ bool AtomicFile::take(const fs::path& name) {
   temporary_ = name;
   mode_ = status.st_mode & kPermissions;  // 0666 less what the umask or the folder takes away
   // Where both fail, a killed writer's file stays there.
-  fsetxattr(descriptor_, kMark, "", 0, 0);
+  fsetxattr(descriptor_, kUnfinishedMark, "", 0, 0);
   fchmod(descriptor_, kUnfinished);
   return true;
 }
@@ -184,7 +184,7 @@ void AtomicFile::commit(bool sync_folder) {
     fchmod(descriptor_, mode_);
     if (repeat_if_interrupted([&] { return ::rename(temporary_.c_str(), final_.c_str()); }) != 0)
       fail(final_, "create", errno);
-    fremovexattr(descriptor_, kMark);
+    fremovexattr(descriptor_, kUnfinishedMark);
     temporary_.clear();
   }
   // The lock ends here, after the rename. What close() may report of the bytes, fsync() has.

@@ -30,9 +30,8 @@ std::string text_of(DecoderLMConfig config) {
     config.value_ranks += fmt::format("{},", of_layer.value);
   }
   std::string text;
-  config.fields([&](const char* name, auto& field, const base::Field&) {
-    text += fmt::format("{} = {}\n", name, field);
-  });
+  for (const auto& leaf : base::leaves_of(config))
+    text += fmt::format("{} = {}\n", leaf.name, leaf.text());
   return text;
 }
 
@@ -239,3 +238,5 @@ bool same_decoder_lm(const DecoderLMConfig& a, const DecoderLMConfig& b) {
 }
 
 }  // namespace uvic::model
+
+template std::vector<uvic::base::Leaf> uvic::base::leaves_of(uvic::model::DecoderLMConfig&);

@@ -174,3 +174,5 @@ ActivationBytes activation_bytes(const DecoderLMConfig& config, const Activation
 bool same_decoder_lm(const DecoderLMConfig& a, const DecoderLMConfig& b);
 
 }  // namespace uvic::model
+
+extern template std::vector<uvic::base::Leaf> uvic::base::leaves_of(uvic::model::DecoderLMConfig&);

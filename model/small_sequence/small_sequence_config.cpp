@@ -77,9 +77,8 @@ double kept_cisformer(const SmallSequenceConfig& c) {
 
 std::string text_of(SmallSequenceConfig config) {
   std::string text;
-  config.fields([&](const char* name, auto& field, const base::Field&) {
-    text += fmt::format("{} = {}\n", name, field);
-  });
+  for (const auto& leaf : base::leaves_of(config))
+    text += fmt::format("{} = {}\n", leaf.name, leaf.text());
   return text;
 }
 
@@ -110,3 +109,5 @@ bool same_small_sequence(const SmallSequenceConfig& a, const SmallSequenceConfig
 }
 
 }  // namespace uvic::model
+
+template std::vector<uvic::base::Leaf> uvic::base::leaves_of(uvic::model::SmallSequenceConfig&);

@@ -61,3 +61,6 @@ ActivationBytes activation_bytes(const SmallArchitecture& architecture,
 bool same_small_sequence(const SmallSequenceConfig& a, const SmallSequenceConfig& b);
 
 }  // namespace uvic::model
+
+extern template std::vector<uvic::base::Leaf> uvic::base::leaves_of(
+    uvic::model::SmallSequenceConfig&);

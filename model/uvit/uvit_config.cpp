@@ -76,9 +76,8 @@ std::string text_of(UViTConfig config) {
   if (config.class_tokens == 0) config.class_tokens_from = UViTConfig().class_tokens_from;
   config.base_width = UViTConfig().base_width;  // of training, as init
   std::string text;
-  config.fields([&](const char* name, auto& field, const base::Field&) {
-    text += fmt::format("{} = {}\n", name, field);
-  });
+  for (const auto& leaf : base::leaves_of(config))
+    text += fmt::format("{} = {}\n", leaf.name, leaf.text());
   return text;
 }
 
@@ -271,3 +270,5 @@ double forward_flops(const UViTConfig& c, const PartialPass& pass) {
 }
 
 }  // namespace uvic::model
+
+template std::vector<uvic::base::Leaf> uvic::base::leaves_of(uvic::model::UViTConfig&);

@@ -236,3 +236,5 @@ ActivationBytes activation_bytes(const UViTConfig& config, const ActivationSetti
 bool same_uvit(const UViTConfig& a, const UViTConfig& b);
 
 }  // namespace uvic::model
+
+extern template std::vector<uvic::base::Leaf> uvic::base::leaves_of(uvic::model::UViTConfig&);

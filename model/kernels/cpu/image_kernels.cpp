@@ -12,9 +12,9 @@ namespace {
 
 using torch::Tensor;
 
-constexpr int64_t kMostPieces = 64;
-constexpr int64_t kLeastRows = 64;
-constexpr int64_t kElementsPerThread = 65536;
+constexpr int64_t kMostImagePieces = 64;
+constexpr int64_t kLeastImageRows = 64;
+constexpr int64_t kImageElementsPerThread = 65536;
 
 /// scale and shift of each channel, from the sums of pieces around `pivot`.
 void finish_statistics(const Tensor& sums,
@@ -85,9 +85,9 @@ Tensor image_group_norm(const Tensor& x,
   const int64_t channels = x.size(1), rows = x.size(2) * x.size(3);
   const auto& kernels = active_image_kernels();
   const auto y = torch::empty_like(x);
-  const int64_t size = std::max(kLeastRows, (rows + kMostPieces - 1) / kMostPieces);
+  const int64_t size = std::max(kLeastImageRows, (rows + kMostImagePieces - 1) / kMostImagePieces);
   const int64_t pieces = (rows + size - 1) / size;
-  const int64_t grain = std::max<int64_t>(1, kElementsPerThread / channels);
+  const int64_t grain = std::max<int64_t>(1, kImageElementsPerThread / channels);
   auto scale = torch::empty({channels}), shift = torch::empty({channels});
   for (int64_t i = 0; i < x.size(0); ++i) {
     const auto image = x[i].permute({1, 2, 0}).view({rows, channels});

@@ -44,7 +44,9 @@ const IsaRow kRows[] = {
     {Isa::amx_bf16,
      "amx_bf16",
      [] { return base::cpu_has_avx512_bf16() && base::cpu_has_amx_bf16() && may_use_tiles(); }},
+#ifdef UVIC_HAS_AMX_EMULATION  // built with the tests
     {Isa::amx_emulated, "amx_emulated", base::cpu_has_avx512_bf16},
+#endif
 };
 #else
 const IsaRow kRows[] = {{Isa::portable, "portable", [] { return true; }}};
@@ -139,8 +141,10 @@ const KernelTable& active_kernels() {
       return avx512_bf16::kKernels;
     case Isa::amx_bf16:
       return amx_bf16::kKernels;
+#ifdef UVIC_HAS_AMX_EMULATION
     case Isa::amx_emulated:
       return amx_emulated::kKernels;
+#endif
 #endif
     default:
       return portable::kKernels;

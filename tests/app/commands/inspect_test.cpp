@@ -21,12 +21,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const fs::path kGolden = fs::path(UVIC_GOLDEN_DIR) / "app";
+const fs::path kGoldenFolder = fs::path(UVIC_GOLDEN_DIR) / "app";
 
 }  // namespace
 
 TEST_CASE("inspect: tensors, config, size and step of a checkpoint", "[inspect]") {
-  const auto report = inspect(kGolden / "20.ckpt");
+  const auto report = inspect(kGoldenFolder / "20.ckpt");
   CHECK(report["kind"] == "checkpoints of the official code");
   CHECK(report["step"] == 20);
   CHECK(report["parameters"] == 4060);
@@ -61,7 +61,7 @@ TEST_CASE("inspect: every kind of file that uvic reads", "[inspect]") {
   CHECK(kind(formats_folder / "rgb.bmp") == "image");
   CHECK(kind(formats_folder / "dataset.json") == "json");
   CHECK(inspect(formats_folder / "training.zip.pth")["step"] == 7);
-  CHECK(inspect(kGolden / "20.ckpt" / "step.pth")["step"] == 20);
+  CHECK(inspect(kGoldenFolder / "20.ckpt" / "step.pth")["step"] == 20);
   CHECK(inspect(formats_folder / "fortran.npy")["tensors"].size() == 1);
 
   const Scratch scratch;

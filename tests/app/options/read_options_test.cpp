@@ -60,8 +60,10 @@ void change_option(RunConfig& config, const std::string& option) {
       value = !value;
     else if constexpr (std::is_same_v<Value, std::string>)
       value += "x";
-    else
+    else if constexpr (std::is_arithmetic_v<Value>)
       value += 2;
+    else
+      value.emplace_back("x");
   });
 }
 

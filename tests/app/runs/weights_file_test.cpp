@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const fs::path kGolden = fs::path(UVIC_GOLDEN_DIR) / "app";
+const fs::path kGoldenFiles = fs::path(UVIC_GOLDEN_DIR) / "app";
 
 /// make_checkpoint.py's network: what shapes can't tell.
 NetworkHints official_hints() {
@@ -44,7 +44,7 @@ ConvertOptions conversion(const fs::path& in, const fs::path& out) {
 }
 
 ConvertOptions official_conversion(const fs::path& out) {
-  auto options = conversion(kGolden / "20.ckpt", out);
+  auto options = conversion(kGoldenFiles / "20.ckpt", out);
   options.network = official_hints();
   return options;
 }
@@ -60,7 +60,7 @@ bool same_tensors(const model::NamedTensors& a, const model::NamedTensors& b) {
 
 /// The arrays of official.npz as files.
 PredictOptions official_prediction(const fs::path& folder, const fs::path& weights) {
-  const formats::NpzFile official(kGolden / "official.npz");
+  const formats::NpzFile official(kGoldenFiles / "official.npz");
   for (const auto* name : {"x", "t", "context", "target"})
     formats::write_npy(folder / (std::string(name) + ".npy"), official.read(name));
   PredictOptions options;
@@ -81,7 +81,7 @@ TEST_CASE("convert: an official checkpoint gives the official output and gradien
   options.network.config = scratch / "w.toml";
   options.target = scratch / "target.npy";
   options.gradients = scratch / "gradients";
-  const formats::NpzFile official(kGolden / "official.npz");
+  const formats::NpzFile official(kGoldenFiles / "official.npz");
   // The contract in float32; in float64 what is left is the float32 timestep embedding, whose last
   // bits differ between LibTorch's versions, and for the gradients the golden file's float32.
   for (const auto& [precision, output, limit, gradient_limit] :
@@ -114,10 +114,10 @@ TEST_CASE("convert: an official checkpoint gives the official output and gradien
 
 TEST_CASE("predict: bf16 stays within two percent of fp32", "[predict]") {
   const Scratch scratch;
-  auto options = official_prediction(scratch.path(), kGolden / "20.ckpt");
+  auto options = official_prediction(scratch.path(), kGoldenFiles / "20.ckpt");
   options.network = official_hints();
   options.precision = "bf16";
-  const formats::NpzFile official(kGolden / "official.npz");
+  const formats::NpzFile official(kGoldenFiles / "official.npz");
   CHECK(relative_l2(run_predict(options).output, official.read("output")) < 0.02);
 }
 
@@ -125,7 +125,7 @@ TEST_CASE("predict: arrays that do not fit are refused by name and shape", "[pre
   const Scratch scratch;
   const auto fails = [&](const std::function<void(PredictOptions&)>& change,
                          const std::string& what) {
-    auto options = official_prediction(scratch.path(), kGolden / "20.ckpt");
+    auto options = official_prediction(scratch.path(), kGoldenFiles / "20.ckpt");
     options.network = official_hints();
     change(options);
     CHECK_THROWS_WITH(run_predict(options), Contains(what));
@@ -191,7 +191,7 @@ TEST_CASE("predict: one time serves the whole batch, labels are checked", "[pred
 
 TEST_CASE("predict: a gradient folder with files of another network is refused", "[predict]") {
   const Scratch scratch;
-  auto options = official_prediction(scratch.path(), kGolden / "20.ckpt");
+  auto options = official_prediction(scratch.path(), kGoldenFiles / "20.ckpt");
   options.network = official_hints();
   options.target = scratch / "target.npy";
   options.gradients = scratch / "g";
@@ -213,7 +213,7 @@ TEST_CASE("convert: .pth to .safetensors and back is the same, step and config i
                            "sample.sampler = 'unipc'"})
     CHECK(std::count(assumed.begin(), assumed.end(), text) == 1);
   const auto a = formats::read_safetensors(scratch / "a.safetensors");
-  CHECK(same_tensors(a.tensors, formats::read_pth(kGolden / "20.ckpt" / "nnet_ema.pth")));
+  CHECK(same_tensors(a.tensors, formats::read_pth(kGoldenFiles / "20.ckpt" / "nnet_ema.pth")));
   CHECK(a.metadata.at("uvic.step") == "20");
   CHECK(a.metadata.at("uvic.kind") == "uvic weights");
 
@@ -280,7 +280,7 @@ TEST_CASE("convert: of the checkpoints the latest is taken, and one not whole is
     return scratch / "work" / "ckpts" / (step + ".ckpt");
   };
   formats::write_pth(at("9") / "nnet_ema.pth", small_uvit());
-  fs::copy(kGolden / "20.ckpt" / "nnet_ema.pth", at("100"));
+  fs::copy(kGoldenFiles / "20.ckpt" / "nnet_ema.pth", at("100"));
   CHECK(find_weights(scratch / "work") == at("100") / "nnet_ema.pth");
   CHECK(find_weights(scratch / "work" / "ckpts") == at("100") / "nnet_ema.pth");
   CHECK(find_weights(at("9")) == at("9") / "nnet_ema.pth");
@@ -351,15 +351,15 @@ TEST_CASE("convert: an official checkpoint becomes a run folder with its optimis
   std::ofstream(scratch / "recipe.toml")
       << "batch_size = 16\n[model]\nimg_size = 8\npatch_size = 4\nin_chans = 4\nembed_dim = 8\n"
          "depth = 2\nnum_heads = 2\nclip_dim = 6\nnum_clip_token = 3\n";
-  auto options = conversion(kGolden / "20.ckpt", scratch / "run");
+  auto options = conversion(kGoldenFiles / "20.ckpt", scratch / "run");
   CHECK_THROWS_WITH(run_convert(options), Contains("--num_heads"));
   options.network.config = scratch / "recipe.toml";
   const auto result = run_convert(options);
   CHECK(result.resumes);
   const auto weights = formats::read_safetensors(scratch / "run/weights/000000320.safetensors");
-  const auto average = formats::read_pth(kGolden / "20.ckpt" / "nnet_ema.pth"),
-             raw = formats::read_pth(kGolden / "20.ckpt" / "nnet.pth"),
-             moments = formats::read_pth(kGolden / "20.ckpt" / "optimizer.pth");
+  const auto average = formats::read_pth(kGoldenFiles / "20.ckpt" / "nnet_ema.pth"),
+             raw = formats::read_pth(kGoldenFiles / "20.ckpt" / "nnet.pth"),
+             moments = formats::read_pth(kGoldenFiles / "20.ckpt" / "optimizer.pth");
   CHECK(same_tensors(weights.tensors, average));
   const auto state = formats::read_safetensors(scratch / "run" / "state.safetensors");
   CHECK(state.metadata.at("uvic.step") == "20");

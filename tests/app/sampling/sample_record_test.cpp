@@ -42,6 +42,7 @@ void change_field(std::string& value, const base::Field& field) {
     }
   value += "x";
 }
+void change_field(std::vector<std::string>& value, const base::Field&) { value.emplace_back("x"); }
 template <class Number>
 void change_field(Number& value, const base::Field&) {
   value += 1;

@@ -31,7 +31,7 @@ HttpResponse echo(const HttpRequest& request) {
   return response;
 }
 
-double seconds_of(const std::function<void()>& work) {
+double seconds_taken(const std::function<void()>& work) {
   const auto begin = std::chrono::steady_clock::now();
   work();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -98,11 +98,11 @@ TEST_CASE("watch server: slow and silent clients are left after a while", "[watc
   HttpServer server("127.0.0.1", 0, echo, limits);
   server.start();
   RawConnection silent(server.port());
-  CHECK(seconds_of([&] { CHECK(silent.receive(20).empty()); }) < 10);
+  CHECK(seconds_taken([&] { CHECK(silent.receive(20).empty()); }) < 10);
   // A byte now and then does not prolong it.
   RawConnection slow(server.port());
   std::string answer;
-  CHECK(seconds_of([&] {
+  CHECK(seconds_taken([&] {
           for (const char c : std::string("GET / HTTP/1.1\r\nHost: a")) {
             if (!slow.send(std::string(1, c))) break;
             answer = slow.receive(0.1);
@@ -147,5 +147,5 @@ TEST_CASE("watch server: one connection too many is told so at once", "[watch][s
   RawConnection last(server.port());
   last.send("GET /follow HTTP/1.1\r\nHost: localhost\r\n\r\n");
   last.receive(20, "part 1");
-  CHECK(seconds_of([&] { server.stop(); }) < 10);
+  CHECK(seconds_taken([&] { server.stop(); }) < 10);
 }

@@ -19,7 +19,8 @@ namespace {
 
 constexpr int64_t kTokensGiven = 40;
 
-DecoderLMConfig small_decoder(const std::string& attention, const std::string& positions = "rope") {
+DecoderLMConfig compressible_decoder(const std::string& attention,
+                                     const std::string& positions = "rope") {
   DecoderLMConfig config;
   config.vocab_size = 23;
   config.hidden_size = 48;
@@ -98,7 +99,7 @@ torch::Tensor step_by_step(DecoderLM& net, const torch::Tensor& all, int64_t ste
 }  // namespace
 
 TEST_CASE("low rank: a threshold of 1 keeps every tensor and every logit", "[low_rank]") {
-  auto net = strong_decoder(small_decoder("cog"));
+  auto net = strong_decoder(compressible_decoder("cog"));
   const auto weights = compress_heads(*net, moments_of(net), 1);
   CHECK(same_decoder_lm(weights.config, net->config()));
   auto same = network_of(weights);
@@ -114,7 +115,7 @@ TEST_CASE("low rank: a network of low rank by construction loses nothing, of eve
     for (const std::string positions : {"rope", "none"}) {
       INFO(name << ", " << positions);
       if (!attention_kind(name).uses_scores) continue;  // of values alone: the case below
-      auto net = strong_decoder(small_decoder(name, positions));
+      auto net = strong_decoder(compressible_decoder(name, positions));
       reduce_by_construction(net, rank);
       const auto weights = compress_heads(*net, moments_of(net), 1 - 1e-9);
       for (const auto& of_layer : cache_ranks(weights.config)) {
@@ -133,7 +134,7 @@ TEST_CASE("low rank: a network of low rank by construction loses nothing, of eve
 }
 
 TEST_CASE("low rank: values alone, of attention without keys", "[low_rank]") {
-  auto net = strong_decoder(small_decoder("factored"));
+  auto net = strong_decoder(compressible_decoder("factored"));
   const auto weights = compress_heads(*net, moments_of(net), 0.6);
   CHECK(weights.config.key_ranks.empty());
   auto smaller = network_of(weights);
@@ -142,9 +143,9 @@ TEST_CASE("low rank: values alone, of attention without keys", "[low_rank]") {
   CHECK(relative_l2(step_by_step(smaller, all, 9), smaller->forward(all, {}, {})) < 1e-5);
 }
 
-TEST_CASE("low rank: the cache of keys and values is as small_decoder as the ranks say",
+TEST_CASE("low rank: the cache of keys and values is as compressible_decoder as the ranks say",
           "[low_rank]") {
-  auto net = strong_decoder(small_decoder("cog"));
+  auto net = strong_decoder(compressible_decoder("cog"));
   reduce_by_construction(net, 4);
   auto smaller = network_of(compress_heads(*net, moments_of(net), 1 - 1e-9));
   // 3 layers of 2 heads: keys and values of 16 numbers each, then of 4 each.
@@ -161,7 +162,7 @@ TEST_CASE("low rank: the cache of keys and values is as small_decoder as the ran
 }
 
 TEST_CASE("low rank: ranks fall with the threshold, and the error rises", "[low_rank]") {
-  auto net = strong_decoder(small_decoder("softmax"));
+  auto net = strong_decoder(compressible_decoder("softmax"));
   const auto moments = moments_of(net);
   const torch::NoGradGuard no_grad;
   const auto expected = net->forward(given_tokens(2), {}, {});
@@ -192,7 +193,7 @@ TEST_CASE("low rank: the rank is the one of the head that needs most", "[low_ran
 
 TEST_CASE("low rank: the moments are sums over tokens of keys, their queries and values",
           "[low_rank]") {
-  auto net = strong_decoder(small_decoder("cog"));
+  auto net = strong_decoder(compressible_decoder("cog"));
   const auto moments = moments_of(net);
   REQUIRE(moments.size() == 3);
   // The first layer reads the embedding: its keys can be computed from here.
@@ -214,7 +215,7 @@ TEST_CASE("low rank: the moments are sums over tokens of keys, their queries and
 }
 
 TEST_CASE("low rank: the shape is read off the weights, and counted", "[low_rank]") {
-  auto net = strong_decoder(small_decoder("softmax"));
+  auto net = strong_decoder(compressible_decoder("softmax"));
   const auto weights = compress_heads(*net, moments_of(net), 0.8);
   ShapeHints hints;
   hints.num_heads = 4;
@@ -231,20 +232,20 @@ TEST_CASE("low rank: the shape is read off the weights, and counted", "[low_rank
 }
 
 TEST_CASE("low rank: what can't be is refused in one line", "[low_rank]") {
-  auto net = strong_decoder(small_decoder("softmax"));
+  auto net = strong_decoder(compressible_decoder("softmax"));
   const auto moments = moments_of(net);
   CHECK(contains(refusal([&] { compress_heads(*net, moments, 0); }), "--rank_threshold 0"));
   const auto weights = compress_heads(*net, moments, 0.8);
   auto smaller = network_of(weights);
   CHECK(contains(refusal([&] { compress_heads(*smaller, moments_of(smaller), 0.5); }),
                  "low rank already"));
-  auto config = small_decoder("softmax");
+  auto config = compressible_decoder("softmax");
   for (const auto* bad : {"4,4", "4,4,16", "4,x,4", "4,4,4,", "-1,4,4", ",,"}) {
     INFO(bad);
     config.key_ranks = bad;
     CHECK(contains(refusal([&] { config.validate(); }), "model.decoder_lm.key_ranks"));
   }
-  config = small_decoder("factored");
+  config = compressible_decoder("factored");
   config.key_ranks = "4,4,4";
   CHECK(contains(refusal([&] { config.validate(); }), "which has no keys"));
 }

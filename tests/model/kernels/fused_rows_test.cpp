@@ -18,11 +18,11 @@ namespace {
 constexpr torch::Dtype kDtypes[] = {torch::kFloat32, torch::kBFloat16};
 
 /// The largest relative error of rounding once: a bf16 has 8 significant bits, a float32 24.
-double epsilon(torch::Dtype dtype) { return dtype == torch::kBFloat16 ? 0x1p-8 : 0x1p-24; }
+double row_epsilon(torch::Dtype dtype) { return dtype == torch::kBFloat16 ? 0x1p-8 : 0x1p-24; }
 
 /// A few float32 roundings, and one of what is stored.
 double tolerance(torch::Dtype dtype) {
-  return 16 * epsilon(torch::kFloat32) + (dtype == torch::kBFloat16 ? epsilon(dtype) : 0);
+  return 16 * row_epsilon(torch::kFloat32) + (dtype == torch::kBFloat16 ? row_epsilon(dtype) : 0);
 }
 
 torch::Tensor wide_rows(const torch::Tensor& x) {
@@ -63,7 +63,7 @@ TEST_CASE("fused rows: LayerNorm and its gradient agree with float64", "[fused_r
     const auto y = norm_rows(x, norm, dtype);
     CHECK(y.y.scalar_type() == dtype);
     // The mean of 100 is rounded, and so is its sum: relative to what remains, 100 times each.
-    const double lost = 200 * epsilon(torch::kFloat32);
+    const double lost = 200 * row_epsilon(torch::kFloat32);
     if (width > 1) CHECK(relative_l2(y.y, y64) <= tolerance(dtype) + lost);
     const auto grads = norm_rows_grad(dy, x, y.stats, norm, dx_in);
     if (width > 1) {  // one column: normalised it is 0 but for rounding, and so is its gradient
@@ -112,8 +112,8 @@ TEST_CASE("fused rows: GELU and its gradient agree with float64 over all magnitu
     const auto du = gelu_rows_grad(u, {}, torch::ones_like(u)).du;
     // Phi is a product of an exponential (whose argument is rounded), a polynomial and a division:
     // 8 roundings of values below 1.
-    CHECK_THAT(a, AllClose(a64.detach(), 8 * epsilon(torch::kFloat32), 1e-7));
-    CHECK_THAT(du, AllClose(d64, 8 * epsilon(torch::kFloat32), 5e-7));
+    CHECK_THAT(a, AllClose(a64.detach(), 8 * row_epsilon(torch::kFloat32), 1e-7));
+    CHECK_THAT(du, AllClose(d64, 8 * row_epsilon(torch::kFloat32), 5e-7));
     // Where 1 + erf would cancel, the value keeps its leading digits: z^2 / 2 is rounded, which the
     // exponential multiplies.
     const auto left = u.slice(1, 6000, 20000);  // -9 to -2

@@ -23,7 +23,7 @@ using uvic::test::shaken;
 
 namespace {
 
-UViTConfig small_net(const char* attention = "cog") {
+UViTConfig changed_net(const char* attention = "cog") {
   UViTConfig c;
   c.img_size = 8, c.embed_dim = 32, c.depth = 4, c.num_heads = 4, c.num_classes = 3;
   c.attention = attention, c.placement = "inner";
@@ -31,7 +31,7 @@ UViTConfig small_net(const char* attention = "cog") {
 }
 
 UViTConfig all_options(const char* attention = "cog") {
-  auto c = small_net(attention);
+  auto c = changed_net(attention);
   c.norm = "rms", c.mlp = "swiglu", c.qk_norm = true, c.rope = true, c.value_residual = true;
   return c;
 }
@@ -193,7 +193,7 @@ TEST_CASE("uvit options: each alone trains, in float32 and bfloat16, on every ki
       for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
         INFO(attention << " option " << option << ' ' << c10::toString(dtype));
         torch::manual_seed(0);
-        UViT net(set(small_net(attention), option));
+        UViT net(set(changed_net(attention), option));
         net->set_compute_dtype(dtype);
         const auto in = inputs_of(4);
         torch::optim::AdamW optimizer(net->parameters(), torch::optim::AdamWOptions(1e-2));
@@ -269,7 +269,7 @@ TEST_CASE("uvit options: parameters are counted, guessed from shapes and named s
   int64_t built = 0;
   for (const auto& p : net->parameters()) built += p.numel();
   CHECK(parameter_count(c) == built);
-  auto same_size = small_net();
+  auto same_size = changed_net();
   same_size.embed_dim = 96, same_size.mlp = "swiglu";
   auto published = same_size;
   published.mlp = "gelu";
@@ -300,10 +300,10 @@ TEST_CASE("uvit options: parameters are counted, guessed from shapes and named s
 
 TEST_CASE("uvit options: a rotation needs a width of fours, and off its theta means nothing",
           "[options]") {
-  auto c = small_net();
+  auto c = changed_net();
   c.embed_dim = 24, c.rope = true;
   CHECK(contains(refusal([&] { c.validate(); }), "model.rope: rotates a width of 6"));
-  auto a = small_net(), b = a;
+  auto a = changed_net(), b = a;
   b.rope_theta = 10000;
   CHECK(same_uvit(a, b));
   a.rope = b.rope = true;
@@ -312,7 +312,7 @@ TEST_CASE("uvit options: a rotation needs a width of fours, and off its theta me
 
 TEST_CASE("uvit routes: bypassing patches are as they were, and joined again in their places",
           "[options]") {
-  for (const auto& c : {small_net(), all_options()}) {
+  for (const auto& c : {changed_net(), all_options()}) {
     auto net = shaken(c);
     const auto in = inputs_of(2);
     // Different patches of each example.
@@ -333,7 +333,7 @@ TEST_CASE("uvit routes: bypassing patches are as they were, and joined again in 
     }
   }
   // If the routed blocks do nothing, the route changes nothing.
-  auto still = small_net();
+  auto still = changed_net();
   still.skip = false;
   auto net = shaken(still);
   {
@@ -351,7 +351,7 @@ TEST_CASE("uvit routes: bypassing patches are as they were, and joined again in 
 }
 
 TEST_CASE("uvit routes: what has no meaning is refused", "[options]") {
-  UViT net(small_net());
+  UViT net(changed_net());
   const auto in = inputs_of(2);
   const auto kept = torch::arange(4).expand({2, 4});
   const auto with = [&](const torch::Tensor& k, int64_t margin) {
@@ -360,7 +360,7 @@ TEST_CASE("uvit routes: what has no meaning is refused", "[options]") {
   CHECK(contains(with(kept, 3), "leaves none of the 5 blocks"));
   CHECK(contains(with(kept[0], 1), "the kept tokens of a route are [4]"));
   CHECK(contains(with(torch::arange(17).expand({2, 17}), 1), "1 to 16"));
-  UViT elliptical(small_net("elliptical"));
+  UViT elliptical(changed_net("elliptical"));
   CHECK(contains(refusal([&] {
                    elliptical->forward_routed(in.x, in.t, in.y, {kept, 1});
                  }),
