@@ -79,8 +79,11 @@ void Field::check(const std::string& name, int64_t value) const {
 void Field::check(const std::string& name, const std::string& value) const {
   if (choices_.empty() || open_) return;
   std::vector<std::string> names;
-  for (const auto& choice : choices_) names.push_back(choice.name);
-  if (std::find(names.begin(), names.end(), value) == names.end()) refuse_name(name, value, names);
+  for (const auto& choice : choices_) {
+    if (choice.name == value) return;
+    if (!choice.name.empty()) names.push_back(choice.name);
+  }
+  refuse_name(name, value, names);
 }
 
 namespace detail {

@@ -157,11 +157,18 @@ class Launcher {
       child.running = false;
       if (status != 0) ended.push_back({rank, status});
     }
+    // A process that refuses its options ends with 2; those that lose it end with 1, maybe before.
+    const auto refused = std::find_if(ended.begin(), ended.end(), [](const Ended& e) {
+      return WIFEXITED(e.status) && WEXITSTATUS(e.status) == 2;
+    });
+    if (code_ == 1 && refused != ended.end()) code_ = 2;
     if (ended.empty() || code_ != 0) return;
     // Of several that ended at once the one that a signal ended is the cause.
     const auto killed = std::find_if(
         ended.begin(), ended.end(), [](const Ended& e) { return WIFSIGNALED(e.status); });
-    const auto [rank, status] = killed != ended.end() ? *killed : ended.front();
+    const auto [rank, status] = killed != ended.end()    ? *killed
+                                : refused != ended.end() ? *refused
+                                                         : ended.front();
     code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     // A process that fell silent was noticed after 3/4 of the timeout.
     deadline_ =

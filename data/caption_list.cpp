@@ -31,8 +31,6 @@ std::vector<std::string> captions_of(const nlohmann::json& list, const std::stri
 }
 
 std::vector<std::string> lines_of(std::string_view text) {
-  constexpr std::string_view kMark = "\xef\xbb\xbf";  // what some editors put before UTF-8
-  if (text.substr(0, kMark.size()) == kMark) text.remove_prefix(kMark.size());
   std::vector<std::string> lines;
   while (!text.empty()) {
     const auto end = std::min(text.find_first_of("\r\n"), text.size());
@@ -47,7 +45,7 @@ std::vector<std::string> lines_of(std::string_view text) {
 
 std::vector<std::string> read_caption_list(const std::filesystem::path& path) {
   const auto name = path.string();
-  const auto text = formats::read_file(path, kLargestList);
+  const std::string text(without_mark(formats::read_file(path, kLargestList)));
   const auto first = text.find_first_not_of(" \t\r\n");
   std::vector<std::string> captions;
   if (first != std::string::npos && text[first] == '[') {

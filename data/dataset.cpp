@@ -40,7 +40,10 @@ uint64_t parse_seed(const std::string& source) {
 std::unique_ptr<FileContainer> open_file(const fs::path& path) {
   const auto head = formats::read_beginning(path, 512);
   if (head.rfind("PK\3\4", 0) == 0 || head.rfind("PK\5\6", 0) == 0) return open_image_zip(path);
-  const auto kind = formats::content_text(head);
+  auto kind = formats::content_text(head);
+  const auto first = head.find_first_not_of(" \t\r\n");
+  if (kind.empty() && first != std::string::npos && (head[first] == '{' || head[first] == '['))
+    kind = "JSON; captions such as MS-COCO's are for networks with text, given with --text_encoder";
   throw std::runtime_error(fmt::format("{}: neither a zip or tar archive nor a folder of images{}",
                                        path.string(),
                                        kind.empty() ? "" : ": it is " + kind));

@@ -162,6 +162,11 @@ std::optional<size_t> find_bad_utf8(std::string_view text) {
   return std::nullopt;
 }
 
+std::string_view without_mark(std::string_view text) {
+  constexpr std::string_view kMark = "\xef\xbb\xbf";
+  return text.substr(0, kMark.size()) == kMark ? text.substr(kMark.size()) : text;
+}
+
 std::u32string decode_utf8(std::string_view text) {
   std::u32string result;
   result.reserve(text.size());

@@ -16,6 +16,9 @@ std::optional<size_t> find_bad_utf8(std::string_view text);
 /// Throws std::invalid_argument "not UTF-8: byte 12 is 0xff" where find_bad_utf8() finds one.
 std::u32string decode_utf8(std::string_view text);
 
+/// Without the byte order mark that some editors put before UTF-8.
+std::string_view without_mark(std::string_view text);
+
 std::string encode_utf8(std::u32string_view text);
 void append_utf8(char32_t c, std::string& text);
 

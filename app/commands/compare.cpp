@@ -24,9 +24,7 @@
 #include "app/scoring/comparison_scores.h"
 #include "app/scoring/memorisation.h"
 #include "base/check.h"
-#include "base/hash.h"
 #include "base/process.h"
-#include "data/captioned_set.h"
 #include "data/dataset.h"
 #include "data/formats/image_file.h"
 #include "data/formats/json.h"
@@ -51,29 +49,12 @@ void write_real_images_of(const data::Dataset& dataset,
   write_real_images(dataset, SeedList::parse(seeds).slice(0, kRealImagesShown), record, folder);
 }
 
-/// What the samples of a network with text show: captions of --captions, or of the
-/// training set, the same for every column.
+/// The same for every column.
 std::vector<std::string> prompts_of(const CompareOptions& options, const RunConfig& training) {
-  if (!training.model.input().takes_context()) {
-    base::require(options.captions.empty(),
-                  "--captions: leave it out; the network takes no text (model.clip_dim is 0)");
-    return {};
-  }
-  const auto seed = static_cast<uint64_t>(options.first_sample_seed);
-  if (!options.captions.empty())
-    return choose_captions(options.captions, training.score_count, seed);
-  auto dataset_options = training.dataset;
-  dataset_options.image_size = image_size_of(training.encoders, training.model.input());
-  const auto images = data::open_captioned_dataset(training.data, dataset_options);
-  std::vector<std::vector<std::string>> captions;
-  const auto count = std::min(images->size(), std::max<int64_t>(1, training.score_count));
-  for (int64_t i = 0; i < count; ++i) {
-    captions.push_back(images->captions(base::spread_index(i, count, images->size())));
-    if (captions.back().empty()) break;
-  }
-  if (!captions.back().empty()) return choose_captions(captions, training.score_count, seed);
-  throw std::invalid_argument(
-      "compare: --captions is missing; the networks take text, and --data has no captions");
+  return captions_for(training,
+                      options.captions,
+                      training.score_count,
+                      static_cast<uint64_t>(options.first_sample_seed));
 }
 
 SampleOptions sample_options(const CompareOptions& options, const ComparedRun& run) {

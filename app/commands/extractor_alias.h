@@ -6,7 +6,10 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
+#include <filesystem>
+#include <stdexcept>
 #include <string>
+#include <system_error>
 
 #include "app/options/options.h"
 #include "app/runs/run_config.h"
@@ -40,6 +43,13 @@ void take_extractor_of_run(const CLI::App& command, Options& options) {
   const auto training = read_run_config(RunDir(options.run));
   if (training.score_extractor == options.extractor) return;
   options.extractor = training.score_extractor;
+  const std::filesystem::path file(options.extractor);
+  if (std::error_code ignored; file.has_extension() && !std::filesystem::exists(file, ignored))
+    throw std::runtime_error(fmt::format(
+        "{}: no such file; it is the feature network of the run {}; give its place as --extractor, "
+        "or --extractor embedded",
+        options.extractor,
+        options.run));
   if (options.inception.empty()) options.inception = training.inception;
   if (base::process_place().rank == 0)
     fmt::print(stderr, "feature network: {}, the run's own\n", options.extractor);

@@ -90,7 +90,9 @@ struct SampleOptions {
             "What to show, for a network with text; once or several times, assigned in turn by "
             "seed. For a language model the one text that it continues (numbers of tokens, if its "
             "weights come without a run)"});
-    visit("prompts", prompts, Field{"File of prompts, one a line, instead of --prompt"});
+    visit("prompts",
+          prompts,
+          Field{"File of prompts, one a line or a JSON list, instead of --prompt"});
     encoders.fields(visit);
     guidance.fields(visit);
     visit(

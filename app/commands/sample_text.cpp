@@ -70,10 +70,25 @@ void write_text(const fs::path& path, const std::string& text, bool overwrite) {
 }  // namespace
 
 void refuse_image_options(const std::vector<std::string>& given) {
-  constexpr const char* kRead[] = {
-      "run",         "weights",    "config",     "out",         "seeds",   "prompt",    "prompts",
-      "tokenizer",   "batch_size", "precision",  "device",      "threads", "overwrite", "processes",
-      "timeout_sec", "list",       "max_tokens", "temperature", "top_k",   "top_p"};
+  constexpr const char* kRead[] = {"run",
+                                   "weights",
+                                   "config",
+                                   "out",
+                                   "seeds",
+                                   "prompt",
+                                   "prompts",
+                                   "tokenizer",
+                                   "precision",
+                                   "device",
+                                   "threads",
+                                   "overwrite",
+                                   "processes",
+                                   "timeout_sec",
+                                   "list",
+                                   "max_tokens",
+                                   "temperature",
+                                   "top_k",
+                                   "top_p"};
   for (const auto& name : given) {
     const bool is_read = std::any_of(
         std::begin(kRead), std::end(kRead), [&](const char* known) { return name == known; });
@@ -134,7 +149,10 @@ bool run_sample_text(const SampleOptions& options) {
     }
     longest = std::max(longest, *std::max_element(lengths.begin(), lengths.end()));
   }
-  note_length(*network, longest, "the longest text, with its prompt");
+  note_length(*network,
+              longest,
+              "the longest text, with its prompt",
+              data::length_in_training(source.training.data, source.training.tokens));
   print_json({{"weights", source.weights.string()}, {"samples", samples}});
   return true;
 }

@@ -18,6 +18,7 @@
 #include "app/runs/latent_space.h"
 #include "app/runs/run_dir.h"
 #include "app/runs/run_parts.h"
+#include "app/sampling/prompt_list.h"
 #include "app/scoring/kept_result.h"
 #include "app/scoring/score_images.h"
 #include "base/process.h"
@@ -86,12 +87,15 @@ FidOptions fid_options(const SweepOptions& options, const RunConfig& training) {
   return fid;
 }
 
-SampleOptions sample_options(const SweepOptions& options, const SweepPoint& point) {
+SampleOptions sample_options(const SweepOptions& options,
+                             const SweepPoint& point,
+                             const std::vector<std::string>& prompts) {
   SampleOptions sample;
   sample.run = options.run;
   sample.weights = point.weights.string();
   sample.out = fs::path(options.out) / "samples" / folder_name(point, options);
   sample.seeds = fmt::format("{}-{}", options.first_seed, options.first_seed + options.count - 1);
+  sample.prompt = prompts;
   sample.guidance = point.guidance;
   sample.sample = point.config;
   sample.batch_size = options.batch_size;
@@ -125,9 +129,10 @@ json score_of(const SampleOptions& sample, FidOptions fid, const json& reference
 bool add_point(json& sweep,
                const SweepOptions& options,
                const SweepPoint& point,
+               const std::vector<std::string>& prompts,
                const FidOptions& fid,
                const json& reference_key) {
-  const auto sample = sample_options(options, point);
+  const auto sample = sample_options(options, point, prompts);
   if (!run_sample(sample)) return false;
   const auto scored = score_of(sample, fid, reference_key);
   const auto& samples = scored.at("samples");
@@ -166,6 +171,7 @@ json settings_of(const SweepOptions& options, const RunConfig& training) {
       {"data", training.data},
       {"reference_source", reference_source(options, training)},
       {"count", options.count},
+      {"captions", options.captions},
       {"seeds", fmt::format("{}-{}", options.first_seed, options.first_seed + options.count - 1)},
       {"version", UVIC_VERSION},
       {"command", base::command_line()}};
@@ -198,13 +204,15 @@ json run_sweep(const SweepOptions& options) {
   const auto axes = sweep_axes(options, training);
   const auto points = sweep_points(axes, training);
   for (const auto& note : sweep_notes(options, axes)) fmt::print(stderr, "note: {}\n", note);
+  const auto prompts = captions_for(
+      training, options.captions, options.count, static_cast<uint64_t>(options.first_seed));
   formats::make_folder(out / "samples");
   const auto fid = fid_options(options, training);
   const json reference_key = {{"statistics_sha256", formats::sha256_file(fid.ref)},
                               {"extractor", options.extractor}};
   json sweep = {{"settings", settings_of(options, training)}, {"points", json::array()}};
   for (const auto& point : points) {
-    if (!add_point(sweep, options, point, fid, reference_key)) return nullptr;
+    if (!add_point(sweep, options, point, prompts, fid, reference_key)) return nullptr;
     formats::write_json(out / "sweep.json", sweep);
   }
   sweep["lowest"] = lowest_of(sweep["points"]);

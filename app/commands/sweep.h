@@ -23,6 +23,7 @@ struct SweepOptions {
   std::string guidance_scale;
   std::string guidance_interval;
   std::string checkpoints = "latest";
+  std::string captions;
   int64_t count = 256;
   int64_t first_seed = 0;
   int64_t num_ref = 0;
@@ -68,6 +69,10 @@ struct SweepOptions {
     visit("checkpoints",
           checkpoints,
           Field{"Weights by images seen: latest, all, every=IMAGES, or a list such as 64k,128k"});
+    visit("captions",
+          captions,
+          Field{"Networks with text: file of the captions that samples show, as in uvic fid; "
+                "default: those of the run's data"});
     visit("count",
           count,
           Field{"Images generated for each point, the same seeds for all",

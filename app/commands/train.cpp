@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "app/commands/launch_config.h"
 #include "app/commands/train_plan.h"
 #include "app/options/json_output.h"
 #include "app/options/options.h"
@@ -360,19 +361,6 @@ TrainResult run_train(const RunConfig& given, const LaunchOptions& flags) {
   train_on(launch);
   if (writes) log_end(launch);
   return {state.images_seen, state.images_seen >= options.total_images, state.elapsed_sec};
-}
-
-RunConfig options_of_launch(const RunConfig& given, const CLI::App& command, bool config_is_named) {
-  if (given.out.empty() || config_is_named) return given;
-  const RunDir run(given.out);
-  const bool is_new = run.states().empty() && !std::filesystem::exists(run.config());
-  if (!run.is_run() || (is_new && !given.data.empty())) return given;  // killed at its start
-  auto options = read_run_config(run);
-  apply_given(command, options);
-  options.out = given.out;
-  options.dry_run = given.dry_run;
-  options.memory = given.memory;
-  return options;
 }
 
 void add_train_command(CLI::App& app) {

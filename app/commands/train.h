@@ -21,10 +21,6 @@ struct TrainResult {
 /// the folder holds something else than a run that these options continue.
 TrainResult run_train(const RunConfig& options, const LaunchOptions& launch = {});
 
-/// `given` as the command line and --config say; where options.out is a run and no config is named,
-/// that run's own config with what was given in `command` on top.
-RunConfig options_of_launch(const RunConfig& given, const CLI::App& command, bool config_is_named);
-
 void add_train_command(CLI::App& app);
 
 }  // namespace uvic::app

@@ -1,6 +1,7 @@
 #include "app/runs/read_options.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -8,6 +9,7 @@
 #include "base/check.h"
 #include "base/list_text.h"
 #include "base/text_format.h"
+#include "data/tokens/token_source.h"
 #include "model/network_options.h"
 
 namespace uvic::app {
@@ -199,6 +201,22 @@ std::string missing_reader(const std::string& option, const KnownOptions& known)
   return "it needs " + needs_text(readers, known);
 }
 
+namespace {
+
+/// Why what config.data names does not read an option of tokens; empty: it does.
+std::string unread_by_tokens(const std::string& option, const RunConfig& config) {
+  const std::string section = "tokens.";
+  if (!config.is_of_sequences() || !base::begins_with(option, section)) return "";
+  const auto* task = data::sequence_tasks().find(config.data);
+  const std::string reads = task ? task->reads : "held_out";
+  const auto names = base::list_items("length" + (reads.empty() ? "" : "," + reads));
+  if (std::find(names.begin(), names.end(), option.substr(section.size())) != names.end())
+    return "";
+  return fmt::format("{} reads {}", task ? task->name : "text", fmt::join(names, ", "));
+}
+
+}  // namespace
+
 std::vector<std::string> notes_of_unread(const RunConfig& config,
                                          const std::vector<std::string>& given) {
   const auto known = known_options(config);
@@ -207,6 +225,7 @@ std::vector<std::string> notes_of_unread(const RunConfig& config,
     if (!known.count(option)) continue;
     auto why = unread_reason(option, config);
     if (why.empty()) why = missing_reader(option, known);
+    if (why.empty()) why = unread_by_tokens(option, config);
     if (!why.empty())
       notes.push_back(fmt::format("{} is not read in this training: {}", option, why));
   }

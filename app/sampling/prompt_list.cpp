@@ -9,10 +9,12 @@
 #include <stdexcept>
 #include <utility>
 
+#include "app/runs/latent_space.h"
 #include "app/runs/processes.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "data/caption_list.h"
+#include "data/captioned_set.h"
 #include "data/formats/atomic_file.h"
 #include "data/formats/json.h"
 #include "data/permutation.h"
@@ -44,9 +46,8 @@ std::string bad_prompt(const std::vector<std::string>& prompts) {
 }
 
 std::vector<std::string> lines_of_prompts(const std::string& text) {
-  const std::string mark = "\xef\xbb\xbf";  // what some editors put before UTF-8
   std::vector<std::string> lines;
-  std::istringstream stream(text.rfind(mark, 0) == 0 ? text.substr(mark.size()) : text);
+  std::istringstream stream(text);
   for (std::string line; std::getline(stream, line);) {
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
     if (!line.empty()) lines.push_back(line);
@@ -56,13 +57,16 @@ std::vector<std::string> lines_of_prompts(const std::string& text) {
 
 /// The prompts of a JSON list of texts; nothing where the text is no such list. A line may begin with
 /// a bracket too.
-std::optional<std::vector<std::string>> prompts_of_list(const std::string& text) {
+std::optional<std::vector<std::string>> prompts_of_list(const std::string& text,
+                                                        const std::string& file) {
   const auto first = text.find_first_not_of(" \t\r\n");
   if (first == std::string::npos || text[first] != '[') return std::nullopt;
   const auto list = formats::try_parse_json(text);
   if (!list || !list->is_array()) return std::nullopt;
   for (const auto& prompt : *list)
-    if (!prompt.is_string()) return std::nullopt;
+    if (!prompt.is_string())
+      throw std::runtime_error(fmt::format(
+          "{}: a list with a {} in it, want a list of texts", file, prompt.type_name()));
   return list->get<std::vector<std::string>>();
 }
 
@@ -104,7 +108,7 @@ void drop_blank(std::vector<std::vector<std::string>>& of_images, const std::str
 }
 
 std::vector<std::vector<std::string>> captions_of_file(const std::string& file) {
-  const auto text = formats::read_file(file);
+  const std::string text(data::without_mark(formats::read_file(file)));
   const auto first = text.find_first_not_of(" \t\r\n");
   if (first != std::string::npos && text[first] == '{') {
     const auto parsed = formats::parse_json(text, file);
@@ -136,8 +140,8 @@ std::vector<std::string> read_prompts(const std::vector<std::string>& given,
     return given;
   }
   base::require(given.empty(), "--prompt, --prompts: give one of them");
-  const auto text = formats::read_file(file);
-  const auto list = prompts_of_list(text);
+  const std::string text(data::without_mark(formats::read_file(file)));
+  const auto list = prompts_of_list(text, file);
   auto prompts = list ? *list : lines_of_prompts(text);
   if (const auto bad = bad_prompt(prompts); !bad.empty())
     throw std::runtime_error(fmt::format("{}: {}", file, bad));
@@ -167,6 +171,30 @@ std::vector<std::string> choose_captions(const std::string& file, int64_t count,
   auto captions = captions_of_file(file);
   drop_blank(captions, file);
   if (captions.empty()) throw std::runtime_error(fmt::format("{}: no caption in it", file));
+  return choose_captions(captions, count, seed);
+}
+
+std::vector<std::string> captions_for(const RunConfig& training,
+                                      const std::string& file,
+                                      int64_t count,
+                                      uint64_t seed) {
+  if (!training.model.input().takes_context()) {
+    base::require(file.empty(),
+                  "--captions: leave it out; the network takes no text (model.clip_dim is 0)");
+    return {};
+  }
+  if (!file.empty()) return choose_captions(file, count, seed);
+  auto options = training.dataset;
+  options.image_size = image_size_of(training.encoders, training.model.input());
+  const auto images = data::open_captioned_dataset(training.data, options);
+  std::vector<std::vector<std::string>> captions;
+  const auto read = std::min(images->size(), std::max<int64_t>(1, count));
+  for (int64_t i = 0; i < read; ++i) {
+    captions.push_back(images->captions(base::spread_index(i, read, images->size())));
+    base::require(!captions.back().empty(),
+                  "--captions is missing; the network takes text, and {} has no captions",
+                  training.data);
+  }
   return choose_captions(captions, count, seed);
 }
 

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "app/runs/run_config.h"
+
 namespace uvic::app {
 
 /// The prompts of --prompt, or else the lines of the file --prompts that are not empty. Throws
@@ -25,5 +27,13 @@ std::vector<std::string> choose_captions(const std::string& file, int64_t count,
 std::vector<std::string> choose_captions(const std::vector<std::vector<std::string>>& of_images,
                                          int64_t count,
                                          uint64_t seed);
+
+/// What `count` samples of a network with text show to be scored: captions of `file`, or, where it
+/// is empty, of the training set. Empty for a network without text. Throws std::invalid_argument
+/// that names --captions where a network without text is given some, or the training set has none.
+std::vector<std::string> captions_for(const RunConfig& training,
+                                      const std::string& file,
+                                      int64_t count,
+                                      uint64_t seed);
 
 }  // namespace uvic::app

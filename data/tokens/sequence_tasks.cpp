@@ -321,24 +321,38 @@ base::Table<SequenceTask>& sequence_tasks() {
   static base::Table<SequenceTask> tasks(
       "data",
       {
-          {"nt", "x(t+1) = x(t) + x(t-tau) mod N", 32, 2, make_nt},
-          {"multi_nt", "nt with delays that tokens switch", 64, 4, make_multi_nt},
+          {"nt", "x(t+1) = x(t) + x(t-tau) mod N", 32, 2, make_nt, "symbols,delay"},
+          {"multi_nt",
+           "nt with delays that tokens switch",
+           64,
+           4,
+           make_multi_nt,
+           "symbols,delay,switch_rate"},
           {"iarc",
            "increment, add, reverse, context: rules that tokens switch",
            128,
            16,
-           make_iarc},
-          {"count_ones", "how many ones a row of bits has", 64, 2, make_count_ones},
-          {"find_zero", "where the only zero of a row of ones is", 64, 2, make_find_zero},
+           make_iarc,
+           "symbols,switch_rate"},
+          {"count_ones", "how many ones a row of bits has", 64, 2, make_count_ones, ""},
+          {"find_zero", "where the only zero of a row of ones is", 64, 2, make_find_zero, ""},
           {"delete_copy",
            "the one of some symbols that is not named again",
            0,
            16,
-           make_delete_copy},
-          {"induction", "a repeated block of random symbols", 64, 32, make_induction},
-          {"ioi", "indirect objects of sentences about two names", 36, 16, make_ioi},
+           make_delete_copy,
+           "symbols,items"},
+          {"induction", "a repeated block of random symbols", 64, 32, make_induction, "symbols"},
+          {"ioi", "indirect objects of sentences about two names", 36, 16, make_ioi, "symbols"},
       });
   return tasks;
+}
+
+int64_t length_in_training(const std::string& source, const TokenOptions& options) {
+  if (options.length > 0) return options.length;
+  const auto* task = sequence_tasks().find(source);
+  if (!task) return 0;
+  return task->length > 0 ? task->length : task->make(options, TokenSplit::kTrain)->length();
 }
 
 }  // namespace uvic::data

@@ -98,8 +98,12 @@ struct SequenceTask {
   int64_t length, symbols;  ///< the usual ones; length 0: from the options
   /// Throws std::invalid_argument for options that leave no room.
   std::unique_ptr<TokenSource> (*make)(const TokenOptions& options, TokenSplit split);
+  const char* reads;  ///< the TokenOptions besides length that it reads, comma-separated
 };
 base::Table<SequenceTask>& sequence_tasks();
+
+/// Tokens of a sequence of `source`, without opening it; 0: as many as the network has positions for.
+int64_t length_in_training(const std::string& source, const TokenOptions& options);
 
 /// Opens the name of a generated task; a text file or a folder of them (.txt, .md and files without
 /// ending, in the order of their paths); or an array of tokens, .npy (integers) or .bin (uint16, as

@@ -310,7 +310,9 @@ ConfigGuess guess_decoder_lm(const NamedTensors& tensors,
   c.attention = visible_attention(tensors, c.num_hidden_layers);
   c.placement = c.attention == "softmax" ? "none" : "inner";
   if (c.attention == "softmax")
-    assume("attention = softmax (a Cogformer has the same shapes: give --attention cog)");
+    assume(
+        "attention = softmax (a Cogformer has the same shapes; uvic convert --attention cog says "
+        "so in the file)");
   apply_decoder_lm_hints(hints, /*is_guessed=*/true, guess);
   return guess;
 }

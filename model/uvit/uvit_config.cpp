@@ -29,11 +29,13 @@ BlockBytes bytes_of_block(const UViTConfig& c, double compute, bool fused) {
   const double recomputed = compute * (2 * width + hidden) + kFloat * 4;
   const double plain =
       2 * kFloat * width + compute * (4 * width + hidden) + statistics + (fused ? 0 : recomputed);
-  return {plain,
-          plain + (fused ? 1 : 2) * compute * width,  // the skip is the stream of another block
-          kFloat * width,
-          // The gradients of the stream, of the input and output of GELU, and of the input of fc1.
-          2 * kFloat * width + compute * (2 * hidden + width)};
+  return {
+      plain,
+      plain + (fused ? 1 : 2) * compute * width,  // the skip is the stream of another block
+      kFloat * width,
+      // The gradients of the stream, of the input and output of GELU, and of the input of fc1. Of
+      // SwiGLU the input is twice as wide, half of it counted here.
+      2 * kFloat * width + compute * ((c.mlp == "swiglu" ? 3 : 2) * hidden + width)};
 }
 
 /// Tokens of an example that a block sees.

@@ -49,6 +49,10 @@ TEST_CASE("field: a word that is no choice is refused with the choices, unless o
   CHECK_THROWS_WITH(field.check("device", std::string("gpu")),
                     Catch::Contains("device") && Catch::Contains("gpu") &&
                         Catch::Contains("auto") && Catch::Contains("cpu"));
+  const Field open("Kind", {{"", ""}, {"cog", ""}, {"softmax", ""}});
+  CHECK_NOTHROW(open.check("kind", std::string()));
+  CHECK_THROWS_WITH(open.check("kind", std::string("x")),
+                    "kind: unknown value \"x\"; give one of cog, softmax");
   CHECK_NOTHROW(
       Field("Blocks", {{"inner", ""}}).or_else().check("placement", std::string("1-5,7")));
 }

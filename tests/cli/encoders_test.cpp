@@ -139,6 +139,38 @@ TEST_CASE("a run keeps the encoders of a command, its own scale, and no tiles", 
   CHECK(bytes(config) == kept);
 }
 
+TEST_CASE("a command continues with the encoders that the run was given", "[encoders]") {
+  const Scratch scratch;
+  const auto config = scratch / "own.toml";
+  formats::write_file_atomically(
+      config,
+      "flip = false\nlatent_scale = 0.2301\nlabel_dropout = 0.2\nbatch_size = 8\n"
+      "grid_images = 0\n[model]\nimg_size = 4\npatch_size = 2\nin_chans = 4\nembed_dim = 16\n"
+      "depth = 2\nnum_heads = 2\nclip_dim = 64\nnum_clip_token = 12\n");
+  const auto train = [&](const char* images, const Words& more) {
+    return run_uvic(Words{"train",
+                          "--config",
+                          config.string(),
+                          "--data",
+                          "procedural-text",
+                          "--dataset.procedural_images",
+                          "16",
+                          "--threads",
+                          "1",
+                          "--total_images",
+                          images,
+                          "--out",
+                          (scratch / "run").string()} +
+                    more);
+  };
+  check_refused(train("8", {}), 2, "--text_encoder is missing");
+  check_done(train("8", {"--autoencoder", autoencoder(), "--text_encoder", "words"}));
+  check_done(train("16", {}));
+  CHECK_THAT(bytes(scratch / "run" / "config.toml"),
+             Contains(autoencoder()) && Contains("text_encoder = 'words'"));
+  check_refused(train("24", {"--text_encoder", ""}), 2, "--text_encoder is missing");
+}
+
 TEST_CASE("files of encoders may move between two launches of a command", "[encoders]") {
   const Scratch scratch;
   const auto moved = (scratch / "moved.safetensors").string();

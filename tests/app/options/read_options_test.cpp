@@ -210,3 +210,21 @@ TEST_CASE("options: what was given and is not read is said", "[options]") {
   CHECK(notes_of_unread(config, given).size() == 2);
   CHECK(notes_of_unread(config, {"bucket_mib", "data", "optimizer.lr", "model.depth"}).empty());
 }
+
+TEST_CASE("options: a task says which options of tokens it does not read", "[options]") {
+  RunConfig config;
+  config.model.kind = "decoder_lm";
+  const std::vector<std::string> given = {
+      "tokens.length", "tokens.symbols", "tokens.delay", "tokens.items", "tokens.held_out"};
+  config.data = "nt";
+  CHECK(notes_of_unread(config, given) ==
+        std::vector<std::string>{
+            "tokens.items is not read in this training: nt reads length, symbols, delay",
+            "tokens.held_out is not read in this training: nt reads length, symbols, delay"});
+  config.data = "book.txt";
+  CHECK(notes_of_unread(config, given) ==
+        std::vector<std::string>{
+            "tokens.symbols is not read in this training: text reads length, held_out",
+            "tokens.delay is not read in this training: text reads length, held_out",
+            "tokens.items is not read in this training: text reads length, held_out"});
+}

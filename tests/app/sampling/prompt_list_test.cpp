@@ -34,6 +34,12 @@ TEST_CASE("prompts may be a JSON list of texts, and a line may begin with a brac
   CHECK(read_prompts({}, file) == std::vector<std::string>{"a dog", "a cat, [left]"});
   write_file_atomically(file, "[left] a dog\na cat\n");
   CHECK(read_prompts({}, file) == std::vector<std::string>{"[left] a dog", "a cat"});
+  write_file_atomically(file, "\xef\xbb\xbf[\"a dog\", \"a cat\"]");
+  CHECK(read_prompts({}, file) == std::vector<std::string>{"a dog", "a cat"});
+  CHECK(choose_captions(file, 2, 0).front().size() == 5);
+  write_file_atomically(file, "[\"a dog\", 3]");
+  CHECK_THROWS_WITH(read_prompts({}, file),
+                    file + ": a list with a number in it, want a list of texts");
 }
 
 TEST_CASE("a prompt that is not UTF-8 is named", "[prompts]") {

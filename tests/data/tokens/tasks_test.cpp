@@ -255,3 +255,34 @@ TEST_CASE("token loader: batches cover the positions, whatever their size", "[to
   CHECK(four.slice(1, 3).sequences.size(0) == 2);
   CHECK(four.size() == 4);
 }
+
+TEST_CASE("tasks: exactly the options that a row names change its sequences", "[tokens]") {
+  const std::map<std::string, TokenOptions> changed = [] {
+    std::map<std::string, TokenOptions> all;
+    all["symbols"].symbols = 20;
+    all["delay"].delay = 3;
+    all["items"].items = 6;
+    all["switch_rate"].switch_rate = 0.3;
+    all["held_out"].held_out = 0.3;
+    return all;
+  }();
+  for (const auto& row : sequence_tasks())
+    for (const auto& [option, options] : changed) {
+      INFO(row.name << " " << option);
+      const auto usual = task(row.name), other = task(row.name, TokenSplit::kTrain, options);
+      bool differs = usual->length() != other->length();
+      for (int64_t p = 0; p < 200 && !differs; ++p)
+        differs = whole(example(*usual, p)) != whole(example(*other, p));
+      CHECK(differs == (std::string(row.reads).find(option) != std::string::npos));
+    }
+}
+
+TEST_CASE("tasks: the length of a source in training is known without opening it", "[tokens]") {
+  for (const auto& row : sequence_tasks())
+    CHECK(length_in_training(row.name, {}) == task(row.name)->length());
+  TokenOptions options;
+  options.length = 24;
+  CHECK(length_in_training("nt", options) == 24);
+  CHECK(length_in_training("book.txt", options) == 24);
+  CHECK(length_in_training("book.txt", {}) == 0);
+}
