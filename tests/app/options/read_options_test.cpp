@@ -1,6 +1,8 @@
 // Which options a training reads: over all options of a run.
 #include "app/runs/read_options.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 #include <type_traits>
@@ -144,7 +146,7 @@ TEST_CASE("options: what an option is read by are values or names of other optio
   const auto by = [&](const char* name) {
     std::vector<std::string> all;
     for (const auto& [option, value] : readers_of(name, known))
-      all.push_back(value.empty() ? option : option + " " + value);
+      all.push_back(value.empty() ? option : fmt::format("{} {}", option, value));
     return all;
   };
   using Names = std::vector<std::string>;

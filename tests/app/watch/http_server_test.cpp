@@ -1,6 +1,8 @@
 // The server under clients that do what they should not.
 #include "app/watch/http_server.h"
 
+#include <fmt/format.h>
+
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -81,7 +83,7 @@ TEST_CASE("watch server: malformed requests get 4xx or 505, and nothing else", "
            {"GET /" + std::string(3000, 'a') + " HTTP/1.1\r\n" + host + "\r\n", 414},
            {"GET / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411},
            {"POST / HTTP/1.1\r\n" + host + "Content-Length: 70000\r\n\r\n", 413},
-           {"GET / HTTP/1.1\r\n" + host + "\r\nGET /second HTTP/1.1\r\n" + host + "\r\n", 400}}) {
+           {fmt::format("GET / HTTP/1.1\r\n{0}\r\nGET /second HTTP/1.1\r\n{0}\r\n", host), 400}}) {
     INFO(bytes.substr(0, 60));
     CHECK(http_exchange(server.port(), bytes).status == status);
   }
