@@ -55,8 +55,8 @@ std::vector<std::string> lines_of_prompts(const std::string& text) {
   return lines;
 }
 
-/// The prompts of a JSON list of texts; nothing where the text is no such list. A line may begin with
-/// a bracket too.
+/// The prompts of a JSON list of texts; nothing where the text is no JSON list. A line may begin
+/// with a bracket too.
 std::optional<std::vector<std::string>> prompts_of_list(const std::string& text,
                                                         const std::string& file) {
   const auto first = text.find_first_not_of(" \t\r\n");

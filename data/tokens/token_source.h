@@ -102,7 +102,8 @@ struct SequenceTask {
 };
 base::Table<SequenceTask>& sequence_tasks();
 
-/// Tokens of a sequence of `source`, without opening it; 0: as many as the network has positions for.
+/// Tokens of a sequence of `source`, without opening it; 0: as many as the network has positions
+/// for.
 int64_t length_in_training(const std::string& source, const TokenOptions& options);
 
 /// Opens the name of a generated task; a text file or a folder of them (.txt, .md and files without
