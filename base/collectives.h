@@ -7,7 +7,7 @@
 #include <string>
 
 #include "base/process_place.h"
-#include "base/torch.h"
+#include "base/tensor_fwd.h"
 
 namespace uvic::base {
 

@@ -12,6 +12,7 @@
 
 #include "base/collectives.h"
 #include "base/tcp_store.h"
+#include "base/text_format.h"
 
 namespace uvic::base {
 namespace {
@@ -21,9 +22,6 @@ using c10d::ProcessGroupGloo;
 std::chrono::milliseconds milliseconds(double seconds) {
   return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
 }
-
-/// The first line says what is wrong; a backtrace follows.
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 std::string message_of(const std::exception_ptr& error) {
   try {

@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "base/process.h"
+#include "base/text_format.h"
 
 namespace uvic::base {
 namespace {
@@ -52,8 +53,6 @@ std::string shortened(const std::string& text, size_t from) {
 size_t first_difference(const std::string& a, const std::string& b) {
   return std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin();
 }
-
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 /// What one process exchanges with itself.
 class OfOneProcess : public Collectives {

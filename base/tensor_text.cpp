@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/text_format.h"
+#include "base/torch.h"
 
 namespace uvic::base {
 

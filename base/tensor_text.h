@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/torch.h"
+#include "base/tensor_fwd.h"
 
 namespace uvic::base {
 

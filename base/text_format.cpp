@@ -74,4 +74,6 @@ std::string escape_html(std::string_view text) {
   return escaped;
 }
 
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
 }  // namespace uvic::base

@@ -28,4 +28,7 @@ inline bool ends_with(std::string_view text, std::string_view ending) {
   return text.size() >= ending.size() && text.substr(text.size() - ending.size()) == ending;
 }
 
+/// What comes before the first line break: of an error of LibTorch what is wrong, a backtrace follows.
+std::string first_line(const std::string& text);
+
 }  // namespace uvic::base

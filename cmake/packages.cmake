@@ -3,16 +3,18 @@
 
 # Completion scripts and the manual are made by the program itself, from its tables of options.
 set(UVIC_GENERATED ${CMAKE_BINARY_DIR}/generated)
-set(generated_files ${UVIC_GENERATED}/uvic.1.gz)
-set(generate_commands COMMAND ${CMAKE_COMMAND} -E make_directory ${UVIC_GENERATED}
+add_custom_command(OUTPUT ${UVIC_GENERATED}/uvic.1.gz
   COMMAND $<TARGET_FILE:uvic> man > ${UVIC_GENERATED}/uvic.1
-  COMMAND gzip -9nf ${UVIC_GENERATED}/uvic.1)
+  COMMAND gzip -9nf ${UVIC_GENERATED}/uvic.1
+  DEPENDS uvic VERBATIM COMMENT "Manual")
+set(generated_files ${UVIC_GENERATED}/uvic.1.gz)
 foreach(shell bash zsh fish)
+  add_custom_command(OUTPUT ${UVIC_GENERATED}/uvic.${shell}
+    COMMAND $<TARGET_FILE:uvic> completion ${shell} > ${UVIC_GENERATED}/uvic.${shell}
+    DEPENDS uvic VERBATIM COMMENT "Completion script of ${shell}")
   list(APPEND generated_files ${UVIC_GENERATED}/uvic.${shell})
-  list(APPEND generate_commands COMMAND $<TARGET_FILE:uvic> completion ${shell} > ${UVIC_GENERATED}/uvic.${shell})
 endforeach()
-add_custom_command(OUTPUT ${generated_files} ${generate_commands} DEPENDS uvic VERBATIM
-  COMMENT "Manual and completion scripts")
+file(MAKE_DIRECTORY ${UVIC_GENERATED})
 add_custom_target(uvic_generated ALL DEPENDS ${generated_files})
 
 set(UVIC_DOC ${CMAKE_INSTALL_DATADIR}/doc/uvic)

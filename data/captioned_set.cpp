@@ -1,5 +1,6 @@
 #include "data/captioned_set.h"
 
+#include "base/torch.h"
 #include "data/resize.h"
 
 namespace uvic::data {

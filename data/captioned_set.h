@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "base/torch.h"
 #include "data/captions.h"
 #include "data/dataset.h"
 #include "data/recorded_form.h"

@@ -202,6 +202,8 @@ void DatasetOptions::validate() const {
     throw std::invalid_argument(fmt::format("--dataset.image_size {}: give 1 or more", image_size));
 }
 
+torch::Tensor Dataset::empty_context() const { return {}; }
+
 torch::Tensor Dataset::read_whole(int64_t index) const {
   auto planes = torch::empty({3, image_size(), image_size()}, torch::kUInt8);
   read(index, planes.data_ptr<uint8_t>());

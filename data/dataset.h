@@ -9,7 +9,7 @@
 
 #include "base/field.h"
 #include "base/table.h"
-#include "base/torch.h"
+#include "base/tensor_fwd.h"
 #include "data/examples.h"
 #include "data/formats/image_file.h"
 
@@ -105,7 +105,7 @@ class Dataset : public Examples {
   virtual int64_t read_example(int64_t index, uint64_t choice, const ExampleMemory& to) const;
   /// The context that says nothing, for label_dropout: float32 [context_tokens, context_dim].
   /// Undefined: the set has none.
-  virtual torch::Tensor empty_context() const { return {}; }
+  virtual torch::Tensor empty_context() const;
   /// Classes of the labels that read() returns; 0: unlabelled.
   virtual int64_t class_count() const { return static_cast<int64_t>(class_names().size()); }
   /// Captions of image `index`; empty: the set has none, or their texts were not kept.

@@ -11,7 +11,7 @@
 namespace uvic::data {
 namespace {
 
-constexpr char32_t kReplacement = 0xfffd, kLastCodePoint = 0x10ffff;
+constexpr char32_t kReplacement = 0xfffd, kLargestCharacter = 0x10ffff;
 constexpr size_t kLongestName = 32;       // that html.unescape looks at, without the semicolon
 constexpr size_t kLongestPlainName = 24;  // that ftfy looks at
 
@@ -37,7 +37,7 @@ const char* find_entity(const Table& table, std::u32string_view name) {
 
 /// What a number stands for: Windows-1252 for 0x80 to 0x9f; nothing for what is no character.
 std::u32string character(char32_t number) {
-  if (number == 0 || number > kLastCodePoint || (number >= 0xd800 && number < 0xe000))
+  if (number == 0 || number > kLargestCharacter || (number >= 0xd800 && number < 0xe000))
     return {kReplacement};
   if (number >= 0x80 && number < 0xa0) return {single_byte_encodings[1].high[number - 0x80]};
   const bool is_control =
@@ -63,7 +63,7 @@ Reference numeric(std::u32string_view text) {
   for (; at < text.size(); ++at) {
     const auto digit = digit_value(text[at], is_hex ? 16 : 10);
     if (!digit) break;
-    number = std::min<char32_t>(number * (is_hex ? 16 : 10) + *digit, kLastCodePoint + 1);
+    number = std::min<char32_t>(number * (is_hex ? 16 : 10) + *digit, kLargestCharacter + 1);
   }
   if (at == begin) return {};
   if (at < text.size() && text[at] == ';') ++at;

@@ -11,6 +11,7 @@
 
 #include "base/hash.h"
 #include "base/thread_loop.h"
+#include "base/torch.h"
 #include "data/formats/crc32.h"
 #include "data/formats/exif.h"
 #include "data/formats/sha256.h"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "base/torch.h"
+#include "base/tensor_fwd.h"
 #include "data/dataset.h"
 #include "data/formats/image_file.h"
 #include "data/image_listing.h"

@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include "base/torch.h"
+
 namespace uvic::data {
 
 void fit_square(const formats::Image& image, int64_t size, uint8_t* planes) {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "base/torch.h"
+#include "base/tensor_fwd.h"
 #include "data/formats/image_file.h"
 
 namespace uvic::data {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/torch.h"
 #include "data/dataset.h"
 #include "data/recorded_form.h"
 

@@ -6,6 +6,7 @@
 
 #include "base/table.h"
 #include "diffusion/combine.h"
+#include "diffusion/noise_schedule.h"
 #include "diffusion/prediction.h"
 
 namespace uvic::diffusion {

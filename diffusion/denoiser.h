@@ -5,10 +5,12 @@
 #include <memory>
 #include <string>
 
-#include "base/torch.h"
-#include "diffusion/noise_schedule.h"
+#include "base/tensor_fwd.h"
+#include "diffusion/diffusion_config.h"
 
 namespace uvic::diffusion {
+
+class NoiseSchedule;
 
 /// The raw output of the network, in the shape of x. The condition is already bound. network_time
 /// is float32 [B].

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "diffusion/combine.h"
+#include "diffusion/noise_schedule.h"
 #include "diffusion/samplers/sampler_call.h"
 
 namespace uvic::diffusion {

@@ -3,6 +3,8 @@
 #pragma once
 
 #include "base/torch.h"
+#include "diffusion/noise.h"
+#include "diffusion/noise_schedule.h"
 #include "diffusion/sampler.h"
 
 namespace uvic::diffusion {

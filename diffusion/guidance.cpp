@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "diffusion/combine.h"
+#include "diffusion/noise_schedule.h"
 
 namespace uvic::diffusion {
 

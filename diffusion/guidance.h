@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "base/field.h"
-#include "base/torch.h"
+#include "base/tensor_fwd.h"
 #include "diffusion/denoiser.h"
 
 namespace uvic::diffusion {

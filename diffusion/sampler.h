@@ -8,13 +8,13 @@
 
 #include "base/field.h"
 #include "base/table.h"
-#include "base/torch.h"
+#include "base/tensor_fwd.h"
 #include "diffusion/denoiser.h"
-#include "diffusion/noise.h"
-#include "diffusion/noise_schedule.h"
 
 namespace uvic::diffusion {
 
+class NoiseSchedule;
+class NoiseSource;
 struct SamplerCall;
 
 /// One row of the table of samplers.

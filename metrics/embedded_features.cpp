@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "data/formats/safetensors.h"
 #include "data/formats/sha256.h"
 #include "data/pixel_range.h"
+#include "metrics/embedded_net.h"
 
 namespace uvic::metrics {
 namespace {
@@ -72,7 +74,7 @@ class EmbeddedExtractor : public FeatureExtractor {
 
 }  // namespace
 
-EmbeddedNetImpl::EmbeddedNetImpl(int64_t num_classes)
+EmbeddedNet::EmbeddedNet(int64_t num_classes)
     : conv1_(register_module("conv1", conv(3, 32, 3))),
       conv2_(register_module("conv2", conv(32, 64, 3, 2))),
       conv3_(register_module("conv3", conv(64, 64, 3))),
@@ -90,7 +92,7 @@ EmbeddedNetImpl::EmbeddedNetImpl(int64_t num_classes)
   }
 }
 
-EmbeddedNetImpl::Layers EmbeddedNetImpl::layers(const torch::Tensor& x) {
+EmbeddedNet::Layers EmbeddedNet::layers(const torch::Tensor& x) {
   Layers layers;
   layers.first = conv1_(x.contiguous(at::MemoryFormat::ChannelsLast)).relu_();
   layers.third = conv3_(conv2_(layers.first).relu_()).relu_();
@@ -99,13 +101,13 @@ EmbeddedNetImpl::Layers EmbeddedNetImpl::layers(const torch::Tensor& x) {
   return layers;
 }
 
-torch::Tensor EmbeddedNetImpl::logits(const torch::Tensor& hidden) {
+torch::Tensor EmbeddedNet::logits(const torch::Tensor& hidden) {
   return classify_(hidden.relu()).flatten(1);
 }
 
-torch::Tensor EmbeddedNetImpl::forward(const torch::Tensor& x) { return logits(layers(x).hidden); }
+torch::Tensor EmbeddedNet::forward(const torch::Tensor& x) { return logits(layers(x).hidden); }
 
-EmbeddedNetImpl::Output EmbeddedNetImpl::describe(const torch::Tensor& x) {
+EmbeddedNet::Output EmbeddedNet::describe(const torch::Tensor& x) {
   const auto [first, third, hidden] = layers(x);
   const auto mean = first.mean({2, 3});
   const auto variance = first.square().mean({2, 3}) - mean.square();
@@ -161,7 +163,7 @@ EmbeddedWeights read_embedded_weights(const std::filesystem::path& path) {
   if (!json.is_array() || json.empty()) fail("no class_names in its metadata");
   for (const auto& name : json)
     weights.class_names.push_back(name.is_string() ? name.get<std::string>() : "");
-  weights.net = EmbeddedNet(static_cast<int64_t>(weights.class_names.size()));
+  weights.net = std::make_shared<EmbeddedNet>(static_cast<int64_t>(weights.class_names.size()));
   for (auto& item : weights.net->named_parameters())
     item.value().set_requires_grad(false).copy_(tensor(item.key(), item.value().sizes()));
   weights.feature_mean = tensor("feature_mean", {kEmbeddedDimensions});

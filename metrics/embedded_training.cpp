@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "data/loader.h"
+#include "metrics/embedded_net.h"
 #include "metrics/image_stream.h"
 
 namespace uvic::metrics {
@@ -57,7 +58,7 @@ EmbeddedWeights new_classifier(const data::Dataset& dataset) {
   EmbeddedWeights weights;
   weights.class_names = dataset.class_names();
   weights.trained_on = dataset.describe();
-  weights.net = EmbeddedNet(static_cast<int64_t>(weights.class_names.size()));
+  weights.net = std::make_shared<EmbeddedNet>(static_cast<int64_t>(weights.class_names.size()));
   return weights;
 }
 

@@ -7,10 +7,11 @@
 
 #include "base/field.h"
 #include "base/table.h"
-#include "base/torch.h"
-#include "metrics/features.h"
+#include "base/tensor_fwd.h"
 
 namespace uvic::metrics {
+
+class FeatureExtractor;
 
 struct ExtractorChoice {
   std::string name = "embedded";  ///< of a row of extractor_kinds(), or a file

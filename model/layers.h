@@ -10,6 +10,7 @@
 #include "base/torch.h"
 #include "model/attention/attention.h"
 #include "model/attention/probe.h"
+#include "model/linear.h"
 #include "model/rotary.h"
 
 namespace uvic::model {
@@ -17,17 +18,6 @@ namespace uvic::model {
 /// [cos(t f), sin(t f)] with f_i = 10000^(-i / (dim / 2)); an odd dim ends in a zero.
 /// timesteps [B]; returns float32 [B, dim].
 torch::Tensor timestep_embedding(const torch::Tensor& timesteps, int64_t dim);
-
-/// y = x W^T + b. The product runs in the dtype of x, for every dtype of the parameters.
-class LinearImpl : public torch::nn::Module {
- public:
-  LinearImpl(int64_t in_features, int64_t out_features, bool bias = true);
-  torch::Tensor forward(const torch::Tensor& x);  ///< [..., in] -> [..., out]
-
-  torch::Tensor weight;  ///< [out, in], truncated normal, std 0.02
-  torch::Tensor bias;    ///< [out], zero; undefined where there is none
-};
-TORCH_MODULE(Linear);
 
 /// y = weight * x / sqrt(mean(x^2) + epsilon) over the last dimension, in float32 or wider.
 /// Source: Zhang and Sennrich 2019, arXiv:1910.07467.
@@ -177,8 +167,5 @@ TORCH_MODULE(PatchEmbed);
 
 /// The inverse of the split: [B, h w, p p C], channel fastest, -> [B, C, h p, w p], for h = w.
 torch::Tensor unpatchify(const torch::Tensor& tokens, int64_t channels);
-
-/// Fills `tensor` from N(0, std^2), truncated to [-2, 2], as the official code does.
-void trunc_normal_(torch::Tensor tensor, double std);
 
 }  // namespace uvic::model

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/field.h"
-#include "base/torch.h"
+#include "base/tensor_fwd.h"
 #include "model/decoder_lm/decoder_lm_config.h"
 #include "model/small_sequence/small_sequence_config.h"
 #include "model/uvit/uvit_config.h"

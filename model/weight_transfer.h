@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/torch.h"
 #include "model/network_config.h"
 
 namespace uvic::model {

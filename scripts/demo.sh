@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 out=${1:-demo}
 
 scripts/install-packages.sh
-cmake --preset demo >/dev/null
+cmake --preset demo -DUVIC_THIS_CPU=ON >/dev/null
 cmake --build --preset demo
 build/demo/bin/uvic compare --config procedural_tiny_uvit --config procedural_tiny_uvic --name U-ViT --name U-ViC \
   --data procedural --held_out procedural:1 --out "$out"

@@ -32,7 +32,7 @@ namespace uvic::app {
 namespace fs = std::filesystem;
 namespace {
 
-bool is_run_folder(const fs::path& out) { return out.extension().empty(); }
+bool names_a_run(const fs::path& out) { return out.extension().empty(); }
 
 fs::path config_next_to(const fs::path& out) { return fs::path(out).replace_extension(".toml"); }
 
@@ -45,11 +45,11 @@ void check_out(const CompressOptions& options) {
   base::require(!out.empty(), "--out is missing; give NAME.safetensors, or a run folder");
   formats::refuse_flag_as_path(out);
   base::require(
-      is_run_folder(out) || out.extension() == ".safetensors",
+      names_a_run(out) || out.extension() == ".safetensors",
       "--out {}: want a name ending in .safetensors, or, without an ending, that of a run "
       "folder",
       options.out);
-  if (is_run_folder(out)) {
+  if (names_a_run(out)) {
     std::error_code ignored;
     base::require(!fs::exists(out, ignored) || fs::is_directory(out, ignored),
                   "--out {}: a file; without an ending it is the name of a run folder, choose "
@@ -78,7 +78,7 @@ struct Compressed {
 
 /// Neither the weights that were opened nor what describes them is overwritten.
 void check_inputs_stay(const CompressOptions& options, const Compressed& from) {
-  if (is_run_folder(options.out)) return;
+  if (names_a_run(options.out)) return;
   std::vector<std::string> inputs = {from.file.path.string()};
   for (const auto& shard : from.file.shards) inputs.push_back(shard.string());
   std::error_code ignored;
@@ -254,12 +254,12 @@ void write_compressed(const CompressOptions& options,
   auto training = from.known.training;
   training.model.decoder_lm = low_rank.config;
   for (auto& [name, tensor] : low_rank.tensors) tensor = tensor.cpu().contiguous();
-  auto metadata = is_run_folder(out) ? from.file.metadata : public_metadata(from.file.metadata);
+  auto metadata = names_a_run(out) ? from.file.metadata : public_metadata(from.file.metadata);
   metadata["format"] = "pt";
   metadata["uvic.version"] = UVIC_VERSION;
   metadata["uvic.kind"] = "uvic weights";
   metadata["uvic.compressed"] = origin.dump();
-  if (is_run_folder(out)) {
+  if (names_a_run(out)) {
     write_compressed_run(out,
                          training,
                          std::move(metadata),

@@ -10,6 +10,7 @@
 #include "app/commands/inspect_clip.h"
 #include "base/tensor_text.h"
 #include "base/text_format.h"
+#include "base/torch.h"
 #include "model/network_config.h"
 
 namespace uvic::app {

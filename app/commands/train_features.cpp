@@ -20,6 +20,7 @@
 #include "data/formats/output_file.h"
 #include "data/loader.h"
 #include "metrics/embedded_features.h"
+#include "metrics/embedded_net.h"
 
 namespace uvic::app {
 namespace {

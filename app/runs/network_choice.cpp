@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/tensor_text.h"
+#include "base/torch.h"
 
 namespace uvic::app {
 namespace {

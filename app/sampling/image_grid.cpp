@@ -8,6 +8,8 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "base/torch.h"
+
 namespace uvic::app {
 
 using formats::Image;

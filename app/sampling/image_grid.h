@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "base/torch.h"
+#include "base/tensor_fwd.h"
 #include "data/formats/image_file.h"
 
 namespace uvic::app {

@@ -8,7 +8,7 @@
 
 #include "app/runs/run_config.h"
 #include "base/torch.h"
-#include "model/layers.h"
+#include "model/linear.h"
 
 namespace uvic::app {
 

@@ -11,6 +11,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "base/torch.h"
+
 namespace uvic::formats {
 
 namespace {

@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "base/torch.h"
+#include "base/tensor_fwd.h"
 #include "data/formats/regular_file.h"
 
 namespace uvic::formats {

@@ -13,7 +13,7 @@
 namespace uvic::data {
 namespace {
 
-int64_t or_else(int64_t asked, int64_t usual) { return asked > 0 ? asked : usual; }
+int64_t given_or(int64_t asked, int64_t usual) { return asked > 0 ? asked : usual; }
 
 int64_t random_below(base::RandomStream& random, int64_t n) {
   return random.below(static_cast<uint32_t>(n));
@@ -36,10 +36,10 @@ using History = std::vector<int64_t>;
 /// There are N^(tau + 1) - 1 sequences. Where they are fewer than 2^20 an eighth of them (one at
 /// least) is held out by number.
 std::unique_ptr<TokenSource> make_nt(const TokenOptions& options, TokenSplit split) {
-  const int64_t n = or_else(options.symbols, 2), tau = options.delay;
+  const int64_t n = given_or(options.symbols, 2), tau = options.delay;
   Rule rule;
   rule.name = "nt";
-  rule.length = or_else(options.length, 32);
+  rule.length = given_or(options.length, 32);
   require_length("nt", rule.length, tau + 1);
   base::require(n >= 2, "--tokens.symbols {}: nt needs 2 or more", n);
   rule.token_names = number_names(n);
@@ -85,7 +85,7 @@ Rule switching_rule(const char* name,
                     std::function<int64_t(int64_t, const History&, size_t)> next) {
   Rule rule;
   rule.name = name;
-  rule.length = or_else(options.length, usual_length);
+  rule.length = given_or(options.length, usual_length);
   require_length(name, rule.length, first_symbols + 2);
   rule.token_names = number_names(symbols);
   for (const auto& word : rules) rule.token_names.push_back(word);
@@ -117,7 +117,7 @@ Rule switching_rule(const char* name,
 /// Several delays in one sequence: the token T<tau> switches to x(t + 1) = (x(t) + x(t - tau)) mod
 /// N.
 std::unique_ptr<TokenSource> make_multi_nt(const TokenOptions& options, TokenSplit split) {
-  const int64_t n = or_else(options.symbols, 4);
+  const int64_t n = given_or(options.symbols, 4);
   std::vector<std::string> rules;
   for (int64_t tau = 1; tau <= options.delay; ++tau) rules.push_back(fmt::format("T{}", tau));
   auto rule = switching_rule("multi_nt",
@@ -149,7 +149,7 @@ int64_t in_context(const History& history) {
 ///   C  the symbol that followed the last earlier occurrence of x(t), or x(t) itself. C is not
 ///      public: this rule is ours.
 std::unique_ptr<TokenSource> make_iarc(const TokenOptions& options, TokenSplit split) {
-  const int64_t n = or_else(options.symbols, 16);
+  const int64_t n = given_or(options.symbols, 16);
   auto rule = switching_rule("iarc",
                              options,
                              128,
@@ -181,7 +181,7 @@ Rule bits_rule(const char* name,
                std::function<int64_t(base::RandomStream&, int64_t bits, Draft&)> add_bits) {
   Rule rule;
   rule.name = name;
-  rule.length = or_else(options.length, 64);
+  rule.length = given_or(options.length, 64);
   require_length(name, rule.length, kDigits + 1);
   base::require(
       rule.length < 10000, "--tokens.length {}: answers have {} digits", rule.length, kDigits);
@@ -239,14 +239,14 @@ std::unique_ptr<TokenSource> make_find_zero(const TokenOptions& options, TokenSp
 /// places after "-" negative weights, so deleted symbols cancel, and only the answer remains.
 /// Softmax needs a second head (with -V), or layers after it that undo the sum.
 std::unique_ptr<TokenSource> make_delete_copy(const TokenOptions& options, TokenSplit split) {
-  const int64_t n = or_else(options.symbols, 16), items = options.items;
+  const int64_t n = given_or(options.symbols, 16), items = options.items;
   base::require(items <= n,
                 "--tokens.items {}: delete_copy has {} symbols (tokens.symbols) to choose from",
                 items,
                 n);
   Rule rule;
   rule.name = "delete_copy";
-  rule.length = or_else(options.length, 2 * items + 1);
+  rule.length = given_or(options.length, 2 * items + 1);
   require_length("delete_copy", rule.length, 2 * items + 1);
   rule.token_names = number_names(n);
   rule.token_names.insert(rule.token_names.end(), {"-", "?", "_"});
@@ -267,10 +267,10 @@ std::unique_ptr<TokenSource> make_delete_copy(const TokenOptions& options, Token
 /// A random block of random length, again and again: what followed this symbol the last time?
 /// Source: Olsson et al. 2022, arXiv:2209.11895 (induction heads).
 std::unique_ptr<TokenSource> make_induction(const TokenOptions& options, TokenSplit split) {
-  const int64_t n = or_else(options.symbols, 32);
+  const int64_t n = given_or(options.symbols, 32);
   Rule rule;
   rule.name = "induction";
-  rule.length = or_else(options.length, 64);
+  rule.length = given_or(options.length, 64);
   require_length("induction", rule.length, 8);
   rule.token_names = number_names(n);
   rule.parts = {"repeated"};
@@ -292,12 +292,12 @@ std::unique_ptr<TokenSource> make_induction(const TokenOptions& options, TokenSp
 /// Indirect objects: "A and B went . S gave to", with S one of A and B: the other one. Source: Wang
 /// et al. 2022, arXiv:2211.00593, here with symbols for names and one template.
 std::unique_ptr<TokenSource> make_ioi(const TokenOptions& options, TokenSplit split) {
-  const int64_t n = or_else(options.symbols, 16);
+  const int64_t n = given_or(options.symbols, 16);
   base::require(n >= 2, "--tokens.symbols {}: ioi needs 2 names or more", n);
   constexpr int64_t kSentence = 9;
   Rule rule;
   rule.name = "ioi";
-  rule.length = or_else(options.length, 4 * kSentence);
+  rule.length = given_or(options.length, 4 * kSentence);
   require_length("ioi", rule.length, kSentence - 1);
   rule.token_names = number_names(n);
   rule.token_names.insert(rule.token_names.end(), {"and", "went", "gave", "to", "."});

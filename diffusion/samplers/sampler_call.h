@@ -8,6 +8,7 @@
 #include "base/torch.h"
 #include "diffusion/denoiser.h"
 #include "diffusion/noise.h"
+#include "diffusion/noise_schedule.h"
 #include "diffusion/sampler.h"
 
 namespace uvic::diffusion {

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/tensor_text.h"
+#include "base/torch.h"
 #include "data/formats/json.h"
 
 namespace uvic::model {

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/tensor_text.h"
+#include "base/torch.h"
 
 namespace uvic::model {
 namespace {

@@ -10,6 +10,7 @@
 
 #include "base/tensor_text.h"
 #include "base/text_format.h"
+#include "base/torch.h"
 #include "model/latent/autoencoder_config.h"
 
 namespace uvic::model {

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "base/torch.h"
+
 namespace uvic::model {
 namespace {
 

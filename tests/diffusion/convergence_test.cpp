@@ -5,6 +5,8 @@
 #include <cmath>
 #include <vector>
 
+#include "diffusion/noise.h"
+#include "diffusion/noise_schedule.h"
 #include "diffusion/sampler.h"
 #include "tests/diffusion/mixture.h"
 #include "tests/support/catch.h"

@@ -9,6 +9,7 @@
 
 #include "base/torch.h"
 #include "diffusion/denoiser.h"
+#include "diffusion/noise_schedule.h"
 
 namespace uvic::test {
 

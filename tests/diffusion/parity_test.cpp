@@ -6,6 +6,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "diffusion/noise.h"
 #include "diffusion/sampler.h"
 #include "tests/diffusion/mixture.h"
 #include "tests/support/all_close.h"

@@ -1,4 +1,5 @@
 #include "diffusion/sampler.h"
+#include "diffusion/noise.h"
 
 #include <cstdio>
 #include <ctime>

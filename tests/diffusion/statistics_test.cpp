@@ -1,6 +1,7 @@
 // Stochastic samplers reproduce the mean and covariance of a known mixture over 100,000 samples.
 #include <fmt/format.h>
 
+#include "diffusion/noise.h"
 #include "diffusion/sampler.h"
 #include "tests/diffusion/mixture.h"
 #include "tests/support/catch.h"

@@ -4,6 +4,7 @@
 #include "data/dataset.h"
 #include "data/formats/safetensors.h"
 #include "metrics/collect.h"
+#include "metrics/embedded_net.h"
 #include "metrics/embedded_training.h"
 #include "metrics/frechet.h"
 #include "tests/support/all_close.h"
@@ -21,7 +22,7 @@ EmbeddedWeights random_weights() {
   torch::manual_seed(11);
   EmbeddedWeights weights;
   weights.class_names = {"circle", "square", "star"};
-  weights.net = EmbeddedNet(3);
+  weights.net = std::make_shared<EmbeddedNet>(3);
   weights.feature_mean = torch::randn({kEmbeddedDimensions});
   weights.feature_std = torch::rand({kEmbeddedDimensions}) + 0.5;
   weights.trained_on = "nothing";

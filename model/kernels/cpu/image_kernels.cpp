@@ -55,9 +55,11 @@ void finish_statistics(const Tensor& sums,
 
 const ImageKernels& active_image_kernels() {
   switch (active_isa()) {
-#if defined(__x86_64__)
+#ifdef UVIC_HAS_AVX2
     case Isa::avx2:
       return avx2::kImageKernels;
+#endif
+#if defined(UVIC_HAS_AVX512) || defined(UVIC_HAS_AVX512_BF16)
     case Isa::avx512:
     case Isa::avx512_bf16:
     case Isa::amx_bf16:

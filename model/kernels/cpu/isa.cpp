@@ -23,7 +23,7 @@ struct IsaRow {
   bool (*runs_here)();
 };
 
-#if defined(__x86_64__)
+#ifdef UVIC_HAS_AMX_BF16
 /// On Linux, a process must request permission to use the tile registers.
 bool may_use_tiles() {
 #if defined(__linux__)
@@ -35,22 +35,27 @@ bool may_use_tiles() {
 }
 #endif
 
-#if defined(__x86_64__)
+// Those that this build has: model/kernels/CMakeLists.txt.
 const IsaRow kRows[] = {
     {Isa::portable, "portable", [] { return true; }},
+#ifdef UVIC_HAS_AVX2
     {Isa::avx2, "avx2", base::cpu_has_avx2},
+#endif
+#ifdef UVIC_HAS_AVX512
     {Isa::avx512, "avx512", base::cpu_has_avx512},
+#endif
+#ifdef UVIC_HAS_AVX512_BF16
     {Isa::avx512_bf16, "avx512_bf16", base::cpu_has_avx512_bf16},
+#endif
+#ifdef UVIC_HAS_AMX_BF16
     {Isa::amx_bf16,
      "amx_bf16",
      [] { return base::cpu_has_avx512_bf16() && base::cpu_has_amx_bf16() && may_use_tiles(); }},
+#endif
 #ifdef UVIC_HAS_AMX_EMULATION  // built with the tests
     {Isa::amx_emulated, "amx_emulated", base::cpu_has_avx512_bf16},
 #endif
 };
-#else
-const IsaRow kRows[] = {{Isa::portable, "portable", [] { return true; }}};
-#endif
 
 std::string available_names() {
   std::string names;
@@ -132,19 +137,25 @@ void force_isa(const std::string& name) { force_isa(isa_by_name(name)); }
 
 const KernelTable& active_kernels() {
   switch (active_isa()) {
-#if defined(__x86_64__)
+#ifdef UVIC_HAS_AVX2
     case Isa::avx2:
       return avx2::kKernels;
+#endif
+#ifdef UVIC_HAS_AVX512
     case Isa::avx512:
       return avx512::kKernels;
+#endif
+#ifdef UVIC_HAS_AVX512_BF16
     case Isa::avx512_bf16:
       return avx512_bf16::kKernels;
+#endif
+#ifdef UVIC_HAS_AMX_BF16
     case Isa::amx_bf16:
       return amx_bf16::kKernels;
+#endif
 #ifdef UVIC_HAS_AMX_EMULATION
     case Isa::amx_emulated:
       return amx_emulated::kKernels;
-#endif
 #endif
     default:
       return portable::kKernels;

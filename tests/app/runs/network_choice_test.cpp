@@ -1,5 +1,6 @@
 #include "app/runs/network_choice.h"
 
+#include "base/torch.h"
 #include "tests/support/catch.h"
 
 using namespace uvic;

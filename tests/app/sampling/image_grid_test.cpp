@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "base/torch.h"
 #include "tests/support/catch.h"
 
 using namespace uvic::app;
@@ -15,7 +16,7 @@ Image filled(int width, int height, uint8_t value) {
 }
 
 uint8_t red(const Image& image, int x, int y) {
-  return image.rgb[static_cast<size_t>((y * image.width + x) * 3)];
+  return image.rgb[3 * static_cast<size_t>(y * image.width + x)];
 }
 
 }  // namespace
@@ -113,7 +114,7 @@ TEST_CASE("captions take lines below each tile and leave the tiles as they are",
   CHECK(captioned.width == plain.width);
   CHECK(captioned.height > plain.height + 2 * 14);
   const auto at = [&](int x, int y) {
-    const auto* pixel = &captioned.rgb[static_cast<size_t>(3 * (y * captioned.width + x))];
+    const auto* pixel = &captioned.rgb[3 * static_cast<size_t>(y * captioned.width + x)];
     return std::array<int, 3>{pixel[0], pixel[1], pixel[2]};
   };
   CHECK(at(2, 2) == std::array<int, 3>{255, 0, 0});

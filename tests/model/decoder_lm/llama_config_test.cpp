@@ -2,6 +2,7 @@
 // tensors.
 #include <nlohmann/json.hpp>
 
+#include "base/torch.h"
 #include "data/formats/json.h"
 #include "model/decoder_lm/decoder_lm_guess.h"
 #include "tests/support/catch.h"
