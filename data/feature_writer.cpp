@@ -140,7 +140,8 @@ nlohmann::json without_places(nlohmann::json plan) {
   return plan;
 }
 
-/// "\"made_from.crop\" was \"adm\", is \"lanczos\"": the first value of `now` that `before` has not.
+/// "\"made_from.crop\" was \"adm\", is \"lanczos\"": the first value that differs, or that only one of
+/// them has.
 std::string first_difference(const std::string& key,
                              const nlohmann::json& before,
                              const nlohmann::json& now) {
@@ -153,6 +154,11 @@ std::string first_difference(const std::string& key,
                                  value);
     if (!text.empty()) return text;
   }
+  for (const auto& [name, value] : before.items())
+    if (!now.contains(name) && !value.is_null())
+      return fmt::format("\"{}\" was {}, is null",
+                         key.empty() ? name : fmt::format("{}.{}", key, name),
+                         value.dump());
   return "";
 }
 

@@ -1,10 +1,12 @@
 #include "app/commands/inspect.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "app/commands/inspect_images.h"
@@ -188,6 +190,26 @@ void inspect_run(const fs::path& path, json& report) {
   }
 }
 
+/// A pipeline of diffusers: its parts are folders, and model_index.json names their classes.
+void inspect_pipeline(const fs::path& path, json& report) {
+  report["kind"] = "diffusers pipeline";
+  const auto index = formats::read_json(path / "model_index.json");
+  if (!index.is_object()) return;
+  auto parts = json::object();
+  for (const auto& [name, value] : index.items()) {
+    const bool is_part = value.is_array() && value.size() == 2 && value[1].is_string();
+    if (is_part || value.is_string()) parts[name] = is_part ? value[1] : value;
+  }
+  report["content"] = parts;
+  std::vector<std::string> readable;
+  std::error_code ignored;
+  for (const auto* part : {"vae", "text_encoder"})
+    if (fs::is_directory(path / part, ignored)) readable.push_back((path / part).string());
+  report["note"] = readable.empty()
+                       ? "no part that uvic reads"
+                       : fmt::format("parts that uvic reads: {}", fmt::join(readable, ", "));
+}
+
 /// The training images with the names of their classes, or the validation images where only those
 /// are there.
 void inspect_imagenet(const fs::path& path, json& report) {
@@ -233,6 +255,7 @@ void inspect_folder(const fs::path& path, json& report) {
     }
     return;
   }
+  if (fs::exists(path / "model_index.json", ignored)) return inspect_pipeline(path, report);
   if (data::is_imagenet(path)) return inspect_imagenet(path, report);
   report["kind"] = "folder of images";
   if (fs::exists(path / "samples.json", ignored)) {

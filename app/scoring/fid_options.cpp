@@ -90,6 +90,8 @@ void FidOptions::validate() const {
   base::require(
       weights.empty() || extractor == "embedded",
       "--weights: only for --extractor embedded; give Inception's weights as --inception");
+  base::require(inception.empty() || extractor == "inception",
+                "--inception needs --extractor inception");
   const FidOptions plain;
   base::require(
       extractor == "inception" || (protocol == plain.protocol && dimensions == plain.dimensions),

@@ -33,8 +33,7 @@ struct Example {
 Example read(const Dataset& set, int64_t index, uint64_t choice = 0) {
   const auto format = set.format();
   Example example{torch::empty({format.channels, format.size, format.size}), {}, 0};
-  ExampleMemory to;
-  to.image = example.moments.data_ptr();
+  ExampleMemory to{example.moments.data_ptr()};
   if (format.context_dim > 0) {
     example.context = torch::empty({format.context_tokens, format.context_dim});
     to.context = example.context.data_ptr<float>();
@@ -252,6 +251,9 @@ TEST_CASE("a store gives back what was written, in shards and from any of them",
   auto other = plan;
   other.info.size *= 2;
   CHECK(has(error_of([&] { write_some(scratch / "store", other, 7); }), "holds a finished set"));
+  other = plan, other.info.made_from["tile"] = 8;
+  write_some(scratch / "tiled", other, 7);
+  CHECK(has(error_of([&] { write_some(scratch / "tiled", plan, 7); }), "tile\" was 8, is null"));
 }
 
 TEST_CASE("a store that was interrupted anywhere is continued to the same files", "[latents]") {

@@ -81,6 +81,20 @@ TEST_CASE("inspect: every kind of file that uvic reads", "[inspect]") {
   CHECK_THROWS_WITH(inspect(scratch / "short.safetensors"), Contains("short.safetensors"));
 }
 
+TEST_CASE("inspect: a pipeline of diffusers, by its parts", "[inspect]") {
+  const Scratch scratch;
+  fs::create_directories(scratch / "vae");
+  fs::create_directories(scratch / "unet");
+  std::ofstream(scratch / "model_index.json")
+      << R"({"_class_name": "StableDiffusionPipeline", "vae": ["diffusers", "AutoencoderKL"],)"
+      << R"( "feature_extractor": [null, null], "requires_safety_checker": true})";
+  const auto report = inspect(scratch.path());
+  CHECK(report["kind"] == "diffusers pipeline");
+  CHECK(report["content"] ==
+        nlohmann::json({{"_class_name", "StableDiffusionPipeline"}, {"vae", "AutoencoderKL"}}));
+  CHECK(report["note"] == "parts that uvic reads: " + (scratch / "vae").string());
+}
+
 TEST_CASE("inspect: a brace range of tars is one set", "[inspect]") {
   const Scratch scratch;
   data::write_dataset_tars(data::ProceduralDataset(30, 8, 0),

@@ -72,6 +72,9 @@ TEST_CASE("fid: a network of train-features is an extractor by its file", "[fid]
                              scratch / "other.safetensors");
   options.extractor = (scratch / "other.safetensors").string();
   CHECK_THROWS_WITH(run_fid(options), Catch::Contains("uvic train-features"));
+  options.extractor = "embedded";
+  options.inception = "weights.pth";
+  CHECK_THROWS_WITH(options.validate(), "--inception needs --extractor inception");
 }
 
 TEST_CASE("fid: a size that is asked for crops first, and the record says so", "[fid]") {
