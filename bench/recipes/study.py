@@ -2,7 +2,7 @@
 """The study of recipes on CIFAR-10: which ingredients give good samples from few training images, and how few.
 
     bench/recipes/study.py ladder    --uvic U --work W --train cifar10-train.zip --test cifar10-test.zip
-    bench/recipes/study.py goal      ...      images at which the best recipe reaches what the published one has at 260,000
+    bench/recipes/study.py goal      ...      images at which the best recipe reaches what the published one and cifar10_tiny_* have at 260,000
     bench/recipes/study.py cog       ...      the ladder and both recipes again for U-ViC
     bench/recipes/study.py attention ...      U-ViT against U-ViC, and the placements of Cog Attention, under the best recipe
 
@@ -54,6 +54,7 @@ SINGLE = {
     "class_tokens": {"model.class_tokens": 16, "model.class_tokens_from": 1},
 }
 FAST = {}  # the config cifar10_fast_*
+BEFORE = {"published": PUBLISHED, "tiny": TINY}  # trained on TOTAL images, for FAST to reach
 LENGTHS = [13000, 26000, 39000, 52000]
 
 
@@ -74,7 +75,8 @@ def ladder(net):
 
 
 def goal(net):
-    yield f"{net}-published", f"cifar10_tiny_{net}", PUBLISHED, TOTAL
+    for name, flags in BEFORE.items():
+        yield f"{net}-{name}", f"cifar10_tiny_{net}", flags, TOTAL
     for length in LENGTHS:
         yield f"{net}-fast", f"cifar10_fast_{net}", FAST, length
 
@@ -187,20 +189,24 @@ def crossing(lengths, values, target):
 
 
 def gain(options, net):
-    """Images of the best recipe for the published one's final FD, with the bootstrap interval over training seeds."""
-    random = numpy.random.default_rng(0)
-    for yardstick in ("labels", "embedded"):
-        target = [f[yardstick][0] for f in (known(options, f"{net}-published", TOTAL, s) for s in options.seeds) if f]
-        curves = [[f[yardstick][0] for f in (known(options, f"{net}-fast", n, s) for n in LENGTHS) if f] for s in options.seeds]
-        curves = numpy.array([c for c in curves if len(c) == len(LENGTHS)])
-        if not target or len(curves) == 0:
-            continue
-        best = crossing(LENGTHS, numpy.exp(numpy.log(curves).mean(0)), numpy.mean(target))
-        drawn = [crossing(LENGTHS, numpy.exp(numpy.log(curves[random.integers(len(curves), size=len(curves))]).mean(0)),
-                          numpy.mean(random.choice(target, len(target)))) for _ in range(2000)]
-        low, high = numpy.quantile(drawn, [0.025, 0.975], method="nearest")
-        print(f"{net}, {yardstick}: published {cell(target)} at {TOTAL} images, reached after {best:.0f} images "
-              f"(95 %: {low:.0f} to {high:.0f}), a factor of {TOTAL / best:.1f}")
+    """Images of the best recipe for the final FD of another one, with the bootstrap interval over training seeds."""
+    for base in BEFORE:
+        for yardstick in ("labels", "embedded"):
+            random = numpy.random.default_rng(0)
+            target = [f[yardstick][0] for f in (known(options, f"{net}-{base}", TOTAL, s) for s in options.seeds) if f]
+            curves = [[f[yardstick][0] for f in (known(options, f"{net}-fast", n, s) for n in LENGTHS) if f] for s in options.seeds]
+            curves = numpy.array([c for c in curves if len(c) == len(LENGTHS)])
+            if not target or len(curves) == 0:
+                continue
+            best = crossing(LENGTHS, numpy.exp(numpy.log(curves).mean(0)), numpy.mean(target))
+            drawn = [crossing(LENGTHS, numpy.exp(numpy.log(curves[random.integers(len(curves), size=len(curves))]).mean(0)),
+                              numpy.mean(random.choice(target, len(target)))) for _ in range(2000)]
+            low, high = numpy.quantile(drawn, [0.025, 0.975], method="nearest")
+            sure = f"95 %: {low:.0f} to {high:.0f}" if len(curves) > 1 else "one seed"
+            first = " or fewer" if best == LENGTHS[0] else ""
+            reached = (f"reached after {best:.0f} images{first} ({sure}), a factor of {TOTAL / best:.1f}"
+                       if best < numpy.inf else f"not reached with {LENGTHS[-1]}")
+            print(f"{net}, {yardstick}: {base} {cell(target)} at {TOTAL} images, {reached}")
 
 
 def main():
@@ -213,6 +219,8 @@ def main():
     parser.add_argument("--seeds", default="0,1,2", type=lambda text: [int(s) for s in text.split(",")])
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--only", default="", help="comma-separated names of runs")
+    parser.add_argument("--images", default="", type=lambda text: [int(n) for n in text.split(",") if n],
+                        help="comma-separated lengths: only these")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--tables", action="store_true")
     options = parser.parse_args()
@@ -226,6 +234,7 @@ def main():
         list(yardsticks(options))
         chosen = [n for n in options.only.split(",") if n]
         rows = {(row[0], row[3]): row for row in STAGES[options.stage]() if not chosen or row[0] in chosen}
+        rows = {key: row for key, row in rows.items() if not options.images or key[1] in options.images}
         jobs = [(*row, seed) for seed in options.seeds for row in rows.values()]
         with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
             for done in [pool.submit(one_run, options, *job) for job in jobs]:
