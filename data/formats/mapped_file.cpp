@@ -37,9 +37,9 @@ void on_bus_error(int signal, siginfo_t* info, void*) {
   for (auto& guard : guards) {
     const auto begin = guard.begin.load(), end = guard.end.load();
     if (at < begin || at >= end) continue;
-    const auto page = at / page_bytes * page_bytes;
-    if (mmap(reinterpret_cast<void*>(page),
-             end - page,
+    const auto within = at % page_bytes;  // its page
+    if (mmap(static_cast<char*>(info->si_addr) - within,
+             end - at + within,
              PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
              -1,
