@@ -150,9 +150,13 @@ function(uvic_library name)
   endforeach()
 endfunction()
 
-# Loops over numbers or bytes that are worth the vectoriser, in such a library.
+# Loops over numbers or bytes that are worth the vectoriser, in such a library. Fuzz targets keep their own flags.
+set(UVIC_FAST_COMPILE $<$<CONFIG:Release>:-O3>)
+if(UVIC_FUZZ)
+  set(UVIC_FAST_COMPILE "")
+endif()
 function(uvic_fast_sources)
-  set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
+  set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON COMPILE_OPTIONS "${UVIC_FAST_COMPILE}")
 endfunction()
 
 # uvic_add_tests(TARGET PREFIX SOURCES...): one ctest entry for each file of tests. One for each test would load LibTorch a thousand

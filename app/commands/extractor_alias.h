@@ -50,7 +50,8 @@ void take_extractor_of_run(const CLI::App& command, Options& options) {
         "or --extractor embedded",
         options.extractor,
         options.run));
-  if (options.inception.empty()) options.inception = training.inception;
+  if (options.extractor == "inception" && options.inception.empty())
+    options.inception = training.inception;
   if (base::process_place().rank == 0)
     fmt::print(stderr, "feature network: {}, the run's own\n", options.extractor);
 }

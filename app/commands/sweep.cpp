@@ -80,7 +80,7 @@ std::string reference_statistics(const SweepOptions& options,
 FidOptions fid_options(const SweepOptions& options, const RunConfig& training) {
   FidOptions fid;
   fid.extractor = options.extractor;
-  fid.inception = options.inception;
+  if (fid.extractor == "inception") fid.inception = options.inception;
   fid.device = options.device;
   fid.threads = options.threads;
   fid.ref = reference_statistics(options, training, fid);

@@ -103,7 +103,7 @@ FidOptions ComparisonScores::fid_options(const std::string& images,
   fid.num_ref = metrics == "fd" ? 0 : options_.num_ref;
   fid.metrics = metrics;
   fid.extractor = training_.score_extractor;
-  fid.inception = training_.inception;
+  if (fid.extractor == "inception") fid.inception = training_.inception;
   fid.device = training_.device;
   fid.threads = training_.threads;
   fid.dataset = training_.dataset;

@@ -202,7 +202,8 @@ def gain(options, net):
             drawn = [crossing(LENGTHS, numpy.exp(numpy.log(curves[random.integers(len(curves), size=len(curves))]).mean(0)),
                               numpy.mean(random.choice(target, len(target)))) for _ in range(2000)]
             low, high = numpy.quantile(drawn, [0.025, 0.975], method="nearest")
-            sure = f"95 %: {low:.0f} to {high:.0f}" if len(curves) > 1 else "one seed"
+            sure = (f"95 %: {low:.0f} to {high:.0f}" if min(len(curves), len(target)) > 1
+                    else f"no interval from {len(curves)} and {len(target)} seeds")
             first = " or fewer" if best == LENGTHS[0] else ""
             reached = (f"reached after {best:.0f} images{first} ({sure}), a factor of {TOTAL / best:.1f}"
                        if best < numpy.inf else f"not reached with {LENGTHS[-1]}")

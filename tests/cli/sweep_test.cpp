@@ -275,10 +275,13 @@ TEST_CASE("fid and sweep score a run by its own feature network unless another i
                                "--count",
                                "20",
                                "--num_ref",
-                               "30"});
+                               "30",
+                               "--inception",
+                               own});
   CAPTURE(swept.err);
-  CHECK(swept.exit_code == 0);
+  CHECK(swept.exit_code == 0);  // which is not read, not refused as in fid
   CHECK_THAT(swept.err,
-             Contains(line) && Contains("note: --samplers ddim:order=3: order is not read"));
+             Contains(line) && Contains("--inception is not read") &&
+                 Contains("note: --samplers ddim:order=3: order is not read"));
   CHECK(formats::read_json(scratch / "sweep" / "sweep.json").at("name") == "FD (embedded/own)");
 }
